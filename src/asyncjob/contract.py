@@ -1,0 +1,168 @@
+"""The contract's bodies, limits and errors: what a request may say, and how a refusal is worded.
+
+Pure functions from bytes to values, so that every engine refuses the same requests with the same words. Statuses and
+messages are the public API: change them as such.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from asyncjob.job import Status
+from asyncjob.registry import InvalidParameters, Jobs
+
+MAX_BODY_BYTES = 1_048_576  # what Lambda takes as one asynchronous event
+MAX_WAIT_SECONDS = 60
+MAX_PAGE = 1_000
+DEFAULT_PAGE = 100
+RETRY_AFTER_SECONDS = 1
+
+JOB_ID = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,127}")  # RFC 3986's unreserved characters, no leading dot
+JOB_ID_RULE = "1 to 128 of A-Z a-z 0-9 - . _ ~, not beginning with a dot"
+
+
+class ApiError(Exception):
+    """A request that is refused, as the client will see it.
+
+    Attributes:
+        status: the HTTP status.
+        message: one sentence: what is wrong, and where.
+        headers: further response headers.
+    """
+
+    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.headers = headers or {}
+
+
+class Submission(msgspec.Struct, frozen=True):
+    """A valid `POST /jobs`: `parameters` is the JSON object without `jobId` and `type`, values as they were given."""
+
+    job_id: str | UnsetType
+    type: str
+    parameters: bytes
+
+
+class ListQuery(msgspec.Struct, frozen=True):
+    """A valid query of `GET /jobs`. `before` is the cursor: the sequence number that the page begins below."""
+
+    status: Status | None = None
+    type: str | None = None
+    limit: int = DEFAULT_PAGE
+    before: int | None = None
+
+
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+_encode_sorted = msgspec.json.Encoder(order="sorted").encode
+
+
+def check_content_type(content_type: bytes | None) -> None:
+    """Accept JSON with whatever parameters; a missing header counts as JSON, as it does in API Gateway.
+
+    Raises:
+        ApiError: 415.
+    """
+    if content_type is not None and content_type != b"application/json":
+        mime = content_type.partition(b";")[0].strip().lower()
+        if mime != b"application/json":
+            raise ApiError(415, "the Content-Type must be application/json")
+
+
+def too_large() -> ApiError:
+    """The refusal of a body over the limit."""
+    return ApiError(413, f"the body is over the limit of {MAX_BODY_BYTES:,} bytes")
+
+
+def parse_submission(jobs: Jobs, body: bytes) -> Submission:
+    """Check the body of `POST /jobs`.
+
+    Raises:
+        ApiError: 400, whose message says what is wrong, and where.
+    """
+    fields = _decode_object(body)
+    job_id = fields.pop("jobId", UNSET)
+    if job_id is not UNSET and not (isinstance(job_id, str) and JOB_ID.fullmatch(job_id)):
+        raise ApiError(400, f"jobId must be {JOB_ID_RULE}")
+    name = _select_type(jobs, fields.pop("type", UNSET))
+    try:
+        jobs[name].parse(fields)
+    except InvalidParameters as error:
+        raise ApiError(400, str(error)) from None
+    return Submission(job_id, name, _encode(fields))
+
+
+def _decode_object(body: bytes) -> dict[str, Any]:
+    try:
+        fields = _decode(body)
+    except RecursionError:
+        raise ApiError(400, "the body is nested too deeply") from None
+    except UnicodeDecodeError:
+        raise ApiError(400, "the body is not valid UTF-8") from None
+    except msgspec.MsgspecError as error:
+        reason = str(error) if body.strip() else "it is empty"
+        raise ApiError(400, f"the body is not valid JSON: {reason}") from None
+    if not isinstance(fields, dict):
+        raise ApiError(400, "the body must be a JSON object")
+    return fields
+
+
+def _select_type(jobs: Jobs, name: Any) -> str:
+    if isinstance(name, str) and name in jobs:
+        return name
+    known = ", ".join(jobs.names)
+    if name is not UNSET:
+        raise ApiError(400, f"type must be one of: {known}")
+    if len(jobs) > 1:
+        raise ApiError(400, f"type is missing; it must be one of: {known}")
+    return jobs.names[0]
+
+
+def same_parameters(one: bytes, other: bytes) -> bool:
+    """Whether two saved parameters say the same; the order of an object's keys says nothing."""
+    return one == other or _encode_sorted(_decode(one)) == _encode_sorted(_decode(other))
+
+
+def parse_wait(query: dict[str, str]) -> float:
+    """The seconds of `?wait=`, from 0 (the default) to 60.
+
+    Raises:
+        ApiError: 400.
+    """
+    _refuse_unknown(query, ("wait",))
+    text = query.get("wait", "0")
+    if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text, re.ASCII) or float(text) > MAX_WAIT_SECONDS:
+        raise ApiError(400, f"wait must be a number of seconds from 0 to {MAX_WAIT_SECONDS:g}")
+    return float(text)
+
+
+def parse_list_query(query: dict[str, str]) -> ListQuery:
+    """The filters and the page of `GET /jobs`.
+
+    Raises:
+        ApiError: 400.
+    """
+    _refuse_unknown(query, ("status", "type", "limit", "cursor"))
+    status, limit, cursor = query.get("status"), query.get("limit", str(DEFAULT_PAGE)), query.get("cursor")
+    if status is not None and status not in list(Status):
+        raise ApiError(400, f"status must be one of: {', '.join(Status)}")
+    if not re.fullmatch(r"\d{1,4}", limit, re.ASCII) or not 1 <= int(limit) <= MAX_PAGE:
+        raise ApiError(400, f"limit must be a whole number from 1 to {MAX_PAGE}")
+    if cursor is not None and not re.fullmatch(r"\d{1,18}", cursor, re.ASCII):
+        raise ApiError(400, "cursor must be the next of an earlier page")
+    return ListQuery(
+        status=None if status is None else Status(status),
+        type=query.get("type"),
+        limit=int(limit),
+        before=None if cursor is None else int(cursor),
+    )
+
+
+def _refuse_unknown(query: dict[str, str], known: tuple[str, ...]) -> None:
+    for name in query:
+        if name not in known:
+            raise ApiError(400, f"unknown query parameter {name!r}; known: {', '.join(known)}")

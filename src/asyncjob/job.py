@@ -1,0 +1,122 @@
+"""A job, its status, and the one table of how a status changes.
+
+Everything that runs jobs imports this file and it imports none of them: an engine may keep jobs in SQLite or in
+DynamoDB, but what a job is, and what may happen to it, is decided here.
+"""
+
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+
+class Status(StrEnum):
+    """Where a job is in its life. The values are what the API shows."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUCCESS = "Success"
+    FAILURE = "Failure"
+    CANCELED = "Canceled"
+
+    @property
+    def is_final(self) -> bool:
+        """True when nothing but an explicit retry changes the job any more."""
+        return self in FINAL
+
+
+FINAL = frozenset({Status.SUCCESS, Status.FAILURE, Status.CANCELED})
+
+
+@dataclass(frozen=True)
+class Transition:
+    """One way in which a status changes. A write of it is guarded by `sources` and by the attempt it expects.
+
+    Attributes:
+        name: what the engines call it, in code, in SQL and in logs.
+        sources: the statuses it may start from; from any other it changes nothing.
+        target: the status it leads to.
+        next_attempt: True where it begins the job's next attempt.
+    """
+
+    name: str
+    sources: frozenset[Status]
+    target: Status
+    next_attempt: bool = False
+
+
+# A running job that goes back to Pending was *repeated* when the attempt counts against its retries (a lost worker, a
+# timeout, an exception it asked to retry on), and *released* when it does not (the server was told to stop).
+TRANSITIONS = {
+    transition.name: transition
+    for transition in (
+        Transition("claim", frozenset({Status.PENDING}), Status.RUNNING),
+        Transition("succeed", frozenset({Status.RUNNING}), Status.SUCCESS),
+        Transition("fail", frozenset({Status.RUNNING}), Status.FAILURE),
+        Transition("repeat", frozenset({Status.RUNNING}), Status.PENDING, next_attempt=True),
+        Transition("release", frozenset({Status.RUNNING}), Status.PENDING, next_attempt=True),
+        Transition("cancel", frozenset({Status.PENDING, Status.RUNNING}), Status.CANCELED),
+        Transition("retry", FINAL, Status.PENDING, next_attempt=True),
+    )
+}
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far a running job says it is: a fraction from 0 to 1, and a few words."""
+
+    fraction: float
+    message: str | UnsetType = UNSET
+
+
+class Error(msgspec.Struct, frozen=True):
+    """Why a job is a Failure: the exception's class name, `Timeout` or `WorkerLost`, and one message."""
+
+    type: str
+    message: str
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A job as `GET /jobs/{jobId}` shows it, in the order of the contract.
+
+    A field that has no value yet is UNSET and absent from the JSON. `parameters` and `results` stay the JSON text
+    that they were saved as: showing a job never decodes them. Times are UTC, ISO 8601, milliseconds, `Z`.
+    """
+
+    job_id: str
+    type: str
+    status: Status
+    parameters: Raw
+    progress: Progress | UnsetType = UNSET
+    results: Raw | UnsetType = UNSET
+    error: Error | UnsetType = UNSET
+    attempt: int
+    created_at: str
+    started_at: str | UnsetType = UNSET
+    finished_at: str | UnsetType = UNSET
+
+
+def timestamp(when: datetime) -> str:
+    """A time in UTC as the contract writes it: `2024-06-06T12:34:56.789Z`."""
+    return when.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def utc_now() -> str:
+    """The time, as `timestamp` writes it."""
+    return timestamp(datetime.now(UTC))
+
+
+def new_job_id() -> str:
+    """A job id for a client that chose none: a UUID of version 7 (RFC 9562, section 5.7).
+
+    It begins with the time, so new jobs lie side by side in an index however many there are, and ends with 74
+    random bits, so nobody guesses one.
+    """
+    milliseconds = time.time_ns() // 1_000_000
+    digits = (
+        f"{milliseconds & 0xFFFF_FFFF_FFFF:012x}7{secrets.randbits(12):03x}{0b10 << 62 | secrets.randbits(62):016x}"
+    )
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

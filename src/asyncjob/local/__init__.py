@@ -1,0 +1,1 @@
+"""The one-machine engine: an HTTP server, a SQLite file and worker processes, in one command."""

@@ -1,0 +1,203 @@
+"""The local engine behind HTTP: submit, get, wait, list, cancel and retry, on one file and its workers."""
+
+import asyncio
+import logging
+import sqlite3
+from datetime import UTC, datetime, timedelta
+
+from msgspec import UNSET
+
+from asyncjob.contract import RETRY_AFTER_SECONDS, ApiError, ListQuery, Submission, same_parameters
+from asyncjob.job import Job, Status, new_job_id, timestamp
+from asyncjob.local.database import Database
+from asyncjob.local.logs import event
+from asyncjob.local.settings import Settings
+from asyncjob.local.store import Change, Store
+from asyncjob.local.supervisor import Supervisor
+from asyncjob.registry import Jobs
+
+PURGE_BATCH = 500
+PURGE_INTERVAL_SECONDS = 60.0
+RETRY_AFTER = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+
+
+class Engine:
+    """Keeps jobs and has them run.
+
+    Args:
+        jobs: the registry.
+        settings: of the server.
+        database: the file, open; this object closes it.
+    """
+
+    def __init__(self, jobs: Jobs, settings: Settings, database: Database) -> None:
+        self.jobs = jobs
+        self._settings = settings
+        self._database = database
+        self._waiters: dict[str, set[asyncio.Event]] = {}
+        self._supervisor = Supervisor(jobs, settings, self._notify)
+        self._store = Store(database, self._supervisor.assign)
+        self._stopping = asyncio.Event()
+        self._purging: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Take up what an earlier server left, and start the workers."""
+        await self._supervisor.start(self._store)
+        if self._settings.keep is not None:
+            self._purging = asyncio.create_task(self._purge_for_ever(self._settings.keep))
+
+    async def stop(self, hurry: asyncio.Event) -> None:
+        """Let running jobs end within the grace period (or until `hurry` is set) and put the others back."""
+        await self._supervisor.stop(hurry)
+        self._stopping.set()
+        for events in list(self._waiters.values()):
+            for changed in events:
+                changed.set()
+
+    async def close(self) -> None:
+        """Close the file. Nothing may be asked of the engine any more."""
+        if self._purging is not None:
+            self._purging.cancel()
+        await self._store.close()
+        self._database.close()
+
+    # -- the contract --------------------------------------------------------------------------------------------
+
+    async def submit(self, submission: Submission) -> str:
+        """Save a job; it runs as soon as a slot is free.
+
+        Returns:
+            The job's id, once the job is on the disk.
+
+        Raises:
+            ApiError: 409, there is another job of that id; 429, too many are waiting; 503, it cannot be saved.
+        """
+        self._check_room()
+        job_id = new_job_id() if submission.job_id is UNSET else submission.job_id
+        try:
+            earlier = await self._store.submit(job_id, submission)
+        except sqlite3.Error as error:
+            raise _not_saved(error) from error
+        if earlier is not None and not (
+            earlier.type == submission.type and same_parameters(earlier.parameters, submission.parameters)
+        ):
+            raise ApiError(409, f"there is already a job {job_id} with another type or other parameters")
+        return job_id
+
+    def get(self, job_id: str) -> Job:
+        """The job as it is now.
+
+        Raises:
+            ApiError: 404.
+        """
+        job = self._store.find(job_id)
+        if job is None:
+            raise _not_found()
+        return job
+
+    async def wait(self, job_id: str, seconds: float) -> Job:
+        """The job, as soon as it is final or the seconds are over.
+
+        Raises:
+            ApiError: 404.
+        """
+        changed = asyncio.Event()
+        self._waiters.setdefault(job_id, set()).add(changed)
+        try:
+            async with asyncio.timeout(seconds):
+                while not (job := self.get(job_id)).status.is_final and not self._stopping.is_set():
+                    changed.clear()
+                    await changed.wait()
+                return job
+        except TimeoutError:
+            return self.get(job_id)
+        finally:
+            self._waiters[job_id].discard(changed)
+            if not self._waiters[job_id]:
+                del self._waiters[job_id]
+
+    async def page(self, query: ListQuery) -> tuple[list[Job], int | None]:
+        """A page of jobs, newest first, and the cursor of the next page if there is one."""
+        return await self._store.page(query)
+
+    async def cancel(self, job_id: str) -> Job:
+        """Cancel a job that is not final; canceling a canceled one again changes nothing.
+
+        Raises:
+            ApiError: 404; 409, it had ended otherwise; 503.
+        """
+        change = await self._change(self._store.cancel(job_id))
+        if change.applied:
+            self._supervisor.cancel(job_id, change.attempt)
+            self._notify(job_id)
+        elif change.before is not Status.CANCELED:
+            raise _refused(job_id, change, "cancel")
+        return self.get(job_id)
+
+    async def retry(self, job_id: str) -> None:
+        """Have a final job run again, with its next attempt.
+
+        Raises:
+            ApiError: 404; 409, it is not final, or nobody knows its function any more; 429; 503.
+        """
+        self._check_room()
+        job = self.get(job_id)
+        if job.type not in self.jobs:
+            raise ApiError(409, f"no function {job.type!r} is registered any more")
+        change = await self._change(self._store.retry(job_id))
+        if not change.applied:
+            raise _refused(job_id, change, "retry")
+
+    def check(self) -> None:
+        """See that the file can be read.
+
+        Raises:
+            sqlite3.Error: it cannot.
+        """
+        self._store.find("")
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _check_room(self) -> None:
+        if self._store.pending >= self._settings.max_pending:
+            raise ApiError(429, f"{self._store.pending:,} jobs are waiting already; try again later", RETRY_AFTER)
+
+    def _notify(self, job_id: str) -> None:
+        for changed in self._waiters.get(job_id, ()):
+            changed.set()
+
+    async def _change(self, write: "asyncio.Future[Change]") -> Change:
+        try:
+            return await write
+        except sqlite3.Error as error:
+            raise _not_saved(error) from error
+
+    async def _purge_for_ever(self, keep: float) -> None:
+        while True:
+            before = timestamp(datetime.now(UTC) - timedelta(seconds=keep))
+            after: int | None = 0
+            deleted = 0
+            try:
+                while after is not None:
+                    count, after = await self._store.purge(before, after, PURGE_BATCH)
+                    deleted += count
+            except sqlite3.Error as error:
+                event(logging.ERROR, "purge failed, trying again later", error=str(error))
+            if deleted:
+                event(logging.INFO, "purged", jobs=deleted, finished_before=before)
+            await asyncio.sleep(min(PURGE_INTERVAL_SECONDS, keep))
+
+
+def _not_found() -> ApiError:
+    return ApiError(404, "Not found")
+
+
+def _not_saved(error: sqlite3.Error) -> ApiError:
+    event(logging.ERROR, "not saved", error=str(error))
+    return ApiError(503, f"nothing can be saved at the moment: {error}", RETRY_AFTER)
+
+
+def _refused(job_id: str, change: Change, verb: str) -> ApiError:
+    if change.before is None:
+        return _not_found()
+    return ApiError(409, f"cannot {verb} job {job_id}: it is {change.before}")

@@ -1,0 +1,106 @@
+"""Every route but the two hot ones: list, cancel, retry, the OpenAPI document, the page that shows it, and health."""
+
+import gzip
+import sqlite3
+from importlib import resources
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
+
+from asyncjob import __version__
+from asyncjob.contract import ApiError, parse_list_query
+from asyncjob.local.endpoints import accepted, parse_query
+from asyncjob.local.engine import RETRY_AFTER, Engine
+from asyncjob.openapi import document
+
+# Swagger UI writes style attributes; scripts come from files of this server alone.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'"
+)
+DOCS_FILES = {
+    "docs.js": ("docs.js", "text/javascript"),
+    "swagger-ui-bundle.js": ("swagger-ui/swagger-ui-bundle.js.gz", "text/javascript"),
+    "swagger-ui.css": ("swagger-ui/swagger-ui.css.gz", "text/css"),
+}
+
+
+def router(engine: Engine) -> Router:
+    """The routes, as an ASGI application. Refusals leave it as exceptions, for endpoints.py to answer."""
+    routes = Routes(engine)
+    return Router(
+        redirect_slashes=False,
+        routes=[
+            # The hot ones are answered before they get here; they are named for the Allow header of a 405.
+            Route("/jobs", routes.list_jobs, methods=["GET", "POST"]),
+            Route("/jobs/{job_id}", routes.list_jobs, methods=["GET"]),
+            Route("/jobs/{job_id}/cancel", routes.cancel, methods=["POST"]),
+            Route("/jobs/{job_id}/retry", routes.retry, methods=["POST"]),
+            Route("/openapi.json", routes.openapi, methods=["GET"]),
+            Route("/docs", routes.docs, methods=["GET"]),
+            Route("/docs/{name}", routes.docs_file, methods=["GET"]),
+            Route("/healthz", routes.health, methods=["GET"]),
+        ],
+    )
+
+
+class Routes:
+    """The handlers, on one engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._openapi = msgspec.json.encode(document(engine.jobs, __version__))
+
+    async def list_jobs(self, request: Request) -> Response:
+        jobs, cursor = await self._engine.page(parse_list_query(parse_query(request.scope)))
+        page: dict[str, Any] = {"jobs": jobs}
+        if cursor is not None:
+            page["next"] = str(cursor)
+        return _json(msgspec.json.encode(page))
+
+    async def cancel(self, request: Request) -> Response:
+        return _json(msgspec.json.encode(await self._engine.cancel(request.path_params["job_id"])))
+
+    async def retry(self, request: Request) -> Response:
+        job_id = request.path_params["job_id"]
+        await self._engine.retry(job_id)
+        body, headers = accepted(job_id)
+        return _json(body, 202, {name.decode(): value.decode() for name, value in headers})
+
+    async def openapi(self, request: Request) -> Response:
+        return _json(self._openapi)
+
+    async def docs(self, request: Request) -> Response:
+        headers = {"content-security-policy": CONTENT_SECURITY_POLICY}
+        return Response(_static("docs.html"), media_type="text/html", headers=headers)
+
+    async def docs_file(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in DOCS_FILES:
+            raise ApiError(404, "Not found")
+        path, media_type = DOCS_FILES[name]
+        content = _static(path)
+        headers = {"cache-control": "max-age=3600", "vary": "accept-encoding"}
+        if path.endswith(".gz"):
+            if "gzip" in request.headers.get("accept-encoding", ""):
+                headers["content-encoding"] = "gzip"
+            else:
+                content = gzip.decompress(content)
+        return Response(content, media_type=media_type, headers=headers)
+
+    async def health(self, request: Request) -> Response:
+        try:
+            self._engine.check()
+        except sqlite3.Error as error:
+            raise ApiError(503, f"the database cannot be read: {error}", RETRY_AFTER) from error
+        return _json(b'{"status":"ok"}')
+
+
+def _static(path: str) -> bytes:
+    return resources.files("asyncjob.local").joinpath("static", path).read_bytes()
+
+
+def _json(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(body, status, headers, media_type="application/json")

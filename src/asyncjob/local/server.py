@@ -1,0 +1,141 @@
+"""One server: the file, the engine, HTTP and signals, from start to a stop that loses nothing."""
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import uvicorn
+import uvloop
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from asyncjob.local import logs
+from asyncjob.local.database import Database
+from asyncjob.local.endpoints import Endpoints
+from asyncjob.local.engine import Engine
+from asyncjob.local.logs import event
+from asyncjob.local.routes import router
+from asyncjob.local.settings import Settings
+from asyncjob.registry import Jobs, load
+
+BACKLOG = 2_048  # connections that wait to be accepted
+CLOSE_SECONDS = 5  # what open requests get to finish once the jobs are done
+
+
+class AddressError(Exception):
+    """The address cannot be listened on; the message says why."""
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """uvicorn's, but that a request which is no HTTP is refused in the one shape of errors."""
+
+    def send_400_response(self, msg: str) -> None:
+        body = b'{"message":"the request is not valid HTTP"}'
+        self.transport.write(
+            b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
+            b"content-length: %d\r\n\r\n%b" % (len(body), body)
+        )
+        self.transport.close()
+
+
+class HttpServer(uvicorn.Server):
+    """uvicorn's, but that the signals are ours: the jobs end before HTTP does."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. A second signal cuts the grace period of running jobs short.
+
+    Raises:
+        RegistrationError: the registry cannot be loaded.
+        DatabaseError: the file cannot be used.
+        AddressError: the address cannot be listened on.
+    """
+    logs.configure(settings.log_format, settings.log_level)
+    jobs = load(settings.target)
+    listener = _listen(settings)
+    with listener:
+        database = Database(settings.database)
+        uvloop.run(_serve(jobs, settings, database, listener))
+
+
+def _listen(settings: Settings) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        raise AddressError(
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; choose another --host or --port"
+        ) from None
+    return listener
+
+
+async def _serve(jobs: Jobs, settings: Settings, database: Database, listener: socket.socket) -> None:
+    engine = Engine(jobs, settings, database)
+    stop, hurry = asyncio.Event(), asyncio.Event()
+    _handle_signals(stop, hurry)
+    try:
+        await engine.start()
+        http = HttpServer(_http_config(Endpoints(engine, router(engine), settings.api_key)))
+        serving = asyncio.create_task(http.serve([listener]))
+        _announce(settings, listener, database)
+        await asyncio.wait([serving, asyncio.ensure_future(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
+        event(logging.INFO, "stopping", grace=settings.grace)
+        await engine.stop(hurry)
+        http.should_exit = True
+        await serving
+    finally:
+        await engine.close()
+    event(logging.INFO, "stopped")
+
+
+def _handle_signals(stop: asyncio.Event, hurry: asyncio.Event) -> None:
+    def handle() -> None:
+        (hurry if stop.is_set() else stop).set()
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signum, handle)
+
+
+def _http_config(app: Endpoints) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=HttpProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=CLOSE_SECONDS,
+    )
+
+
+def _announce(settings: Settings, listener: socket.socket, database: Database) -> None:
+    """Say where everything is and what to try; on standard output, since it is not a log."""
+    host, port = listener.getsockname()[:2]
+    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    lines = [
+        f"Async Job API on {address}",
+        f"  jobs      {settings.target or 'the built-in sleep'}",
+        f"  database  {database.path}",
+        f"  workers   {settings.workers} processes, {settings.concurrency:,} jobs at once",
+        f"  docs      {address}/docs",
+    ]
+    if settings.target is None:
+        lines.append(
+            f"""  try       curl -i {address}/jobs -H 'content-type: application/json' -d '{{"seconds": 3}}'"""
+        )
+    print("\n".join(lines), file=sys.stdout, flush=True)

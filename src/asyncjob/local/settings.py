@@ -1,0 +1,91 @@
+"""What `asyncjob serve` can be told, checked once and then never changed."""
+
+import os
+import re
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Literal
+
+DURATION = re.compile(r"(\d{1,6})\s*([smhdw])")
+SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+
+class SettingsError(Exception):
+    """Settings that cannot be used together, or at all; the message says what to change."""
+
+
+def default_workers() -> int:
+    """One worker for each core that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings of one server.
+
+    Attributes:
+        target: where the registry is, as `asyncjob serve` takes it; None for the built-in job.
+        host: the address to listen on.
+        port: the TCP port; 0 for any free one.
+        database: the SQLite file.
+        workers: how many worker processes; never more than `concurrency`.
+        concurrency: how many jobs run at once, in all workers together.
+        max_pending: how many jobs may wait before submissions are answered with 429.
+        keep: seconds after which final jobs are deleted; None to keep them for ever.
+        grace: seconds that running jobs get when the server is told to stop.
+        backoff: seconds; the first further attempt waits up to so long, each one after it up to twice as long.
+        api_key: what clients must send as `x-api-key`; None to let everybody in.
+        insecure: allow an address that is not loopback without an API key.
+        log_format: `text` for people, `json` for programs.
+        log_level: `debug`, `info`, `warning` or `error`.
+
+    Raises:
+        SettingsError: they contradict each other.
+    """
+
+    target: str | None = None
+    host: str = "127.0.0.1"
+    port: int = 8000
+    database: Path = Path("jobs.db")
+    workers: int = field(default_factory=default_workers)
+    concurrency: int = 1_000
+    max_pending: int = 100_000
+    keep: float | None = None
+    grace: float = 10.0
+    backoff: float = 1.0
+    api_key: str | None = None
+    insecure: bool = False
+    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    def __post_init__(self) -> None:
+        if not (is_loopback(self.host) or self.api_key or self.insecure):
+            raise SettingsError(
+                f"--host {self.host} lets other machines in: give an --api-key that they must send as x-api-key, "
+                "or say --insecure if everybody who reaches this address may submit and read jobs"
+            )
+        if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable() and self.api_key):
+            raise SettingsError("--api-key must be printable ASCII characters, at least one")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the address."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of `30d`, `12h`, `90s`; units are s, m, h, d and w.
+
+    Raises:
+        ValueError: it is not written like that.
+    """
+    match = DURATION.fullmatch(text.strip())
+    if match is None or match[1].strip("0") == "":
+        raise ValueError(f"{text!r} is not a duration: write a number above 0 and one of s m h d w, such as 30d")
+    return float(match[1]) * SECONDS[match[2]]

@@ -1,0 +1,108 @@
+-- Everything that this engine says to SQLite, by name.
+--
+-- {set} and {guard} are filled from the transition table in job.py, by the statement's name: {set} writes the target
+-- status (and the next attempt), {guard} names the job, the attempt and the statuses it may come from. Where the guard
+-- does not hold, nothing is written.
+
+-- name: schema_1
+CREATE TABLE job (
+    sequence    INTEGER PRIMARY KEY,            -- order of submission; the cursor of a listing
+    job_id      TEXT NOT NULL UNIQUE,           -- the client's id, or ours
+    type        TEXT NOT NULL,                  -- the job function's name
+    status      TEXT NOT NULL CHECK (status IN ('Pending', 'Running', 'Success', 'Failure', 'Canceled')),
+    parameters  TEXT NOT NULL,                  -- a JSON object, as it was submitted
+    progress    TEXT,                           -- {"fraction", "message"?}, of the current attempt
+    results     TEXT,                           -- any JSON value
+    error       TEXT,                           -- {"type", "message"}
+    attempt     INTEGER NOT NULL DEFAULT 1 CHECK (attempt >= 1),
+    losses      INTEGER NOT NULL DEFAULT 0 CHECK (losses >= 0),  -- attempts that counted against retries
+    due_at      INTEGER,                        -- while Pending: not before, in milliseconds since 1970; null: parked
+    created_at  TEXT NOT NULL,
+    started_at  TEXT,                           -- of the current attempt
+    finished_at TEXT,
+    CHECK ((status = 'Success') = (results IS NOT NULL)),
+    CHECK ((status = 'Failure') = (error IS NOT NULL)),
+    CHECK ((status IN ('Success', 'Failure', 'Canceled')) = (finished_at IS NOT NULL)),
+    CHECK (status NOT IN ('Running', 'Success', 'Failure') OR started_at IS NOT NULL),
+    CHECK (status <> 'Pending' OR (started_at IS NULL AND progress IS NULL)),
+    CHECK (status = 'Pending' OR due_at IS NULL)
+) STRICT;
+-- Most jobs end as Success and stay for long: the partial indexes keep them out, so a file with millions of finished
+-- jobs is as fast as an empty one.
+CREATE INDEX job_waiting ON job (due_at, sequence) WHERE status = 'Pending';
+CREATE INDEX job_running ON job (sequence) WHERE status = 'Running';
+CREATE INDEX job_unsuccessful ON job (status, sequence) WHERE status IN ('Failure', 'Canceled');
+CREATE INDEX job_type ON job (type, sequence);
+
+-- name: submit
+INSERT INTO job (job_id, type, status, parameters, due_at, created_at)
+VALUES (:job_id, :type, 'Pending', :parameters, :due_at, :created_at)
+ON CONFLICT (job_id) DO NOTHING;
+
+-- name: find_request
+SELECT type, parameters FROM job WHERE job_id = :job_id;
+
+-- name: claim
+UPDATE job SET {set}, started_at = :now, due_at = NULL
+WHERE sequence IN (
+    SELECT sequence FROM job WHERE status = 'Pending' AND due_at <= :due ORDER BY due_at, sequence LIMIT :slots
+) AND {from}
+RETURNING job_id, attempt, type, parameters, losses;
+
+-- name: next_due
+SELECT min(due_at) FROM job WHERE status = 'Pending' AND due_at > :due;
+
+-- name: succeed
+UPDATE job SET {set}, results = :results, finished_at = :now WHERE {guard};
+
+-- name: fail
+UPDATE job SET {set}, error = :error, finished_at = :now WHERE {guard};
+
+-- name: repeat
+UPDATE job SET {set}, losses = losses + 1, due_at = :due_at, started_at = NULL, progress = NULL WHERE {guard};
+
+-- name: release
+UPDATE job SET {set}, due_at = :due_at, started_at = NULL, progress = NULL WHERE {guard};
+
+-- name: cancel
+UPDATE job SET {set}, due_at = NULL, finished_at = :now WHERE {guard};
+
+-- name: retry
+UPDATE job SET {set}, losses = 0, due_at = :due_at, started_at = NULL, finished_at = NULL,
+    progress = NULL, results = NULL, error = NULL
+WHERE {guard};
+
+-- name: progress
+UPDATE job SET progress = :progress WHERE job_id = :job_id AND attempt = :attempt AND status = 'Running';
+
+-- name: find
+SELECT job_id, type, status, parameters, progress, results, error, attempt, created_at, started_at, finished_at
+FROM job WHERE job_id = :job_id;
+
+-- name: list
+SELECT job_id, type, status, parameters, progress, results, error, attempt, created_at, started_at, finished_at,
+    sequence
+FROM job WHERE sequence < :before {filters} ORDER BY sequence DESC;
+
+-- name: running
+SELECT job_id, attempt, type, losses FROM job WHERE status = 'Running' ORDER BY sequence;
+
+-- name: count_pending
+SELECT count(*) FROM job WHERE status = 'Pending';
+
+-- name: park
+UPDATE job SET due_at = NULL
+WHERE status = 'Pending' AND type NOT IN (SELECT value FROM json_each(:types));
+
+-- name: unpark
+UPDATE job SET due_at = :due_at
+WHERE status = 'Pending' AND (due_at IS NULL OR due_at > :latest) AND type IN (SELECT value FROM json_each(:types));
+
+-- name: count_parked
+SELECT type, count(*) FROM job WHERE status = 'Pending' AND due_at IS NULL GROUP BY type;
+
+-- name: oldest
+SELECT sequence, status, created_at, finished_at FROM job WHERE sequence > :after ORDER BY sequence LIMIT :limit;
+
+-- name: delete
+DELETE FROM job WHERE sequence = :sequence AND status IN ('Success', 'Failure', 'Canceled');

@@ -1,0 +1,317 @@
+"""What this engine saves and reads: every operation on the file, under the name of its transition.
+
+Writes go to the writer thread and return a future; reads use connections of their own, which in WAL mode wait for no
+write. Capacity is offered to the store, and at the end of each transaction it claims as many waiting jobs as there
+are slots: a submitted job is claimed by the very commit that saves it, when a worker is free.
+"""
+
+import asyncio
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from asyncjob.contract import ListQuery, Submission
+from asyncjob.job import TRANSITIONS, Error, Job, Progress, Status, utc_now
+from asyncjob.local.database import Database, statements
+from asyncjob.local.writer import Writer
+
+MAX_PAGE_BYTES = 4 << 20  # a page ends early where its jobs are large, so a listing never fills the memory
+NEVER = 2**62  # above every sequence number and every time
+
+_SQL = statements()
+
+
+class Claim(NamedTuple):
+    """A job that was claimed: run this attempt. `losses` is how many attempts were lost before."""
+
+    job_id: str
+    attempt: int
+    type: str
+    parameters: str
+    losses: int
+
+
+class Lost(NamedTuple):
+    """A job that was running when the server ended."""
+
+    job_id: str
+    attempt: int
+    type: str
+    losses: int
+
+
+class Claims(NamedTuple):
+    """What a transaction claimed, and when the next waiting job is due (milliseconds since 1970, None: unknown)."""
+
+    jobs: list[Claim]
+    next_due: int | None
+
+
+class Change(NamedTuple):
+    """What became of a request to change a job: its status before, or None where there is no such job."""
+
+    before: Status | None
+    attempt: int
+    applied: bool
+
+
+class Store:
+    """The jobs in one database file.
+
+    Args:
+        database: the open file.
+        claimed: called in the event loop after each commit, with what it claimed.
+    """
+
+    def __init__(self, database: Database, claimed: Callable[[Claims], None]) -> None:
+        self._claimed = claimed
+        self._slots = 0
+        self._slots_lock = threading.Lock()
+        self._due = 0
+        self._reader = database.connect()
+        self._list_reader = database.connect()
+        self._list_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="list")
+        (self.pending,) = self._reader.execute(_SQL["count_pending"]).fetchone()
+        self._writer = Writer(database.connect(), self._claim, self._committed, self._deliver)
+
+    # -- reads ---------------------------------------------------------------------------------------------------
+
+    def find(self, job_id: str) -> Job | None:
+        """The job as it was last committed."""
+        row = self._reader.execute(_SQL["find"], {"job_id": job_id}).fetchone()
+        return None if row is None else _job(row)
+
+    async def page(self, query: ListQuery) -> tuple[list[Job], int | None]:
+        """A page of jobs, newest first, and the cursor of the next page if there is one.
+
+        A page has `query.limit` jobs, or fewer where they are large.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._list_thread, self._page, query)
+
+    def _page(self, query: ListQuery) -> tuple[list[Job], int | None]:
+        filters = "".join(f" AND {name} = :{name}" for name in ("status", "type") if getattr(query, name) is not None)
+        values = {
+            "before": NEVER if query.before is None else query.before,
+            "status": query.status,
+            "type": query.type,
+        }
+        jobs: list[Job] = []
+        size, last = 0, None
+        for row in self._list_reader.execute(_SQL["list"].replace("{filters}", filters), values):
+            if len(jobs) == query.limit or size > MAX_PAGE_BYTES:
+                return jobs, last
+            jobs.append(_job(row))
+            size += len(row[3]) + len(row[5] or "")
+            last = row[-1]
+        return jobs, None
+
+    # -- capacity ------------------------------------------------------------------------------------------------
+
+    def offer(self, slots: int) -> None:
+        """Let the store claim so many jobs more; fewer, if negative. It takes effect with the next transaction."""
+        with self._slots_lock:
+            self._slots += slots
+
+    def stop_claiming(self) -> None:
+        """Claim no more from the next transaction on, whatever is offered."""
+        self.offer(-NEVER)
+
+    def wake(self) -> None:
+        """Run a transaction, if only to claim."""
+        self._writer.do(lambda connection: None).add_done_callback(asyncio.Future.exception)
+
+    def _claim(self, connection: sqlite3.Connection) -> Claims:
+        slots = self._slots
+        if slots <= 0:
+            return Claims([], None)
+        self._due = max(self._due, now_ms())  # never back: a clock that is set back must not hide waiting jobs
+        values = {"now": utc_now(), "due": self._due, "slots": slots}
+        jobs = [Claim(*row) for row in connection.execute(_SQL["claim"], values).fetchall()]
+        if len(jobs) == slots:
+            return Claims(jobs, None)
+        (next_due,) = connection.execute(_SQL["next_due"], {"due": self._due}).fetchone()
+        return Claims(jobs, next_due)
+
+    def _committed(self, claims: Claims) -> None:
+        self.offer(-len(claims.jobs))
+
+    def _deliver(self, claims: Claims) -> None:
+        self.pending -= len(claims.jobs)
+        self._claimed(claims)
+
+    # -- writes --------------------------------------------------------------------------------------------------
+
+    async def submit(self, job_id: str, submission: Submission) -> Submission | None:
+        """Save a new job as Pending.
+
+        Returns:
+            None when it was saved; the earlier submission when there is a job of that id already.
+
+        Raises:
+            sqlite3.Error: it could not be saved.
+        """
+        values = {
+            "job_id": job_id,
+            "type": submission.type,
+            "parameters": submission.parameters.decode(),
+            "due_at": now_ms(),
+            "created_at": utc_now(),
+        }
+        self.pending += 1
+        future = self._writer.do(lambda connection: _submit(connection, values))
+        future.add_done_callback(self._count_submit)
+        return await future
+
+    def _count_submit(self, future: "asyncio.Future[Submission | None]") -> None:
+        if not future.cancelled() and (future.exception() is not None or future.result() is not None):
+            self.pending -= 1  # it was counted when it was asked for, so that a burst cannot pass the limit
+
+    def succeed(self, job_id: str, attempt: int, results: str) -> "asyncio.Future[bool]":
+        """Running → Success. The future tells whether it was so: False where the guard refused it."""
+        return self._transition("succeed", job_id, attempt, results=results, now=utc_now())
+
+    def fail(self, job_id: str, attempt: int, error: Error) -> "asyncio.Future[bool]":
+        """Running → Failure."""
+        return self._transition("fail", job_id, attempt, error=msgspec.json.encode(error).decode(), now=utc_now())
+
+    def repeat(self, job_id: str, attempt: int, due_at: int | None) -> "asyncio.Future[bool]":
+        """Running → Pending, with the next attempt, which counts against `retries`.
+
+        Args:
+            due_at: not before, in milliseconds since 1970; None to wait until a server knows the function again.
+        """
+        return self._transition("repeat", job_id, attempt, due_at=due_at)
+
+    def release(self, job_id: str, attempt: int) -> "asyncio.Future[bool]":
+        """Running → Pending, with the next attempt, which does not count against `retries`."""
+        return self._transition("release", job_id, attempt, due_at=now_ms())
+
+    def cancel(self, job_id: str) -> "asyncio.Future[Change]":
+        """Pending or Running → Canceled."""
+        return self._change("cancel", job_id, now=utc_now())
+
+    def retry(self, job_id: str) -> "asyncio.Future[Change]":
+        """A final status → Pending, with the next attempt and all its retries."""
+        return self._change("retry", job_id, due_at=now_ms())
+
+    def progress(self, job_id: str, attempt: int, progress: Progress) -> None:
+        """Save how far a running attempt is; nothing happens when it runs no more."""
+        values = {"job_id": job_id, "attempt": attempt, "progress": msgspec.json.encode(progress).decode()}
+        future = self._writer.do(lambda connection: connection.execute(_SQL["progress"], values).rowcount)
+        future.add_done_callback(asyncio.Future.exception)  # one that could not be saved is followed by another
+
+    def _transition(self, name: str, job_id: str, attempt: int, **values: Any) -> "asyncio.Future[bool]":
+        values |= {"job_id": job_id, "attempt": attempt}
+        future = self._writer.do(lambda connection: connection.execute(_SQL[name], values).rowcount == 1)
+        if TRANSITIONS[name].target is Status.PENDING:
+            future.add_done_callback(self._count_pending)
+        return future
+
+    def _count_pending(self, future: "asyncio.Future[bool]") -> None:
+        if not future.cancelled() and future.exception() is None:
+            self.pending += future.result()
+
+    def _change(self, name: str, job_id: str, **values: Any) -> "asyncio.Future[Change]":
+        future = self._writer.do(lambda connection: _change(connection, name, job_id, values))
+        future.add_done_callback(self._count_change)
+        return future
+
+    def _count_change(self, future: "asyncio.Future[Change]") -> None:
+        if future.cancelled() or future.exception() is not None or not future.result().applied:
+            return
+        self.pending += -1 if future.result().before is Status.PENDING else 0
+        self.pending += 1 if future.result().before in TRANSITIONS["retry"].sources else 0
+
+    # -- life of the file ----------------------------------------------------------------------------------------
+
+    def running(self) -> list[Lost]:
+        """The jobs that were Running at the last commit; asked at the start, those whose attempt is lost."""
+        return [Lost(*row) for row in self._reader.execute(_SQL["running"])]
+
+    async def park(self, types: Iterable[str], latest_due: int) -> dict[str, int]:
+        """Set waiting jobs of unregistered types aside, and take those up again whose type is registered now.
+
+        Args:
+            types: the registered ones.
+            latest_due: milliseconds since 1970; what waits for a later time (the clock was wrong) waits no more.
+
+        Returns:
+            How many jobs are set aside, by type.
+        """
+        values = {"types": json.dumps(list(types)), "due_at": now_ms(), "latest": latest_due}
+
+        def operation(connection: sqlite3.Connection) -> dict[str, int]:
+            connection.execute(_SQL["park"], values)
+            connection.execute(_SQL["unpark"], values)
+            return dict(connection.execute(_SQL["count_parked"]).fetchall())
+
+        return await self._writer.do(operation)
+
+    async def purge(self, before: str, after: int, limit: int) -> tuple[int, int | None]:
+        """Delete final jobs that finished before a time, among the `limit` next ones behind a sequence number.
+
+        Returns:
+            How many were deleted, and the sequence number to go on behind; None once jobs are too young.
+        """
+
+        def operation(connection: sqlite3.Connection) -> tuple[int, int | None]:
+            rows = connection.execute(_SQL["oldest"], {"after": after, "limit": limit}).fetchall()
+            old = [sequence for sequence, _, _, finished in rows if finished is not None and finished < before]
+            connection.executemany(_SQL["delete"], [{"sequence": sequence} for sequence in old])
+            # In order of submission: once jobs were created after that time, all further ones were.
+            over = len(rows) < limit or rows[-1][2] >= before
+            return len(old), None if over else rows[-1][0]
+
+        return await self._writer.do(operation)
+
+    async def close(self) -> None:
+        """Commit what was asked for and close the file."""
+        self._list_thread.shutdown()
+        self._list_reader.close()
+        self._reader.close()
+        await self._writer.close()
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def _submit(connection: sqlite3.Connection, values: dict[str, Any]) -> Submission | None:
+    if connection.execute(_SQL["submit"], values).rowcount == 1:
+        return None
+    name, parameters = connection.execute(_SQL["find_request"], values).fetchone()
+    return Submission(values["job_id"], name, parameters.encode())
+
+
+def _change(connection: sqlite3.Connection, name: str, job_id: str, values: dict[str, Any]) -> Change:
+    row = connection.execute(_SQL["find"], {"job_id": job_id}).fetchone()
+    if row is None:
+        return Change(None, 0, applied=False)
+    attempt = row[7]
+    applied = connection.execute(_SQL[name], values | {"job_id": job_id, "attempt": attempt}).rowcount == 1
+    return Change(Status(row[2]), attempt, applied)
+
+
+def _job(row: tuple[Any, ...]) -> Job:
+    job_id, name, status, parameters, progress, results, error, attempt, created_at, started_at, finished_at, *_ = row
+    return Job(
+        job_id=job_id,
+        type=name,
+        status=Status(status),
+        parameters=Raw(parameters),
+        progress=UNSET if progress is None else msgspec.json.decode(progress, type=Progress),
+        results=UNSET if results is None else Raw(results),
+        error=UNSET if error is None else msgspec.json.decode(error, type=Error),
+        attempt=attempt,
+        created_at=created_at,
+        started_at=UNSET if started_at is None else started_at,
+        finished_at=UNSET if finished_at is None else finished_at,
+    )

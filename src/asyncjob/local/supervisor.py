@@ -1,0 +1,342 @@
+"""Hands claimed jobs to worker processes and records how they end.
+
+Everything here happens in the server's event loop, on events: a commit that claimed jobs, a message from a worker, a
+worker's death, a deadline. Nothing polls. A slot is one job that may run; the slots of every ready worker are offered
+to the store, a claim takes one, the end of the attempt gives it back.
+"""
+
+import asyncio
+import logging
+import random
+import sqlite3
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from asyncjob.job import Error
+from asyncjob.local.channel import Advanced, Cancel, Ended, Message, Ready, Run
+from asyncjob.local.logs import event
+from asyncjob.local.process import WorkerProcess
+from asyncjob.local.settings import Settings
+from asyncjob.local.store import Claim, Claims, Lost, Store, now_ms
+from asyncjob.registry import DEFAULT_RETRIES, Jobs
+from asyncjob.runner import Outcome, Succeeded
+
+MAX_BACKOFF_SECONDS = 300.0
+STOP_SECONDS = 1.0  # what a function gets, after its deadline, to notice the cancel before its process is retired
+RESTART_SECONDS = (0.0, 1.0, 2.0, 5.0, 15.0, 30.0)  # before a worker is started again that died before it was ready
+SAVE_AGAIN_SECONDS = 0.5  # between tries to record an outcome while the disk is full
+
+Key = tuple[str, int]
+
+
+@dataclass(eq=False)
+class Attempt:
+    """One attempt of a job that a worker runs.
+
+    Attributes:
+        recorded: True once what became of it is saved or decided; what the worker still says of it comes too late.
+    """
+
+    job_id: str
+    attempt: int
+    type: str
+    losses: int
+    deadline: asyncio.TimerHandle | None = None
+    recorded: bool = False
+
+
+@dataclass(eq=False)
+class Worker:
+    """A worker process and what it runs.
+
+    Attributes:
+        ready: it has imported the functions, and its slots are offered.
+        retired: it gets no new job; it is killed when what it still runs is recorded.
+    """
+
+    process: WorkerProcess
+    capacity: int
+    ready: bool = False
+    retired: bool = False
+    attempts: dict[Key, Attempt] = field(default_factory=dict)
+
+    @property
+    def free(self) -> int:
+        """How many more jobs it may run."""
+        return self.capacity - len(self.attempts)
+
+
+class Supervisor:
+    """The workers of one server.
+
+    Args:
+        jobs: the registry, for timeouts and retries.
+        settings: of the server.
+        changed: called with a job's id after a change of it was saved.
+    """
+
+    def __init__(self, jobs: Jobs, settings: Settings, changed: Callable[[str], None]) -> None:
+        self._jobs = jobs
+        self._settings = settings
+        self._changed = changed
+        self._workers: list[Worker] = []
+        self._unassigned: deque[Claim] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._due_timer: asyncio.TimerHandle | None = None
+        self._failed_starts = 0
+        self._stopping = False
+        self._nothing_runs = asyncio.Event()
+
+    async def start(self, store: Store) -> None:
+        """Record what an earlier server left running as lost, then start the workers; they become ready by and by."""
+        self._store = store
+        for lost in store.running():
+            self._lose(_attempt(lost), Error("WorkerLost", "the server ended while the job ran"))
+        await store.park([function.name for function in self._jobs], now_ms() + round(MAX_BACKOFF_SECONDS * 1000))
+        count = min(self._settings.workers, self._settings.concurrency)
+        share, rest = divmod(self._settings.concurrency, count)
+        for number in range(count):
+            self._spawn(self._start_worker(share + (number < rest)))
+
+    # -- jobs out ------------------------------------------------------------------------------------------------
+
+    def assign(self, claims: Claims) -> None:
+        """Give claimed jobs to the ready workers that run the least; without one they wait here for the first."""
+        self._unassigned.extend(claims.jobs)
+        if claims.next_due is not None:
+            self._wake_at(claims.next_due)
+        workers = [worker for worker in self._workers if worker.ready and not worker.retired]
+        batches: dict[int, list[Message]] = {}
+        while workers and self._unassigned:
+            index = max(range(len(workers)), key=lambda number: workers[number].free)
+            job = self._unassigned.popleft()
+            self._track(workers[index], job)
+            batches.setdefault(index, []).append(Run(job.job_id, job.attempt, job.type, job.parameters.encode()))
+        for index, messages in batches.items():
+            workers[index].process.send(messages)
+
+    def _track(self, worker: Worker, job: Claim) -> None:
+        attempt = worker.attempts[job.job_id, job.attempt] = _attempt(job)
+        timeout = self._jobs[job.type].timeout
+        if timeout is not None:
+            later = asyncio.get_running_loop().call_later
+            attempt.deadline = later(timeout, self._time_out, worker, attempt, timeout)
+        event(logging.DEBUG, "job started", job_id=job.job_id, attempt=job.attempt, worker=worker.process.pid)
+
+    def _wake_at(self, due_at: int) -> None:
+        loop = asyncio.get_running_loop()
+        when = loop.time() + max(0, due_at - now_ms() + 1) / 1000
+        if self._due_timer is None or self._due_timer.when() > when or self._due_timer.when() < loop.time():
+            if self._due_timer is not None:
+                self._due_timer.cancel()
+            self._due_timer = loop.call_at(when, self._store.wake)
+
+    def cancel(self, job_id: str, attempt: int) -> None:
+        """Tell the worker that this attempt was canceled; its slot is free when the function has ended."""
+        self._unassigned = deque(job for job in self._unassigned if (job.job_id, job.attempt) != (job_id, attempt))
+        for worker in self._workers:
+            running = worker.attempts.get((job_id, attempt))
+            if running is not None:
+                running.recorded = True
+                worker.process.send([Cancel(job_id, attempt)])
+
+    # -- outcomes in ---------------------------------------------------------------------------------------------
+
+    def _receive(self, worker: Worker, messages: list[Message]) -> None:
+        for message in messages:
+            if isinstance(message, Ended):
+                self._end(worker, message)
+            elif isinstance(message, Advanced):
+                self._store.progress(message.job_id, message.attempt, message.progress)
+            elif isinstance(message, Ready):
+                worker.ready = True
+                self._failed_starts = 0
+                self._store.offer(worker.capacity)
+                self._store.wake()
+                self.assign(Claims([], None))
+        if worker.retired:
+            self._kill_if_done(worker)
+
+    def _end(self, worker: Worker, message: Ended) -> None:
+        attempt = worker.attempts.pop((message.job_id, message.attempt))
+        if attempt.deadline is not None:
+            attempt.deadline.cancel()
+        if not worker.retired:
+            self._store.offer(1)  # before the outcome is saved, so that the same commit claims the next job
+        if attempt.recorded:
+            self._store.wake()
+        else:
+            self._record(attempt, message.outcome)
+        self._check_stopped()
+
+    def _record(self, attempt: Attempt, outcome: Outcome) -> None:
+        if isinstance(outcome, Succeeded):
+            self._save(
+                attempt, "Success", partial(self._store.succeed, attempt.job_id, attempt.attempt, outcome.results)
+            )
+        elif outcome.retryable:
+            self._lose(attempt, outcome.error)
+        else:
+            self._fail(attempt, outcome.error)
+
+    def _lose(self, attempt: Attempt, error: Error) -> None:
+        """Record an attempt that is to be followed by another: again while retries are left, else Failure."""
+        known = attempt.type in self._jobs
+        retries = self._jobs[attempt.type].retries if known else DEFAULT_RETRIES
+        if attempt.losses >= retries:
+            self._fail(attempt, error)
+            return
+        due_at = now_ms() + self._backoff(attempt.losses) if known else None
+        event(
+            logging.WARNING,
+            "attempt lost",
+            job_id=attempt.job_id,
+            attempt=attempt.attempt,
+            error=error.type,
+            due_at=due_at,
+        )
+        self._save(attempt, "Pending", partial(self._store.repeat, attempt.job_id, attempt.attempt, due_at))
+
+    def _fail(self, attempt: Attempt, error: Error) -> None:
+        self._save(attempt, error.type, partial(self._store.fail, attempt.job_id, attempt.attempt, error))
+
+    def _backoff(self, losses: int) -> int:
+        """Milliseconds: full jitter over a range that doubles with each loss."""
+        longest = min(MAX_BACKOFF_SECONDS, self._settings.backoff * 2**losses)
+        return round(random.uniform(0, longest) * 1000)
+
+    def _save(self, attempt: Attempt, outcome: str, write: "Callable[[], asyncio.Future[bool]]") -> None:
+        attempt.recorded = True
+        write().add_done_callback(partial(self._saved, attempt, outcome, write))
+
+    def _saved(
+        self,
+        attempt: Attempt,
+        outcome: str,
+        write: "Callable[[], asyncio.Future[bool]]",
+        saved: "asyncio.Future[bool]",
+    ) -> None:
+        error = saved.exception()
+        if isinstance(error, sqlite3.Error):  # the disk is full: the outcome is kept here until it can be saved
+            event(logging.ERROR, "outcome not saved, trying again", job_id=attempt.job_id, error=str(error))
+            asyncio.get_running_loop().call_later(SAVE_AGAIN_SECONDS, self._save, attempt, outcome, write)
+        elif error is not None:
+            raise error
+        elif saved.result():
+            event(logging.INFO, "job ended", job_id=attempt.job_id, attempt=attempt.attempt, outcome=outcome)
+            self._changed(attempt.job_id)
+        else:
+            event(logging.INFO, "late outcome refused", job_id=attempt.job_id, attempt=attempt.attempt)
+
+    # -- deadlines and deaths ------------------------------------------------------------------------------------
+
+    def _time_out(self, worker: Worker, attempt: Attempt, timeout: float) -> None:
+        if not attempt.recorded:
+            self._lose(attempt, Error("Timeout", f"it ran longer than its timeout of {timeout:g} seconds"))
+        worker.process.send([Cancel(attempt.job_id, attempt.attempt)])
+        asyncio.get_running_loop().call_later(STOP_SECONDS, self._retire_if_running, worker, attempt)
+
+    def _retire_if_running(self, worker: Worker, attempt: Attempt) -> None:
+        """A thread cannot be killed, so a function that goes on beyond its deadline costs its process."""
+        if (attempt.job_id, attempt.attempt) not in worker.attempts or worker not in self._workers:
+            return
+        if not worker.retired:
+            event(logging.WARNING, "worker retired", worker=worker.process.pid, job_id=attempt.job_id)
+            worker.retired = True
+            self._store.offer(-worker.free)
+            self._spawn(self._start_worker(worker.capacity))
+        self._kill_if_done(worker)
+
+    def _kill_if_done(self, worker: Worker) -> None:
+        if all(attempt.recorded for attempt in worker.attempts.values()):
+            worker.process.kill()
+
+    async def _start_worker(self, capacity: int) -> None:
+        delay = RESTART_SECONDS[min(self._failed_starts, len(RESTART_SECONDS) - 1)]
+        await asyncio.sleep(delay)
+        if self._stopping:
+            return
+        process = WorkerProcess(
+            lambda messages: self._receive(worker, messages), lambda: self._spawn(self._bury(worker))
+        )
+        worker = Worker(process, capacity)
+        await process.start(self._settings.target)
+        self._workers.append(worker)
+        event(logging.DEBUG, "worker started", worker=process.pid)
+
+    async def _bury(self, worker: Worker) -> None:
+        """A worker is gone: what it ran is lost, and another takes its place."""
+        worker.process.kill()  # it may have closed its socket and live on
+        status = await worker.process.wait()
+        self._workers.remove(worker)
+        if not worker.retired and worker.ready:
+            self._store.offer(-worker.free)
+        if not worker.ready:
+            self._failed_starts += 1
+        for attempt in worker.attempts.values():
+            if attempt.deadline is not None:
+                attempt.deadline.cancel()
+            if not attempt.recorded:
+                self._lose(
+                    attempt, Error("WorkerLost", f"the worker process ended ({_describe(status)}) while the job ran")
+                )
+        if not self._stopping:
+            event(
+                logging.INFO if worker.retired else logging.ERROR,
+                "worker ended",
+                worker=worker.process.pid,
+                status=status,
+            )
+            if not worker.retired:
+                self._spawn(self._start_worker(worker.capacity))
+        self._check_stopped()
+
+    def _spawn(self, coroutine: "asyncio._CoroutineLike[None]") -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # -- the end -------------------------------------------------------------------------------------------------
+
+    async def stop(self, hurry: asyncio.Event) -> None:
+        """Claim no more, let running jobs end, release those that do not, and end the workers.
+
+        Args:
+            hurry: set it to cut the grace period short.
+        """
+        self._stopping = True
+        self._store.stop_claiming()
+        self._check_stopped()
+        waits = [asyncio.ensure_future(event.wait()) for event in (self._nothing_runs, hurry)]
+        await asyncio.wait(waits, timeout=self._settings.grace, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        await self._release()
+        for worker in list(self._workers):
+            worker.process.kill()
+            await worker.process.wait()
+
+    def _check_stopped(self) -> None:
+        if self._stopping and not any(worker.attempts for worker in self._workers):
+            self._nothing_runs.set()
+
+    async def _release(self) -> None:
+        running = [attempt for worker in self._workers for attempt in worker.attempts.values() if not attempt.recorded]
+        running += [_attempt(job) for job in self._unassigned]
+        for attempt in running:
+            attempt.recorded = True
+            event(logging.WARNING, "job released", job_id=attempt.job_id, attempt=attempt.attempt)
+        releases = [self._store.release(attempt.job_id, attempt.attempt) for attempt in running]
+        for refused in await asyncio.gather(*releases, return_exceptions=True):
+            if isinstance(refused, BaseException):  # still Running in the file: the next server finds it lost
+                event(logging.ERROR, "job not released", error=str(refused))
+
+
+def _attempt(job: Claim | Lost) -> Attempt:
+    return Attempt(job.job_id, job.attempt, job.type, job.losses)
+
+
+def _describe(status: int) -> str:
+    return f"signal {-status}" if status < 0 else f"exit status {status}"

@@ -1,0 +1,227 @@
+"""A worker process: takes jobs from the server's socket, runs them, and sends back how they ended.
+
+The main thread does nothing but read the socket, so a cancel or the server's death is noticed whatever the jobs do.
+Sync functions run in threads, made as they are needed and kept; async ones on one event loop in a thread of its own,
+started with the first of them. Whichever thread ends a job sends the outcome, with all that gathered meanwhile.
+
+    python -m asyncjob.local.worker FD [TARGET]
+"""
+
+import asyncio
+import ctypes
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Coroutine
+from typing import Any
+
+from asyncjob.context import JobContext
+from asyncjob.job import Error, Progress
+from asyncjob.local.channel import Advanced, Cancel, Ended, Message, Ready, Run, Unpacker, pack
+from asyncjob.registry import JobFunction, Jobs, load
+from asyncjob.runner import Failed, Outcome, run, run_async
+
+PROGRESS_INTERVAL_SECONDS = 0.1
+_READ_BYTES = 1 << 18
+_PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
+
+
+class Outbox:
+    """Sends messages from any thread, several in a frame when several are waiting."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._waiting: deque[Message] = deque()
+        self._sending = threading.Lock()
+
+    def send(self, message: Message) -> None:
+        """Send the message, or leave it to the thread that is sending now."""
+        self._waiting.append(message)
+        # Looked at again after each release: a message that came between the last look and the release has no other
+        # thread to send it.
+        while self._waiting and self._sending.acquire(blocking=False):
+            try:
+                batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
+                if batch:
+                    self._connection.sendall(pack(batch))
+            except OSError:
+                os._exit(1)  # the server is gone, and with it everyone who could use the outcome
+            finally:
+                self._sending.release()
+
+
+class Threads:
+    """Runs sync jobs, each in a thread: a new one when none is idle, since all that were sent are to run at once."""
+
+    def __init__(self) -> None:
+        self._calls: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
+        self._idle = 0
+        self._lock = threading.Lock()
+
+    def start(self, call: Any, *arguments: Any) -> None:
+        """Run `call(*arguments)` in a thread, at once."""
+        with self._lock:
+            needs_thread = self._idle == 0
+            self._idle -= not needs_thread
+        self._calls.put((call, *arguments))
+        if needs_thread:
+            threading.Thread(target=self._work, daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            call, *arguments = self._calls.get()
+            call(*arguments)
+            with self._lock:
+                self._idle += 1
+
+
+class EventLoop:
+    """Runs async jobs as tasks of one asyncio loop, in a thread that starts with the first of them."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, coroutines: list[Coroutine[Any, Any, None]]) -> None:
+        """Run the coroutines concurrently with all that run already."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self._loop.call_soon_threadsafe(self._create_tasks, coroutines)
+
+    def call(self, callback: Any) -> None:
+        """Call something in the loop's thread."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(callback)
+
+    def _create_tasks(self, coroutines: list[Coroutine[Any, Any, None]]) -> None:
+        for coroutine in coroutines:
+            task = asyncio.get_running_loop().create_task(coroutine)
+            self._tasks.add(task)  # the loop itself holds tasks weakly
+            task.add_done_callback(self._tasks.discard)
+
+
+class RunningJob:
+    """One attempt that this worker runs: its context, and its task where the function is async."""
+
+    def __init__(self, message: Run, outbox: Outbox) -> None:
+        self.message = message
+        self.context = JobContext(message.job_id, message.attempt, self._report)
+        self.task: asyncio.Task[None] | None = None
+        self._outbox = outbox
+        self._reported_at = 0.0
+        self._unsent: Progress | None = None
+
+    def _report(self, progress: Progress) -> None:
+        self._unsent = progress
+        if time.monotonic() - self._reported_at >= PROGRESS_INTERVAL_SECONDS:
+            self._send_progress()
+
+    def _send_progress(self) -> None:
+        if self._unsent is not None:
+            self._reported_at = time.monotonic()
+            self._outbox.send(Advanced(self.message.job_id, self.message.attempt, self._unsent))
+            self._unsent = None
+
+    def end(self, outcome: Outcome) -> None:
+        """Send the last progress, if it was held back, and the outcome."""
+        self._send_progress()
+        self._outbox.send(Ended(self.message.job_id, self.message.attempt, outcome))
+
+
+class Worker:
+    """Runs what the server sends until the server is gone."""
+
+    def __init__(self, connection: socket.socket, jobs: Jobs) -> None:
+        self._connection = connection
+        self._jobs = jobs
+        self._outbox = Outbox(connection)
+        self._threads = Threads()
+        self._loop = EventLoop()
+        self._running: dict[tuple[str, int], RunningJob] = {}
+
+    def work(self) -> None:
+        """Say that this worker is ready, then take messages for as long as there is a server."""
+        self._outbox.send(Ready())
+        unpacker = Unpacker()
+        while data := self._connection.recv(_READ_BYTES):
+            self._take(unpacker.feed(data))
+
+    def _take(self, messages: list[Message]) -> None:
+        coroutines = []
+        for message in messages:
+            if isinstance(message, Cancel):
+                self._cancel(message)
+            elif isinstance(message, Run):
+                job = RunningJob(message, self._outbox)
+                self._running[message.job_id, message.attempt] = job
+                if message.type not in self._jobs:
+                    self._end(job, _unknown(message.type))
+                elif self._jobs[message.type].is_async:
+                    coroutines.append(self._run_async(self._jobs[message.type], job))
+                else:
+                    self._threads.start(self._run, self._jobs[message.type], job)
+        if coroutines:
+            self._loop.start(coroutines)
+
+    def _run(self, function: JobFunction, job: RunningJob) -> None:
+        self._end(job, run(function, job.context, job.message.parameters))
+
+    async def _run_async(self, function: JobFunction, job: RunningJob) -> None:
+        job.task = asyncio.current_task()
+        if job.context.canceled:
+            self._end(job, Failed(Error("JobCanceled", "canceled before it began"), retryable=False))
+        else:
+            self._end(job, await run_async(function, job.context, job.message.parameters))
+
+    def _end(self, job: RunningJob, outcome: Outcome) -> None:
+        del self._running[job.message.job_id, job.message.attempt]
+        job.end(outcome)
+
+    def _cancel(self, message: Cancel) -> None:
+        job = self._running.get((message.job_id, message.attempt))
+        if job is None:
+            return  # it has just ended
+        job.context.cancel()
+        if self._jobs[job.message.type].is_async:
+            self._loop.call(lambda: job.task.cancel() if job.task is not None else None)
+
+
+def _unknown(name: str) -> Failed:
+    """The user's file has changed since the server read it."""
+    return Failed(Error("UnknownType", f"no function {name!r} is registered in this worker: restart the server"), False)
+
+
+def _die_with_parent() -> None:
+    """Have Linux kill this process with its server: a function that holds the GIL keeps `recv` from noticing."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def main() -> None:
+    """Serve one server process, over the socket whose number is the first argument."""
+    for signum in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C and service managers signal the whole group at once
+        signal.signal(signum, lambda *_: None)  # the server says when to stop; not SIG_IGN, which children inherit
+    _die_with_parent()
+    status = 1
+    try:
+        jobs = load(sys.argv[2] if len(sys.argv) > 2 else None)
+        Worker(socket.socket(fileno=int(sys.argv[1])), jobs).work()
+        status = 0
+    except ConnectionError:
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(status)  # jobs' threads may still run: their outcome has nobody to go to
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+"""The contract as OpenAPI 3.1, generated from a registry: each job function's parameters are in it."""
+
+from typing import Any
+
+import msgspec
+
+from asyncjob.contract import DEFAULT_PAGE, JOB_ID, MAX_PAGE, MAX_WAIT_SECONDS
+from asyncjob.job import Status
+from asyncjob.registry import JobFunction, Jobs
+
+Schema = dict[str, Any]
+
+_SCHEMAS = "#/components/schemas/"
+_JOB_ID: Schema = {
+    "type": "string",
+    "pattern": f"^{JOB_ID.pattern}$",
+    "examples": ["12345"],
+    "description": "Any id you like; posting the same request with the same id again starts nothing new.",
+}
+_TIME: Schema = {"type": "string", "format": "date-time", "examples": ["2024-06-06T12:34:56.789Z"]}
+
+_REFUSALS = {
+    400: "The request is malformed: the message says what is wrong, and where.",
+    403: "The server wants an API key in `x-api-key`.",
+    404: "No such job.",
+    409: "The job's state does not allow it.",
+    413: "The body is over 1 MB.",
+    415: "The Content-Type is not application/json.",
+    429: "Too many jobs are waiting; try again after `Retry-After` seconds.",
+    503: "The server cannot save anything at the moment; try again after `Retry-After` seconds.",
+}
+
+
+def document(jobs: Jobs, version: str) -> Schema:
+    """The OpenAPI document of an API that runs these job functions.
+
+    Args:
+        jobs: the registry; each of its functions becomes a request body.
+        version: what `info.version` says.
+    """
+    submissions, components = _submissions(jobs)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Async Job API",
+            "version": version,
+            "summary": "POST a job, get 202 and an id at once; GET tells its status and its results.",
+        },
+        "paths": _paths(submissions),
+        "components": {
+            "schemas": {**components, **_fixed_schemas()},
+            "securitySchemes": {"apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"}},
+        },
+        "security": [{}, {"apiKey": []}],
+    }
+
+
+def _submissions(jobs: Jobs) -> tuple[Schema, Schema]:
+    """The schema of a `POST /jobs` body, and the components it refers to.
+
+    Those are prefixed, so that a user's own class called `Job` does not meet ours.
+    """
+    prefix = "parameters."
+    references, schemas = msgspec.json.schema_components(
+        [function.parameters for function in jobs], ref_template=f"{_SCHEMAS}{prefix}{{name}}"
+    )
+    components = {prefix + name: schema for name, schema in schemas.items()}
+    for function, reference in zip(jobs, references, strict=True):
+        schema = components[reference["$ref"].removeprefix(_SCHEMAS)]
+        _add_common_fields(schema, function, type_required=len(jobs) > 1)
+    if len(jobs) == 1:
+        return references[0], components
+    mapping = {function.name: reference["$ref"] for function, reference in zip(jobs, references, strict=True)}
+    return {"oneOf": list(references), "discriminator": {"propertyName": "type", "mapping": mapping}}, components
+
+
+def _add_common_fields(schema: Schema, function: JobFunction, type_required: bool) -> None:
+    """Turn the schema of a function's parameters into that of the body that submits it."""
+    schema["title"] = function.name
+    if function.function.__doc__:
+        schema["description"] = function.function.__doc__.strip().splitlines()[0]
+    schema["properties"] = {"jobId": _JOB_ID, "type": {"const": function.name}, **schema.get("properties", {})}
+    if type_required:
+        schema["required"] = ["type", *schema.get("required", [])]
+
+
+def _fixed_schemas() -> Schema:
+    job = {
+        "jobId": _JOB_ID,
+        "type": {"type": "string", "description": "The job function."},
+        "status": _ref("Status"),
+        "parameters": {"type": "object"},
+        "progress": {
+            "type": "object",
+            "properties": {"fraction": {"type": "number", "minimum": 0, "maximum": 1}, "message": {"type": "string"}},
+            "required": ["fraction"],
+        },
+        "results": {"description": "What the function returned: any JSON value."},
+        "error": {
+            "type": "object",
+            "properties": {"type": {"type": "string"}, "message": {"type": "string"}},
+            "required": ["type", "message"],
+        },
+        "attempt": {"type": "integer", "minimum": 1},
+        "createdAt": _TIME,
+        "startedAt": _TIME,
+        "finishedAt": _TIME,
+    }
+    return {
+        "Status": {"type": "string", "enum": list(Status)},
+        "Job": _object(job, required=["jobId", "type", "status", "parameters", "attempt", "createdAt"]),
+        "Accepted": _object({"jobId": _JOB_ID}, required=["jobId"]),
+        "Page": _object(
+            {
+                "jobs": {"type": "array", "items": _ref("Job")},
+                "next": {"type": "string", "description": "The cursor of the next page; absent on the last."},
+            },
+            required=["jobs"],
+        ),
+        "Message": _object({"message": {"type": "string"}}, required=["message"]),
+    }
+
+
+def _paths(submission: Schema) -> Schema:
+    job_id = {"name": "jobId", "in": "path", "required": True, "schema": {"type": "string"}}
+    retry_after = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+    accepted = _response("Accepted: it is saved and will run.", "Accepted")
+    accepted["headers"] = {"Location": {"schema": {"type": "string"}}, **retry_after}
+    job = _response("The job.", "Job")
+    shown = {**job, "headers": {"Retry-After": {"description": "Until it is final.", "schema": {"type": "integer"}}}}
+    submit = {
+        "operationId": "submit",
+        "summary": "Register a job",
+        "requestBody": {"required": True, "content": {"application/json": {"schema": submission}}},
+        "responses": _responses({"202": accepted}, 400, 403, 409, 413, 415, 429, 503),
+    }
+    listing = {
+        "operationId": "list",
+        "summary": "List jobs, newest first",
+        "parameters": [
+            _query("status", _ref("Status")),
+            _query("type", {"type": "string"}),
+            _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": DEFAULT_PAGE}),
+            _query("cursor", {"type": "string", "pattern": "^[0-9]{1,18}$"}),
+        ],
+        "responses": _responses({"200": _response("A page of jobs.", "Page")}, 400, 403),
+    }
+    wait = _query("wait", {"type": "number", "minimum": 0, "maximum": MAX_WAIT_SECONDS})
+    wait["description"] = "Hold the answer until the job is final or so many seconds are over."
+    return {
+        "/jobs": {"post": submit, "get": listing},
+        "/jobs/{jobId}": {
+            "parameters": [job_id],
+            "get": {
+                "operationId": "get",
+                "summary": "Get a job",
+                "parameters": [wait],
+                "responses": _responses({"200": shown}, 400, 403, 404),
+            },
+        },
+        "/jobs/{jobId}/cancel": {
+            "parameters": [job_id],
+            "post": {
+                "operationId": "cancel",
+                "summary": "Cancel a job",
+                "responses": _responses({"200": job}, 403, 404, 409, 503),
+            },
+        },
+        "/jobs/{jobId}/retry": {
+            "parameters": [job_id],
+            "post": {
+                "operationId": "retry",
+                "summary": "Run a final job again",
+                "responses": _responses({"202": accepted}, 403, 404, 409, 429, 503),
+            },
+        },
+    }
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": _SCHEMAS + name}
+
+
+def _object(properties: Schema, required: list[str]) -> Schema:
+    return {"type": "object", "properties": properties, "required": required}
+
+
+def _query(name: str, schema: Schema) -> Schema:
+    return {"name": name, "in": "query", "schema": schema}
+
+
+def _response(description: str, schema: str) -> Schema:
+    return {"description": description, "content": {"application/json": {"schema": _ref(schema)}}}
+
+
+def _responses(answers: Schema, *refusals: int) -> Schema:
+    return answers | {str(status): _response(_REFUSALS[status], "Message") for status in refusals}

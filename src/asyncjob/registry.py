@@ -1,0 +1,273 @@
+"""Job functions by name: what each is called, which parameters it takes, and its limits.
+
+A function's signature is the only description of its parameters. Here it becomes a msgspec type, which checks what a
+client sends before the 202 and which the OpenAPI document is made from.
+"""
+
+import importlib
+import importlib.util
+import inspect
+import re
+import sys
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+import msgspec
+
+from asyncjob.context import JobContext
+
+DEFAULT_RETRIES = 2
+MAX_RETRIES = 100
+RESERVED_PARAMETERS = ("jobId", "type")
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class RegistrationError(Exception):
+    """A job function or a registry that cannot be used as it was written; the message says what to change."""
+
+
+class InvalidParameters(Exception):
+    """What a client sent does not fit the function's parameters; the message says where."""
+
+
+@dataclass(frozen=True, eq=False)
+class JobFunction:
+    """A registered function.
+
+    Attributes:
+        name: the `type` that selects it.
+        function: the callable itself, sync or async.
+        parameters: a msgspec Struct with one field a parameter.
+        is_async: True when calling it gives a coroutine.
+        takes_context: True when its first parameter is a JobContext.
+        timeout: seconds one attempt may last; None for no limit.
+        retries: how many lost attempts are followed by another.
+        retry_on: exceptions after which the job runs again, within `retries`.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    parameters: type[msgspec.Struct]
+    is_async: bool
+    takes_context: bool
+    timeout: float | None
+    retries: int
+    retry_on: tuple[type[BaseException], ...]
+
+    def parse(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Check parameters against the type hints and convert them to the hinted types.
+
+        Args:
+            parameters: JSON values by parameter name.
+
+        Returns:
+            The keyword arguments for `function`, defaults filled in.
+
+        Raises:
+            InvalidParameters: one is missing, unknown, or of the wrong type or size.
+        """
+        try:
+            arguments = msgspec.convert(parameters, self.parameters, str_keys=True)
+        except (msgspec.ValidationError, RecursionError) as error:
+            raise InvalidParameters(str(error)) from None
+        return {field: getattr(arguments, field) for field in self.parameters.__struct_fields__}
+
+
+class Jobs:
+    """A registry of job functions.
+
+    >>> jobs = Jobs()
+    >>> @jobs.job
+    ... def resize(width: int, height: int = 100) -> dict: ...
+    """
+
+    def __init__(self) -> None:
+        self._functions: dict[str, JobFunction] = {}
+
+    @overload
+    def job(self, function: Function) -> Function: ...
+
+    @overload
+    def job(
+        self,
+        *,
+        name: str | None = None,
+        timeout: float | None = None,
+        retries: int = DEFAULT_RETRIES,
+        retry_on: tuple[type[BaseException], ...] = (),
+    ) -> Callable[[Function], Function]: ...
+
+    def job(
+        self,
+        function: Callable[..., Any] | None = None,
+        *,
+        name: str | None = None,
+        timeout: float | None = None,
+        retries: int = DEFAULT_RETRIES,
+        retry_on: tuple[type[BaseException], ...] = (),
+    ) -> Any:
+        """Register a function as a job. It stays what it was and can still be called.
+
+        Args:
+            name: the `type` that clients send; the function's own name by default.
+            timeout: seconds one attempt may last, after which it is lost; None for no limit.
+            retries: how many times a lost attempt is followed by another, 0 to 100.
+            retry_on: exceptions after which the job runs again too, while retries are left. Any other exception is
+                the job's answer: it is a Failure at once.
+
+        Raises:
+            RegistrationError: the function cannot be a job as it stands.
+        """
+
+        def register(function: Callable[..., Any]) -> Callable[..., Any]:
+            registered = _describe(function, name or str(getattr(function, "__name__", "")), timeout, retries, retry_on)
+            if registered.name in self._functions:
+                raise RegistrationError(f"two job functions are called {registered.name!r}: give one another name=")
+            self._functions[registered.name] = registered
+            return function
+
+        return register if function is None else register(function)
+
+    def __getitem__(self, name: str) -> JobFunction:
+        return self._functions[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._functions
+
+    def __iter__(self) -> Iterator[JobFunction]:
+        return iter(self._functions.values())
+
+    def __len__(self) -> int:
+        return len(self._functions)
+
+    @property
+    def names(self) -> list[str]:
+        """The types that may be submitted, in the order of registration."""
+        return list(self._functions)
+
+
+def _describe(
+    function: Callable[..., Any],
+    name: str,
+    timeout: float | None,
+    retries: int,
+    retry_on: tuple[type[BaseException], ...],
+) -> JobFunction:
+    if not NAME.fullmatch(name):
+        raise RegistrationError(
+            f"{name!r} cannot name a job function: use 1 to 64 of A-Z a-z 0-9 _ - . and begin with none of - and ."
+        )
+    if timeout is not None and not timeout > 0:
+        raise RegistrationError(f"{name}: timeout is a number of seconds above 0, not {timeout!r}")
+    if not 0 <= retries <= MAX_RETRIES:
+        raise RegistrationError(f"{name}: retries is a whole number from 0 to {MAX_RETRIES}, not {retries!r}")
+    if not isinstance(retry_on, tuple) or not all(
+        isinstance(kind, type) and issubclass(kind, BaseException) for kind in retry_on
+    ):
+        raise RegistrationError(f"{name}: retry_on is a tuple of exception classes, not {retry_on!r}")
+    fields, takes_context = _fields(function, name)
+    return JobFunction(
+        name=name,
+        function=function,
+        parameters=_struct(name, fields),
+        is_async=inspect.iscoroutinefunction(function),
+        takes_context=takes_context,
+        timeout=timeout,
+        retries=retries,
+        retry_on=retry_on,
+    )
+
+
+def _fields(function: Callable[..., Any], name: str) -> tuple[list[tuple[str, Any, Any]], bool]:
+    """The parameters as (name, type, msgspec field), and whether a JobContext comes before them."""
+    try:
+        hints = typing.get_type_hints(function, include_extras=True)
+        signature = list(inspect.signature(function).parameters.values())
+    except Exception as error:
+        raise RegistrationError(f"{name}: its signature cannot be read: {error}") from None
+    takes_context = bool(signature) and hints.get(signature[0].name) is JobContext
+    fields = []
+    for parameter in signature[takes_context:]:
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise RegistrationError(f"{name}: parameter {parameter} must be one that can be given by its name")
+        if parameter.name in RESERVED_PARAMETERS:
+            raise RegistrationError(f"{name}: a parameter may not be called {parameter.name!r}, the API uses that name")
+        if hints.get(parameter.name) is JobContext:
+            raise RegistrationError(f"{name}: the JobContext must be the first parameter")
+        fields.append((parameter.name, hints.get(parameter.name, Any), _default(parameter.default)))
+    return fields, takes_context
+
+
+def _default(value: Any) -> Any:
+    if value is inspect.Parameter.empty:
+        return msgspec.field()
+    if isinstance(value, (list, dict, set)):
+        return msgspec.field(default_factory=value.copy)
+    return msgspec.field(default=value)
+
+
+def _struct(name: str, fields: list[tuple[str, Any, Any]]) -> type[msgspec.Struct]:
+    try:
+        struct = msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True)
+        msgspec.json.schema_components([struct])  # raises for a type that no JSON can be checked against
+    except (TypeError, NameError) as error:
+        raise RegistrationError(f"{name}: a parameter's type hint cannot be used: {error}") from None
+    return struct
+
+
+def load(target: str | None) -> Jobs:
+    """Import the registry that a command names.
+
+    Args:
+        target: `path/to/file.py`, `package.module`, either with `:name` behind it, or None for the built-in job.
+            Without a name the module's only `Jobs` is taken.
+
+    Raises:
+        RegistrationError: there is no such module or registry, it is empty, or importing it failed.
+    """
+    if target is None:
+        from asyncjob.sleep import jobs
+
+        return jobs
+    source, _, name = target.partition(":")
+    module = _import(source)
+    if name:
+        found = [getattr(module, name, None)]
+    else:
+        found = list({id(value): value for value in vars(module).values() if isinstance(value, Jobs)}.values())
+    if len(found) > 1:
+        raise RegistrationError(f"{source} has several registries: say which one, as {source}:name")
+    if not found or not isinstance(found[0], Jobs):
+        raise RegistrationError(f"{target} has no registry: it needs `jobs = Jobs()` from asyncjob")
+    if not len(found[0]):
+        raise RegistrationError(f"{target} registers no function: put `@jobs.job` before one")
+    return found[0]
+
+
+def _import(source: str) -> Any:
+    path = Path(source)
+    is_file = path.suffix == ".py"
+    if is_file and not path.is_file():
+        raise RegistrationError(f"there is no file {source}")
+    folder = str(path.resolve().parent) if is_file else str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        if not is_file:
+            return importlib.import_module(source)
+        name = path.stem if path.stem not in sys.modules else f"{path.stem}_jobs"  # a user may have a json.py
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+        return module
+    except RegistrationError:
+        raise
+    except Exception as error:
+        raise RegistrationError(f"importing {source} failed: {type(error).__name__}: {error}") from error

@@ -1,0 +1,27 @@
+"""The built-in job of the original system: sleep for some seconds, then say so."""
+
+import asyncio
+import os
+from typing import Annotated
+
+from msgspec import Meta
+
+from asyncjob.registry import Jobs
+
+DEFAULT_TIMEOUT = "5"
+
+jobs = Jobs()
+
+
+@jobs.job
+async def sleep(seconds: Annotated[int, Meta(ge=0)] | Annotated[float, Meta(ge=0)]) -> dict[str, str]:
+    """Sleep for `seconds`, at most the environment variable TIMEOUT (5 by default, read at each run).
+
+    Raises:
+        ValueError: `seconds` is over the limit.
+    """
+    limit = float(os.environ.get("TIMEOUT", DEFAULT_TIMEOUT))
+    if seconds > limit:
+        raise ValueError(f"seconds must be at most {limit:g} (the environment variable TIMEOUT), not {seconds}")
+    await asyncio.sleep(seconds)
+    return {"message": f"I slept for {seconds} seconds"}
