@@ -125,7 +125,8 @@ class Jobs:
         """
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
-            registered = _describe(function, name or str(getattr(function, "__name__", "")), timeout, retries, retry_on)
+            chosen = str(getattr(function, "__name__", "")) if name is None else name
+            registered = _describe(function, chosen, timeout, retries, retry_on)
             if registered.name in self._functions:
                 raise RegistrationError(f"two job functions are called {registered.name!r}: give one another name=")
             self._functions[registered.name] = registered

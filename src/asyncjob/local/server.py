@@ -127,11 +127,12 @@ def _announce(settings: Settings, listener: socket.socket, database: Database) -
     """Say where everything is and what to try; on standard output, since it is not a log."""
     host, port = listener.getsockname()[:2]
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    workers = settings.worker_count
     lines = [
         f"Async Job API on {address}",
         f"  jobs      {settings.target or 'the built-in sleep'}",
         f"  database  {database.path}",
-        f"  workers   {settings.workers} processes, {settings.concurrency:,} jobs at once",
+        f"  workers   {workers} {'process' if workers == 1 else 'processes'}, {settings.concurrency:,} jobs at once",
         f"  docs      {address}/docs",
     ]
     if settings.target is None:

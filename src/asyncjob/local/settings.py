@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
-DURATION = re.compile(r"(\d{1,6})\s*([smhdw])")
+DURATION = re.compile(r"([0-9]{1,6}) *([smhdw])")
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
@@ -58,6 +58,11 @@ class Settings:
     insecure: bool = False
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def worker_count(self) -> int:
+        """How many worker processes there are: each runs at least one job."""
+        return min(self.workers, self.concurrency)
 
     def __post_init__(self) -> None:
         if not (is_loopback(self.host) or self.api_key or self.insecure):

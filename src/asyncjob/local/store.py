@@ -23,6 +23,7 @@ from asyncjob.local.database import Database, statements
 from asyncjob.local.writer import Writer
 
 MAX_PAGE_BYTES = 4 << 20  # a page ends early where its jobs are large, so a listing never fills the memory
+FIRST = 0  # due before everything else: a job that was interrupted has waited its turn already
 NEVER = 2**62  # above every sequence number and every time
 
 _SQL = statements()
@@ -190,8 +191,8 @@ class Store:
         return self._transition("repeat", job_id, attempt, due_at=due_at)
 
     def release(self, job_id: str, attempt: int) -> "asyncio.Future[bool]":
-        """Running → Pending, with the next attempt, which does not count against `retries`."""
-        return self._transition("release", job_id, attempt, due_at=now_ms())
+        """Running → Pending, with the next attempt, which does not count against `retries`; it is the next to run."""
+        return self._transition("release", job_id, attempt, due_at=FIRST)
 
     def cancel(self, job_id: str) -> "asyncio.Future[Change]":
         """Pending or Running → Canceled."""

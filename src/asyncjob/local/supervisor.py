@@ -94,10 +94,11 @@ class Supervisor:
         self._store = store
         for lost in store.running():
             self._lose(_attempt(lost), Error("WorkerLost", "the server ended while the job ran"))
-        await store.park([function.name for function in self._jobs], now_ms() + round(MAX_BACKOFF_SECONDS * 1000))
-        count = min(self._settings.workers, self._settings.concurrency)
-        share, rest = divmod(self._settings.concurrency, count)
-        for number in range(count):
+        parked = await store.park(self._jobs.names, now_ms() + round(MAX_BACKOFF_SECONDS * 1000))
+        for name, count in parked.items():
+            event(logging.WARNING, "jobs wait for a function that is not registered", type=name, jobs=count)
+        share, rest = divmod(self._settings.concurrency, self._settings.worker_count)
+        for number in range(self._settings.worker_count):
             self._spawn(self._start_worker(share + (number < rest)))
 
     # -- jobs out ------------------------------------------------------------------------------------------------
@@ -153,6 +154,7 @@ class Supervisor:
             elif isinstance(message, Ready):
                 worker.ready = True
                 self._failed_starts = 0
+                event(logging.INFO, "worker ready", worker=worker.process.pid)
                 self._store.offer(worker.capacity)
                 self._store.wake()
                 self.assign(Claims([], None))
@@ -264,7 +266,6 @@ class Supervisor:
         worker = Worker(process, capacity)
         await process.start(self._settings.target)
         self._workers.append(worker)
-        event(logging.DEBUG, "worker started", worker=process.pid)
 
     async def _bury(self, worker: Worker) -> None:
         """A worker is gone: what it ran is lost, and another takes its place."""

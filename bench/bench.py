@@ -1,0 +1,180 @@
+"""What the local engine can do on this machine: a table, and the same as JSON.
+
+Starts a real server on a new file, with every default, and drives it from another process over loopback. Every 202 is
+sent after the fsync, every guard is on, and an outcome counts once a GET shows it. A bare ASGI handler on the same HTTP
+server is measured in the same run: machines differ and drift, so compare a figure with that, not with another day's.
+
+    python bench/bench.py [--rounds 3] [--seconds 5] [--json bench/results.json]
+"""
+
+import argparse
+import json
+import os
+import select
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+from load import generator, measure
+
+COMMAND = Path(sys.executable).with_name("asyncjob")
+JSON = {"content-type": "application/json"}
+NO_OP = '{"seconds": 0}'
+LATENCY_JOBS = 300
+
+BARE = """
+import socket, uvicorn, uvloop
+async def app(scope, receive, send):
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"2")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"{}"})
+listener = socket.create_server(("127.0.0.1", 0))
+print("bare handler on http://127.0.0.1:%d" % listener.getsockname()[1], flush=True)
+config = uvicorn.Config(app, http="httptools", log_level="warning", access_log=False, lifespan="off")
+uvloop.run(uvicorn.Server(config).serve([listener]))
+"""
+
+
+@contextmanager
+def started(command: list[str], folder: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A server process and its address, which it prints as the last word of its first line."""
+    with Path(folder, "log").open("a") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=folder)
+    assert process.stdout is not None
+    try:
+        assert select.select([process.stdout], [], [], 30)[0], "the server did not start"
+        yield process.stdout.readline().split()[-1], process
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+        process.stdout.close()
+
+
+@contextmanager
+def served(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """`asyncjob serve` on a new file, and its address."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [str(COMMAND), "serve", "--port", "0", *arguments]
+        with started(command, folder) as server:
+            yield server
+
+
+def wait_until_idle(client: httpx.Client) -> None:
+    """Wait until no job waits or runs."""
+    while any(client.get(f"/jobs?limit=1&status={status}").json()["jobs"] for status in ("Pending", "Running")):
+        time.sleep(0.005)
+
+
+def bare(seconds: float) -> dict[str, float]:
+    """The reference: an ASGI handler that answers two bytes."""
+    with tempfile.TemporaryDirectory() as folder, started([sys.executable, "-c", BARE], folder) as (url, _):
+        return {"bare ASGI handler, requests/s": measure(url, seconds=seconds).per_second}
+
+
+def start() -> dict[str, float]:
+    """From the command to the first 202."""
+    begin = time.perf_counter()
+    with served() as (url, _):
+        assert httpx.post(f"{url}/jobs", content=NO_OP, headers=JSON).status_code == 202
+        return {"start to first 202, ms": (time.perf_counter() - begin) * 1000}
+
+
+def memory() -> dict[str, float]:
+    """The proportional set size of all processes, once every worker has run a job."""
+    with served() as (url, process), httpx.Client(base_url=url) as client:
+        for _ in range(20):
+            client.post("/jobs", content=NO_OP, headers=JSON)
+        wait_until_idle(client)
+        time.sleep(1)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in [process.pid, *children]]
+        kilobytes = [int(line.split()[1]) for text in rollups for line in text.splitlines() if line.startswith("Pss:")]
+        return {"memory when idle, MB": sum(kilobytes) / 1000}
+
+
+def throughput(seconds: float) -> dict[str, float]:
+    """64 clients submit jobs that do nothing, while the workers run them; then 64 clients read one job."""
+    with served() as (url, _), httpx.Client(base_url=url) as client:
+        job_id = client.post("/jobs", content=NO_OP, headers=JSON).json()["jobId"]
+        begin = time.perf_counter()
+        submitted = measure(f"{url}/jobs", seconds=seconds, body=NO_OP)
+        wait_until_idle(client)
+        ended = time.perf_counter() - begin
+        assert submitted.refused == 0, f"{submitted.refused} submissions were refused"
+        read = measure(f"{url}/jobs/{job_id}", seconds=seconds)
+        return {
+            "submissions/s, 64 connections": submitted.per_second,
+            "submission p50, ms": submitted.p50,
+            "submission p99, ms": submitted.p99,
+            "no-op jobs/s, first POST to last outcome": submitted.answered / ended,
+            "GETs/s, 64 connections": read.per_second,
+        }
+
+
+def latency() -> dict[str, float]:
+    """One client, one job at a time: POST, then a GET that waits for the outcome."""
+    took = []
+    with served() as (url, _), httpx.Client(base_url=url) as client:
+        for _ in range(LATENCY_JOBS):
+            begin = time.perf_counter()
+            path = client.post("/jobs", content=NO_OP, headers=JSON).headers["location"]
+            assert client.get(f"{path}?wait=10").json()["status"] == "Success"
+            took.append((time.perf_counter() - begin) * 1000)
+    return {"submit to done, idle server, ms": statistics.median(took)}
+
+
+def sleepers() -> dict[str, float]:
+    """1,000 jobs that sleep for one second, all at once."""
+    body = '{"seconds": 1}'
+
+    def submit(url: str) -> None:
+        with httpx.Client(base_url=url) as client:
+            for _ in range(125):
+                assert client.post("/jobs", content=body, headers=JSON).status_code == 202
+
+    with served() as (url, _), httpx.Client(base_url=url) as client, ThreadPoolExecutor(8) as pool:
+        client.post("/jobs", content=NO_OP, headers=JSON)
+        wait_until_idle(client)
+        begin = time.perf_counter()
+        list(pool.map(submit, [url] * 8))
+        wait_until_idle(client)
+        return {"1,000 jobs of sleep 1, s": time.perf_counter() - begin}
+
+
+def main() -> None:
+    """Run every figure so many times, interleaved, and print the medians."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--json", type=Path, default=Path(__file__).with_name("results.json"))
+    given = parser.parse_args()
+    figures: list[Callable[[], dict[str, float]]] = [
+        lambda: bare(given.seconds),
+        start,
+        memory,
+        lambda: throughput(given.seconds),
+        latency,
+        sleepers,
+    ]
+    values: dict[str, list[float]] = {}
+    for number in range(given.rounds):
+        for figure in figures:
+            for name, value in figure().items():
+                values.setdefault(name, []).append(value)
+                print(f"round {number + 1} of {given.rounds}: {name}: {value:,.1f}", file=sys.stderr)
+    print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, load by {generator()}, {given.rounds} rounds\n")
+    print(f"{'figure':<44}{'median':>10}{'least':>10}{'most':>10}")
+    for name, measured in values.items():
+        print(f"{name:<44}{statistics.median(measured):>10,.1f}{min(measured):>10,.1f}{max(measured):>10,.1f}")
+    given.json.write_text(json.dumps(values, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""What every test of the contract needs. The suite knows a base URL and the declared capabilities, nothing else."""
+
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conformance.answers import Job
+
+VISIBLE_SECONDS = 30
+END_SECONDS = 60
+
+
+@pytest.fixture
+def job_id() -> str:
+    """An id that nobody has used: the suite may run more than once against the same API."""
+    return f"test-{uuid.uuid4()}"
+
+
+@pytest.fixture
+def submitted(api: httpx.Client) -> Callable[..., str]:
+    """Submits a job, which must be accepted."""
+
+    def submit(seconds: float = 0, **fields: Any) -> str:
+        answer = api.post("/jobs", json={"seconds": seconds, **fields})
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["jobId"])
+
+    return submit
+
+
+@pytest.fixture
+def ended(api: httpx.Client, capabilities: set[str]) -> Callable[[str], Job]:
+    """Waits until a job is final, however the engine lets one wait."""
+
+    def wait(job_id: str) -> Job:
+        query = "?wait=20" if "wait" in capabilities else ""
+        deadline = time.monotonic() + END_SECONDS
+        while time.monotonic() < deadline:
+            answer = api.get(f"/jobs/{job_id}{query}")
+            if answer.status_code == 404 and "visible" not in capabilities:
+                time.sleep(0.1)
+                continue
+            assert answer.status_code == 200, answer.text
+            job: Job = answer.json()
+            if "finishedAt" in job:
+                return job
+            if not query:
+                time.sleep(0.1)
+        raise AssertionError(f"job {job_id} has not ended")
+
+    return wait

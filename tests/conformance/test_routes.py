@@ -1,0 +1,51 @@
+"""Every wrong route and method, and the published description of the right ones."""
+
+import httpx
+import pytest
+
+from tests.conformance.answers import assert_refused
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+
+
+@pytest.mark.parametrize(
+    "path", ["/job", "/jobs/", "/jobs//", "/JOBS", "/jobs/x/", "/jobs/x/y", "/jobs/x/cancel/", "/v1/jobs", "/%2e%2e"]
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_no_such_route_is_not_found(api: httpx.Client, method: str, path: str) -> None:
+    assert assert_refused(api.request(method, path), 404) == "Not found"
+
+
+@pytest.mark.needs("allow")
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/jobs", {"GET", "POST"}),
+        ("/jobs/x", {"GET"}),
+        ("/jobs/x/cancel", {"POST"}),
+        ("/jobs/x/retry", {"POST"}),
+        ("/openapi.json", {"GET"}),
+    ],
+)
+def test_a_wrong_method_is_refused_with_the_right_ones(api: httpx.Client, path: str, allowed: set[str]) -> None:
+    for method in set(METHODS) - allowed:
+        answer = api.request(method, path)
+        assert_refused(answer, 405)
+        assert allowed <= {name.strip() for name in answer.headers["allow"].split(",")}
+
+
+@pytest.mark.needs("openapi")
+def test_the_published_description_names_every_route_and_parameter(api: httpx.Client) -> None:
+    document = api.get("/openapi.json").json()
+    assert document["openapi"].startswith("3.1")
+    operations = {
+        (path, method) for path, item in document["paths"].items() for method in item if method != "parameters"
+    }
+    assert operations == {
+        ("/jobs", "post"),
+        ("/jobs", "get"),
+        ("/jobs/{jobId}", "get"),
+        ("/jobs/{jobId}/cancel", "post"),
+        ("/jobs/{jobId}/retry", "post"),
+    }
+    assert "seconds" in str(document["components"]["schemas"])

@@ -1,0 +1,61 @@
+"""Where the API under test is, and what its engine declares that it can do."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.serving import Server
+
+CONTRACT = Path(__file__).parent.parent / "docs" / "contract.md"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--base-url", help="test the API that is served there, instead of starting a local server")
+    parser.addoption("--capabilities", default="local", help="whose column of the table in docs/contract.md to ask")
+
+
+def declared_capabilities(engine: str) -> set[str]:
+    """The capabilities that the table in docs/contract.md declares for an engine."""
+    table = CONTRACT.read_text().split("## Capabilities")[1]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line.startswith("|")
+    ]
+    column = rows[0].index(engine)
+    return {row[0].strip("`") for row in rows[2:] if row[column] == "yes"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs(capability): deselected where the engine does not declare it")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    declared = declared_capabilities(config.getoption("--capabilities"))
+    kept, left_out = [], []
+    for item in items:
+        needed = {marker.args[0] for marker in item.iter_markers("needs")}
+        (kept if needed <= declared else left_out).append(item)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = kept
+
+
+@pytest.fixture(scope="session")
+def base_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    given = request.config.getoption("--base-url")
+    if given:
+        yield given
+        return
+    with Server(tmp_path_factory.mktemp("conformance") / "jobs.db") as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def capabilities(request: pytest.FixtureRequest) -> set[str]:
+    return declared_capabilities(request.config.getoption("--capabilities"))
+
+
+@pytest.fixture
+def api(base_url: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=base_url, timeout=30) as client:
+        yield client

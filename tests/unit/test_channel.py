@@ -1,0 +1,31 @@
+"""The frames between server and workers."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import UNSET
+
+from asyncjob.job import Error, Progress
+from asyncjob.local.channel import Advanced, Cancel, Ended, Message, Ready, Run, Unpacker, pack
+from asyncjob.runner import Failed, Succeeded
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
+ATTEMPTS = st.integers(1, 1_000)
+PROGRESS = st.builds(Progress, st.floats(0, 1), st.just(UNSET) | TEXT)
+OUTCOMES = st.builds(Succeeded, TEXT) | st.builds(Failed, st.builds(Error, TEXT, TEXT), st.booleans())
+MESSAGES = st.one_of(
+    st.builds(Run, TEXT, ATTEMPTS, TEXT, st.binary()),
+    st.builds(Cancel, TEXT, ATTEMPTS),
+    st.builds(Ready),
+    st.builds(Advanced, TEXT, ATTEMPTS, PROGRESS),
+    st.builds(Ended, TEXT, ATTEMPTS, OUTCOMES),
+)
+
+
+@given(batches=st.lists(st.lists(MESSAGES)), size=st.integers(1, 100))
+def test_messages_arrive_as_they_were_sent_however_the_bytes_are_cut(batches: list[list[Message]], size: int) -> None:
+    stream = b"".join(pack(batch) for batch in batches)
+    unpacker = Unpacker()
+    received = [
+        message for start in range(0, len(stream), size) for message in unpacker.feed(stream[start : start + size])
+    ]
+    assert received == [message for batch in batches for message in batch]

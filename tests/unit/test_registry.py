@@ -1,0 +1,127 @@
+"""Registering job functions, and what their signatures mean."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+import pytest
+from msgspec import Meta
+
+from asyncjob import JobContext, Jobs, RegistrationError
+from asyncjob.registry import InvalidParameters
+
+
+def test_a_function_is_registered_under_its_name_and_stays_itself() -> None:
+    jobs = Jobs()
+
+    @jobs.job
+    def double(value: int) -> int:
+        return value * 2
+
+    assert double(2) == 4
+    assert jobs.names == ["double"]
+    assert jobs["double"].parse({"value": 3}) == {"value": 3}
+    assert (jobs["double"].timeout, jobs["double"].retries, jobs["double"].retry_on) == (None, 2, ())
+
+
+def test_the_name_and_the_limits_may_be_chosen() -> None:
+    jobs = Jobs()
+
+    @jobs.job(name="fetch-all", timeout=60, retries=5, retry_on=(ConnectionError,))
+    async def fetch(context: JobContext, urls: list[str]) -> None: ...
+
+    function = jobs["fetch-all"]
+    assert (function.timeout, function.retries, function.retry_on) == (60, 5, (ConnectionError,))
+    assert function.is_async
+    assert function.takes_context
+    assert function.parse({"urls": []}) == {"urls": []}
+
+
+def test_a_default_is_made_anew_for_each_job() -> None:
+    jobs = Jobs()
+
+    @jobs.job
+    def collect(names: list[str] = ["first"]) -> None: ...  # noqa: B006
+
+    one, other = jobs["collect"].parse({}), jobs["collect"].parse({})
+    assert one == other == {"names": ["first"]}
+    one["names"].append("second")
+    assert other == {"names": ["first"]}
+
+
+def test_a_parameter_without_a_hint_takes_anything() -> None:
+    jobs = Jobs()
+
+    @jobs.job
+    def anything(value): ...  # type: ignore[no-untyped-def]
+
+    for value in (None, 1, "x", [1], {"a": 1}):
+        assert jobs["anything"].parse({"value": value}) == {"value": value}
+
+
+def job_id_reserved(jobId: str) -> None: ...
+def type_reserved(type: str) -> None: ...
+def positional(value: int, /) -> None: ...
+def many(*values: int) -> None: ...
+def named(**values: int) -> None: ...
+def late_context(value: int, context: JobContext) -> None: ...
+def no_json(value: complex) -> None: ...
+def no_such_hint(value: "Nowhere") -> None: ...  # type: ignore[name-defined]  # noqa: F821
+def bad_bounds(value: Annotated[str, Meta(ge=1)]) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (job_id_reserved, "may not be called 'jobId'"),
+        (type_reserved, "may not be called 'type'"),
+        (positional, "by its name"),
+        (many, "by its name"),
+        (named, "by its name"),
+        (late_context, "JobContext must be the first"),
+        (no_json, "type hint cannot be used"),
+        (no_such_hint, "signature cannot be read: name 'Nowhere' is not defined"),
+        (bad_bounds, "type hint cannot be used"),
+        (lambda: None, "'<lambda>' cannot name a job function"),
+    ],
+)
+def test_a_function_that_cannot_be_a_job_is_refused_with_the_reason(function: Callable[..., Any], reason: str) -> None:
+    with pytest.raises(RegistrationError, match=reason.replace("(", r"\(")):
+        Jobs().job(function)
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        ({"timeout": 0}, "timeout"),
+        ({"timeout": float("nan")}, "timeout"),
+        ({"retries": -1}, "retries"),
+        ({"retries": 101}, "retries"),
+        ({"retry_on": ConnectionError}, "retry_on"),
+        ({"retry_on": ("ConnectionError",)}, "retry_on"),
+        ({"name": ""}, "cannot name"),
+        ({"name": "a b"}, "cannot name"),
+        ({"name": "x" * 65}, "cannot name"),
+    ],
+)
+def test_limits_out_of_bounds_are_refused(limits: dict[str, Any], reason: str) -> None:
+    with pytest.raises(RegistrationError, match=reason):
+        Jobs().job(**{"name": "limited", **limits})(lambda: None)
+
+
+def test_two_functions_of_one_name_are_refused() -> None:
+    jobs = Jobs()
+    jobs.job(name="twice")(lambda: None)
+    with pytest.raises(RegistrationError, match="two job functions are called 'twice'"):
+        jobs.job(name="twice")(lambda: None)
+
+
+def test_parameters_are_checked_against_the_hints() -> None:
+    jobs = Jobs()
+
+    @jobs.job
+    def paint(color: Literal["red", "blue"], size: Annotated[int, Meta(ge=1, le=10)] = 1) -> None: ...
+
+    assert jobs["paint"].parse({"color": "red"}) == {"color": "red", "size": 1}
+    for wrong in ({}, {"color": "green"}, {"color": "red", "size": 0}, {"color": "red", "extra": 1}, {"color": 1}):
+        with pytest.raises(InvalidParameters):
+            jobs["paint"].parse(wrong)

@@ -1,0 +1,106 @@
+"""Running one function: whatever it does, there is an outcome."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from asyncjob import JobCanceled, JobContext, Jobs
+from asyncjob.job import Error, Progress
+from asyncjob.runner import Failed, Outcome, Succeeded, run, run_async
+
+
+def _run(function: Callable[..., Any], parameters: bytes = b"{}", **limits: Any) -> Outcome:
+    jobs = Jobs()
+    jobs.job(name="it", **limits)(function)
+    context = JobContext("12345", 1)
+    if jobs["it"].is_async:
+        return asyncio.run(run_async(jobs["it"], context, parameters))
+    return run(jobs["it"], context, parameters)
+
+
+def test_a_value_becomes_json_text() -> None:
+    assert _run(lambda: {"a": [1, None]}) == Succeeded('{"a":[1,null]}')
+
+
+def test_an_async_function_is_awaited() -> None:
+    async def later(value: int) -> int:
+        await asyncio.sleep(0)
+        return value
+
+    assert _run(later, b'{"value": 3}') == Succeeded("3")
+
+
+class _Unprintable(Exception):
+    def __str__(self) -> str:
+        raise ValueError
+
+
+def _raiser(error: BaseException) -> Callable[[], None]:
+    def raises() -> None:
+        raise error
+
+    return raises
+
+
+@pytest.mark.parametrize(
+    ("error", "recorded"),
+    [
+        (ValueError("no"), Error("ValueError", "no")),
+        (KeyError("key"), Error("KeyError", "'key'")),
+        (SystemExit(3), Error("SystemExit", "3")),
+        (KeyboardInterrupt(), Error("KeyboardInterrupt", "")),
+        (MemoryError(), Error("MemoryError", "")),
+        (_Unprintable(), Error("_Unprintable", "")),
+        (ValueError("\ud800"), Error("ValueError", "?")),
+        (ValueError("x" * 20_000), Error("ValueError", "x" * 9_999 + "…")),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_whatever_a_function_raises_is_a_failure(error: BaseException, recorded: Error) -> None:
+    assert _run(_raiser(error)) == Failed(recorded, retryable=False)
+
+
+def test_only_what_the_function_names_is_retryable() -> None:
+    assert _run(_raiser(ConnectionResetError("x")), retry_on=(ConnectionError,)) == Failed(
+        Error("ConnectionResetError", "x"), retryable=True
+    )
+    assert _run(_raiser(ValueError("x")), retry_on=(ConnectionError,)) == Failed(Error("ValueError", "x"), False)
+
+
+def test_parameters_that_fit_no_more_are_a_failure_that_no_retry_mends() -> None:
+    def changed(value: int) -> None: ...
+
+    outcome = _run(changed, b'{"value": "old"}', retry_on=(Exception,))
+    assert isinstance(outcome, Failed)
+    assert (outcome.error.type, outcome.retryable) == ("InvalidParameters", False)
+
+
+@pytest.mark.parametrize("value", [object(), {1j: 1}, "\ud800", [[]]], ids=ascii)
+def test_results_that_are_no_json_are_a_failure(value: Any) -> None:
+    if value == [[]]:
+        value[0] = value
+    outcome = _run(lambda: value)
+    assert isinstance(outcome, Failed)
+    assert outcome.error.type == "InvalidResults"
+
+
+def test_progress_is_reported_until_the_job_is_canceled() -> None:
+    reported: list[Progress] = []
+    context = JobContext("12345", 2, reported.append)
+    context.progress(0)
+    context.progress(1, "done")
+    assert reported == [Progress(0.0), Progress(1.0, "done")]
+    assert not context.canceled
+    context.cancel()
+    assert context.canceled
+    with pytest.raises(JobCanceled):
+        context.progress(1)
+    assert len(reported) == 2
+
+
+@pytest.mark.parametrize(("fraction", "message"), [(-0.1, None), (1.1, None), (float("nan"), None), (0, "x" * 1_001)])
+def test_progress_out_of_bounds_is_refused(fraction: float, message: str | None) -> None:
+    with pytest.raises(ValueError, match="progress"):
+        JobContext("12345", 1).progress(fraction, message)

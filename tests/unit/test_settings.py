@@ -1,0 +1,35 @@
+"""Settings of a server."""
+
+import pytest
+
+from asyncjob.local.settings import Settings, SettingsError, parse_duration
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("1s", 1), ("90s", 90), ("5m", 300), ("12h", 43_200), ("30d", 2_592_000), ("2 w", 1_209_600)]
+)
+def test_a_duration_is_a_number_and_a_unit(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "30", "d", "-1d", "0d", "1.5h", "1y", "1 month", "٣d"])
+def test_anything_else_is_no_duration(text: str) -> None:
+    with pytest.raises(ValueError, match="such as 30d"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "::1", "localhost"])
+def test_loopback_needs_no_key(host: str) -> None:
+    assert Settings(host=host).host == host
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", ""])
+def test_another_address_needs_a_key_or_a_word(host: str) -> None:
+    with pytest.raises(SettingsError, match="--insecure"):
+        Settings(host=host)
+    assert Settings(host=host, api_key="key").host == host
+    assert Settings(host=host, insecure=True).host == host
+
+
+def test_there_are_never_more_workers_than_jobs_at_once() -> None:
+    assert Settings(workers=8, concurrency=3).worker_count == 3

@@ -1,0 +1,41 @@
+"""What the layout promises: the public names, and which way the imports go."""
+
+import ast
+from pathlib import Path
+
+import asyncjob
+
+SOURCE = Path(asyncjob.__file__).parent
+CORE = ("job", "context", "registry", "runner", "contract", "openapi", "sleep")
+
+
+def _imports(file: Path) -> set[str]:
+    nodes = ast.walk(ast.parse(file.read_text()))
+    return {
+        name
+        for node in nodes
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
+        if name.startswith("asyncjob")
+    }
+
+
+def test_the_public_names_are_all_there_and_nothing_else_is_public() -> None:
+    public = {name for name, value in vars(asyncjob).items() if not name.startswith("_") and not _is_module(value)}
+    assert public | {"__version__"} == set(asyncjob.__all__)
+
+
+def _is_module(value: object) -> bool:
+    return type(value).__name__ == "module"
+
+
+def test_the_core_imports_no_engine() -> None:
+    for name in CORE:
+        for imported in _imports(SOURCE / f"{name}.py"):
+            assert imported.split(".")[1:2] != ["local"], f"{name} imports {imported}"
+
+
+def test_every_file_says_in_its_first_lines_what_it_is_for() -> None:
+    for file in SOURCE.rglob("*.py"):
+        docstring = ast.get_docstring(ast.parse(file.read_text()))
+        assert docstring, file
