@@ -127,9 +127,10 @@ async def _load(url: str, connections: int, seconds: float, body: str | None) ->
         request += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
     encoded = f"{request}\r\n{body or ''}".encode()
     loop = asyncio.get_running_loop()
+    host, port = parts.hostname or "127.0.0.1", parts.port or 80
     begin = time.perf_counter()
     made = [
-        (await loop.create_connection(lambda: _Connection(encoded, begin + seconds), parts.hostname, parts.port))[1]
+        (await loop.create_connection(lambda: _Connection(encoded, begin + seconds), host, port))[1]
         for _ in range(connections)
     ]
     await asyncio.gather(*[connection.closed for connection in made])

@@ -32,7 +32,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     declared = declared_capabilities(config.getoption("--capabilities"))
-    kept, left_out = [], []
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
     for item in items:
         needed = {marker.args[0] for marker in item.iter_markers("needs")}
         (kept if needed <= declared else left_out).append(item)

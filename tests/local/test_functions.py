@@ -1,6 +1,7 @@
 """What a job function may do, seen through the API."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,8 +10,9 @@ from tests.serving import Server
 
 
 def test_sync_and_async_functions_return_any_json_value(server: Server) -> None:
+    values: list[Any] = [None, True, 0, -1.5, "ü\u0000\"'", [], {"a": [1, {"b": None}]}, 2**70]
     for name in ("echo", "echo_async"):
-        for value in (None, True, 0, -1.5, "ü\u0000\"'", [], {"a": [1, {"b": None}]}, 2**70):
+        for value in values:
             job = server.result(server.submit(name, value=value))
             assert (job["status"], job["results"]) == ("Success", value)
 
