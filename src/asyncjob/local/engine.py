@@ -3,12 +3,11 @@
 import asyncio
 import logging
 import sqlite3
-from datetime import UTC, datetime, timedelta
 
 from msgspec import UNSET
 
 from asyncjob.contract import RETRY_AFTER_SECONDS, ApiError, ListQuery, Submission, same_parameters
-from asyncjob.job import Job, Status, new_job_id, timestamp
+from asyncjob.job import Job, Status, new_job_id, now_ms, timestamp
 from asyncjob.local.database import Database
 from asyncjob.local.logs import event
 from asyncjob.local.settings import Settings
@@ -174,7 +173,7 @@ class Engine:
 
     async def _purge_for_ever(self, keep: float) -> None:
         while True:
-            before = timestamp(datetime.now(UTC) - timedelta(seconds=keep))
+            before = timestamp(now_ms() - round(keep * 1000))
             after: int | None = 0
             deleted = 0
             try:

@@ -5,48 +5,24 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 
-import uvicorn
 import uvloop
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from asyncjob.local import logs
 from asyncjob.local.database import Database
 from asyncjob.local.endpoints import Endpoints
 from asyncjob.local.engine import Engine
+from asyncjob.local.http import HttpServer, config
 from asyncjob.local.logs import event
 from asyncjob.local.routes import router
 from asyncjob.local.settings import Settings
 from asyncjob.registry import Jobs, load
 
 BACKLOG = 2_048  # connections that wait to be accepted
-CLOSE_SECONDS = 5  # what open requests get to finish once the jobs are done
 
 
 class AddressError(Exception):
     """The address cannot be listened on; the message says why."""
-
-
-class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's, but that a request which is no HTTP is refused in the one shape of errors."""
-
-    def send_400_response(self, msg: str) -> None:
-        body = b'{"message":"the request is not valid HTTP"}'
-        self.transport.write(
-            b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
-            b"content-length: %d\r\n\r\n%b" % (len(body), body)
-        )
-        self.transport.close()
-
-
-class HttpServer(uvicorn.Server):
-    """uvicorn's, but that the signals are ours: the jobs end before HTTP does."""
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
 
 
 def serve(settings: Settings) -> None:
@@ -87,7 +63,7 @@ async def _serve(jobs: Jobs, settings: Settings, database: Database, listener: s
     _handle_signals(stop, hurry)
     try:
         await engine.start()
-        http = HttpServer(_http_config(Endpoints(engine, router(engine), settings.api_key)))
+        http = HttpServer(config(Endpoints(engine, router(engine), settings.api_key), BACKLOG))
         serving = asyncio.create_task(http.serve([listener]))
         _announce(settings, listener, database)
         await asyncio.wait([serving, asyncio.ensure_future(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
@@ -106,21 +82,6 @@ def _handle_signals(stop: asyncio.Event, hurry: asyncio.Event) -> None:
 
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, handle)
-
-
-def _http_config(app: Endpoints) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        http=HttpProtocol,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        backlog=BACKLOG,
-        timeout_graceful_shutdown=CLOSE_SECONDS,
-    )
 
 
 def _announce(settings: Settings, listener: socket.socket, database: Database) -> None:

@@ -1,8 +1,11 @@
 -- Everything that this engine says to SQLite, by name.
 --
--- {set} and {guard} are filled from the transition table in job.py, by the statement's name: {set} writes the target
--- status (and the next attempt), {guard} names the job, the attempt and the statuses it may come from. Where the guard
--- does not hold, nothing is written.
+-- {set}, {from} and {guard} are filled from the transition table in job.py, by the statement's name: {set} writes the
+-- target status (and the next attempt), {from} names the statuses it may come from, {guard} the job and the attempt
+-- too. Where they do not hold, nothing is written.
+--
+-- The statements of a job's usual life take all rows of a transaction at once, as one JSON array of arrays. Parameters
+-- and results are strings in it, so their text is saved to the letter.
 
 -- name: schema_1
 CREATE TABLE job (
@@ -35,25 +38,32 @@ CREATE INDEX job_unsuccessful ON job (status, sequence) WHERE status IN ('Failur
 CREATE INDEX job_type ON job (type, sequence);
 
 -- name: submit
+-- Rows: job_id, type, parameters, due_at, created_at.
 INSERT INTO job (job_id, type, status, parameters, due_at, created_at)
-VALUES (:job_id, :type, 'Pending', :parameters, :due_at, :created_at)
+SELECT value ->> 0, value ->> 1, 'Pending', value ->> 2, value ->> 3, value ->> 4 FROM json_each(:rows) WHERE true
 ON CONFLICT (job_id) DO NOTHING;
 
 -- name: find_request
 SELECT type, parameters FROM job WHERE job_id = :job_id;
 
+-- name: waiting
+-- One JSON array of all, so that Python takes one row of it.
+SELECT json_group_array(json_array(job_id, attempt, type, parameters, losses, sequence)) FROM (
+    SELECT * FROM job WHERE status = 'Pending' AND due_at <= :due ORDER BY due_at, sequence LIMIT :slots
+);
+
 -- name: claim
+-- Rows: as in waiting.
 UPDATE job SET {set}, started_at = :now, due_at = NULL
-WHERE sequence IN (
-    SELECT sequence FROM job WHERE status = 'Pending' AND due_at <= :due ORDER BY due_at, sequence LIMIT :slots
-) AND {from}
-RETURNING job_id, attempt, type, parameters, losses;
+WHERE sequence IN (SELECT value ->> 5 FROM json_each(:rows)) AND {from};
 
 -- name: next_due
 SELECT min(due_at) FROM job WHERE status = 'Pending' AND due_at > :due;
 
 -- name: succeed
-UPDATE job SET {set}, results = :results, finished_at = :now WHERE {guard};
+-- Rows: job_id, attempt, results, finished_at.
+UPDATE job SET {set}, results = row.value ->> 2, finished_at = row.value ->> 3 FROM json_each(:rows) AS row
+WHERE job_id = row.value ->> 0 AND attempt = row.value ->> 1 AND {from};
 
 -- name: fail
 UPDATE job SET {set}, error = :error, finished_at = :now WHERE {guard};

@@ -9,8 +9,7 @@ import asyncio
 import json
 import sqlite3
 import threading
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -18,7 +17,7 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from asyncjob.contract import ListQuery, Submission
-from asyncjob.job import TRANSITIONS, Error, Job, Progress, Status, utc_now
+from asyncjob.job import TRANSITIONS, Error, Job, Progress, Status, now_ms, timestamp, utc_now
 from asyncjob.local.database import Database, statements
 from asyncjob.local.writer import Writer
 
@@ -27,6 +26,7 @@ FIRST = 0  # due before everything else: a job that was interrupted has waited i
 NEVER = 2**62  # above every sequence number and every time
 
 _SQL = statements()
+_PENDING = {name for name, transition in TRANSITIONS.items() if transition.target is Status.PENDING}
 
 
 class Claim(NamedTuple):
@@ -37,6 +37,10 @@ class Claim(NamedTuple):
     type: str
     parameters: str
     losses: int
+    sequence: int
+
+
+_decode_claims = msgspec.json.Decoder(list[Claim]).decode
 
 
 class Lost(NamedTuple):
@@ -46,6 +50,14 @@ class Lost(NamedTuple):
     attempt: int
     type: str
     losses: int
+
+
+class Success(NamedTuple):
+    """An attempt that succeeded; `results` is JSON text."""
+
+    job_id: str
+    attempt: int
+    results: str
 
 
 class Claims(NamedTuple):
@@ -133,8 +145,10 @@ class Store:
         if slots <= 0:
             return Claims([], None)
         self._due = max(self._due, now_ms())  # never back: a clock that is set back must not hide waiting jobs
-        values = {"now": utc_now(), "due": self._due, "slots": slots}
-        jobs = [Claim(*row) for row in connection.execute(_SQL["claim"], values).fetchall()]
+        (rows,) = connection.execute(_SQL["waiting"], {"due": self._due, "slots": slots}).fetchone()
+        jobs = _decode_claims(rows)
+        if jobs:
+            connection.execute(_SQL["claim"], {"rows": rows, "now": utc_now()})
         if len(jobs) == slots:
             return Claims(jobs, None)
         (next_due,) = connection.execute(_SQL["next_due"], {"due": self._due}).fetchone()
@@ -158,28 +172,29 @@ class Store:
         Raises:
             sqlite3.Error: it could not be saved.
         """
-        values = {
-            "job_id": job_id,
-            "type": submission.type,
-            "parameters": submission.parameters.decode(),
-            "due_at": now_ms(),
-            "created_at": utc_now(),
-        }
-        self.pending += 1
-        future = self._writer.do(lambda connection: _submit(connection, values))
-        future.add_done_callback(self._count_submit)
-        return await future
+        now = now_ms()
+        row = (job_id, submission.type, submission.parameters.decode(), now, timestamp(now))
+        self.pending += 1  # counted when it is asked for, so that a burst cannot pass the limit
+        saved = self._writer.write(_SQL["submit"], [row])
+        saved.add_done_callback(self._count_submission)
+        if (await saved)[0]:
+            return None
+        earlier = self._reader.execute(_SQL["find_request"], {"job_id": job_id}).fetchone()
+        if earlier is None:  # deleted since
+            return await self.submit(job_id, submission)
+        return Submission(job_id, earlier[0], earlier[1].encode())
 
-    def _count_submit(self, future: "asyncio.Future[Submission | None]") -> None:
-        if not future.cancelled() and (future.exception() is not None or future.result() is not None):
-            self.pending -= 1  # it was counted when it was asked for, so that a burst cannot pass the limit
+    def _count_submission(self, saved: "asyncio.Future[list[bool]]") -> None:
+        if not saved.cancelled() and (saved.exception() is not None or not saved.result()[0]):
+            self.pending -= 1
 
-    def succeed(self, job_id: str, attempt: int, results: str) -> "asyncio.Future[bool]":
-        """Running → Success. The future tells whether it was so: False where the guard refused it."""
-        return self._transition("succeed", job_id, attempt, results=results, now=utc_now())
+    def succeed(self, successes: Sequence[Success]) -> "asyncio.Future[list[bool]]":
+        """Running → Success. The future tells of each whether it was so: False where the guard refused it."""
+        now = utc_now()
+        return self._writer.write(_SQL["succeed"], [(*success, now) for success in successes])
 
     def fail(self, job_id: str, attempt: int, error: Error) -> "asyncio.Future[bool]":
-        """Running → Failure."""
+        """Running → Failure. The future tells whether it was so: False where the guard refused it."""
         return self._transition("fail", job_id, attempt, error=msgspec.json.encode(error).decode(), now=utc_now())
 
     def repeat(self, job_id: str, attempt: int, due_at: int | None) -> "asyncio.Future[bool]":
@@ -211,7 +226,7 @@ class Store:
     def _transition(self, name: str, job_id: str, attempt: int, **values: Any) -> "asyncio.Future[bool]":
         values |= {"job_id": job_id, "attempt": attempt}
         future = self._writer.do(lambda connection: connection.execute(_SQL[name], values).rowcount == 1)
-        if TRANSITIONS[name].target is Status.PENDING:
+        if name in _PENDING:
             future.add_done_callback(self._count_pending)
         return future
 
@@ -278,18 +293,6 @@ class Store:
         self._list_reader.close()
         self._reader.close()
         await self._writer.close()
-
-
-def now_ms() -> int:
-    """Milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
-
-
-def _submit(connection: sqlite3.Connection, values: dict[str, Any]) -> Submission | None:
-    if connection.execute(_SQL["submit"], values).rowcount == 1:
-        return None
-    name, parameters = connection.execute(_SQL["find_request"], values).fetchone()
-    return Submission(values["job_id"], name, parameters.encode())
 
 
 def _change(connection: sqlite3.Connection, name: str, job_id: str, values: dict[str, Any]) -> Change:

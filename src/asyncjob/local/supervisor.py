@@ -8,20 +8,19 @@ to the store, a claim takes one, the end of the attempt gives it back.
 import asyncio
 import logging
 import random
-import sqlite3
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from asyncjob.job import Error
+from asyncjob.job import Error, now_ms
 from asyncjob.local.channel import Advanced, Cancel, Ended, Message, Ready, Run
-from asyncjob.local.logs import event
+from asyncjob.local.logs import event, events
 from asyncjob.local.process import WorkerProcess
 from asyncjob.local.settings import Settings
-from asyncjob.local.store import Claim, Claims, Lost, Store, now_ms
+from asyncjob.local.store import Claim, Claims, Lost, Store, Success
 from asyncjob.registry import DEFAULT_RETRIES, Jobs
-from asyncjob.runner import Outcome, Succeeded
+from asyncjob.runner import Failed, Succeeded
 
 MAX_BACKOFF_SECONDS = 300.0
 STOP_SECONDS = 1.0  # what a function gets, after its deadline, to notice the cancel before its process is retired
@@ -31,7 +30,7 @@ SAVE_AGAIN_SECONDS = 0.5  # between tries to record an outcome while the disk is
 Key = tuple[str, int]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Attempt:
     """One attempt of a job that a worker runs.
 
@@ -45,6 +44,11 @@ class Attempt:
     losses: int
     deadline: asyncio.TimerHandle | None = None
     recorded: bool = False
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """What a log line says of it."""
+        return {"job_id": self.job_id, "attempt": self.attempt}
 
 
 @dataclass(eq=False)
@@ -146,39 +150,67 @@ class Supervisor:
     # -- outcomes in ---------------------------------------------------------------------------------------------
 
     def _receive(self, worker: Worker, messages: list[Message]) -> None:
+        successes: dict[Success, Attempt] = {}
         for message in messages:
             if isinstance(message, Ended):
-                self._end(worker, message)
+                attempt = self._end(worker, message)
+                if attempt.recorded:
+                    self._store.wake()  # nothing to save, but a slot to fill
+                elif isinstance(message.outcome, Succeeded):
+                    successes[Success(message.job_id, message.attempt, message.outcome.results)] = attempt
+                else:
+                    self._record_failure(attempt, message.outcome)
             elif isinstance(message, Advanced):
                 self._store.progress(message.job_id, message.attempt, message.progress)
             elif isinstance(message, Ready):
-                worker.ready = True
-                self._failed_starts = 0
-                event(logging.INFO, "worker ready", worker=worker.process.pid)
-                self._store.offer(worker.capacity)
-                self._store.wake()
-                self.assign(Claims([], None))
+                self._welcome(worker)
+        if successes:
+            self._save_successes(successes)
         if worker.retired:
             self._kill_if_done(worker)
+        self._check_stopped()
 
-    def _end(self, worker: Worker, message: Ended) -> None:
+    def _welcome(self, worker: Worker) -> None:
+        worker.ready = True
+        self._failed_starts = 0
+        event(logging.INFO, "worker ready", worker=worker.process.pid)
+        self._store.offer(worker.capacity)
+        self._store.wake()
+        self.assign(Claims([], None))
+
+    def _end(self, worker: Worker, message: Ended) -> Attempt:
         attempt = worker.attempts.pop((message.job_id, message.attempt))
         if attempt.deadline is not None:
             attempt.deadline.cancel()
         if not worker.retired:
             self._store.offer(1)  # before the outcome is saved, so that the same commit claims the next job
-        if attempt.recorded:
-            self._store.wake()
-        else:
-            self._record(attempt, message.outcome)
-        self._check_stopped()
+        return attempt
 
-    def _record(self, attempt: Attempt, outcome: Outcome) -> None:
-        if isinstance(outcome, Succeeded):
-            self._save(
-                attempt, "Success", partial(self._store.succeed, attempt.job_id, attempt.attempt, outcome.results)
-            )
-        elif outcome.retryable:
+    def _save_successes(self, successes: dict[Success, Attempt]) -> None:
+        for attempt in successes.values():
+            attempt.recorded = True
+        self._store.succeed(list(successes)).add_done_callback(partial(self._saved_successes, successes))
+
+    def _saved_successes(self, successes: dict[Success, Attempt], saved: "asyncio.Future[list[bool]]") -> None:
+        error = saved.exception()
+        if error is not None:
+            event(logging.ERROR, "outcomes not saved, trying again", jobs=len(successes), error=str(error))
+            asyncio.get_running_loop().call_later(SAVE_AGAIN_SECONDS, self._save_successes, successes)
+            return
+        done: list[Attempt] = []
+        late: list[Attempt] = []
+        for attempt, written in zip(successes.values(), saved.result(), strict=True):
+            (done if written else late).append(attempt)
+        self._announce("Success", done, late)
+
+    def _announce(self, outcome: str, done: list[Attempt], late: list[Attempt]) -> None:
+        events(logging.INFO, "job ended", [attempt.fields | {"outcome": outcome} for attempt in done])
+        events(logging.INFO, "late outcome refused", [attempt.fields for attempt in late])
+        for attempt in done:
+            self._changed(attempt.job_id)
+
+    def _record_failure(self, attempt: Attempt, outcome: Failed) -> None:
+        if outcome.retryable:
             self._lose(attempt, outcome.error)
         else:
             self._fail(attempt, outcome.error)
@@ -221,16 +253,11 @@ class Supervisor:
         saved: "asyncio.Future[bool]",
     ) -> None:
         error = saved.exception()
-        if isinstance(error, sqlite3.Error):  # the disk is full: the outcome is kept here until it can be saved
-            event(logging.ERROR, "outcome not saved, trying again", job_id=attempt.job_id, error=str(error))
+        if error is not None:  # the disk is full: the outcome is kept here until it can be saved
+            event(logging.ERROR, "outcome not saved, trying again", **attempt.fields, error=str(error))
             asyncio.get_running_loop().call_later(SAVE_AGAIN_SECONDS, self._save, attempt, outcome, write)
-        elif error is not None:
-            raise error
-        elif saved.result():
-            event(logging.INFO, "job ended", job_id=attempt.job_id, attempt=attempt.attempt, outcome=outcome)
-            self._changed(attempt.job_id)
         else:
-            event(logging.INFO, "late outcome refused", job_id=attempt.job_id, attempt=attempt.attempt)
+            self._announce(outcome, *([attempt], []) if saved.result() else ([], [attempt]))
 
     # -- deadlines and deaths ------------------------------------------------------------------------------------
 

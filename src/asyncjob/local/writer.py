@@ -1,27 +1,49 @@
 """The one thread that writes: group commit.
 
-Operations gather in a queue while a transaction is on its way to the disk; the next transaction takes all of them. So
-one fsync serves many requests under load, and a lone request waits for nothing but its own. A future is resolved only
-after the commit that it was part of.
+What is to be written gathers in a queue while a transaction is on its way to the disk; the next transaction takes all
+of it. So one fsync serves many requests under load, and a lone request waits for nothing but its own. A future is
+resolved only after the commit that it was part of.
+
+Rows for the same statement are written by one execution of it: SQLite works through them without Python's lock, which
+the event loop needs meanwhile. That halves the cost of a row and keeps the two threads from waiting for each other.
 """
 
 import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import msgspec
 
 MAX_BATCH = 1_000
 
-Operation = Callable[[sqlite3.Connection], Any]
-Batch = list[tuple[Operation, "asyncio.Future[Any]"]]
+Row = tuple[Any, ...]
 Result = TypeVar("Result")
 Claimed = TypeVar("Claimed")
 
 
+class Operation(NamedTuple):
+    """Anything to do in a transaction; its result is what the call returns."""
+
+    call: Callable[[sqlite3.Connection], Any]
+    future: "asyncio.Future[Any]"
+
+
+class Rows(NamedTuple):
+    """Rows for one statement, each of which it may write or refuse; the result is a bool for each."""
+
+    statement: str
+    rows: Sequence[Row]
+    future: "asyncio.Future[Any]"
+
+
+Item = Operation | Rows
+
+
 class Writer(Generic[Claimed]):
-    """Runs operations in transactions, several in one.
+    """Writes in transactions, as much as there is in each.
 
     Args:
         connection: used by this thread alone from now on.
@@ -42,67 +64,98 @@ class Writer(Generic[Claimed]):
         self._claim = claim
         self._committed = committed
         self._claimed = claimed
-        self._queue: queue.SimpleQueue[tuple[Operation, asyncio.Future[Any]] | None] = queue.SimpleQueue()
+        self._gathered: list[Item] = []
+        self._queue: queue.SimpleQueue[list[Item] | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name="writer")
         self._thread.start()
 
-    def do(self, operation: Callable[[sqlite3.Connection], Result]) -> "asyncio.Future[Result]":
-        """Run an operation in the next transaction.
+    def do(self, call: Callable[[sqlite3.Connection], Result]) -> "asyncio.Future[Result]":
+        """Make a call in the next transaction, before all rows.
 
         Returns:
-            A future of what it returned, resolved once that is on the disk; it fails with sqlite3.Error when the
-            operation could not be saved, and then nothing of it was.
+            A future of what it returned, resolved once that is on the disk; it fails with sqlite3.Error when it could
+            not be saved, and then nothing of it was.
         """
-        future = self._loop.create_future()
-        self._queue.put((operation, future))
+        future: asyncio.Future[Result] = self._loop.create_future()
+        self._gather(Operation(call, future))
         return future
+
+    def write(self, statement: str, rows: Sequence[Row]) -> "asyncio.Future[list[bool]]":
+        """Write rows in the next transaction.
+
+        Args:
+            statement: SQL that takes one parameter, the rows as a JSON array of arrays, and writes each or refuses it.
+            rows: at least one; values that JSON has.
+
+        Returns:
+            A future that tells of each row whether it was written, as `do`.
+        """
+        future: asyncio.Future[list[bool]] = self._loop.create_future()
+        self._gather(Rows(statement, rows, future))
+        return future
+
+    def _gather(self, item: Item) -> None:
+        """Hand over what one iteration of the event loop gathers at once: it is one batch then, not many small ones."""
+        self._gathered.append(item)
+        if len(self._gathered) == 1:
+            self._loop.call_soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        if self._gathered:
+            self._queue.put(self._gathered)
+            self._gathered = []
 
     async def close(self) -> None:
         """Commit what was asked for, end the thread and close the connection."""
+        self._hand_over()
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
         going_on = True
         while going_on:
-            batch, going_on = self._gather()
-            self._commit(batch)
+            batch, going_on = self._take()
+            for start in range(0, len(batch), MAX_BATCH):
+                self._commit(batch[start : start + MAX_BATCH])
         self._connection.close()
 
-    def _gather(self) -> tuple[Batch, bool]:
-        """Wait for an operation, then take all there are; False once there will be no more."""
-        batch: Batch = []
+    def _take(self) -> tuple[list[Item], bool]:
+        """Wait for something to write, then take all there is; False once there will be no more."""
+        batch: list[Item] = []
         try:
-            item = self._queue.get()
-            while item is not None:
-                batch.append(item)
-                if len(batch) == MAX_BATCH:
-                    return batch, True
-                item = self._queue.get_nowait()
+            items = self._queue.get()
+            while items is not None:
+                batch += items
+                items = self._queue.get_nowait()
         except queue.Empty:
             return batch, True
         return batch, False
 
-    def _commit(self, batch: Batch) -> None:
-        if not batch:
-            return
+    def _commit(self, batch: list[Item]) -> None:
         try:
-            results, claimed = self._transaction([operation for operation, _ in batch])
+            results, claimed = self._transaction(batch)
         except Exception as error:
             if len(batch) > 1:  # one that cannot be saved must not take its neighbours with it
                 for item in batch:
                     self._commit([item])
             else:
-                self._loop.call_soon_threadsafe(_fail, batch[0][1], error)
+                self._loop.call_soon_threadsafe(_fail, batch[0].future, error)
         else:
-            self._loop.call_soon_threadsafe(self._deliver, batch, results, claimed)
+            self._loop.call_soon_threadsafe(self._deliver, results, claimed)
 
-    def _transaction(self, operations: list[Operation]) -> tuple[list[Any], Claimed]:
+    def _transaction(self, batch: list[Item]) -> tuple[list[tuple["asyncio.Future[Any]", Any]], Claimed]:
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         try:
-            results = [operation(connection) for operation in operations]
+            results = [(item.future, item.call(connection)) for item in batch if isinstance(item, Operation)]
+            together: dict[str, list[Rows]] = {}
+            for item in batch:
+                if isinstance(item, Rows):
+                    together.setdefault(item.statement, []).append(item)
+            for statement, items in together.items():
+                written = iter(self._write(statement, [row for item in items for row in item.rows]))
+                results += [(item.future, [next(written) for _ in item.rows]) for item in items]
             claimed = self._claim(connection)
             connection.execute("COMMIT")
         except BaseException:
@@ -112,11 +165,28 @@ class Writer(Generic[Claimed]):
         self._committed(claimed)
         return results, claimed
 
-    def _deliver(self, batch: Batch, results: list[Any], claimed: Claimed) -> None:
-        for (_, future), result in zip(batch, results, strict=True):
+    def _write(self, statement: str, rows: list[Row]) -> list[bool]:
+        """All rows at once if all can be written, else one by one to learn which."""
+        connection = self._connection
+        connection.execute("SAVEPOINT rows")
+        written = connection.execute(statement, (_json(rows),)).rowcount == len(rows)
+        if not written and len(rows) > 1:
+            connection.execute("ROLLBACK TO rows")
+            result = [connection.execute(statement, (_json([row]),)).rowcount == 1 for row in rows]
+        else:
+            result = [written] * len(rows)
+        connection.execute("RELEASE rows")
+        return result
+
+    def _deliver(self, results: list[tuple["asyncio.Future[Any]", Any]], claimed: Claimed) -> None:
+        for future, result in results:
             if not future.done():  # a client that left has canceled its own
                 future.set_result(result)
         self._claimed(claimed)
+
+
+def _json(rows: list[Row]) -> str:
+    return msgspec.json.encode(rows).decode()
 
 
 def _fail(future: "asyncio.Future[Any]", error: Exception) -> None:
