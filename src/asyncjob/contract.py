@@ -90,7 +90,7 @@ def parse_submission(jobs: Jobs, body: bytes) -> Submission:
         raise ApiError(400, f"jobId must be {JOB_ID_RULE}")
     name = _select_type(jobs, fields.pop("type", UNSET))
     try:
-        jobs[name].parse(fields)
+        jobs[name].check(fields)
     except InvalidParameters as error:
         raise ApiError(400, str(error)) from None
     return Submission(job_id, name, _encode(fields))

@@ -59,8 +59,19 @@ class JobFunction:
     retries: int
     retry_on: tuple[type[BaseException], ...]
 
+    def check(self, parameters: Mapping[str, Any]) -> msgspec.Struct:
+        """Check parameters against the type hints.
+
+        Raises:
+            InvalidParameters: one is missing, unknown, or of the wrong type or size.
+        """
+        try:
+            return msgspec.convert(parameters, self.parameters, str_keys=True)
+        except (msgspec.ValidationError, RecursionError) as error:
+            raise InvalidParameters(str(error)) from None
+
     def parse(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Check parameters against the type hints and convert them to the hinted types.
+        """Check parameters as `check`, and convert them to the hinted types.
 
         Args:
             parameters: JSON values by parameter name.
@@ -71,10 +82,7 @@ class JobFunction:
         Raises:
             InvalidParameters: one is missing, unknown, or of the wrong type or size.
         """
-        try:
-            arguments = msgspec.convert(parameters, self.parameters, str_keys=True)
-        except (msgspec.ValidationError, RecursionError) as error:
-            raise InvalidParameters(str(error)) from None
+        arguments = self.check(parameters)
         return {field: getattr(arguments, field) for field in self.parameters.__struct_fields__}
 
 

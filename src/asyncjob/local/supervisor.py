@@ -151,6 +151,8 @@ class Supervisor:
 
     def _receive(self, worker: Worker, messages: list[Message]) -> None:
         successes: dict[Success, Attempt] = {}
+        if not worker.retired:  # before the outcomes are saved, so that the same commit claims the next jobs
+            self._store.offer(sum(isinstance(message, Ended) for message in messages))
         for message in messages:
             if isinstance(message, Ended):
                 attempt = self._end(worker, message)
@@ -182,8 +184,6 @@ class Supervisor:
         attempt = worker.attempts.pop((message.job_id, message.attempt))
         if attempt.deadline is not None:
             attempt.deadline.cancel()
-        if not worker.retired:
-            self._store.offer(1)  # before the outcome is saved, so that the same commit claims the next job
         return attempt
 
     def _save_successes(self, successes: dict[Success, Attempt]) -> None:
