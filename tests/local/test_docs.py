@@ -1,0 +1,61 @@
+"""The code in docs/ works, and the page at /docs has all it needs from the server itself."""
+
+import gzip
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.serving import Server
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
+PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
+def test_the_code_of_a_page_registers_functions(page: Path) -> None:
+    for code in PYTHON.findall(page.read_text()):
+        names: dict[str, object] = {}
+        exec(compile(code, str(page), "exec"), names)
+        assert len(names["jobs"]) > 0  # type: ignore[arg-type]
+
+
+def test_the_examples_run(tmp_path: Path) -> None:
+    table = tmp_path / "prices.csv"
+    table.write_text("name,price\nbread,3\nmilk,2\ncheese,7\n")
+    with Server(tmp_path / "jobs.db", target=str(DOCS.parent / "examples" / "report.py")) as server:
+        job = server.result(server.submit("report", path=str(table), column="price"))
+        assert job["results"] == {"rows": 3, "mean": 4.0, "median": 3.0}
+        health = f"{server.url}/healthz"
+        job = server.result(server.submit("fetch", urls=[health]))
+        assert job["results"] == {health: len('{"status":"ok"}')}
+        assert job["progress"] == {"fraction": 1.0, "message": health}
+        assert server.result(server.submit("fetch", urls=["file:///etc/passwd"]))["error"]["type"] == "ValueError"
+
+
+def test_the_page_needs_nothing_from_the_internet_and_runs_no_inline_script(server: Server) -> None:
+    answer = server.client.get("/docs")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "script-src 'self'" in answer.headers["content-security-policy"]
+    assert not re.findall(r"https?://", answer.text)
+    assert not re.findall(r"<script>|\son\w+=", answer.text)
+    for path in re.findall(r'(?:src|href)="(/[^"]+)"', answer.text):
+        assert server.client.get(path).status_code == 200
+    assert "/openapi.json" in server.client.get("/docs/docs.js").text
+
+
+def test_the_pages_files_are_sent_compressed_to_who_can_read_that(server: Server) -> None:
+    compressed = server.client.get("/docs/swagger-ui.css", headers={"accept-encoding": "gzip"})
+    plain = server.client.get("/docs/swagger-ui.css", headers={"accept-encoding": "identity"})
+    assert compressed.headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in plain.headers
+    assert plain.text == compressed.text
+    assert len(gzip.compress(plain.content)) < len(plain.content)
+    assert server.client.get("/docs/nothing.js").status_code == 404
+    assert server.client.get("/docs/docs.html").status_code == 404
+
+
+def test_the_health_of_a_server_can_be_asked(server: Server) -> None:
+    answer = server.client.get("/healthz")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})

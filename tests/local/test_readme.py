@@ -1,0 +1,145 @@
+"""Everything in the README is true: its commands are run, in order, and say what it shows."""
+
+import os
+import re
+import select
+import shlex
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.serving import COMMAND
+
+ROOT = Path(__file__).parent.parent.parent
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SERVERS = ("make run", "asyncjob serve")
+# What differs from run to run, and what stands for it.
+VOLATILE = [
+    (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]{12}Z"), "TIME"),
+    (re.compile(r"\w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT"), "DATE"),
+    (re.compile(r"^(  database  ).*", re.MULTILINE), r"\1FILE"),
+    (re.compile(r"^(  workers   )\d+ process(es)?", re.MULTILINE), r"\1N processes"),
+    (re.compile(r'"status":"(Pending|Running)"'), '"status":"Running"'),
+    (re.compile(r'("createdAt":"TIME")(?!,"startedAt")'), r'\1,"startedAt":"TIME"'),
+]
+
+
+class Command(NamedTuple):
+    """A command of the README and what it shows of its output."""
+
+    line: str
+    output: str
+
+
+def _blocks(readme: str) -> list[tuple[str, str]]:
+    return BLOCK.findall((ROOT / readme).read_text())
+
+
+def _commands(block: str) -> Iterator[Command]:
+    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+        line, _, output = part.partition("\n")
+        yield Command(line, output)
+
+
+def _stable(text: str) -> str:
+    for pattern, replacement in VOLATILE:
+        text = pattern.sub(replacement, text)
+    return text.replace("\r\n", "\n").rstrip("\n")
+
+
+class Terminal:
+    """Runs what a reader would type: servers in the background, on a free port that stands for 8000."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._server: subprocess.Popen[str] | None = None
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port = str(free.getsockname()[1])
+        self._env = {
+            **os.environ,
+            "ASYNCJOB_PORT": self._port,
+            "ASYNCJOB_DATABASE": str(folder / "jobs.db"),
+            "PATH": f"{COMMAND.parent}:{os.environ['PATH']}",
+        }
+
+    def run(self, command: Command) -> str:
+        """Run a command as the README has it; what it printed."""
+        if command.line.startswith(SERVERS):
+            return self._serve(command)
+        line = re.sub(r"^curl ", "curl -s ", command.line).replace(":8000", f":{self._port}")
+        done = subprocess.run(shlex.split(line), capture_output=True, text=True, timeout=60, check=True)
+        return done.stdout
+
+    def _serve(self, command: Command) -> str:
+        self.stop()
+        folder = ROOT if command.line.startswith("make") else self._folder
+        with (self._folder / "server.log").open("a") as log:
+            self._server = subprocess.Popen(
+                shlex.split(command.line),
+                cwd=folder,
+                env=self._env,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            )
+        assert self._server.stdout is not None
+        assert select.select([self._server.stdout], [], [], 60)[0], (self._folder / "server.log").read_text()
+        shown = max(1, len(command.output.splitlines()))
+        said = "".join(self._server.stdout.readline() for _ in range(shown)).replace(self._port, "8000")
+        return said if command.output else ""
+
+    def stop(self) -> None:
+        """Press Ctrl-C, if a server runs."""
+        if self._server is not None:
+            os.killpg(self._server.pid, signal.SIGINT)
+            assert self._server.stdout is not None
+            self._server.stdout.close()
+            self._server.wait(timeout=60)
+            self._server = None
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    terminal = Terminal(tmp_path)
+    yield terminal
+    terminal.stop()
+
+
+def test_its_commands_do_what_it_shows(terminal: Terminal, tmp_path: Path) -> None:
+    run = 0
+    for language, block in _blocks("README.md")[1:]:
+        if language == "python":
+            (tmp_path / block.splitlines()[0].removeprefix("# ")).write_text(block)
+            continue
+        assert language == "console"
+        for command in _commands(block):
+            assert _stable(terminal.run(command)) == _stable(command.output), command.line
+            run += 1
+    assert run == 9
+
+
+def test_its_two_commands_are_in_the_makefile() -> None:
+    shown = [command.line.split()[:2] for command in _commands(_blocks("README.md")[0][1])]
+    assert shown == [["make", "run"], ["make", "test"]]
+    for _, target in shown:
+        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_the_japanese_one_is_kept_in_step() -> None:
+    english, japanese = (ROOT / "README.md").read_text(), (ROOT / "README.ja.md").read_text()
+    assert _blocks("README.ja.md") == _blocks("README.md")
+    for mark in ("\n## ", "\n|", "\n- ", "](docs/"):
+        assert japanese.count(mark) == english.count(mark), mark
+
+
+def test_its_links_lead_somewhere() -> None:
+    for readme in ("README.md", "README.ja.md"):
+        for target in re.findall(r"\]\(([^)]+)\)", (ROOT / readme).read_text()):
+            assert (ROOT / target).exists(), target
