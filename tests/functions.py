@@ -143,7 +143,7 @@ class Point:
 async def draw_shape(
     points: Annotated[list[Point], Meta(min_length=1, max_length=3)],
     color: Literal["red", "blue"] = "red",
-    at: datetime | None = None,
+    at: Annotated[datetime, Meta(tz=True)] | None = None,
     tags: list[str] = [],  # noqa: B006
     width: Annotated[int, Meta(ge=1, le=10)] = 1,
 ) -> dict[str, Any]:

@@ -20,6 +20,7 @@ DEFAULT_PAGE = 100
 RETRY_AFTER_SECONDS = 1
 
 JOB_ID = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,127}")  # RFC 3986's unreserved characters, no leading dot
+NUMBER = re.compile(r"[0-9]{1,30}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?")  # as JSON writes one, without a sign
 JOB_ID_RULE = "1 to 128 of A-Z a-z 0-9 - . _ ~, not beginning with a dot"
 
 
@@ -135,7 +136,7 @@ def parse_wait(query: dict[str, str]) -> float:
     """
     _refuse_unknown(query, ("wait",))
     text = query.get("wait", "0")
-    if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text, re.ASCII) or float(text) > MAX_WAIT_SECONDS:
+    if not NUMBER.fullmatch(text) or float(text) > MAX_WAIT_SECONDS:
         raise ApiError(400, f"wait must be a number of seconds from 0 to {MAX_WAIT_SECONDS:g}")
     return float(text)
 

@@ -36,14 +36,14 @@ def test_a_final_job_is_answered_at_once(api: httpx.Client, submitted: Submit) -
     assert time.monotonic() - begin < 10
 
 
-@pytest.mark.parametrize("wait", ["0", "60", "1.5", "0.001"])
+@pytest.mark.parametrize("wait", ["0", "60", "1.5", "0.001", "1e-5", "50.166899321136455"])
 def test_seconds_from_0_to_60_are_accepted(api: httpx.Client, submitted: Submit, wait: str) -> None:
     job_id = submitted(0)
     api.get(f"/jobs/{job_id}?wait=20")
     assert api.get(f"/jobs/{job_id}?wait={wait}").status_code == 200
 
 
-@pytest.mark.parametrize("query", ["wait=", "wait=-1", "wait=61", "wait=1e1", "wait=x", "wait=nan", "wait=inf", "w=1"])
+@pytest.mark.parametrize("query", ["wait=", "wait=-1", "wait=61", "wait=1e2", "wait=x", "wait=nan", "wait=inf", "w=1"])
 def test_another_wait_is_refused(api: httpx.Client, submitted: Submit, query: str) -> None:
     assert "wait" in assert_refused(api.get(f"/jobs/{submitted(0)}?{query}"), 400)
 

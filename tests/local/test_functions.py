@@ -94,6 +94,12 @@ def test_an_exception_that_a_function_wants_repeated_is_repeated(server: Server,
     assert (job["status"], job["results"], job["attempt"]) == ("Success", 3, 3)
 
 
+def test_no_pause_between_attempts_lasts_for_ever(server: Server, tmp_path: Path) -> None:
+    for number in range(30):  # one at a time: nothing else wakes the server
+        job = server.result(server.submit("flaky", runs=str(tmp_path / f"runs-{number}"), failures=3))
+        assert (job["status"], job["attempt"]) == ("Success", 4)
+
+
 def test_it_is_a_failure_when_its_retries_are_used_up(server: Server, tmp_path: Path) -> None:
     job = server.result(server.submit("flaky", runs=str(tmp_path / "runs"), failures=9))
     assert (job["status"], job["attempt"]) == ("Failure", 4)

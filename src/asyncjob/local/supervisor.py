@@ -133,10 +133,15 @@ class Supervisor:
     def _wake_at(self, due_at: int) -> None:
         loop = asyncio.get_running_loop()
         when = loop.time() + max(0, due_at - now_ms() + 1) / 1000
-        if self._due_timer is None or self._due_timer.when() > when or self._due_timer.when() < loop.time():
-            if self._due_timer is not None:
-                self._due_timer.cancel()
-            self._due_timer = loop.call_at(when, self._store.wake)
+        if self._due_timer is not None:
+            if self._due_timer.when() <= when:
+                return
+            self._due_timer.cancel()
+        self._due_timer = loop.call_at(when, self._wake_for_due)
+
+    def _wake_for_due(self) -> None:
+        self._due_timer = None
+        self._store.wake()
 
     def cancel(self, job_id: str, attempt: int) -> None:
         """Tell the worker that this attempt was canceled; its slot is free when the function has ended."""
