@@ -61,8 +61,9 @@ class Terminal:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self._port = str(free.getsockname()[1])
+        outer = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")  # the tests run under make themselves
         self._env = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name not in outer},
             "ASYNCJOB_PORT": self._port,
             "ASYNCJOB_DATABASE": str(folder / "jobs.db"),
             "PATH": f"{COMMAND.parent}:{os.environ['PATH']}",
