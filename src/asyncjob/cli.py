@@ -1,150 +1,118 @@
 """The command `asyncjob`: parses arguments, and turns the errors that a user can mend into one line."""
 
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from asyncjob import RegistrationError, __version__
+from asyncjob.local.settings import LogFormat, LogLevel, Settings, SettingsError, parse_duration
 
-app = typer.Typer(add_completion=True, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
-
-class LogFormat(StrEnum):
-    """How log lines look."""
-
-    text = "text"
-    json = "json"
+DEFAULT = Settings()
 
 
-class LogLevel(StrEnum):
-    """The least level that is logged."""
-
-    debug = "debug"
-    info = "info"
-    warning = "warning"
-    error = "error"
-
-
-def _version(value: bool) -> None:
-    if value:
+def _show_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"asyncjob {__version__}")
         raise typer.Exit
 
 
-@app.callback()
-def main(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
-    ] = False,
-) -> None:
-    """Run what takes longer than an HTTP request should: POST a job, get 202, ask later how it went."""
-
-
 def _duration(text: str) -> float:
-    from asyncjob.local.settings import parse_duration
-
     try:
         return parse_duration(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
 
+def _setting(name: str, help: str, **more: Any) -> Any:  # noqa: A002
+    """An option of `serve`, which can be given as an environment variable too."""
+    return typer.Option(f"--{name.replace('_', '-')}", envvar=f"ASYNCJOB_{name.upper()}", help=help, **more)
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+]
+Target = Annotated[
+    str | None,
+    typer.Argument(
+        envvar="ASYNCJOB_TARGET",
+        help="Your job functions: file.py, package.module, or either with :name. Without it, the built-in sleep.",
+    ),
+]
+Host = Annotated[str, _setting("host", "Address to listen on.")]
+Port = Annotated[int, _setting("port", "TCP port; 0 for any free one.", min=0, max=65_535)]
+DatabaseFile = Annotated[Path, _setting("database", "The SQLite file.")]
+Workers = Annotated[int, _setting("workers", "Worker processes.", min=1, max=1_000, show_default="one a core")]
+Concurrency = Annotated[int, _setting("concurrency", "Jobs at once, in all workers together.", min=1, max=100_000)]
+MaxPending = Annotated[int, _setting("max_pending", "Jobs that may wait; above it, 429.", min=1)]
+Keep = Annotated[
+    float | None,
+    _setting(
+        "keep",
+        "Delete final jobs after this time, such as 30d or 12h.",
+        parser=_duration,
+        metavar="DURATION",
+        show_default="for ever",
+    ),
+]
+Grace = Annotated[float, _setting("grace", "Seconds that running jobs get when the server is stopped.", min=0)]
+Backoff = Annotated[
+    float,
+    _setting("backoff", "Seconds before the second attempt, at most; twice as many before each further one.", min=0),
+]
+ApiKey = Annotated[
+    str | None,
+    _setting(
+        "api_key",
+        "What clients must send as x-api-key. Better given in the environment: arguments are seen by others.",
+        show_default="none",
+    ),
+]
+Insecure = Annotated[bool, _setting("insecure", "Allow a --host beyond this machine without an API key.")]
+Format = Annotated[LogFormat, _setting("log_format", "For people, or for programs.")]
+Level = Annotated[LogLevel, _setting("log_level", "The least level that is logged.")]
+
+
+@app.callback()
+def main(version: Version = False) -> None:
+    """Run what takes longer than an HTTP request should: POST a job, get 202, ask later how it went."""
+
+
 @app.command()
 def serve(
-    target: Annotated[
-        str | None,
-        typer.Argument(
-            envvar="ASYNCJOB_TARGET",
-            help="Your job functions: file.py, package.module, or either with :name. Without it, the built-in sleep.",
-        ),
-    ] = None,
-    host: Annotated[str, typer.Option(envvar="ASYNCJOB_HOST", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(envvar="ASYNCJOB_PORT", min=0, max=65535, help="TCP port; 0 for any free one.")
-    ] = 8000,
-    database: Annotated[Path, typer.Option(envvar="ASYNCJOB_DATABASE", help="The SQLite file.")] = Path("jobs.db"),
-    workers: Annotated[
-        int | None,
-        typer.Option(envvar="ASYNCJOB_WORKERS", min=1, max=1_000, show_default="one a core", help="Worker processes."),
-    ] = None,
-    concurrency: Annotated[
-        int,
-        typer.Option(envvar="ASYNCJOB_CONCURRENCY", min=1, max=100_000, help="Jobs at once, in all workers together."),
-    ] = 1_000,
-    max_pending: Annotated[
-        int, typer.Option(envvar="ASYNCJOB_MAX_PENDING", min=1, help="Jobs that may wait; above it, 429.")
-    ] = 100_000,
-    keep: Annotated[
-        float | None,
-        typer.Option(
-            envvar="ASYNCJOB_KEEP",
-            parser=_duration,
-            metavar="DURATION",
-            show_default="for ever",
-            help="Delete final jobs after this time, such as 30d or 12h.",
-        ),
-    ] = None,
-    grace: Annotated[
-        float,
-        typer.Option(envvar="ASYNCJOB_GRACE", min=0, help="Seconds that running jobs get when the server is stopped."),
-    ] = 10.0,
-    backoff: Annotated[
-        float,
-        typer.Option(
-            envvar="ASYNCJOB_BACKOFF",
-            min=0,
-            help="Seconds before the second attempt, at most; twice as many before each further one.",
-        ),
-    ] = 1.0,
-    api_key: Annotated[
-        str | None,
-        typer.Option(
-            envvar="ASYNCJOB_API_KEY",
-            show_default="none",
-            help="What clients must send as x-api-key. Better given in the environment: arguments are seen by others.",
-        ),
-    ] = None,
-    insecure: Annotated[
-        bool,
-        typer.Option(
-            "--insecure", envvar="ASYNCJOB_INSECURE", help="Allow a --host beyond this machine without an API key."
-        ),
-    ] = False,
-    log_format: Annotated[
-        LogFormat, typer.Option(envvar="ASYNCJOB_LOG_FORMAT", help="For people, or for programs.")
-    ] = LogFormat.text,
-    log_level: Annotated[
-        LogLevel, typer.Option(envvar="ASYNCJOB_LOG_LEVEL", help="The least level that is logged.")
-    ] = LogLevel.info,
+    target: Target = DEFAULT.target,
+    host: Host = DEFAULT.host,
+    port: Port = DEFAULT.port,
+    database: DatabaseFile = DEFAULT.database,
+    workers: Workers = DEFAULT.workers,
+    concurrency: Concurrency = DEFAULT.concurrency,
+    max_pending: MaxPending = DEFAULT.max_pending,
+    keep: Keep = DEFAULT.keep,
+    grace: Grace = DEFAULT.grace,
+    backoff: Backoff = DEFAULT.backoff,
+    api_key: ApiKey = DEFAULT.api_key,
+    insecure: Insecure = DEFAULT.insecure,
+    log_format: Format = DEFAULT.log_format,
+    log_level: Level = DEFAULT.log_level,
 ) -> None:
     """Serve the API on this machine: HTTP, a SQLite file, worker processes. Ctrl-C or SIGTERM stops it gently."""
+    given = dict(locals())  # each argument is the setting of its name
     # Imported here: the server's libraries are not needed to print a help text.
     from asyncjob.local.database import DatabaseError
     from asyncjob.local.server import AddressError
     from asyncjob.local.server import serve as run
-    from asyncjob.local.settings import Settings, SettingsError, default_workers
 
     try:
-        settings = Settings(
-            target=target,
-            host=host,
-            port=port,
-            database=database,
-            workers=workers or default_workers(),
-            concurrency=concurrency,
-            max_pending=max_pending,
-            keep=keep,
-            grace=grace,
-            backoff=backoff,
-            api_key=api_key,
-            insecure=insecure,
-            log_format=log_format.value,
-            log_level=log_level.value,
-        )
-        run(settings)
-    except (SettingsError, RegistrationError, DatabaseError, AddressError) as error:
-        typer.echo(f"asyncjob: {error}", err=True)
-        sys.exit(2 if isinstance(error, SettingsError) else 1)
+        run(Settings(**given))
+    except SettingsError as error:
+        _exit(error, status=2)
+    except (RegistrationError, DatabaseError, AddressError) as error:
+        _exit(error, status=1)
+
+
+def _exit(error: Exception, status: int) -> None:
+    typer.echo(f"asyncjob: {error}", err=True)
+    sys.exit(status)

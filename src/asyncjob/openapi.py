@@ -23,6 +23,7 @@ _REFUSALS = {
     400: "The request is malformed: the message says what is wrong, and where.",
     403: "The server wants an API key in `x-api-key`.",
     404: "No such job.",
+    408: "The body did not arrive in time.",
     409: "The job's state does not allow it.",
     413: "The body is over 1 MB.",
     415: "The Content-Type is not application/json.",
@@ -123,58 +124,50 @@ def _fixed_schemas() -> Schema:
 
 def _paths(submission: Schema) -> Schema:
     job_id = {"name": "jobId", "in": "path", "required": True, "schema": {"type": "string"}}
-    retry_after = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
-    accepted = _response("Accepted: it is saved and will run.", "Accepted")
-    accepted["headers"] = {"Location": {"schema": {"type": "string"}}, **retry_after}
     job = _response("The job.", "Job")
-    shown = {**job, "headers": {"Retry-After": {"description": "Until it is final.", "schema": {"type": "integer"}}}}
-    submit = {
-        "operationId": "submit",
-        "summary": "Register a job",
-        "requestBody": {"required": True, "content": {"application/json": {"schema": submission}}},
-        "responses": _responses({"202": accepted}, 400, 403, 409, 413, 415, 429, 503),
-    }
-    listing = {
-        "operationId": "list",
-        "summary": "List jobs, newest first",
-        "parameters": [
-            _query("status", _ref("Status")),
-            _query("type", {"type": "string"}),
-            _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": DEFAULT_PAGE}),
-            _query("cursor", {"type": "string", "pattern": "^[0-9]{1,18}$"}),
-        ],
-        "responses": _responses({"200": _response("A page of jobs.", "Page")}, 400, 403),
-    }
-    wait = _query("wait", {"type": "number", "minimum": 0, "maximum": MAX_WAIT_SECONDS})
-    wait["description"] = "Hold the answer until the job is final or so many seconds are over."
+    accepted = _response("Accepted: it is saved and will run.", "Accepted")
+    accepted["headers"] = {"Location": {"schema": {"type": "string"}}, **_retry_after("Seconds.")}
+    body = {"required": True, "content": {"application/json": {"schema": submission}}}
+    submit_answers = _responses({"202": accepted}, 400, 403, 408, 409, 413, 415, 429, 503)
+    submit = _operation("submit", "Register a job", submit_answers, requestBody=body)
+    listing = _operation(
+        "list",
+        "List jobs, newest first",
+        _responses({"200": _response("A page of jobs.", "Page")}, 400, 403),
+        parameters=_list_parameters(),
+    )
+    shown = {**job, "headers": _retry_after("Until it is final.")}
+    get = _operation("get", "Get a job", _responses({"200": shown}, 400, 403, 404), parameters=[_wait_parameter()])
+    cancel = _operation("cancel", "Cancel a job", _responses({"200": job}, 403, 404, 409, 503))
+    retry = _operation("retry", "Run a final job again", _responses({"202": accepted}, 403, 404, 409, 429, 503))
     return {
         "/jobs": {"post": submit, "get": listing},
-        "/jobs/{jobId}": {
-            "parameters": [job_id],
-            "get": {
-                "operationId": "get",
-                "summary": "Get a job",
-                "parameters": [wait],
-                "responses": _responses({"200": shown}, 400, 403, 404),
-            },
-        },
-        "/jobs/{jobId}/cancel": {
-            "parameters": [job_id],
-            "post": {
-                "operationId": "cancel",
-                "summary": "Cancel a job",
-                "responses": _responses({"200": job}, 403, 404, 409, 503),
-            },
-        },
-        "/jobs/{jobId}/retry": {
-            "parameters": [job_id],
-            "post": {
-                "operationId": "retry",
-                "summary": "Run a final job again",
-                "responses": _responses({"202": accepted}, 403, 404, 409, 429, 503),
-            },
-        },
+        "/jobs/{jobId}": {"parameters": [job_id], "get": get},
+        "/jobs/{jobId}/cancel": {"parameters": [job_id], "post": cancel},
+        "/jobs/{jobId}/retry": {"parameters": [job_id], "post": retry},
     }
+
+
+def _list_parameters() -> list[Schema]:
+    return [
+        _query("status", _ref("Status")),
+        _query("type", {"type": "string"}),
+        _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": DEFAULT_PAGE}),
+        _query("cursor", {"type": "string", "pattern": "^[0-9]{1,18}$"}),
+    ]
+
+
+def _wait_parameter() -> Schema:
+    wait = _query("wait", {"type": "number", "minimum": 0, "maximum": MAX_WAIT_SECONDS})
+    return wait | {"description": "Hold the answer until the job is final or so many seconds are over."}
+
+
+def _operation(name: str, summary: str, responses: Schema, **more: Any) -> Schema:
+    return {"operationId": name, "summary": summary, **more, "responses": responses}
+
+
+def _retry_after(description: str) -> Schema:
+    return {"Retry-After": {"description": description, "schema": {"type": "integer"}}}
 
 
 def _ref(name: str) -> Schema:

@@ -8,9 +8,10 @@ import logging
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Any
 
 from asyncjob.job import utc_now
+from asyncjob.local.settings import LogFormat, LogLevel
 
 logger = logging.getLogger("asyncjob")
 
@@ -66,10 +67,10 @@ def _json_line(now: str, level: str, message: str, fields: dict[str, Any]) -> st
 _line: Callable[[str, str, str, dict[str, Any]], str] = _text_line
 
 
-def configure(log_format: Literal["text", "json"], level: str) -> None:
+def configure(log_format: LogFormat, level: LogLevel) -> None:
     """Set how events look and which are shown; uvicorn's warnings are shown in the same way."""
     global _line  # noqa: PLW0603
-    _line = _json_line if log_format == "json" else _text_line
+    _line = _json_line if log_format is LogFormat.JSON else _text_line
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Formatter())
     for name, least in (("asyncjob", level.upper()), ("uvicorn", "WARNING")):

@@ -3,9 +3,9 @@
 import os
 import re
 from dataclasses import dataclass, field
+from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal
 
 DURATION = re.compile(r"([0-9]{1,6}) *([smhdw])")
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
@@ -13,6 +13,22 @@ SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 class SettingsError(Exception):
     """Settings that cannot be used together, or at all; the message says what to change."""
+
+
+class LogFormat(StrEnum):
+    """How log lines look: for people, or for programs."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """The least level that is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
 
 
 def default_workers() -> int:
@@ -37,8 +53,8 @@ class Settings:
         backoff: seconds; the first further attempt waits up to so long, each one after it up to twice as long.
         api_key: what clients must send as `x-api-key`; None to let everybody in.
         insecure: allow an address that is not loopback without an API key.
-        log_format: `text` for people, `json` for programs.
-        log_level: `debug`, `info`, `warning` or `error`.
+        log_format: how log lines look.
+        log_level: the least level that is logged.
 
     Raises:
         SettingsError: they contradict each other.
@@ -56,8 +72,8 @@ class Settings:
     backoff: float = 1.0
     api_key: str | None = None
     insecure: bool = False
-    log_format: Literal["text", "json"] = "text"
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: LogFormat = LogFormat.TEXT
+    log_level: LogLevel = LogLevel.INFO
 
     @property
     def worker_count(self) -> int:
