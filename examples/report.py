@@ -20,7 +20,7 @@ def report(path: str, column: str) -> dict[str, float]:
     return {"rows": len(values), "mean": statistics.mean(values), "median": statistics.median(values)}
 
 
-@jobs.job(timeout=60, retries=3, retry_on=(ConnectionError,))
+@jobs.job(timeout=60, retries=3, retry_on=(OSError,))
 async def fetch(context: JobContext, urls: list[str]) -> dict[str, Any]:
     """Read some pages, all at once; how many bytes each has."""
     sizes: dict[str, int] = {}

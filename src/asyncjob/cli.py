@@ -58,10 +58,14 @@ Keep = Annotated[
         show_default="for ever",
     ),
 ]
-Grace = Annotated[float, _setting("grace", "Seconds that running jobs get when the server is stopped.", min=0)]
+Grace = Annotated[
+    float, _setting("grace", "Seconds that running jobs get when the server is stopped.", min=0, max=86_400)
+]
 Backoff = Annotated[
     float,
-    _setting("backoff", "Seconds before the second attempt, at most; twice as many before each further one.", min=0),
+    _setting(
+        "backoff", "Seconds before the second attempt, at most; twice as many before each further one.", min=0, max=300
+    ),
 ]
 ApiKey = Annotated[
     str | None,

@@ -8,13 +8,16 @@ from collections.abc import Callable
 
 from msgspec import UNSET
 
-from asyncjob.job import Progress
+from asyncjob.job import Progress, writable
 
 MAX_PROGRESS_MESSAGE = 1_000
 
 
-class JobCanceled(Exception):
-    """The job was canceled while its function ran; let it pass, after cleaning up."""
+class JobCanceled(BaseException):
+    """The job was canceled while its function ran; let it pass, after cleaning up.
+
+    Like asyncio's own, no Exception: `except Exception` in a loop must not swallow it.
+    """
 
 
 class JobContext:
@@ -42,20 +45,16 @@ class JobContext:
         Call it as often as you like: what comes faster than the engine writes replaces what was not yet written.
 
         Args:
-            fraction: from 0 to 1.
-            message: a few words, at most 1,000 characters.
+            fraction: from 0 to 1; what is beyond counts as the nearer of these.
+            message: a few words; of more than 1,000 characters the first.
 
         Raises:
             JobCanceled: the job was canceled or its time is up, and there is no point in going on.
-            ValueError: the fraction or the message is out of bounds.
         """
         if self._canceled:
             raise JobCanceled(f"job {self.job_id} was canceled")
-        if not 0 <= fraction <= 1:
-            raise ValueError(f"the fraction of a progress is from 0 to 1, not {fraction}")
-        if message is not None and len(message) > MAX_PROGRESS_MESSAGE:
-            raise ValueError(f"the message of a progress has at most {MAX_PROGRESS_MESSAGE:,} characters")
-        self._report(Progress(float(fraction), UNSET if message is None else message))
+        within = min(1.0, max(0.0, float(fraction)))
+        self._report(Progress(within, UNSET if message is None else writable(message)[:MAX_PROGRESS_MESSAGE]))
 
     def cancel(self) -> None:
         """For engines: from now on `canceled` is true and `progress` raises."""

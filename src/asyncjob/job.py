@@ -99,6 +99,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     finished_at: str | UnsetType = UNSET
 
 
+def writable(text: str) -> str:
+    """The text with what JSON cannot carry, lone surrogates, replaced."""
+    return text.encode(errors="replace").decode()
+
+
 def timestamp(milliseconds: int) -> str:
     """A time, in milliseconds since 1970, as the contract writes it: `2024-06-06T12:34:56.789Z`."""
     seconds, rest = divmod(milliseconds, 1_000)

@@ -9,6 +9,7 @@ import importlib.util
 import inspect
 import re
 import sys
+import traceback
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -133,6 +134,10 @@ class Jobs:
         """
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
+            if not inspect.isroutine(function) or inspect.isgeneratorfunction(function):
+                raise RegistrationError(
+                    f"{function!r} is no function that returns: write @jobs.job or @jobs.job(name=...)"
+                )
             chosen = str(getattr(function, "__name__", "")) if name is None else name
             registered = _describe(function, chosen, timeout, retries, retry_on)
             if registered.name in self._functions:
@@ -171,9 +176,9 @@ def _describe(
         raise RegistrationError(
             f"{name!r} cannot name a job function: use 1 to 64 of A-Z a-z 0-9 _ - . and begin with none of - and ."
         )
-    if timeout is not None and not timeout > 0:
+    if timeout is not None and not (isinstance(timeout, (int, float)) and timeout > 0):
         raise RegistrationError(f"{name}: timeout is a number of seconds above 0, not {timeout!r}")
-    if not 0 <= retries <= MAX_RETRIES:
+    if not (isinstance(retries, int) and 0 <= retries <= MAX_RETRIES):
         raise RegistrationError(f"{name}: retries is a whole number from 0 to {MAX_RETRIES}, not {retries!r}")
     if not isinstance(retry_on, tuple) or not all(
         isinstance(kind, type) and issubclass(kind, BaseException) for kind in retry_on
@@ -183,7 +188,7 @@ def _describe(
     return JobFunction(
         name=name,
         function=function,
-        parameters=_struct(name, fields),
+        parameters=msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True),
         is_async=inspect.iscoroutinefunction(function),
         takes_context=takes_context,
         timeout=timeout,
@@ -206,9 +211,11 @@ def _fields(function: Callable[..., Any], name: str) -> tuple[list[tuple[str, An
             raise RegistrationError(f"{name}: parameter {parameter} must be one that can be given by its name")
         if parameter.name in RESERVED_PARAMETERS:
             raise RegistrationError(f"{name}: a parameter may not be called {parameter.name!r}, the API uses that name")
-        if hints.get(parameter.name) is JobContext:
+        hint = hints.get(parameter.name, Any)
+        if hint is JobContext:
             raise RegistrationError(f"{name}: the JobContext must be the first parameter")
-        fields.append((parameter.name, hints.get(parameter.name, Any), _default(parameter.default)))
+        _check_hint(name, parameter.name, hint)
+        fields.append((parameter.name, hint, _default(parameter.default)))
     return fields, takes_context
 
 
@@ -220,13 +227,12 @@ def _default(value: Any) -> Any:
     return msgspec.field(default=value)
 
 
-def _struct(name: str, fields: list[tuple[str, Any, Any]]) -> type[msgspec.Struct]:
+def _check_hint(name: str, parameter: str, hint: Any) -> None:
     try:
-        struct = msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True)
-        msgspec.json.schema_components([struct])  # raises for a type that no JSON can be checked against
+        msgspec.json.schema(hint)
     except (TypeError, NameError) as error:
-        raise RegistrationError(f"{name}: a parameter's type hint cannot be used: {error}") from None
-    return struct
+        reason = str(error).splitlines()[0]
+        raise RegistrationError(f"{name}: no JSON can be checked against the hint of {parameter!r}: {reason}") from None
 
 
 def load(target: str | None) -> Jobs:
@@ -246,13 +252,14 @@ def load(target: str | None) -> Jobs:
     source, _, name = target.partition(":")
     module = _import(source)
     if name:
-        found = [getattr(module, name, None)]
+        found = [value for value in [getattr(module, name, None)] if isinstance(value, Jobs)]
     else:
         found = list({id(value): value for value in vars(module).values() if isinstance(value, Jobs)}.values())
     if len(found) > 1:
         raise RegistrationError(f"{source} has several registries: say which one, as {source}:name")
-    if not found or not isinstance(found[0], Jobs):
-        raise RegistrationError(f"{target} has no registry: it needs `jobs = Jobs()` from asyncjob")
+    if not found:
+        missing = f"no registry called {name!r}" if name else "no registry"
+        raise RegistrationError(f"{source} has {missing}: it needs `{name or 'jobs'} = Jobs()`, from asyncjob")
     if not len(found[0]):
         raise RegistrationError(f"{target} registers no function: put `@jobs.job` before one")
     return found[0]
@@ -263,6 +270,8 @@ def _import(source: str) -> Any:
     is_file = path.suffix == ".py"
     if is_file and not path.is_file():
         raise RegistrationError(f"there is no file {source}")
+    if not is_file and (path.is_file() or not all(part.isidentifier() for part in source.split("."))):
+        raise RegistrationError(f"{source!r} is neither a file that ends in .py nor the name of a module")
     folder = str(path.resolve().parent) if is_file else str(Path.cwd())
     if folder not in sys.path:
         sys.path.insert(0, folder)
@@ -279,4 +288,6 @@ def _import(source: str) -> Any:
     except RegistrationError:
         raise
     except Exception as error:
-        raise RegistrationError(f"importing {source} failed: {type(error).__name__}: {error}") from error
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = "" if last.filename == __file__ or "importlib" in last.filename else f" ({last.filename}:{last.lineno})"
+        raise RegistrationError(f"importing {source} failed: {type(error).__name__}: {error}{where}") from error

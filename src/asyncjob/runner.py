@@ -4,16 +4,18 @@ Whatever the function does, the answer is an outcome: it raises, exits, returns 
 much of it. Only losing the process itself leaves none, and that is for the engine to notice.
 """
 
+import traceback
 from typing import Any
 
 import msgspec
 
 from asyncjob.context import JobContext
-from asyncjob.job import Error
+from asyncjob.job import Error, writable
 from asyncjob.registry import InvalidParameters, JobFunction
 
 MAX_RESULTS_BYTES = 1_048_576
 MAX_ERROR_CHARACTERS = 10_000
+MAX_FRAMES = 20
 
 
 class Succeeded(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -28,10 +30,12 @@ class Failed(msgspec.Struct, frozen=True, tag=True, array_like=True):
     Attributes:
         error: what `GET` shows when this was the last attempt.
         retryable: True when the function was registered to run again after this exception.
+        traceback: where it was raised, for the log: files, lines and code, but no message, since that may hold values.
     """
 
     error: Error
-    retryable: bool
+    retryable: bool = False
+    traceback: str = ""
 
 
 Outcome = Succeeded | Failed
@@ -69,16 +73,18 @@ def _succeeded(value: Any) -> Outcome:
     try:
         results = msgspec.json.encode(value)
     except Exception as error:
-        return Failed(Error("InvalidResults", f"the results cannot be written as JSON: {error}"), retryable=False)
+        return Failed(Error("InvalidResults", f"the results cannot be written as JSON: {error}"))
     if len(results) > MAX_RESULTS_BYTES:
         message = f"the results are {len(results):,} bytes of JSON, over the limit of {MAX_RESULTS_BYTES:,}"
-        return Failed(Error("InvalidResults", message), retryable=False)
+        return Failed(Error("InvalidResults", message))
     return Succeeded(results.decode())
 
 
 def _failed(function: JobFunction, error: BaseException) -> Failed:
     retryable = isinstance(error, function.retry_on) and not isinstance(error, InvalidParameters)
-    return Failed(Error(type(error).__name__, _message(error)), retryable)
+    frames = traceback.format_tb(error.__traceback__)[1:]  # without this file's own
+    shown = "".join(frames[-MAX_FRAMES:]).rstrip()
+    return Failed(Error(type(error).__name__, _message(error)), retryable, writable(shown))
 
 
 def _message(error: BaseException) -> str:
@@ -86,5 +92,5 @@ def _message(error: BaseException) -> str:
         message = str(error)
     except Exception:  # an exception's own __str__ may raise; its class still says something
         message = ""
-    text = message.encode(errors="replace").decode()  # lone surrogates are no JSON
+    text = writable(message)
     return text if len(text) <= MAX_ERROR_CHARACTERS else text[: MAX_ERROR_CHARACTERS - 1] + "…"

@@ -13,6 +13,14 @@ DEFAULT_TIMEOUT = "5"
 jobs = Jobs()
 
 
+def _limit() -> float:
+    text = os.environ.get("TIMEOUT", DEFAULT_TIMEOUT)
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"the environment variable TIMEOUT must be a number of seconds, not {text!r}") from None
+
+
 @jobs.job
 async def sleep(seconds: Annotated[int, Meta(ge=0)] | Annotated[float, Meta(ge=0)]) -> dict[str, str]:
     """Sleep for `seconds`, at most the environment variable TIMEOUT (5 by default, read at each run).
@@ -20,7 +28,7 @@ async def sleep(seconds: Annotated[int, Meta(ge=0)] | Annotated[float, Meta(ge=0
     Raises:
         ValueError: `seconds` is over the limit.
     """
-    limit = float(os.environ.get("TIMEOUT", DEFAULT_TIMEOUT))
+    limit = _limit()
     if seconds > limit:
         raise ValueError(f"seconds must be at most {limit:g} (the environment variable TIMEOUT), not {seconds}")
     await asyncio.sleep(seconds)

@@ -98,9 +98,11 @@ def test_an_address_that_is_taken_is_refused(tmp_path: Path) -> None:
         ("empty.py", "", "has no registry"),
         ("none.py", "from asyncjob import Jobs\njobs = Jobs()", "registers no function"),
         ("broken.py", "def f(:", "importing broken.py failed: SyntaxError"),
-        ("fails.py", "1/0", "importing fails.py failed: ZeroDivisionError"),
+        ("fails.py", "1/0", "importing fails.py failed: ZeroDivisionError: division by zero ("),
         ("two.py", "from asyncjob import Jobs\na, b = Jobs(), Jobs()", "say which one, as two.py:name"),
-        ("named.py:jobs", "from asyncjob import Jobs\na = Jobs()", "named.py:jobs has no registry"),
+        ("named.py:jobs", "from asyncjob import Jobs\na = Jobs()", "named.py has no registry called 'jobs'"),
+        ("notes.txt", "", "'notes.txt' is neither a file that ends in .py nor the name of a module"),
+        (":jobs", None, "'' is neither"),
         (
             "reserved.py",
             "from asyncjob import Jobs\njobs = Jobs()\n@jobs.job\ndef f(jobId: str): ...",
@@ -138,6 +140,8 @@ def test_a_registry_is_named_by_file_by_module_or_by_name(tmp_path: Path) -> Non
         (["--keep", "forever"], {}, "30d"),
         (["--keep", "0d"], {}, "30d"),
         (["--workers", "0"], {}, "--workers"),
+        (["--backoff", "inf"], {}, "--backoff"),
+        (["--database", ":memory:"], {}, "must be a file"),
         (["--port", "65536"], {}, "--port"),
         (["--log-format", "xml"], {}, "--log-format"),
         (["--api-key", "schlüssel"], {}, "ASCII"),
@@ -202,8 +206,13 @@ def test_the_log_has_one_line_an_event_with_job_and_attempt_and_nothing_private(
     wait_for(lambda: f"job_id={job_id}" in server.log.read_text(), "the line")
     (line,) = (line for line in lines(server.log) if job_id in line)
     assert re.fullmatch(rf"\S+Z INFO    job ended job_id={job_id} attempt=1 outcome=Success", line)
-    server.result(server.submit("raises", message="private-message"))
-    assert "private" not in server.log.read_text()
+    job_id = server.submit("raises", message="private-message")
+    server.result(job_id)
+    wait_for(lambda: job_id in server.log.read_text(), "the line")
+    log = server.log.read_text()
+    assert f"WARNING job ended job_id={job_id} attempt=1 outcome=Failure error=LookupError\n" in log
+    assert log.rstrip().endswith("raise LookupError(message)")
+    assert "private" not in log
 
 
 def test_jobs_of_a_function_that_is_gone_wait_until_it_is_back(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Registering job functions, and what their signatures mean."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -66,6 +66,10 @@ def named(**values: int) -> None: ...
 def late_context(value: int, context: JobContext) -> None: ...
 def no_json(value: complex) -> None: ...
 def no_such_hint(value: "Nowhere") -> None: ...  # type: ignore[name-defined]  # noqa: F821
+def generator() -> Iterator[int]:
+    yield 1
+
+
 def bad_bounds(value: Annotated[str, Meta(ge=1)]) -> None: ...
 
 
@@ -78,10 +82,13 @@ def bad_bounds(value: Annotated[str, Meta(ge=1)]) -> None: ...
         (many, "by its name"),
         (named, "by its name"),
         (late_context, "JobContext must be the first"),
-        (no_json, "type hint cannot be used"),
+        (no_json, "no JSON can be checked against the hint of 'value'"),
         (no_such_hint, "signature cannot be read: name 'Nowhere' is not defined"),
-        (bad_bounds, "type hint cannot be used"),
+        (bad_bounds, "no JSON can be checked against the hint of 'value'"),
         (lambda: None, "'<lambda>' cannot name a job function"),
+        (generator, "no function that returns"),
+        (dict, "no function that returns"),
+        ("name", "no function that returns: write @jobs.job or"),
     ],
 )
 def test_a_function_that_cannot_be_a_job_is_refused_with_the_reason(function: Callable[..., Any], reason: str) -> None:
@@ -96,6 +103,8 @@ def test_a_function_that_cannot_be_a_job_is_refused_with_the_reason(function: Ca
         ({"timeout": float("nan")}, "timeout"),
         ({"retries": -1}, "retries"),
         ({"retries": 101}, "retries"),
+        ({"retries": 1.5}, "retries"),
+        ({"timeout": "1"}, "timeout"),
         ({"retry_on": ConnectionError}, "retry_on"),
         ({"retry_on": ("ConnectionError",)}, "retry_on"),
         ({"name": ""}, "cannot name"),

@@ -45,6 +45,11 @@ class Engine:
         if self._settings.keep is not None:
             self._purging = asyncio.create_task(self._purge_for_ever(self._settings.keep))
 
+    @property
+    def running(self) -> int:
+        """How many jobs run."""
+        return self._supervisor.running
+
     async def stop(self, hurry: asyncio.Event) -> None:
         """Let running jobs end within the grace period (or until `hurry` is set) and put the others back."""
         await self._supervisor.stop(hurry)
@@ -127,6 +132,7 @@ class Engine:
         """
         change = await self._change(self._store.cancel(job_id))
         if change.applied:
+            event(logging.INFO, "job canceled", job_id=job_id, attempt=change.attempt)
             self._supervisor.cancel(job_id, change.attempt)
             self._notify(job_id)
         elif change.before is not Status.CANCELED:
@@ -146,6 +152,7 @@ class Engine:
         change = await self._change(self._store.retry(job_id))
         if not change.applied:
             raise _refused(job_id, change, "retry")
+        event(logging.INFO, "job retried", job_id=job_id, attempt=change.attempt + 1)
 
     def check(self) -> None:
         """See that the file can be read.

@@ -51,7 +51,7 @@ class Formatter(logging.Formatter):
 
 def _text_line(now: str, level: str, message: str, fields: dict[str, Any]) -> str:
     words = "".join(f" {name}={_text(value)}" for name, value in fields.items() if name != "exception")
-    exception = f"\n{fields['exception']}" if "exception" in fields else ""
+    exception = f"\n{fields['exception']}" if fields.get("exception") else ""
     return f"{now} {level:<7} {message}{words}{exception}"
 
 
@@ -61,7 +61,11 @@ def _text(value: Any) -> str:
 
 
 def _json_line(now: str, level: str, message: str, fields: dict[str, Any]) -> str:
-    return json.dumps({"time": now, "level": level.lower(), "event": message} | fields, default=str)
+    return json.dumps({"time": now, "level": level.lower(), "event": message} | _present(fields), default=str)
+
+
+def _present(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value != ""}
 
 
 _line: Callable[[str, str, str, dict[str, Any]], str] = _text_line

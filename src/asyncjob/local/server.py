@@ -65,9 +65,9 @@ async def _serve(jobs: Jobs, settings: Settings, database: Database, listener: s
         await engine.start()
         http = HttpServer(config(Endpoints(engine, router(engine), settings.api_key), BACKLOG))
         serving = asyncio.create_task(http.serve([listener]))
-        _announce(settings, listener, database)
+        _announce(jobs, settings, listener, database)
         await asyncio.wait([serving, asyncio.ensure_future(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
-        event(logging.INFO, "stopping", grace=settings.grace)
+        event(logging.INFO, "stopping; once more stops at once", running=engine.running, grace=f"{settings.grace:g}s")
         await engine.stop(hurry)
         http.should_exit = True
         await serving
@@ -84,20 +84,22 @@ def _handle_signals(stop: asyncio.Event, hurry: asyncio.Event) -> None:
         asyncio.get_running_loop().add_signal_handler(signum, handle)
 
 
-def _announce(settings: Settings, listener: socket.socket, database: Database) -> None:
+def _announce(jobs: Jobs, settings: Settings, listener: socket.socket, database: Database) -> None:
     """Say where everything is and what to try; on standard output, since it is not a log."""
     host, port = listener.getsockname()[:2]
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     workers = settings.worker_count
+    names = ", ".join(jobs.names)
     lines = [
         f"Async Job API on {address}",
-        f"  jobs      {settings.target or 'the built-in sleep'}",
+        f"  jobs      {f'{names} ({settings.target})' if settings.target else 'the built-in sleep'}",
         f"  database  {database.path}",
         f"  workers   {workers} {'process' if workers == 1 else 'processes'}, {settings.concurrency:,} jobs at once",
-        f"  docs      {address}/docs",
     ]
+    if settings.api_key is None:  # a browser could not send it
+        lines.append(f"  docs      {address}/docs")
     if settings.target is None:
-        lines.append(
-            f"""  try       curl -i {address}/jobs -H 'content-type: application/json' -d '{{"seconds": 3}}'"""
-        )
+        key = "" if settings.api_key is None else ' -H "x-api-key: $ASYNCJOB_API_KEY"'
+        body = """-H 'content-type: application/json' -d '{"seconds": 3}'"""
+        lines.append(f"  try       curl -i {address}/jobs{key} {body}")
     print("\n".join(lines), file=sys.stdout, flush=True)

@@ -81,6 +81,8 @@ class Settings:
         return min(self.workers, self.concurrency)
 
     def __post_init__(self) -> None:
+        if str(self.database) == ":memory:":
+            raise SettingsError("--database must be a file: a job is on the disk before its 202 leaves")
         if not (is_loopback(self.host) or self.api_key or self.insecure):
             raise SettingsError(
                 f"--host {self.host} lets other machines in: give an --api-key that they must send as x-api-key, "

@@ -28,6 +28,7 @@ RESTART_SECONDS = (0.0, 1.0, 2.0, 5.0, 15.0, 30.0)  # before a worker is started
 SAVE_AGAIN_SECONDS = 0.5  # between tries to record an outcome while the disk is full
 
 Key = tuple[str, int]
+Write = Callable[[], "asyncio.Future[bool]"]
 
 
 @dataclass(eq=False, slots=True)
@@ -92,6 +93,11 @@ class Supervisor:
         self._failed_starts = 0
         self._stopping = False
         self._nothing_runs = asyncio.Event()
+
+    @property
+    def running(self) -> int:
+        """How many attempts the workers have under way."""
+        return sum(len(worker.attempts) for worker in self._workers)
 
     async def start(self, store: Store) -> None:
         """Record what an earlier server left running as lost, then start the workers; they become ready by and by."""
@@ -202,67 +208,60 @@ class Supervisor:
             event(logging.ERROR, "outcomes not saved, trying again", jobs=len(successes), error=str(error))
             asyncio.get_running_loop().call_later(SAVE_AGAIN_SECONDS, self._save_successes, successes)
             return
-        done: list[Attempt] = []
-        late: list[Attempt] = []
+        done = []
         for attempt, written in zip(successes.values(), saved.result(), strict=True):
-            (done if written else late).append(attempt)
-        self._announce("Success", done, late)
-
-    def _announce(self, outcome: str, done: list[Attempt], late: list[Attempt]) -> None:
-        events(logging.INFO, "job ended", [attempt.fields | {"outcome": outcome} for attempt in done])
-        events(logging.INFO, "late outcome refused", [attempt.fields for attempt in late])
-        for attempt in done:
-            self._changed(attempt.job_id)
+            if written:
+                done.append(attempt.fields | {"outcome": "Success"})
+                self._changed(attempt.job_id)
+            else:
+                event(logging.INFO, "late outcome refused", **attempt.fields)
+        events(logging.INFO, "job ended", done)
 
     def _record_failure(self, attempt: Attempt, outcome: Failed) -> None:
         if outcome.retryable:
-            self._lose(attempt, outcome.error)
+            self._lose(attempt, outcome.error, outcome.traceback)
         else:
-            self._fail(attempt, outcome.error)
+            self._fail(attempt, outcome.error, outcome.traceback)
 
-    def _lose(self, attempt: Attempt, error: Error) -> None:
+    def _lose(self, attempt: Attempt, error: Error, traceback: str = "") -> None:
         """Record an attempt that is to be followed by another: again while retries are left, else Failure."""
         known = attempt.type in self._jobs
         retries = self._jobs[attempt.type].retries if known else DEFAULT_RETRIES
         if attempt.losses >= retries:
-            self._fail(attempt, error)
+            self._fail(attempt, error, traceback)
             return
-        due_at = now_ms() + self._backoff(attempt.losses) if known else None
-        event(
-            logging.WARNING,
-            "attempt lost",
-            job_id=attempt.job_id,
-            attempt=attempt.attempt,
-            error=error.type,
-            due_at=due_at,
-        )
-        self._save(attempt, "Pending", partial(self._store.repeat, attempt.job_id, attempt.attempt, due_at))
+        pause = self._backoff(attempt.losses)
+        due_at = now_ms() + pause if known else None
+        happened = {"error": error.type, "again_in": f"{pause / 1000:g}s", "exception": traceback}
+        write = partial(self._store.repeat, attempt.job_id, attempt.attempt, due_at)
+        self._save(attempt, logging.WARNING, "job repeated", happened, write)
 
-    def _fail(self, attempt: Attempt, error: Error) -> None:
-        self._save(attempt, error.type, partial(self._store.fail, attempt.job_id, attempt.attempt, error))
+    def _fail(self, attempt: Attempt, error: Error, traceback: str = "") -> None:
+        happened = {"outcome": "Failure", "error": error.type, "exception": traceback}
+        write = partial(self._store.fail, attempt.job_id, attempt.attempt, error)
+        self._save(attempt, logging.WARNING, "job ended", happened, write)
 
     def _backoff(self, losses: int) -> int:
         """Milliseconds: full jitter over a range that doubles with each loss."""
         longest = min(MAX_BACKOFF_SECONDS, self._settings.backoff * 2**losses)
         return round(random.uniform(0, longest) * 1000)
 
-    def _save(self, attempt: Attempt, outcome: str, write: "Callable[[], asyncio.Future[bool]]") -> None:
+    def _save(self, attempt: Attempt, level: int, message: str, happened: dict[str, str], write: Write) -> None:
+        """Write what became of an attempt, again and again until it is saved, and log it then."""
         attempt.recorded = True
-        write().add_done_callback(partial(self._saved, attempt, outcome, write))
 
-    def _saved(
-        self,
-        attempt: Attempt,
-        outcome: str,
-        write: "Callable[[], asyncio.Future[bool]]",
-        saved: "asyncio.Future[bool]",
-    ) -> None:
-        error = saved.exception()
-        if error is not None:  # the disk is full: the outcome is kept here until it can be saved
-            event(logging.ERROR, "outcome not saved, trying again", **attempt.fields, error=str(error))
-            asyncio.get_running_loop().call_later(SAVE_AGAIN_SECONDS, self._save, attempt, outcome, write)
-        else:
-            self._announce(outcome, *([attempt], []) if saved.result() else ([], [attempt]))
+        def saved(written: "asyncio.Future[bool]") -> None:
+            error = written.exception()
+            if error is not None:  # the disk is full: the outcome is kept here until there is room
+                event(logging.ERROR, "outcome not saved, trying again", **attempt.fields, error=str(error))
+                asyncio.get_running_loop().call_later(SAVE_AGAIN_SECONDS, lambda: write().add_done_callback(saved))
+            elif written.result():
+                event(level, message, **attempt.fields, **happened)
+                self._changed(attempt.job_id)
+            else:
+                event(logging.INFO, "late outcome refused", **attempt.fields)
+
+        write().add_done_callback(saved)
 
     # -- deadlines and deaths ------------------------------------------------------------------------------------
 
@@ -352,7 +351,7 @@ class Supervisor:
             await worker.process.wait()
 
     def _check_stopped(self) -> None:
-        if self._stopping and not any(worker.attempts for worker in self._workers):
+        if self._stopping and not self.running:
             self._nothing_runs.set()
 
     async def _release(self) -> None:

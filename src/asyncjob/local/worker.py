@@ -176,7 +176,7 @@ class Worker:
     async def _run_async(self, function: JobFunction, job: RunningJob) -> None:
         job.task = asyncio.current_task()
         if job.context.canceled:
-            self._end(job, Failed(Error("JobCanceled", "canceled before it began"), retryable=False))
+            self._end(job, Failed(Error("JobCanceled", "canceled before it began")))
         else:
             self._end(job, await run_async(function, job.context, job.message.parameters))
 
@@ -195,7 +195,7 @@ class Worker:
 
 def _unknown(name: str) -> Failed:
     """The user's file has changed since the server read it."""
-    return Failed(Error("UnknownType", f"no function {name!r} is registered in this worker: restart the server"), False)
+    return Failed(Error("UnknownType", f"no function {name!r} is registered in this worker: restart the server"))
 
 
 def _die_with_parent() -> None:

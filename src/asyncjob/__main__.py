@@ -1,0 +1,5 @@
+"""`python -m asyncjob` is the command `asyncjob`."""
+
+from asyncjob.cli import app
+
+app()
