@@ -54,7 +54,7 @@ class JobContext:
         if self._canceled:
             raise JobCanceled(f"job {self.job_id} was canceled")
         within = min(1.0, max(0.0, float(fraction)))
-        self._report(Progress(within, UNSET if message is None else writable(message)[:MAX_PROGRESS_MESSAGE]))
+        self._report(Progress(within, UNSET if message is None else writable(str(message))[:MAX_PROGRESS_MESSAGE]))
 
     def cancel(self) -> None:
         """For engines: from now on `canceled` is true and `progress` raises."""

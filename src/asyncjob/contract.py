@@ -125,7 +125,10 @@ def _select_type(jobs: Jobs, name: Any) -> str:
 
 def same_parameters(one: bytes, other: bytes) -> bool:
     """Whether two saved parameters say the same; the order of an object's keys says nothing."""
-    return one == other or _encode_sorted(_decode(one)) == _encode_sorted(_decode(other))
+    try:
+        return one == other or _encode_sorted(_decode(one)) == _encode_sorted(_decode(other))
+    except RecursionError:  # nested as deeply as just passes, and not the same to the letter
+        return False
 
 
 def parse_wait(query: dict[str, str]) -> float:

@@ -84,7 +84,7 @@ def _failed(function: JobFunction, error: BaseException) -> Failed:
     retryable = isinstance(error, function.retry_on) and not isinstance(error, InvalidParameters)
     frames = traceback.format_tb(error.__traceback__)[1:]  # without this file's own
     shown = "".join(frames[-MAX_FRAMES:]).rstrip()
-    return Failed(Error(type(error).__name__, _message(error)), retryable, writable(shown))
+    return Failed(Error(writable(type(error).__name__), _message(error)), retryable, writable(shown))
 
 
 def _message(error: BaseException) -> str:

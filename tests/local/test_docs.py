@@ -1,11 +1,14 @@
 """The code in docs/ works, and the page at /docs has all it needs from the server itself."""
 
 import gzip
+import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
 
+from tests.local.conftest import wait_for
 from tests.serving import Server
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -26,10 +29,10 @@ def test_the_examples_run(tmp_path: Path) -> None:
     with Server(tmp_path / "jobs.db", target=str(DOCS.parent / "examples" / "report.py")) as server:
         job = server.result(server.submit("report", path=str(table), column="price"))
         assert job["results"] == {"rows": 3, "mean": 4.0, "median": 3.0}
-        health = f"{server.url}/healthz"
-        job = server.result(server.submit("fetch", urls=[health]))
-        assert job["results"] == {health: len('{"status":"ok"}')}
-        assert job["progress"] == {"fraction": 1.0, "message": health}
+        page = f"{server.url}/docs"
+        job = server.result(server.submit("fetch", urls=[page]))
+        assert job["results"] == {page: len(server.client.get("/docs").content)}
+        assert job["progress"] == {"fraction": 1.0, "message": page}
         assert server.result(server.submit("fetch", urls=["file:///etc/passwd"]))["error"]["type"] == "ValueError"
 
 
@@ -57,5 +60,20 @@ def test_the_pages_files_are_sent_compressed_to_who_can_read_that(server: Server
 
 
 def test_the_health_of_a_server_can_be_asked(server: Server) -> None:
-    answer = server.client.get("/healthz")
-    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+    wait_for(lambda: server.client.get("/healthz").status_code == 200, "a worker")
+    assert server.client.get("/healthz").json() == {"status": "ok"}
+
+
+def test_a_server_without_a_worker_says_so_and_takes_jobs_all_the_same(tmp_path: Path) -> None:
+    target = tmp_path / "mine.py"
+    source = "from asyncjob import Jobs\njobs = Jobs()\n@jobs.job\ndef answer() -> int:\n    return 42\n"
+    target.write_text(source)
+    with Server(tmp_path / "jobs.db", "--workers", "1", target=str(target)) as server:
+        wait_for(lambda: server.client.get("/healthz").status_code == 200, "a worker")
+        target.write_text("import nowhere")  # saved while the server runs
+        os.kill(server.worker_pids()[0], signal.SIGKILL)
+        wait_for(lambda: server.client.get("/healthz").status_code == 503, "the loss of the worker")
+        assert server.client.get("/healthz").json() == {"message": "no worker is ready"}
+        job_id = server.submit("answer")
+        target.write_text(source)
+        assert server.result(job_id)["results"] == 42

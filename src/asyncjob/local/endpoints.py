@@ -7,8 +7,9 @@ every other route is Starlette's (routes.py). The API key is checked here too, s
 import asyncio
 import hmac
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import lru_cache
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -22,15 +23,18 @@ from asyncjob.contract import (
     parse_wait,
     too_large,
 )
+from asyncjob.job import Job
 from asyncjob.local.engine import Engine
 from asyncjob.local.logs import logger
+from asyncjob.local.settings import Settings, is_loopback
 
-BODY_SECONDS = 30.0  # how long a client may take to send a body
+LOCAL_ONLY = "for this machine only"
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = dict[bytes, bytes]
 
 _JSON = (b"content-type", b"application/json")
 _RETRY_AFTER = (b"retry-after", str(RETRY_AFTER_SECONDS).encode())
@@ -38,7 +42,7 @@ _OPEN_PATHS = frozenset({"/healthz"})  # a load balancer has no key
 
 
 class ClientLeft(Exception):
-    """The client closed the connection before its request was whole."""
+    """The client closed the connection, or was too slow, before its request was whole or its answer was due."""
 
 
 class Endpoints:
@@ -47,13 +51,14 @@ class Endpoints:
     Args:
         engine: runs the jobs.
         others: the application for every route but the two.
-        api_key: what clients must send as `x-api-key`; None to let everybody in.
+        settings: who may come in.
     """
 
-    def __init__(self, engine: Engine, others: App, api_key: str | None) -> None:
+    def __init__(self, engine: Engine, others: App, settings: Settings) -> None:
         self._engine = engine
         self._others = others
-        self._api_key = None if api_key is None else api_key.encode()
+        self._api_key = None if settings.api_key is None else settings.api_key.encode()
+        self._browsers_only_from_here = settings.api_key is None and not settings.insecure
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -70,33 +75,83 @@ class Endpoints:
             await send_error(send, ApiError(500, "Internal server error"))
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
-        method, path = scope["method"], scope["path"]
+        method, path, headers = scope["method"], scope["path"], dict(scope["headers"])
         if self._api_key is not None and path not in _OPEN_PATHS:
-            self._check_key(_header(scope, b"x-api-key"))
+            check_key(headers.get(b"x-api-key", b""), self._api_key)
+        if self._browsers_only_from_here:
+            check_origin(headers)
         if method == "POST" and path == "/jobs":
-            await self._submit(scope, receive, send)
+            await self._submit(headers, receive, send)
         elif method in ("GET", "HEAD") and path.startswith("/jobs/") and path.find("/", 6) < 0:
-            await self._get(scope, send, path[6:])
+            await self._get(scope, receive, send, path[6:])
         else:
             scope["app"] = self  # has Starlette raise its refusals instead of answering them as plain text
             await self._others(scope, receive, send)
 
-    def _check_key(self, given: bytes | None) -> None:
-        if self._api_key is None or given is None or not hmac.compare_digest(given, self._api_key):
-            raise ApiError(403, "Forbidden: send the server's API key as x-api-key")
+    async def _submit(self, headers: Headers, receive: Receive, send: Send) -> None:
+        check_content_type(headers.get(b"content-type"))
+        submission = parse_submission(self._engine.jobs, await read_body(headers, receive))
+        body, answer_headers = accepted(await self._engine.submit(submission))
+        await send_json(send, 202, body, answer_headers)
 
-    async def _submit(self, scope: Scope, receive: Receive, send: Send) -> None:
-        check_content_type(_header(scope, b"content-type"))
-        submission = parse_submission(self._engine.jobs, await read_body(scope, receive))
-        body, headers = accepted(await self._engine.submit(submission))
-        await send_json(send, 202, body, headers)
-
-    async def _get(self, scope: Scope, send: Send, job_id: str) -> None:
+    async def _get(self, scope: Scope, receive: Receive, send: Send, job_id: str) -> None:
         if scope["query_string"]:
-            job = await self._engine.wait(job_id, parse_wait(parse_query(scope)))
+            job = await self._wait(job_id, parse_wait(parse_query(scope)), receive)
         else:
             job = self._engine.get(job_id)
         await send_json(send, 200, msgspec.json.encode(job), () if job.status.is_final else (_RETRY_AFTER,))
+
+    async def _wait(self, job_id: str, seconds: float, receive: Receive) -> Job:
+        """Wait for the job, or for the client to leave."""
+        waiting = asyncio.ensure_future(self._engine.wait(job_id, seconds))
+        leaving = asyncio.ensure_future(_disconnected(receive))
+        try:
+            await asyncio.wait((waiting, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                raise ClientLeft
+            return await waiting
+        finally:
+            waiting.cancel()
+            leaving.cancel()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def check_key(given: bytes, api_key: bytes) -> None:
+    """Compare API keys in constant time.
+
+    Raises:
+        ApiError: 403.
+    """
+    if not hmac.compare_digest(given, api_key):
+        raise ApiError(403, "Forbidden: send the server's API key as x-api-key")
+
+
+def check_origin(headers: Headers) -> None:
+    """Keep web pages from elsewhere out of a server that lets everybody on this machine in, browsers included.
+
+    A page can post without asking, and read the answers once its own name resolves to 127.0.0.1 (DNS rebinding).
+
+    Raises:
+        ApiError: 403.
+    """
+    host = headers.get(b"host", b"").decode("latin-1")
+    if not _is_local(host):
+        raise ApiError(403, f"Forbidden: this server is {LOCAL_ONLY}; start it with an --api-key to serve others")
+    origin = headers.get(b"origin")
+    if origin is not None and origin.decode("latin-1") != f"http://{host}":
+        raise ApiError(403, f"Forbidden: this server is {LOCAL_ONLY}, not for pages of another origin")
+
+
+@lru_cache(maxsize=64)
+def _is_local(host: str) -> bool:
+    try:
+        return not host or is_loopback(urlsplit(f"//{host}").hostname or "")
+    except ValueError:
+        return False
 
 
 def parse_query(scope: Scope) -> dict[str, str]:
@@ -107,27 +162,21 @@ def parse_query(scope: Scope) -> dict[str, str]:
         raise ApiError(400, "the query string is malformed") from None
 
 
-async def read_body(scope: Scope, receive: Receive) -> bytes:
+async def read_body(headers: Headers, receive: Receive) -> bytes:
     """The request's body, whole.
 
     Raises:
-        ApiError: 413, it is over the limit; 408, it took too long.
+        ApiError: 413, it is over the limit.
         ClientLeft: the rest will not come.
     """
-    length = _header(scope, b"content-length")
-    if length is not None and int(length) > MAX_BODY_BYTES:
+    if int(headers.get(b"content-length", b"0")) > MAX_BODY_BYTES:
         raise too_large()
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body"):
         body: bytes = message.get("body", b"")
-        if len(body) > MAX_BODY_BYTES:
-            raise too_large()
-        return body
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            return await _read_parts(message, receive)
-    except TimeoutError:
-        raise ApiError(408, "the body did not arrive in time", {"Connection": "close"}) from None
+        if len(body) <= MAX_BODY_BYTES:
+            return body
+    return await _read_parts(message, receive)
 
 
 async def _read_parts(message: MutableMapping[str, Any], receive: Receive) -> bytes:
@@ -164,11 +213,3 @@ async def send_error(send: Send, error: ApiError) -> None:
     """Answer with a refusal, in the one shape of errors."""
     headers = tuple((name.lower().encode(), value.encode()) for name, value in error.headers.items())
     await send_json(send, error.status, msgspec.json.encode({"message": error.message}), headers)
-
-
-def _header(scope: Scope, name: bytes) -> bytes | None:
-    for key, value in scope["headers"]:
-        if key == name:
-            found: bytes = value
-            return found
-    return None

@@ -76,12 +76,16 @@ class Engine:
         Raises:
             ApiError: 409, there is another job of that id; 429, too many are waiting; 503, it cannot be saved.
         """
-        self._check_room()
         job_id = new_job_id() if submission.job_id is UNSET else submission.job_id
-        try:
-            earlier = await self._store.submit(job_id, submission)
-        except sqlite3.Error as error:
-            raise _not_saved(error) from error
+        if self._is_full:
+            earlier = self._store.find_submission(job_id)
+            if earlier is None:
+                raise self._refused_as_full()
+        else:
+            try:
+                earlier = await self._store.submit(job_id, submission)
+            except sqlite3.Error as error:
+                raise _not_saved(error) from error
         if earlier is not None and not (
             earlier.type == submission.type and same_parameters(earlier.parameters, submission.parameters)
         ):
@@ -145,7 +149,8 @@ class Engine:
         Raises:
             ApiError: 404; 409, it is not final, or nobody knows its function any more; 429; 503.
         """
-        self._check_room()
+        if self._is_full:
+            raise self._refused_as_full()
         job = self.get(job_id)
         if job.type not in self.jobs:
             raise ApiError(409, f"no function {job.type!r} is registered any more")
@@ -155,18 +160,26 @@ class Engine:
         event(logging.INFO, "job retried", job_id=job_id, attempt=change.attempt + 1)
 
     def check(self) -> None:
-        """See that the file can be read.
+        """See that jobs can be read and run.
 
         Raises:
-            sqlite3.Error: it cannot.
+            ApiError: 503.
         """
-        self._store.find("")
+        try:
+            self._store.find("")
+        except sqlite3.Error as error:
+            raise ApiError(503, f"the database cannot be read: {error}", RETRY_AFTER) from error
+        if not self._supervisor.is_ready:
+            raise ApiError(503, "no worker is ready", RETRY_AFTER)
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _check_room(self) -> None:
-        if self._store.pending >= self._settings.max_pending:
-            raise ApiError(429, f"{self._store.pending:,} jobs are waiting already; try again later", RETRY_AFTER)
+    @property
+    def _is_full(self) -> bool:
+        return self._store.pending >= self._settings.max_pending
+
+    def _refused_as_full(self) -> ApiError:
+        return ApiError(429, f"{self._store.pending:,} jobs are waiting already; try again later", RETRY_AFTER)
 
     def _notify(self, job_id: str) -> None:
         for changed in self._waiters.get(job_id, ()):

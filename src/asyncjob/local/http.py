@@ -1,6 +1,7 @@
 """uvicorn, where it is to behave otherwise than it does by itself."""
 
 import asyncio
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
@@ -8,6 +9,11 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+MAX_HEAD_BYTES = 65_536
+REQUEST_SECONDS = 30.0  # how long a request may take to arrive, head and body
+# A request to go on in another protocol may be ignored (RFC 9110, section 7.8), but httptools would take what follows
+# for that protocol's, the body too; Java's own HTTP client asks so with every request.
+UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 CLOSE_SECONDS = 5  # what open requests get to finish when the server stops
 
 
@@ -41,16 +47,55 @@ class GatheringTransport:
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """Sends an answer in one write, and refuses what is no HTTP in the one shape of errors."""
+    """uvicorn's protocol, with bounds on the size of a request's head and on the time that a request may take to come.
+
+    Answers leave in one write, and what is refused here is refused in the one shape of errors.
+    """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(GatheringTransport(transport))  # type: ignore[arg-type]
+        self._expect_request()
+
+    def _expect_request(self) -> None:
+        self._receiving_since: float | None = self.loop.time()
+        self._in_head = True
+        self._head_bytes = 0
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_head:
+            data = UPGRADE.sub(b"\r\nx-upgrade:", data, count=1)
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self._refuse(b"431 Request Header Fields Too Large", b"the request's headers are over the limit of 64 KB")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._receiving_since = self.loop.time()
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self._in_head = False
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._expect_request()
+        self._receiving_since = None  # until the next one begins; meanwhile uvicorn's keep-alive timer watches
+
+    def refuse_if_late(self, now: float) -> None:
+        """Close the connection if its request, or the first byte of its first one, has been awaited for too long."""
+        if self._receiving_since is not None and now - self._receiving_since > REQUEST_SECONDS:
+            self._receiving_since = None
+            self._refuse(b"408 Request Timeout", b"the request did not arrive in time")
 
     def send_400_response(self, msg: str) -> None:
-        body = b'{"message":"the request is not valid HTTP"}'
+        self._refuse(b"400 Bad Request", b"the request is not valid HTTP")
+
+    def _refuse(self, status: bytes, message: bytes) -> None:
+        body = b'{"message":"%b"}' % message
         self.transport.write(
-            b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
-            b"content-length: %d\r\n\r\n%b" % (len(body), body)
+            b"HTTP/1.1 %b\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b"
+            % (status, len(body), body)
         )
         self.transport.close()
 
@@ -61,6 +106,15 @@ class HttpServer(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         yield
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second, as uvicorn calls it; once a second it looks for requests that do not arrive."""
+        if counter % 10 == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, HttpProtocol):
+                    connection.refuse_if_late(now)
+        return await super().on_tick(counter)
 
 
 def config(app: Any, backlog: int) -> uvicorn.Config:

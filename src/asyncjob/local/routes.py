@@ -1,7 +1,6 @@
 """Every route but the two hot ones: list, cancel, retry, the OpenAPI document, the page that shows it, and health."""
 
 import gzip
-import sqlite3
 from importlib import resources
 from typing import Any
 
@@ -13,7 +12,7 @@ from starlette.routing import Route, Router
 from asyncjob import __version__
 from asyncjob.contract import ApiError, parse_list_query
 from asyncjob.local.endpoints import accepted, parse_query
-from asyncjob.local.engine import RETRY_AFTER, Engine
+from asyncjob.local.engine import Engine
 from asyncjob.openapi import document
 
 # Swagger UI writes style attributes; scripts come from files of this server alone.
@@ -35,7 +34,7 @@ def router(engine: Engine) -> Router:
         routes=[
             # The hot ones are answered before they get here; they are named for the Allow header of a 405.
             Route("/jobs", routes.list_jobs, methods=["GET", "POST"]),
-            Route("/jobs/{job_id}", routes.list_jobs, methods=["GET"]),
+            Route("/jobs/{job_id}", _answered_before, methods=["GET"]),
             Route("/jobs/{job_id}/cancel", routes.cancel, methods=["POST"]),
             Route("/jobs/{job_id}/retry", routes.retry, methods=["POST"]),
             Route("/openapi.json", routes.openapi, methods=["GET"]),
@@ -91,11 +90,12 @@ class Routes:
         return Response(content, media_type=media_type, headers=headers)
 
     async def health(self, request: Request) -> Response:
-        try:
-            self._engine.check()
-        except sqlite3.Error as error:
-            raise ApiError(503, f"the database cannot be read: {error}", RETRY_AFTER) from error
+        self._engine.check()
         return _json(b'{"status":"ok"}')
+
+
+async def _answered_before(request: Request) -> Response:
+    raise AssertionError(f"{request.url.path} belongs to endpoints.py")
 
 
 def _static(path: str) -> bytes:

@@ -63,7 +63,7 @@ async def _serve(jobs: Jobs, settings: Settings, database: Database, listener: s
     _handle_signals(stop, hurry)
     try:
         await engine.start()
-        http = HttpServer(config(Endpoints(engine, router(engine), settings.api_key), BACKLOG))
+        http = HttpServer(config(Endpoints(engine, router(engine), settings), BACKLOG))
         serving = asyncio.create_task(http.serve([listener]))
         _announce(jobs, settings, listener, database)
         await asyncio.wait([serving, asyncio.ensure_future(stop.wait())], return_when=asyncio.FIRST_COMPLETED)

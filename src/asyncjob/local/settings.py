@@ -10,6 +10,8 @@ from pathlib import Path
 DURATION = re.compile(r"([0-9]{1,6}) *([smhdw])")
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
+MAX_SECONDS = 36_500 * SECONDS["d"]
+
 
 class SettingsError(Exception):
     """Settings that cannot be used together, or at all; the message says what to change."""
@@ -109,6 +111,6 @@ def parse_duration(text: str) -> float:
         ValueError: it is not written like that.
     """
     match = DURATION.fullmatch(text.strip())
-    if match is None or match[1].strip("0") == "":
-        raise ValueError(f"{text!r} is not a duration: write a number above 0 and one of s m h d w, such as 30d")
+    if match is None or not 0 < int(match[1]) * SECONDS[match[2]] <= MAX_SECONDS:
+        raise ValueError(f"{text!r} is not a duration: write a number and one of s m h d w, such as 30d, up to 36500d")
     return float(match[1]) * SECONDS[match[2]]

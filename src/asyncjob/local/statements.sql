@@ -30,8 +30,8 @@ CREATE TABLE job (
     CHECK (status <> 'Pending' OR (started_at IS NULL AND progress IS NULL)),
     CHECK (status = 'Pending' OR due_at IS NULL)
 ) STRICT;
--- Most jobs end as Success and stay for long: the partial indexes keep them out, so a file with millions of finished
--- jobs is as fast as an empty one.
+-- Most jobs end as Success and stay for long: the partial indexes keep them out, and are as small with millions of
+-- finished jobs as with none.
 CREATE INDEX job_waiting ON job (due_at, sequence) WHERE status = 'Pending';
 CREATE INDEX job_running ON job (sequence) WHERE status = 'Running';
 CREATE INDEX job_unsuccessful ON job (status, sequence) WHERE status IN ('Failure', 'Canceled');
@@ -49,8 +49,10 @@ SELECT type, parameters FROM job WHERE job_id = :job_id;
 -- name: waiting
 -- One JSON array of all, so that Python takes one row of it.
 SELECT json_group_array(json_array(job_id, attempt, type, parameters, losses, sequence)) FROM (
-    SELECT * FROM job WHERE status = 'Pending' AND due_at <= :due ORDER BY due_at, sequence LIMIT :slots
-);
+    SELECT *, sum(length(parameters)) OVER (ORDER BY due_at, sequence ROWS UNBOUNDED PRECEDING) AS size FROM (
+        SELECT * FROM job WHERE status = 'Pending' AND due_at <= :due ORDER BY due_at, sequence LIMIT :slots
+    )
+) WHERE size <= :most;
 
 -- name: claim
 -- Rows: as in waiting.

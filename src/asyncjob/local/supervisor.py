@@ -8,8 +8,10 @@ to the store, a claim takes one, the end of the attempt gives it back.
 import asyncio
 import logging
 import random
+import sqlite3
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -59,12 +61,14 @@ class Worker:
     Attributes:
         ready: it has imported the functions, and its slots are offered.
         retired: it gets no new job; it is killed when what it still runs is recorded.
+        gone: its process has ended, or its socket is closed; what it ran is about to be recorded as lost.
     """
 
     process: WorkerProcess
     capacity: int
     ready: bool = False
     retired: bool = False
+    gone: bool = False
     attempts: dict[Key, Attempt] = field(default_factory=dict)
 
     @property
@@ -95,6 +99,11 @@ class Supervisor:
         self._nothing_runs = asyncio.Event()
 
     @property
+    def is_ready(self) -> bool:
+        """Whether there is a worker that takes jobs."""
+        return any(worker.ready and not worker.gone for worker in self._workers)
+
+    @property
     def running(self) -> int:
         """How many attempts the workers have under way."""
         return sum(len(worker.attempts) for worker in self._workers)
@@ -118,7 +127,7 @@ class Supervisor:
         self._unassigned.extend(claims.jobs)
         if claims.next_due is not None:
             self._wake_at(claims.next_due)
-        workers = [worker for worker in self._workers if worker.ready and not worker.retired]
+        workers = [worker for worker in self._workers if worker.ready and not worker.retired and not worker.gone]
         batches: dict[int, list[Message]] = {}
         while workers and self._unassigned:
             index = max(range(len(workers)), key=lambda number: workers[number].free)
@@ -151,12 +160,18 @@ class Supervisor:
 
     def cancel(self, job_id: str, attempt: int) -> None:
         """Tell the worker that this attempt was canceled; its slot is free when the function has ended."""
-        self._unassigned = deque(job for job in self._unassigned if (job.job_id, job.attempt) != (job_id, attempt))
+        kept = deque(job for job in self._unassigned if (job.job_id, job.attempt) != (job_id, attempt))
+        if len(kept) < len(self._unassigned):
+            self._unassigned = kept
+            self._store.offer(1)
+            self._store.wake()
         for worker in self._workers:
             running = worker.attempts.get((job_id, attempt))
             if running is not None:
                 running.recorded = True
                 worker.process.send([Cancel(job_id, attempt)])
+                if worker.retired:
+                    self._kill_if_done(worker)
 
     # -- outcomes in ---------------------------------------------------------------------------------------------
 
@@ -291,12 +306,20 @@ class Supervisor:
         await asyncio.sleep(delay)
         if self._stopping:
             return
-        process = WorkerProcess(
-            lambda messages: self._receive(worker, messages), lambda: self._spawn(self._bury(worker))
-        )
+        process = WorkerProcess(lambda messages: self._receive(worker, messages), lambda: self._lose_contact(worker))
         worker = Worker(process, capacity)
-        await process.start(self._settings.target)
-        self._workers.append(worker)
+        try:
+            await process.start(self._settings.target)
+        except OSError as error:
+            event(logging.ERROR, "worker not started, trying again", error=str(error))
+            self._failed_starts += 1
+            self._spawn(self._start_worker(capacity))
+        else:
+            self._workers.append(worker)
+
+    def _lose_contact(self, worker: Worker) -> None:
+        worker.gone = True
+        self._spawn(self._bury(worker))
 
     async def _bury(self, worker: Worker) -> None:
         """A worker is gone: what it ran is lost, and another takes its place."""
@@ -339,7 +362,8 @@ class Supervisor:
             hurry: set it to cut the grace period short.
         """
         self._stopping = True
-        self._store.stop_claiming()
+        with suppress(sqlite3.Error):
+            await self._store.stop_claiming()
         self._check_stopped()
         waits = [asyncio.ensure_future(event.wait()) for event in (self._nothing_runs, hurry)]
         await asyncio.wait(waits, timeout=self._settings.grace, return_when=asyncio.FIRST_COMPLETED)

@@ -1,6 +1,6 @@
 """A worker process: takes jobs from the server's socket, runs them, and sends back how they ended.
 
-The main thread does nothing but read the socket, so a cancel or the server's death is noticed whatever the jobs do.
+The main thread reads the socket and runs no job, so a cancel or the server's death is noticed whatever the jobs do.
 Sync functions run in threads, made as they are needed and kept; async ones on one event loop in a thread of its own,
 started with the first of them. Whichever thread ends a job sends the outcome, with all that gathered meanwhile.
 
@@ -18,7 +18,8 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from asyncjob.context import JobContext
@@ -28,6 +29,8 @@ from asyncjob.registry import JobFunction, Jobs, load
 from asyncjob.runner import Failed, Outcome, run, run_async
 
 PROGRESS_INTERVAL_SECONDS = 0.1
+
+Key = tuple[str, int]
 _READ_BYTES = 1 << 18
 _PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
 
@@ -92,13 +95,19 @@ class EventLoop:
         """Run the coroutines concurrently with all that run already."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-            threading.Thread(target=self._loop.run_forever, daemon=True).start()
+            threading.Thread(target=self._run, args=[self._loop], daemon=True).start()
         self._loop.call_soon_threadsafe(self._create_tasks, coroutines)
 
-    def call(self, callback: Any) -> None:
-        """Call something in the loop's thread."""
+    def call(self, callback: Callable[[], Any]) -> None:
+        """Call something in the loop's thread, which runs since an async job was started."""
         assert self._loop is not None
         self._loop.call_soon_threadsafe(callback)
+
+    @staticmethod
+    def _run(loop: asyncio.AbstractEventLoop) -> None:
+        while True:
+            with suppress(SystemExit, KeyboardInterrupt):  # asyncio lets them out of a function's own tasks
+                loop.run_forever()
 
     def _create_tasks(self, coroutines: list[Coroutine[Any, Any, None]]) -> None:
         for coroutine in coroutines:
@@ -107,32 +116,49 @@ class EventLoop:
             task.add_done_callback(self._tasks.discard)
 
 
+class ProgressReports:
+    """Sends what jobs told of their progress, the newest of each, ten times a second at most.
+
+    In a thread of its own, which starts with the first progress and sleeps while there is none.
+    """
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._newest: dict[Key, Progress] = {}
+        self._told = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def tell(self, key: Key, progress: Progress) -> None:
+        """Take note; what was not sent yet is replaced."""
+        self._newest[key] = progress
+        self._told.set()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, daemon=True)
+            self._thread.start()
+
+    def send(self, key: Key) -> None:
+        """Send what was not sent yet: the job has ended."""
+        progress = self._newest.pop(key, None)
+        if progress is not None:
+            self._outbox.send(Advanced(*key, progress))
+
+    def _run(self) -> None:
+        while True:
+            self._told.wait()
+            self._told.clear()
+            for key in list(self._newest):
+                self.send(key)
+            time.sleep(PROGRESS_INTERVAL_SECONDS)
+
+
 class RunningJob:
     """One attempt that this worker runs: its context, and its task where the function is async."""
 
-    def __init__(self, message: Run, outbox: Outbox) -> None:
+    def __init__(self, message: Run, reports: ProgressReports) -> None:
         self.message = message
-        self.context = JobContext(message.job_id, message.attempt, self._report)
+        self.key = (message.job_id, message.attempt)
+        self.context = JobContext(*self.key, lambda progress: reports.tell(self.key, progress))
         self.task: asyncio.Task[None] | None = None
-        self._outbox = outbox
-        self._reported_at = 0.0
-        self._unsent: Progress | None = None
-
-    def _report(self, progress: Progress) -> None:
-        self._unsent = progress
-        if time.monotonic() - self._reported_at >= PROGRESS_INTERVAL_SECONDS:
-            self._send_progress()
-
-    def _send_progress(self) -> None:
-        if self._unsent is not None:
-            self._reported_at = time.monotonic()
-            self._outbox.send(Advanced(self.message.job_id, self.message.attempt, self._unsent))
-            self._unsent = None
-
-    def end(self, outcome: Outcome) -> None:
-        """Send the last progress, if it was held back, and the outcome."""
-        self._send_progress()
-        self._outbox.send(Ended(self.message.job_id, self.message.attempt, outcome))
 
 
 class Worker:
@@ -144,7 +170,8 @@ class Worker:
         self._outbox = Outbox(connection)
         self._threads = Threads()
         self._loop = EventLoop()
-        self._running: dict[tuple[str, int], RunningJob] = {}
+        self._reports = ProgressReports(self._outbox)
+        self._running: dict[Key, RunningJob] = {}
 
     def work(self) -> None:
         """Say that this worker is ready, then take messages for as long as there is a server."""
@@ -156,11 +183,9 @@ class Worker:
     def _take(self, messages: list[Message]) -> None:
         coroutines = []
         for message in messages:
-            if isinstance(message, Cancel):
-                self._cancel(message)
-            elif isinstance(message, Run):
-                job = RunningJob(message, self._outbox)
-                self._running[message.job_id, message.attempt] = job
+            if isinstance(message, Run):
+                job = RunningJob(message, self._reports)
+                self._running[job.key] = job
                 if message.type not in self._jobs:
                     self._end(job, _unknown(message.type))
                 elif self._jobs[message.type].is_async:
@@ -169,6 +194,9 @@ class Worker:
                     self._threads.start(self._run, self._jobs[message.type], job)
         if coroutines:
             self._loop.start(coroutines)
+        for message in messages:
+            if isinstance(message, Cancel):
+                self._cancel(message)
 
     def _run(self, function: JobFunction, job: RunningJob) -> None:
         self._end(job, run(function, job.context, job.message.parameters))
@@ -181,8 +209,9 @@ class Worker:
             self._end(job, await run_async(function, job.context, job.message.parameters))
 
     def _end(self, job: RunningJob, outcome: Outcome) -> None:
-        del self._running[job.message.job_id, job.message.attempt]
-        job.end(outcome)
+        del self._running[job.key]
+        self._reports.send(job.key)
+        self._outbox.send(Ended(*job.key, outcome))
 
     def _cancel(self, message: Cancel) -> None:
         job = self._running.get((message.job_id, message.attempt))

@@ -12,12 +12,13 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-MAX_BATCH = 1_000
+MAX_BATCH = 1_000  # of what is to be written in one transaction
+MAX_TEXT = 16 << 20  # characters that one statement takes as JSON
 
 Row = tuple[Any, ...]
 Result = TypeVar("Result")
@@ -67,7 +68,7 @@ class Writer(Generic[Claimed]):
         self._gathered: list[Item] = []
         self._queue: queue.SimpleQueue[list[Item] | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._run, name="writer")
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
     def do(self, call: Callable[[sqlite3.Connection], Result]) -> "asyncio.Future[Result]":
@@ -85,7 +86,7 @@ class Writer(Generic[Claimed]):
         """Write rows in the next transaction.
 
         Args:
-            statement: SQL that takes one parameter, the rows as a JSON array of arrays, and writes each or refuses it.
+            statement: SQL that takes `:rows`, a JSON array of arrays, and writes each or refuses it.
             rows: at least one; values that JSON has.
 
         Returns:
@@ -154,7 +155,8 @@ class Writer(Generic[Claimed]):
                 if isinstance(item, Rows):
                     together.setdefault(item.statement, []).append(item)
             for statement, items in together.items():
-                written = iter(self._write(statement, [row for item in items for row in item.rows]))
+                rows = [row for item in items for row in item.rows]
+                written = iter([result for portion in _portions(rows) for result in self._write(statement, portion)])
                 results += [(item.future, [next(written) for _ in item.rows]) for item in items]
             claimed = self._claim(connection)
             connection.execute("COMMIT")
@@ -169,24 +171,37 @@ class Writer(Generic[Claimed]):
         """All rows at once if all can be written, else one by one to learn which."""
         connection = self._connection
         connection.execute("SAVEPOINT rows")
-        written = connection.execute(statement, (_json(rows),)).rowcount == len(rows)
+        written = self._execute(statement, rows) == len(rows)
         if not written and len(rows) > 1:
             connection.execute("ROLLBACK TO rows")
-            result = [connection.execute(statement, (_json([row]),)).rowcount == 1 for row in rows]
+            result = [self._execute(statement, [row]) == 1 for row in rows]
         else:
             result = [written] * len(rows)
         connection.execute("RELEASE rows")
         return result
 
+    def _execute(self, statement: str, rows: list[Row]) -> int:
+        text = msgspec.json.encode(rows).decode()
+        return self._connection.execute(statement, {"rows": text}).rowcount
+
     def _deliver(self, results: list[tuple["asyncio.Future[Any]", Any]], claimed: Claimed) -> None:
         for future, result in results:
-            if not future.done():  # a client that left has canceled its own
+            if not future.done():  # a request that was canceled has canceled its own
                 future.set_result(result)
         self._claimed(claimed)
 
 
-def _json(rows: list[Row]) -> str:
-    return msgspec.json.encode(rows).decode()
+def _portions(rows: list[Row]) -> Iterator[list[Row]]:
+    """The rows, so many at a time that SQLite and the memory can take them as one text."""
+    portion: list[Row] = []
+    size = 0
+    for row in rows:
+        size += sum(len(value) for value in row if isinstance(value, str))
+        if portion and size > MAX_TEXT:
+            yield portion
+            portion, size = [], 0
+        portion.append(row)
+    yield portion
 
 
 def _fail(future: "asyncio.Future[Any]", error: Exception) -> None:
