@@ -27,6 +27,11 @@ def echo(value: Any) -> Any:
     return value
 
 
+@jobs.job(retries=0)
+def once(value: Any) -> Any:
+    return value
+
+
 @jobs.job
 async def echo_async(value: Any) -> Any:
     return value
@@ -126,6 +131,46 @@ def overruns(runs: str) -> None:
 async def overruns_async(runs: str) -> None:
     _append(runs, str(os.getpid()))
     await asyncio.sleep(60)
+
+
+@jobs.job
+def forks(started: str, gate: str) -> None:
+    """Blocks, and has a child process that holds all its files open for as long."""
+    if os.fork() == 0:
+        with open(gate) as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+        os._exit(0)
+    holds(started, gate)
+
+
+@jobs.job
+async def leaves_in_a_task() -> None:
+    """Exits in a task of its own, which asyncio lets out of its loop."""
+
+    async def leave() -> None:
+        sys.exit(3)
+
+    await asyncio.create_task(leave())
+
+
+@jobs.job
+def hogs(started: str, seconds: float) -> None:
+    """Computes without letting any other thread of its process run."""
+    _append(started, "started")
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(seconds)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+    sys.setswitchinterval(interval)
+
+
+@jobs.job
+def tells_twice(context: JobContext, started: str, gate: str) -> None:
+    """Tells two things of its progress at once, then blocks."""
+    context.progress(0.1, "\udcff")
+    context.progress(0.9)
+    holds(started, gate)
 
 
 @jobs.job

@@ -101,6 +101,31 @@ def test_a_second_signal_puts_running_jobs_back_at_once_and_costs_none_of_their_
     assert server.result(job_id)["status"] == "Success"
 
 
+def test_a_stop_in_the_middle_of_submissions_costs_no_job_an_attempt(tmp_path: Path) -> None:
+    with Server(tmp_path / "jobs.db", "--grace", "0", target=FUNCTIONS) as server:
+        for _ in range(3):
+            accepted: list[str] = []
+
+            def submit_until_refused(url: str = server.url, accepted: list[str] = accepted) -> None:
+                with httpx.Client(base_url=url, timeout=30) as client:
+                    while True:
+                        try:
+                            answer = client.post("/jobs", json={"type": "once", "value": 1})
+                        except httpx.TransportError:
+                            return
+                        if answer.status_code == 202:
+                            accepted.append(answer.json()["jobId"])
+
+            with ThreadPoolExecutor(4) as pool:
+                clients = [pool.submit(submit_until_refused) for _ in range(4)]
+                wait_for(lambda accepted=accepted: len(accepted) > 100, "100 jobs")  # type: ignore[misc]
+                assert server.stop() == 0
+                for client in clients:
+                    client.result()
+            server.start()
+            assert {server.result(job_id)["status"] for job_id in accepted} == {"Success"}
+
+
 def test_the_grace_period_ends_and_the_workers_with_it(tmp_path: Path, gate: Gate) -> None:
     with Server(tmp_path / "jobs.db", "--grace", "0.2", target=FUNCTIONS) as server:
         job_id = server.submit("holds", started=str(tmp_path / "started"), gate=gate.path)

@@ -41,6 +41,11 @@ class Opened:
         self.store.wake()
         await self._claims.wait()
 
+    async def next_claim(self) -> None:
+        """Wait until a transaction has claimed."""
+        self._claims.clear()
+        await self._claims.wait()
+
     def status(self, job_id: str) -> tuple[Status, int]:
         job = self.store.find(job_id)
         assert job is not None
@@ -236,6 +241,47 @@ def test_jobs_are_claimed_in_the_order_of_their_submission(tmp_path: Path) -> No
         for _ in range(5):
             await opened.claim()
         assert opened.claimed == [(f"job-{number}", 1) for number in range(5)]
+
+    _with_store(tmp_path / "jobs.db", test)
+
+
+def test_large_jobs_are_claimed_a_few_at_a_time_and_all_in_the_end(tmp_path: Path) -> None:
+    async def test(opened: Opened) -> None:
+        large = b'{"text":"%b"}' % (b"x" * 1_000_000)
+        for number in range(40):
+            await opened.submit(f"job-{number}", large)
+        opened.store.offer(39)
+        await opened.claim()
+        assert 0 < len(opened.claimed) < 20
+        while len(opened.claimed) < 40:
+            await opened.next_claim()
+        assert opened.claimed == [(f"job-{number}", 1) for number in range(40)]
+
+    _with_store(tmp_path / "jobs.db", test)
+
+
+def test_more_than_one_statement_can_take_is_written_in_portions(tmp_path: Path) -> None:
+    async def test(opened: Opened) -> None:
+        large = b'{"text":"%b"}' % (b"x" * 1_000_000)
+        ids = [f"job-{number}" for number in range(40)]
+        assert await asyncio.gather(*[opened.submit(job_id, large) for job_id in ids]) == [None] * 40
+        assert await asyncio.gather(*[opened.submit(job_id, large) for job_id in ids]) != [None] * 40
+        assert opened.store.pending == 40
+
+    _with_store(tmp_path / "jobs.db", test)
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status is not Status.SUCCESS])
+def test_a_listing_by_status_reads_an_index_and_not_the_table(tmp_path: Path, status: Status) -> None:
+    asked: list[str] = []
+
+    async def test(opened: Opened) -> None:
+        reader = opened.store._list_reader
+        reader.set_trace_callback(asked.append)
+        await opened.store.page(ListQuery(status=status))
+        reader.set_trace_callback(None)
+        plan = " ".join(row[3] for row in reader.execute(f"EXPLAIN QUERY PLAN {asked[0]}"))
+        assert "INDEX job_" in plan, plan
 
     _with_store(tmp_path / "jobs.db", test)
 

@@ -79,6 +79,45 @@ def test_a_killed_worker_loses_no_job(server: Server, tmp_path: Path, gate: Gate
     assert sorted(job["attempt"] for job in ended) == [1] * (20 - hit) + [2] * hit
 
 
+def test_a_dead_worker_is_noticed_even_if_its_child_lives(tmp_path: Path, gate: Gate) -> None:
+    with Server(tmp_path / "jobs.db", "--workers", "1", target=FUNCTIONS) as server:
+        started = tmp_path / "started"
+        job_id = server.submit("forks", started=str(started), gate=gate.path)
+        wait_for(lambda: lines(started), "the job")
+        os.kill(int(lines(started)[0]), signal.SIGKILL)
+        wait_for(lambda: len(lines(started)) == 2, "its second attempt")
+        gate.open()
+        job = server.result(job_id)
+        assert (job["status"], job["attempt"]) == ("Success", 2)
+
+
+def test_an_exit_in_a_functions_own_task_ends_that_job_alone(tmp_path: Path) -> None:
+    with Server(tmp_path / "jobs.db", "--workers", "1", target=FUNCTIONS) as server:
+        for _ in range(2):
+            job = server.result(server.submit("leaves_in_a_task"))
+            assert job["error"] == {"type": "SystemExit", "message": "3"}
+        assert server.result(server.submit("echo_async", value=1))["results"] == 1
+
+
+def test_a_job_that_is_canceled_before_its_worker_hears_of_it_harms_nobody(tmp_path: Path) -> None:
+    with Server(tmp_path / "jobs.db", "--workers", "1", target=FUNCTIONS) as server:
+        started = tmp_path / "started"
+        neighbour = server.submit("hogs", started=str(started), seconds=0.5)
+        wait_for(lambda: lines(started), "the neighbour")
+        job_id = server.submit("waits", started=str(tmp_path / "never"))
+        assert server.client.post(f"/jobs/{job_id}/cancel").json()["status"] == "Canceled"
+        job = server.result(neighbour)
+        assert (job["status"], job["attempt"]) == ("Success", 1)
+        assert server.result(server.submit("echo_async", value=1))["results"] == 1
+
+
+def test_the_newest_of_a_burst_of_progress_is_shown(server: Server, tmp_path: Path, gate: Gate) -> None:
+    job_id = server.submit("tells_twice", started=str(tmp_path / "started"), gate=gate.path)
+    wait_for(lambda: server.get(job_id).get("progress") == {"fraction": 0.9}, "the newest progress")
+    gate.open()
+    assert server.result(job_id)["status"] == "Success"
+
+
 def test_no_more_jobs_run_at_once_than_asked_for_and_the_rest_wait_their_turn(tmp_path: Path, gate: Gate) -> None:
     with Server(tmp_path / "jobs.db", "--workers", "2", "--concurrency", "3", target=FUNCTIONS) as server:
         started = tmp_path / "started"
