@@ -13,7 +13,7 @@ MAX_HEAD_BYTES = 65_536
 REQUEST_SECONDS = 30.0  # how long a request may take to arrive, head and body
 # A request to go on in another protocol may be ignored (RFC 9110, section 7.8), but httptools would take what follows
 # for that protocol's, the body too; Java's own HTTP client asks so with every request.
-UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
+UPGRADE = re.compile(rb"\r\n[Uu]pgrade:")
 CLOSE_SECONDS = 5  # what open requests get to finish when the server stops
 
 
@@ -25,13 +25,14 @@ class GatheringTransport:
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
+        self._loop = asyncio.get_running_loop()
         self._transport = transport
         self._written: list[bytes] = []
 
     def write(self, data: bytes) -> None:
         self._written.append(data)
         if len(self._written) == 1:
-            asyncio.get_running_loop().call_soon(self._send)
+            self._loop.call_soon(self._send)
 
     def _send(self) -> None:
         if self._written and not self._transport.is_closing():
@@ -63,7 +64,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._in_head:
-            data = UPGRADE.sub(b"\r\nx-upgrade:", data, count=1)
+            if b"pgrade" in data:
+                data = UPGRADE.sub(b"\r\nx-upgrade:", data, count=1)
             self._head_bytes += len(data)
         super().data_received(data)
         if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():

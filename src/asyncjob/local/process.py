@@ -60,7 +60,8 @@ class WorkerProcess(asyncio.Protocol):
 
     def send(self, messages: list[Message]) -> None:
         """Hand messages over; they are lost if the process is gone, and then `ended` is called."""
-        self._transport.write(pack(messages))
+        if not self._transport.is_closing():
+            self._transport.write(pack(messages))
 
     def kill(self) -> None:
         """End the process at once; `ended` is called when it is over."""
