@@ -1,6 +1,6 @@
 """Where the API under test is, and what its engine declares that it can do."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -13,6 +13,7 @@ CONTRACT = Path(__file__).parent.parent / "docs" / "contract.md"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--base-url", help="test the API that is served there, instead of starting a local server")
+    parser.addoption("--api-key", help="sent as x-api-key")
     parser.addoption("--capabilities", default="local", help="whose column of the table in docs/contract.md to ask")
 
 
@@ -56,7 +57,15 @@ def capabilities(request: pytest.FixtureRequest) -> set[str]:
     return declared_capabilities(request.config.getoption("--capabilities"))
 
 
+@pytest.fixture(scope="session")
+def connect(request: pytest.FixtureRequest, base_url: str) -> Callable[[], httpx.Client]:
+    """Makes a further client of the API."""
+    key = request.config.getoption("--api-key")
+    headers = {} if key is None else {"x-api-key": key}
+    return lambda: httpx.Client(base_url=base_url, headers=headers, timeout=40)
+
+
 @pytest.fixture
-def api(base_url: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=base_url, timeout=30) as client:
+def api(connect: Callable[[], httpx.Client]) -> Iterator[httpx.Client]:
+    with connect() as client:
         yield client

@@ -36,7 +36,7 @@ class Server:
         self._command = [str(COMMAND), "serve", *([] if target is None else [target]), *arguments]
         self._command += ["--port", "0", "--database", str(database), "--backoff", "0.01"]
         self._env = {**os.environ, **(env or {})}
-        self._cwd = cwd
+        self._cwd = cwd or database.parent  # what a job writes beside itself is not to be found in the repository
         self.start()
 
     def start(self) -> None:

@@ -4,6 +4,7 @@ A function's signature is the only description of its parameters. Here it become
 client sends before the 202 and which the OpenAPI document is made from.
 """
 
+import copy
 import importlib
 import importlib.util
 import inspect
@@ -134,7 +135,8 @@ class Jobs:
         """
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
-            if not inspect.isroutine(function) or inspect.isgeneratorfunction(function):
+            generates = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+            if not inspect.isroutine(function) or generates:
                 raise RegistrationError(
                     f"{function!r} is no function that returns: write @jobs.job or @jobs.job(name=...)"
                 )
@@ -172,7 +174,7 @@ def _describe(
     retries: int,
     retry_on: tuple[type[BaseException], ...],
 ) -> JobFunction:
-    if not NAME.fullmatch(name):
+    if not (isinstance(name, str) and NAME.fullmatch(name)):
         raise RegistrationError(
             f"{name!r} cannot name a job function: use 1 to 64 of A-Z a-z 0-9 _ - . and begin with none of - and ."
         )
@@ -215,6 +217,7 @@ def _fields(function: Callable[..., Any], name: str) -> tuple[list[tuple[str, An
         if hint is JobContext:
             raise RegistrationError(f"{name}: the JobContext must be the first parameter")
         _check_hint(name, parameter.name, hint)
+        _check_default(name, parameter)
         fields.append((parameter.name, hint, _default(parameter.default)))
     return fields, takes_context
 
@@ -223,7 +226,7 @@ def _default(value: Any) -> Any:
     if value is inspect.Parameter.empty:
         return msgspec.field()
     if isinstance(value, (list, dict, set)):
-        return msgspec.field(default_factory=value.copy)
+        return msgspec.field(default_factory=lambda: copy.deepcopy(value))
     return msgspec.field(default=value)
 
 
@@ -233,6 +236,13 @@ def _check_hint(name: str, parameter: str, hint: Any) -> None:
     except (TypeError, NameError) as error:
         reason = str(error).splitlines()[0]
         raise RegistrationError(f"{name}: no JSON can be checked against the hint of {parameter!r}: {reason}") from None
+
+
+def _check_default(name: str, parameter: inspect.Parameter) -> None:
+    try:
+        msgspec.json.encode(None if parameter.default is parameter.empty else parameter.default)
+    except (TypeError, ValueError) as error:
+        raise RegistrationError(f"{name}: the default of {parameter.name!r} is no JSON: {error}") from None
 
 
 def load(target: str | None) -> Jobs:

@@ -1,6 +1,7 @@
 """The built-in job of the original system: sleep for some seconds, then say so."""
 
 import asyncio
+import math
 import os
 from typing import Annotated
 
@@ -16,9 +17,12 @@ jobs = Jobs()
 def _limit() -> float:
     text = os.environ.get("TIMEOUT", DEFAULT_TIMEOUT)
     try:
-        return float(text)
+        limit = float(text)
     except ValueError:
-        raise ValueError(f"the environment variable TIMEOUT must be a number of seconds, not {text!r}") from None
+        limit = math.nan
+    if not 0 <= limit < math.inf:
+        raise ValueError(f"the environment variable TIMEOUT must be a number of seconds, not {text!r}")
+    return limit
 
 
 @jobs.job

@@ -99,12 +99,12 @@ def test_the_same_request_again_is_accepted_and_starts_nothing_new(
 
 
 def test_eight_clients_with_one_id_at_once_are_all_accepted_and_it_runs_once(
-    base_url: str, ended: Ended, job_id: str
+    connect: Callable[[], httpx.Client], ended: Ended, job_id: str
 ) -> None:
     together = Barrier(8)
 
     def post() -> int:
-        with httpx.Client(base_url=base_url, timeout=30) as client:
+        with connect() as client:
             together.wait()
             return client.post("/jobs", json={"jobId": job_id, "seconds": 0.2}).status_code
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -53,11 +54,9 @@ def test_an_unknown_job_is_not_waited_for(api: httpx.Client, job_id: str) -> Non
 
 
 @pytest.mark.needs("cancel")
-def test_a_cancel_ends_the_wait(base_url: str, api: httpx.Client, submitted: Submit) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
+def test_a_cancel_ends_the_wait(connect: Callable[[], httpx.Client], api: httpx.Client, submitted: Submit) -> None:
     job_id = submitted(4)
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(httpx.get, f"{base_url}/jobs/{job_id}?wait=30", timeout=40)
+    with ThreadPoolExecutor(1) as pool, connect() as other:
+        waiting = pool.submit(other.get, f"/jobs/{job_id}?wait=30")
         assert api.post(f"/jobs/{job_id}/cancel").status_code == 200
         assert waiting.result().json()["status"] == "Canceled"

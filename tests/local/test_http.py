@@ -65,6 +65,24 @@ def test_headers_without_end_are_refused(server: Server) -> None:
         assert sent < 4_000_000
 
 
+def test_large_headers_are_refused_however_they_arrive(server: Server) -> None:
+    for size, status in ((40_000, 404), (70_000, 431)):
+        with _connect(server) as connection:
+            head = f"GET /jobs/none HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nx-long: {'x' * size}\r\n\r\n"
+            connection.sendall(head.encode())
+            ((answered, body),) = _answers(_read_all(connection))
+            assert (answered, list(body)) == (status, ["message"])
+
+
+def test_a_body_that_speaks_of_an_upgrade_is_left_as_it_is(server: Server) -> None:
+    with _connect(server) as connection:
+        body = b"{}\r\nupgrade:xx"
+        head = f"POST /jobs HTTP/1.1\r\nhost: localhost\r\n{JSON}content-length: {len(body)}\r\n\r\n"
+        last = b"GET /jobs/none HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+        connection.sendall(head.encode() + body + last)
+        assert [status for status, _ in _answers(_read_all(connection))] == [400, 404]
+
+
 def test_a_large_body_is_not_taken_for_a_large_head(server: Server) -> None:
     answer = server.client.post("/jobs", json={"type": "echo", "value": "x" * 900_000})
     assert answer.status_code == 202

@@ -175,15 +175,17 @@ def test_settings_are_taken_from_the_environment(tmp_path: Path) -> None:
         assert all(line.startswith("{") for line in lines(server.log))
 
 
-def test_with_an_api_key_nothing_but_health_is_open(tmp_path: Path) -> None:
+def test_with_an_api_key_nothing_is_open_but_health_and_the_description(tmp_path: Path) -> None:
     with Server(tmp_path / "jobs.db", "--api-key", "s3cret!") as server:
-        for method, path in [("GET", "/jobs"), ("POST", "/jobs"), ("GET", "/jobs/x"), ("GET", "/openapi.json"),
-                             ("GET", "/docs"), ("GET", "/nothing"), ("POST", "/jobs/x/cancel")]:  # fmt: skip
+        for method, path in [("GET", "/jobs"), ("POST", "/jobs"), ("GET", "/jobs/x"), ("POST", "/jobs/x/retry"),
+                             ("GET", "/nothing"), ("GET", "/"), ("POST", "/jobs/x/cancel")]:  # fmt: skip
             for headers in ({}, {"x-api-key": ""}, {"x-api-key": "S3cret!"}, {"x-api-key": "s3cret!x"}):
                 answer = server.client.request(method, path, headers=headers)
                 assert answer.status_code == 403
                 assert list(answer.json()) == ["message"]
         assert server.client.get("/healthz").status_code in (200, 503)
+        for path in ("/docs", "/docs/docs.js", "/openapi.json"):
+            assert server.client.get(path).status_code == 200
         assert server.client.get("/jobs", headers={"x-api-key": "s3cret!"}).status_code == 200
         assert "s3cret!" not in server.log.read_text()
 

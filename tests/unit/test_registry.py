@@ -1,6 +1,6 @@
 """Registering job functions, and what their signatures mean."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -40,12 +40,11 @@ def test_a_default_is_made_anew_for_each_job() -> None:
     jobs = Jobs()
 
     @jobs.job
-    def collect(names: list[str] = ["first"]) -> None: ...  # noqa: B006
+    def collect(names: list[list[str]] = [["first"]]) -> None: ...  # noqa: B006
 
-    one, other = jobs["collect"].parse({}), jobs["collect"].parse({})
-    assert one == other == {"names": ["first"]}
-    one["names"].append("second")
-    assert other == {"names": ["first"]}
+    one = jobs["collect"].parse({})
+    one["names"][0].append("second")
+    assert jobs["collect"].parse({}) == {"names": [["first"]]}
 
 
 def test_a_parameter_without_a_hint_takes_anything() -> None:
@@ -70,6 +69,11 @@ def generator() -> Iterator[int]:
     yield 1
 
 
+async def async_generator() -> AsyncIterator[int]:
+    yield 1
+
+
+def odd_default(value: int = object()) -> None: ...  # type: ignore[assignment]
 def bad_bounds(value: Annotated[str, Meta(ge=1)]) -> None: ...
 
 
@@ -87,6 +91,8 @@ def bad_bounds(value: Annotated[str, Meta(ge=1)]) -> None: ...
         (bad_bounds, "no JSON can be checked against the hint of 'value'"),
         (lambda: None, "'<lambda>' cannot name a job function"),
         (generator, "no function that returns"),
+        (async_generator, "no function that returns"),
+        (odd_default, "the default of 'value' is no JSON"),
         (dict, "no function that returns"),
         ("name", "no function that returns: write @jobs.job or"),
     ],
@@ -108,6 +114,7 @@ def test_a_function_that_cannot_be_a_job_is_refused_with_the_reason(function: Ca
         ({"retry_on": ConnectionError}, "retry_on"),
         ({"retry_on": ("ConnectionError",)}, "retry_on"),
         ({"name": ""}, "cannot name"),
+        ({"name": 5}, "cannot name"),
         ({"name": "a b"}, "cannot name"),
         ({"name": "x" * 65}, "cannot name"),
     ],

@@ -38,7 +38,8 @@ Headers = dict[bytes, bytes]
 
 _JSON = (b"content-type", b"application/json")
 _RETRY_AFTER = (b"retry-after", str(RETRY_AFTER_SECONDS).encode())
-_OPEN_PATHS = frozenset({"/healthz"})  # a load balancer has no key
+# A load balancer has no key, and a browser cannot send one before it has the page to enter it in.
+_OPEN_PATHS = ("/healthz", "/openapi.json", "/docs")
 
 
 class ClientLeft(Exception):
@@ -76,7 +77,7 @@ class Endpoints:
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         method, path, headers = scope["method"], scope["path"], dict(scope["headers"])
-        if self._api_key is not None and path not in _OPEN_PATHS:
+        if self._api_key is not None and not path.startswith(_OPEN_PATHS):
             check_key(headers.get(b"x-api-key", b""), self._api_key)
         if self._browsers_only_from_here:
             check_origin(headers)

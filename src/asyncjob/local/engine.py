@@ -149,11 +149,11 @@ class Engine:
         Raises:
             ApiError: 404; 409, it is not final, or nobody knows its function any more; 429; 503.
         """
-        if self._is_full:
-            raise self._refused_as_full()
         job = self.get(job_id)
         if job.type not in self.jobs:
             raise ApiError(409, f"no function {job.type!r} is registered any more")
+        if job.status.is_final and self._is_full:
+            raise self._refused_as_full()
         change = await self._change(self._store.retry(job_id))
         if not change.applied:
             raise _refused(job_id, change, "retry")

@@ -64,18 +64,23 @@ class HttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._in_head:
-            if b"pgrade" in data:
-                data = UPGRADE.sub(b"\r\nx-upgrade:", data, count=1)
             self._head_bytes += len(data)
+            if b"pgrade" in data:
+                head, end, body = data.partition(b"\r\n\r\n")
+                data = UPGRADE.sub(b"\r\nx-upgrade:", head) + end + body
         super().data_received(data)
         if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
-            self._refuse(b"431 Request Header Fields Too Large", b"the request's headers are over the limit of 64 KB")
+            self.send_400_response("")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._receiving_since = self.loop.time()
 
     def on_headers_complete(self) -> None:
+        if self._head_bytes > MAX_HEAD_BYTES:  # of which some may be the body
+            self._head_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                raise OverflowError  # which httptools takes for a malformed request
         super().on_headers_complete()
         self._in_head = False
 
@@ -86,12 +91,18 @@ class HttpProtocol(HttpToolsProtocol):
 
     def refuse_if_late(self, now: float) -> None:
         """Close the connection if its request, or the first byte of its first one, has been awaited for too long."""
-        if self._receiving_since is not None and now - self._receiving_since > REQUEST_SECONDS:
+        if self._receiving_since is None or now - self._receiving_since <= REQUEST_SECONDS:
+            return
+        earlier_is_unanswered = self._in_head and self.cycle is not None and not self.cycle.response_complete
+        if not (self.pipeline or earlier_is_unanswered):
             self._receiving_since = None
             self._refuse(b"408 Request Timeout", b"the request did not arrive in time")
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(b"400 Bad Request", b"the request is not valid HTTP")
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(b"431 Request Header Fields Too Large", b"the request's headers are over the limit of 64 KB")
+        else:
+            self._refuse(b"400 Bad Request", b"the request is not valid HTTP")
 
     def _refuse(self, status: bytes, message: bytes) -> None:
         body = b'{"message":"%b"}' % message

@@ -4,12 +4,13 @@ import asyncio
 import logging
 import signal
 import socket
+import sqlite3
 import sys
 
 import uvloop
 
 from asyncjob.local import logs
-from asyncjob.local.database import Database
+from asyncjob.local.database import Database, DatabaseError
 from asyncjob.local.endpoints import Endpoints
 from asyncjob.local.engine import Engine
 from asyncjob.local.http import HttpServer, config
@@ -62,7 +63,7 @@ async def _serve(jobs: Jobs, settings: Settings, database: Database, listener: s
     stop, hurry = asyncio.Event(), asyncio.Event()
     _handle_signals(stop, hurry)
     try:
-        await engine.start()
+        await _start(engine, database)
         http = HttpServer(config(Endpoints(engine, router(engine), settings), BACKLOG))
         serving = asyncio.create_task(http.serve([listener]))
         _announce(jobs, settings, listener, database)
@@ -74,6 +75,13 @@ async def _serve(jobs: Jobs, settings: Settings, database: Database, listener: s
     finally:
         await engine.close()
     event(logging.INFO, "stopped")
+
+
+async def _start(engine: Engine, database: Database) -> None:
+    try:
+        await engine.start()
+    except sqlite3.Error as error:
+        raise DatabaseError(f"cannot write to {database.path}: {error}") from error
 
 
 def _handle_signals(stop: asyncio.Event, hurry: asyncio.Event) -> None:
@@ -95,9 +103,8 @@ def _announce(jobs: Jobs, settings: Settings, listener: socket.socket, database:
         f"  jobs      {f'{names} ({settings.target})' if settings.target else 'the built-in sleep'}",
         f"  database  {database.path}",
         f"  workers   {workers} {'process' if workers == 1 else 'processes'}, {settings.concurrency:,} jobs at once",
+        f"  docs      {address}/docs",
     ]
-    if settings.api_key is None:  # a browser could not send it
-        lines.append(f"  docs      {address}/docs")
     if settings.target is None:
         key = "" if settings.api_key is None else ' -H "x-api-key: $ASYNCJOB_API_KEY"'
         body = """-H 'content-type: application/json' -d '{"seconds": 3}'"""

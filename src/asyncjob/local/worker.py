@@ -64,24 +64,25 @@ class Threads:
 
     def __init__(self) -> None:
         self._calls: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
-        self._idle = 0
+        self._spare = 0  # threads less the calls that they run or that wait for them
         self._lock = threading.Lock()
 
     def start(self, call: Any, *arguments: Any) -> None:
-        """Run `call(*arguments)` in a thread, at once."""
-        with self._lock:
-            needs_thread = self._idle == 0
-            self._idle -= not needs_thread
+        """Run `call(*arguments)` in a thread: at once, or when one is idle if the system gives no more of them."""
         self._calls.put((call, *arguments))
-        if needs_thread:
-            threading.Thread(target=self._work, daemon=True).start()
+        with self._lock:
+            self._spare -= 1
+            if self._spare < 0:
+                with suppress(RuntimeError):
+                    threading.Thread(target=self._work, daemon=True).start()
+                    self._spare += 1
 
     def _work(self) -> None:
         while True:
             call, *arguments = self._calls.get()
             call(*arguments)
             with self._lock:
-                self._idle += 1
+                self._spare += 1
 
 
 class EventLoop:
@@ -125,6 +126,7 @@ class ProgressReports:
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
         self._newest: dict[Key, Progress] = {}
+        self._sending = threading.Lock()
         self._told = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -137,10 +139,11 @@ class ProgressReports:
             self._thread.start()
 
     def send(self, key: Key) -> None:
-        """Send what was not sent yet: the job has ended."""
-        progress = self._newest.pop(key, None)
-        if progress is not None:
-            self._outbox.send(Advanced(*key, progress))
+        """Send what was not sent yet; it is on its way when this returns, so the outcome cannot overtake it."""
+        with self._sending:
+            progress = self._newest.pop(key, None)
+            if progress is not None:
+                self._outbox.send(Advanced(*key, progress))
 
     def _run(self) -> None:
         while True:
