@@ -17,8 +17,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -93,10 +93,14 @@ def memory() -> dict[str, float]:
             client.post("/jobs", content=NO_OP, headers=JSON)
         wait_until_idle(client)
         time.sleep(1)
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in [process.pid, *children]]
-        kilobytes = [int(line.split()[1]) for text in rollups for line in text.splitlines() if line.startswith("Pss:")]
-        return {"memory when idle, MB": sum(kilobytes) / 1000}
+        return {"memory when idle, MB": proportional_memory(process.pid)}
+
+
+def proportional_memory(pid: int) -> float:
+    """Megabytes of a server and its workers; what they share is counted once."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    rollups = [Path(f"/proc/{process}/smaps_rollup").read_text() for process in [pid, *children]]
+    return sum(int(line.split()[1]) for text in rollups for line in text.splitlines() if line.startswith("Pss:")) / 1000
 
 
 def throughput(seconds: float) -> dict[str, float]:
@@ -130,22 +134,28 @@ def latency() -> dict[str, float]:
     return {"submit to done, idle server, ms": statistics.median(took)}
 
 
-def sleepers() -> dict[str, float]:
-    """1,000 jobs that sleep for one second, all at once."""
-    body = '{"seconds": 1}'
-
-    def submit(url: str) -> None:
-        with httpx.Client(base_url=url) as client:
-            for _ in range(125):
-                assert client.post("/jobs", content=body, headers=JSON).status_code == 202
-
-    with served() as (url, _), httpx.Client(base_url=url) as client, ThreadPoolExecutor(8) as pool:
+def sleepers(count: int, seconds: int, *arguments: str) -> dict[str, float]:
+    """Jobs that wait, all at once: from the first one's creation to the last one's end."""
+    with served(*arguments) as (url, process), httpx.Client(base_url=url) as client:
         client.post("/jobs", content=NO_OP, headers=JSON)
         wait_until_idle(client)
-        begin = time.perf_counter()
-        list(pool.map(submit, [url] * 8))
+        sent = measure(f"{url}/jobs", connections=50, seconds=60, requests=count, body=f'{{"seconds": {seconds}}}')
+        assert sent.answered == count
+        used = proportional_memory(process.pid)
         wait_until_idle(client)
-        return {"1,000 jobs of sleep 1, s": time.perf_counter() - begin}
+        took = _span(client, count)
+        name = f"{count:,} jobs of sleep {seconds}"
+        return {f"{name}, s": took, f"{name}, MB": used}
+
+
+def _span(client: httpx.Client, count: int) -> float:
+    jobs: list[dict[str, str]] = []
+    page = client.get("/jobs?limit=1000").json()
+    while len(jobs) < count:
+        jobs += page["jobs"]
+        page = client.get("/jobs", params={"limit": 1000, "cursor": page.get("next", "0")}).json()
+    first, last = min(job["createdAt"] for job in jobs[:count]), max(job["finishedAt"] for job in jobs[:count])
+    return (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds()
 
 
 def main() -> None:
@@ -161,7 +171,8 @@ def main() -> None:
         memory,
         lambda: throughput(given.seconds),
         latency,
-        sleepers,
+        lambda: sleepers(1_000, 1),
+        lambda: sleepers(10_000, 5, "--concurrency", "10000"),
     ]
     values: dict[str, list[float]] = {}
     for number in range(given.rounds):

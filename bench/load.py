@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
 import uvloop
@@ -42,22 +42,24 @@ def generator() -> str:
     return "wrk" if shutil.which("wrk") else "bench/load.py"
 
 
-def measure(url: str, *, connections: int = 64, seconds: float = 5.0, body: str | None = None) -> Load:
+def measure(
+    url: str, *, connections: int = 64, seconds: float = 5.0, requests: int | None = None, body: str | None = None
+) -> Load:
     """Send the same request over and over, from another process.
 
     Args:
         url: where to.
         connections: how many at once, each with one request under way.
         seconds: for how long.
+        requests: how many of them all connections send together, a multiple of their number; None for no limit.
         body: JSON to POST; without it, GET.
     """
-    if generator() == "wrk":
+    if requests is None and generator() == "wrk":  # which counts seconds only
         return _wrk(url, connections, seconds, body)
     command = [sys.executable, __file__, url, "--connections", str(connections), "--seconds", str(seconds)]
-    done = subprocess.run(
-        [*command, *([] if body is None else ["--body", body])], capture_output=True, text=True, check=True
-    )
-    return Load(*json.loads(done.stdout))
+    command += [] if requests is None else ["--requests", str(requests)]
+    command += [] if body is None else ["--body", body]
+    return Load(*json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
 
 
 def _wrk(url: str, connections: int, seconds: float, body: str | None) -> Load:
@@ -83,22 +85,22 @@ def _lua(text: str | None) -> str:
 class _Connection(asyncio.Protocol):
     """One keep-alive connection: sends the next request when the answer to the last one is whole."""
 
-    def __init__(self, request: bytes, until: float) -> None:
+    def __init__(self, request: bytes, until: float, limit: float) -> None:
         self.statuses: list[int] = []
         self.latencies: list[float] = []
         self.closed = asyncio.get_running_loop().create_future()
         self._request = request
         self._until = until
+        self._limit = limit
         self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but its class
         self._send()
 
     def _send(self) -> None:
         self._begin = time.perf_counter()
-        if self._begin >= self._until:
+        if self._begin >= self._until or len(self.statuses) >= self._limit:
             self._transport.close()
         else:
             self._transport.write(self._request)
@@ -119,7 +121,8 @@ class _Connection(asyncio.Protocol):
         self.closed.set_result(None)
 
 
-async def _load(url: str, connections: int, seconds: float, body: str | None) -> Load:
+async def _load(url: str, connections: int, seconds: float, requests: int | None, body: str | None) -> Load:
+    limit = float("inf") if requests is None else requests / connections
     parts = urlsplit(url)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     request = f"{'GET' if body is None else 'POST'} {path} HTTP/1.1\r\nhost: {parts.netloc}\r\n"
@@ -130,7 +133,7 @@ async def _load(url: str, connections: int, seconds: float, body: str | None) ->
     host, port = parts.hostname or "127.0.0.1", parts.port or 80
     begin = time.perf_counter()
     made = [
-        (await loop.create_connection(lambda: _Connection(encoded, begin + seconds), host, port))[1]
+        (await loop.create_connection(lambda: _Connection(encoded, begin + seconds, limit), host, port))[1]
         for _ in range(connections)
     ]
     await asyncio.gather(*[connection.closed for connection in made])
@@ -146,6 +149,7 @@ if __name__ == "__main__":
     parser.add_argument("url")
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--requests", type=int)
     parser.add_argument("--body")
     given = parser.parse_args()
-    print(json.dumps(uvloop.run(_load(given.url, given.connections, given.seconds, given.body))))
+    print(json.dumps(uvloop.run(_load(given.url, given.connections, given.seconds, given.requests, given.body))))
