@@ -1,7 +1,8 @@
 """The two hot routes, submit and get, as plain ASGI in front of Starlette.
 
-A profile of 64 clients showed the routing, Request and Response objects to cost these two more than the work itself;
-every other route is Starlette's (routes.py). The API key is checked here too, since this is where every request enters.
+A Starlette route was measured at 28,000 requests a second on a core that gives 50,000 to a bare handler, and these two
+are nearly all requests; every other route is Starlette's (routes.py). The API key and the origin are checked here too,
+since this is where every request enters.
 """
 
 import asyncio
