@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install --constraint constraints.txt
 
-.PHONY: run test check bench clean
+.PHONY: run test check bench template aws-local clean
 
 run: .venv/run
 	@$(BIN)/asyncjob serve
@@ -18,6 +18,12 @@ check: .venv/test
 
 bench: .venv/test
 	$(BIN)/python bench/bench.py
+
+template: .venv/run
+	$(BIN)/python -m asyncjob.aws.template template.yaml
+
+aws-local: .venv/test
+	@$(BIN)/python -m tests.aws.double template.yaml --port 8001
 
 clean:
 	rm -rf .venv

@@ -21,13 +21,31 @@ def job_id() -> str:
 
 
 @pytest.fixture
-def submitted(api: httpx.Client) -> Callable[..., str]:
-    """Submits a job, which must be accepted."""
+def accepted(capabilities: set[str]) -> Callable[..., str]:
+    """Takes the answer to a submission, which must be a 202, and the id if one was chosen; gives the job's id."""
+
+    def check(answer: httpx.Response, job_id: str | None = None) -> str:
+        assert answer.status_code == 202, answer.text
+        assert answer.headers["content-type"].partition(";")[0] == "application/json"
+        assert answer.headers["retry-after"] == "1"
+        body = answer.json()
+        if "id" not in capabilities and body == {}:
+            assert "location" not in answer.headers
+            return job_id or answer.headers["x-request-id"]
+        assert list(body) == ["jobId"]
+        assert job_id in (None, body["jobId"])
+        assert answer.headers["location"].endswith(f"/jobs/{body['jobId']}")
+        return str(body["jobId"])
+
+    return check
+
+
+@pytest.fixture
+def submitted(api: httpx.Client, accepted: Callable[..., str]) -> Callable[..., str]:
+    """Submits a job, which must be accepted; its id."""
 
     def submit(seconds: float = 0, **fields: Any) -> str:
-        answer = api.post("/jobs", json={"seconds": seconds, **fields})
-        assert answer.status_code == 202, answer.text
-        return str(answer.json()["jobId"])
+        return accepted(api.post("/jobs", json={"seconds": seconds, **fields}), fields.get("jobId"))
 
     return submit
 

@@ -15,40 +15,38 @@ from tests.conformance.answers import Job, assert_refused
 MEGABYTE = 1_048_576
 JSON = {"content-type": "application/json"}
 
+Accepted = Callable[..., str]
 Submit = Callable[..., str]
 Ended = Callable[[str], Job]
 
 
-def test_a_submission_is_accepted_with_its_id_and_where_to_look(api: httpx.Client, job_id: str) -> None:
-    answer = api.post("/jobs", json={"jobId": job_id, "seconds": 0})
-    assert answer.status_code == 202
-    assert answer.headers["content-type"].partition(";")[0] == "application/json"
-    assert answer.json() == {"jobId": job_id}
-    assert answer.headers["location"].endswith(f"/jobs/{job_id}")
-    assert answer.headers["retry-after"] == "1"
+def test_a_submission_is_accepted_with_its_id_and_where_to_look(
+    api: httpx.Client, accepted: Accepted, job_id: str
+) -> None:
+    assert accepted(api.post("/jobs", json={"jobId": job_id, "seconds": 0}), job_id) == job_id
 
 
-def test_without_an_id_the_server_makes_one_that_nobody_else_has(api: httpx.Client, ended: Ended) -> None:
-    ids = {api.post("/jobs", json={"seconds": 0}).json()["jobId"] for _ in range(5)}
+def test_without_an_id_the_server_makes_one_that_nobody_else_has(
+    api: httpx.Client, accepted: Accepted, ended: Ended
+) -> None:
+    ids = {accepted(api.post("/jobs", json={"seconds": 0})) for _ in range(5)}
     assert len(ids) == 5
     assert all(re.fullmatch(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,127}", job_id) for job_id in ids)
     assert {ended(job_id)["status"] for job_id in ids} == {"Success"}
 
 
-def test_the_type_may_be_given_or_left_out(api: httpx.Client, ended: Ended) -> None:
-    job_id = api.post("/jobs", json={"type": "sleep", "seconds": 0}).json()["jobId"]
-    assert ended(job_id)["type"] == "sleep"
-    job_id = api.post("/jobs", json={"seconds": 0}).json()["jobId"]
-    assert ended(job_id)["type"] == "sleep"
+@pytest.mark.parametrize("fields", [{"type": "sleep"}, {}], ids=repr)
+def test_the_type_may_be_given_or_left_out(submitted: Submit, ended: Ended, fields: dict[str, str]) -> None:
+    assert ended(submitted(0, **fields))["type"] == "sleep"
 
 
 @pytest.mark.parametrize("suffix", ["-", "_", "~", ".", "..", "Az09", "x" * 86], ids=repr)
 def test_an_id_may_have_every_unreserved_character_and_128_of_them(
-    api: httpx.Client, ended: Ended, job_id: str, suffix: str
+    submitted: Submit, ended: Ended, job_id: str, suffix: str
 ) -> None:
     chosen = job_id + suffix
     assert len(chosen) <= 128
-    assert api.post("/jobs", json={"jobId": chosen, "seconds": 0}).json() == {"jobId": chosen}
+    submitted(0, jobId=chosen)
     assert ended(chosen)["jobId"] == chosen
 
 
@@ -82,19 +80,19 @@ BAD_IDS: list[Any] = [
 
 
 @pytest.mark.parametrize("bad", BAD_IDS, ids=ascii)
-def test_an_id_that_could_break_out_of_json_or_of_the_path_is_refused(api: httpx.Client, bad: Any) -> None:
+def test_an_id_that_could_break_out_of_json_or_of_the_path_is_refused(
+    api: httpx.Client, capabilities: set[str], bad: Any
+) -> None:
     message = assert_refused(api.post("/jobs", json={"jobId": bad, "seconds": 0}), 400)
-    assert "jobId" in message
+    assert "jobId" in message or "named" not in capabilities
 
 
 def test_the_same_request_again_is_accepted_and_starts_nothing_new(
-    api: httpx.Client, submitted: Submit, ended: Ended, job_id: str
+    api: httpx.Client, accepted: Accepted, submitted: Submit, ended: Ended, job_id: str
 ) -> None:
     submitted(0, jobId=job_id)
     first = ended(job_id)
-    answer = api.post("/jobs", content=f'{{ "seconds":0,\n"jobId": "{job_id}" }}', headers=JSON)
-    assert answer.status_code == 202
-    assert answer.json() == {"jobId": job_id}
+    accepted(api.post("/jobs", content=f'{{ "seconds":0,\n"jobId": "{job_id}" }}', headers=JSON), job_id)
     assert ended(job_id) == first
 
 
@@ -181,9 +179,10 @@ def test_what_is_not_a_json_object_is_refused(api: httpx.Client, body: bytes) ->
     ids=repr,
 )
 def test_wrong_missing_and_unknown_parameters_are_refused_by_name(
-    api: httpx.Client, fields: dict[str, Any], named: str
+    api: httpx.Client, capabilities: set[str], fields: dict[str, Any], named: str
 ) -> None:
-    assert named in assert_refused(api.post("/jobs", json=fields), 400)
+    message = assert_refused(api.post("/jobs", json=fields), 400)
+    assert named in message or "named" not in capabilities
 
 
 @pytest.mark.parametrize(
@@ -231,5 +230,5 @@ def test_a_body_of_one_byte_more_is_refused_and_the_connection_goes_on(api: http
 
 
 def test_a_body_that_does_not_tell_its_size_is_refused_when_it_is_too_large(api: httpx.Client) -> None:
-    parts = (b" " * 65_536 for _ in range(17))
+    parts = iter([b'{"seconds": 0}', *[b" " * 65_536] * 17])
     assert_refused(api.post("/jobs", content=parts, headers=JSON), 413)

@@ -1,0 +1,122 @@
+"""AsyncJobProcessor: claims a job, runs it, records its outcome.
+
+Lambda may deliver an event twice, and delivers it again when an invocation has failed. Each write therefore names what
+it expects: the claim expects no job, or an attempt whose deadline has passed; the outcome expects its own attempt.
+
+    first   ──claim──run───✗ (crash, timeout)        deadline
+    again                          claim? Conflict ──────┼──claim──run──record
+    late                                                 ┼        record? Conflict
+"""
+
+import os
+import time
+from typing import Any
+
+from asyncjob.aws.table import (
+    LAST_WRITE_SECONDS,
+    TRANSITIONS,
+    Conflict,
+    Item,
+    ended,
+    error,
+    now_ms,
+    parsed,
+    submitted,
+    timestamp,
+    to_json,
+    write,
+)
+
+MAX_ATTEMPTS = 3  # the first, and the two more that Lambda makes
+CLOCK_SKEW_MS = 1_000
+
+
+class StillRunning(Exception):
+    """Not now: an attempt of this event may still be running. Lambda delivers the event again, in a minute or two."""
+
+
+class WorkerLost(Exception):
+    """All attempts of this job were lost."""
+
+
+def sleep(seconds: float) -> dict[str, str]:
+    """The original job: asyncjob.sleep, without an event loop to start."""
+    limit = float(os.environ["TIMEOUT"])
+    if seconds > limit:
+        raise ValueError(f"seconds must be at most {limit:g} (the environment variable TIMEOUT), not {seconds}")
+    time.sleep(seconds)
+    return {"message": f"I slept for {seconds} seconds"}
+
+
+JOBS = {"sleep": sleep}
+
+
+def handler(event: Item, context: Any) -> None:
+    """Run the job of one event.
+
+    Args:
+        event: `{"jobId", "requestId", "createdAt": milliseconds, "request": the body of POST /jobs}`.
+        context: Lambda's.
+
+    Raises:
+        StillRunning, WorkerLost, TableError: Lambda sends the event again, and at last to the recorder.
+    """
+    until = time.time() + context.get_remaining_time_in_millis() / 1_000 - LAST_WRITE_SECONDS
+    attempt = claim(event, context, until)
+    if attempt is None:
+        return
+    outcome = run(event)
+    try:
+        write(event["jobId"], outcome, {"status": TRANSITIONS["claim"], "attempt": attempt}, until)
+        kept = outcome["status"]
+    except Conflict as conflict:  # too late: another attempt has begun, or this one was given up
+        kept = str(conflict)
+    print(to_json({"jobId": event["jobId"], "attempt": attempt, "status": kept}))
+
+
+def claim(event: Item, context: Any, until: float) -> int | None:
+    """Make the job Running, and this its attempt; None when there is nothing to do."""
+    now = now_ms()
+    mine: Item = {
+        "status": TRANSITIONS["claim"],
+        "startedAt": timestamp(now),
+        "deadline": now + context.get_remaining_time_in_millis() + CLOCK_SKEW_MS,
+        "requestId": event["requestId"],
+        "claimId": os.urandom(8).hex(),
+    }
+    fields, expected = {**submitted(event), **mine, "attempt": 1}, None
+    while True:
+        try:
+            write(event["jobId"], fields, expected, until)
+            return int(fields["attempt"])
+        except Conflict as conflict:
+            held = conflict.item
+        if held["status"] == mine["status"] and held["claimId"] == mine["claimId"]:
+            return int(held["attempt"])  # it was written, and the answer was lost
+        if not may_take_over(held, event, now):
+            return None
+        expected = {name: held[name] for name in ("status", "attempt", "deadline")}
+        fields = {**mine, "attempt": held["attempt"] + 1}
+
+
+def may_take_over(held: Item, event: Item, now: int) -> bool:
+    """Whether the job's attempt is lost, so that this event's may follow it."""
+    if held["status"] != TRANSITIONS["claim"]:
+        return False
+    if held["deadline"] >= now:
+        if held["requestId"] != event["requestId"]:
+            return False  # the client has sent the same job again; the first request has retries of its own
+        raise StillRunning(f"attempt {held['attempt']} has until {timestamp(held['deadline'])}")
+    if held["attempt"] >= MAX_ATTEMPTS:
+        raise WorkerLost(f"{MAX_ATTEMPTS} attempts were lost")
+    return True
+
+
+def run(event: Item) -> Item:
+    """The outcome of the job function: whatever it raises is its answer."""
+    kind, parameters = parsed(event)
+    try:
+        results = JOBS[kind](**parameters)
+        return ended("succeed", results=to_json(results))
+    except Exception as raised:
+        return ended("fail", error=error(type(raised).__name__, str(raised)))

@@ -1,0 +1,56 @@
+"""AsyncJobFailureRecorder: records the Failure of a job that its processor could not record.
+
+Lambda sends it the event when all deliveries to the processor have failed. An attempt may still be running then, of a
+delivery that came twice, so it waits for that one's deadline: from then on nobody else writes this job.
+"""
+
+import time
+from typing import Any
+
+from asyncjob.aws.table import LAST_WRITE_SECONDS, TRANSITIONS, Conflict, Item, ended, error, now_ms, submitted, write
+
+# What Lambda calls its own failures, and what the contract calls them. Any other error is the processor's exception.
+ERROR_TYPES = {
+    "Sandbox.Timedout": "Timeout",
+    "Runtime.ExitError": "WorkerLost",
+    "Runtime.OutOfMemory": "WorkerLost",
+    "StillRunning": "WorkerLost",
+    "EventAgeExceeded": "WorkerLost",
+}
+
+
+def handler(event: Item, context: Any) -> None:
+    """Record one job as a Failure, unless it has another outcome.
+
+    Args:
+        event: Lambda's record of a failed asynchronous invocation; its `requestPayload` is the processor's event.
+        context: Lambda's.
+
+    Raises:
+        TableError, TimeoutError: Lambda sends the event again, and at last to the queue.
+    """
+    until = time.time() + context.get_remaining_time_in_millis() / 1_000 - LAST_WRITE_SECONDS
+    request = event["requestPayload"]
+    failure = ended("fail", error=reason(event))
+    fields, expected = {**submitted(request), **failure, "attempt": 1}, None  # it was never claimed
+    while True:
+        try:
+            return write(request["jobId"], fields, expected, until)
+        except Conflict as conflict:
+            held = conflict.item
+        if held["status"] != TRANSITIONS["claim"] or held["requestId"] != request["requestId"]:
+            return None  # it has ended, or belongs to another request, whose failure would be recorded by itself
+        if held["deadline"] > until * 1_000:
+            raise TimeoutError("an attempt may still be running")
+        time.sleep(max(0, held["deadline"] - now_ms() + 1) / 1_000)
+        fields, expected = failure, {name: held[name] for name in ("status", "attempt", "deadline")}
+
+
+def reason(event: Item) -> str:
+    """Why the job failed, as JSON."""
+    answer = event.get("responsePayload") or {}
+    kind = answer.get("errorType") or event["requestContext"]["condition"]
+    message = answer.get("errorMessage") or "the job could not be started within 6 hours"
+    if "Task timed out" in message:  # some runtimes send no type with it
+        kind = "Sandbox.Timedout"
+    return error(ERROR_TYPES.get(kind, kind), message)
