@@ -1,0 +1,227 @@
+"""Runs one CloudFormation template on loopback, as AWS would: deploy it, call it, break it.
+
+Everything runs in one event loop in a thread of its own, so that a test reads from top to bottom; the functions run in
+processes of their own.
+"""
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tests.aws.double.cloudformation import Resource, TemplateError, deploy
+from tests.aws.double.functions import AsyncConfig, FunctionConfig, Functions
+from tests.aws.double.gateway import RestApi
+from tests.aws.double.iam import AccessDenied, Policies
+from tests.aws.double.services import TESTER, Services
+
+RETRY_SCALE = 0.01  # of the minutes between the deliveries of an event
+
+T = TypeVar("T")
+
+
+class Double:
+    """A deployed template.
+
+    Args:
+        template: its text.
+        parameters: as `--parameter-overrides` would give them.
+        port: of the API; 0 for a free one.
+        scale: how long Lambda's pauses last, as a part of what they last on AWS.
+        readable_overrides: see RestApi.
+
+    Attributes:
+        stack: its resources and outputs.
+        policies: of its roles.
+        services: what the functions call; faults are switched on there.
+        functions: Lambda.
+        api: API Gateway.
+
+    Raises:
+        TemplateError: CloudFormation or a service would refuse the template.
+    """
+
+    def __init__(
+        self,
+        template: str,
+        parameters: Mapping[str, str] | None = None,
+        *,
+        port: int = 0,
+        scale: float = RETRY_SCALE,
+        readable_overrides: bool = False,
+    ) -> None:
+        self._sockets = [socket.create_server(("127.0.0.1", number)) for number in (port, 0)]
+        self.stack = deploy(template, parameters, endpoint=self.endpoint)
+        self.policies = Policies(self.stack)
+        self.services = Services(self.stack, self.policies)
+        self.api = RestApi(self.stack, self.services, self.policies, readable_overrides)
+        self.functions = self.services.functions = Functions(
+            scale=scale,
+            on_log=self._log,
+            on_failure=self._send_to_destination,
+            on_dead_letter=self._send_to_queue,
+            credentials=self._credentials,
+        )
+        self._configs = {f.properties["FunctionName"]: f for f in self.stack.of_type("AWS::Lambda::Function")}
+        self._events = {e.properties["FunctionName"]: e for e in self.stack.of_type("AWS::Lambda::EventInvokeConfig")}
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="double", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Where the stage is, as the stack's output says it for AWS."""
+        return f"http://127.0.0.1:{self._sockets[0].getsockname()[1]}/{self.api.stage}"
+
+    @property
+    def endpoint(self) -> str:
+        """Where DynamoDB, SQS and Lambda's API are, for an SDK."""
+        return f"http://127.0.0.1:{self._sockets[1].getsockname()[1]}"
+
+    @property
+    def tester(self) -> dict[str, str]:
+        """The environment of a caller outside, who may do everything."""
+        key, secret = TESTER
+        names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL")
+        return dict(zip(names, (key, secret, "us-east-1", self.endpoint), strict=True))
+
+    def item(self, job_id: str) -> dict[str, str] | None:
+        """What the table of jobs holds of a job, as text, or None."""
+        (table,) = self.stack.of_type("AWS::DynamoDB::Table")
+        client = self.services.moto_client("dynamodb")
+        found = client.get_item(TableName=table.ref, Key={"jobId": {"S": job_id}}).get("Item")
+        return found and {name: next(iter(value.values())) for name, value in found.items()}
+
+    def messages(self) -> list[str]:
+        """The bodies of the messages in the queue, which stay there."""
+        (queue,) = self.stack.of_type("AWS::SQS::Queue")
+        client = self.services.moto_client("sqs")
+        url = client.get_queue_url(QueueName=queue.attributes["QueueName"])["QueueUrl"]
+        found = client.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)
+        return [message["Body"] for message in found.get("Messages", [])]
+
+    def idle(self, seconds: float = 60) -> None:
+        """Wait until no event is queued, running, or waits for a retry."""
+        self.run(asyncio.wait_for(self.functions.idle(), seconds))
+
+    def run(self, awaitable: Awaitable[T]) -> T:
+        """Run something in the double's event loop, and wait for it."""
+
+        async def awaited() -> T:
+            return await awaitable
+
+        return asyncio.run_coroutine_threadsafe(awaited(), self._loop).result()
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Call something in the double's thread."""
+
+        async def called() -> T:
+            return function()
+
+        return self.run(called())
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        try:
+            self.run(self._start())
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            self.run(self._close())
+        finally:
+            self._stop()
+
+    def _stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _start(self) -> None:
+        await self.services.start()
+        await self.functions.start([self._configured(function) for function in self._configs.values()])
+        apps = (_app(self.api.handle), _app(self.services.endpoint))
+        self._servers = [uvicorn.Server(_config(app)) for app in apps]
+        self._serving = [
+            asyncio.create_task(server.serve(sockets=[listener]))
+            for server, listener in zip(self._servers, self._sockets, strict=True)
+        ]
+
+    async def _close(self) -> None:
+        for server in self._servers:
+            server.should_exit = True
+        await asyncio.gather(*self._serving)
+        await self.functions.close()
+        await self.services.close()
+
+    def _configured(self, function: Resource) -> tuple[FunctionConfig, AsyncConfig]:
+        properties = function.properties
+        try:
+            self.policies.assume(properties["Role"], "lambda.amazonaws.com")
+        except AccessDenied as denied:
+            raise TemplateError(f"{function.logical_id}: Lambda cannot take its role: {denied}") from None
+        variables = {name: str(value) for name, value in properties["Environment"]["Variables"].items()}
+        config = FunctionConfig(
+            name=properties["FunctionName"],
+            arn=function.attributes["Arn"],
+            code=properties["Code"]["ZipFile"],
+            handler=properties["Handler"],
+            timeout=float(properties["Timeout"]),
+            memory_mb=int(properties["MemorySize"]),
+            environment=variables | {"AWS_ENDPOINT_URL_DYNAMODB": self.endpoint},
+            reserved_concurrency=properties.get("ReservedConcurrentExecutions"),
+        )
+        events = self._events.get(config.name)
+        if events is None:
+            return config, AsyncConfig()
+        retries, age = (events.properties[name] for name in ("MaximumRetryAttempts", "MaximumEventAgeInSeconds"))
+        return config, AsyncConfig(max_retries=retries, max_age=float(age))
+
+    def _role(self, name: str) -> str:
+        role: str = self._configs[name].properties["Role"]
+        return role
+
+    def _credentials(self, name: str) -> dict[str, str]:
+        return self.services.credentials(self._role(name))
+
+    def _log(self, name: str, line: str) -> None:
+        function = self._configs[name].properties
+        if line.startswith("START") and function["TracingConfig"]["Mode"] == "Active":
+            for action in ("xray:PutTraceSegments", "xray:PutTelemetryRecords"):
+                self.policies.require(function["Role"], action, "*")
+        self.services.log(function["Role"], function["LoggingConfig"]["LogGroup"], line)
+
+    async def _send_to_destination(self, name: str, record: dict[str, Any]) -> None:
+        if name not in self._events:
+            return
+        destination = self._events[name].properties["DestinationConfig"]["OnFailure"]["Destination"]
+        await self.services.invoke(self._role(name), destination, "Event", json.dumps(record).encode())
+
+    async def _send_to_queue(self, name: str, event: bytes, attributes: dict[str, str]) -> None:
+        queue = self._configs[name].properties.get("DeadLetterConfig")
+        if queue is not None:
+            await self.services.send_message(self._role(name), queue["TargetArn"], event.decode(), attributes)
+
+
+def _app(handle: Callable[[Request], Awaitable[Response]]) -> ASGIApp:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        response = await handle(Request(scope, receive))
+        await response(scope, receive, send)
+
+    return app
+
+
+def _config(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", ws="none")

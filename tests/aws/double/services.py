@@ -1,0 +1,249 @@
+"""DynamoDB, SQS, Lambda's API and the logs, as API Gateway and the functions meet them.
+
+Every call is made as a role and is checked against its policies first: moto, which keeps tables and queues, would let
+everybody do everything. Faults are switched on here too, between the caller and moto.
+"""
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import httpx
+from moto.server import ThreadedMotoServer
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tests.aws.double.cloudformation import Stack
+from tests.aws.double.functions import Functions, InvocationRefused
+from tests.aws.double.iam import AccessDenied, Policies
+from tests.aws.double.signature import InvalidSignature, access_key, check
+
+LARGEST_KEY = 2_048
+DYNAMODB = "com.amazonaws.dynamodb.v20120810#"
+REGION, ACCOUNT = "us-east-1", "123456789012"
+TESTER = "AKIATESTER", "tester"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a service has answered."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Services:
+    """The services of one stack.
+
+    Attributes:
+        logs: the lines of each log group that were written by somebody who may.
+        refused: what was refused, in AWS's words, in order.
+    """
+
+    def __init__(self, stack: Stack, policies: Policies) -> None:
+        self.stack = stack
+        self.policies = policies
+        self.functions: Functions
+        self.logs: dict[str, list[str]] = defaultdict(list)
+        self.refused: list[str] = []
+        self._faults: dict[tuple[str, str | None], str] = {}
+        roles = [role.attributes["Arn"] for role in stack.of_type("AWS::IAM::Role")]
+        self._roles = {_key(arn)[0]: arn for arn in roles}
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it would print each request
+        self._moto = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+
+    async def start(self) -> None:
+        """Make the tables and queues."""
+        await asyncio.to_thread(self._moto.start)
+        host, port = self._moto.get_host_and_port()
+        self._http = httpx.AsyncClient(base_url=f"http://{host}:{port}", timeout=30)
+        await asyncio.to_thread(self._create)
+
+    def _create(self) -> None:
+        self.moto_client("dynamodb")  # the first one of a process reads botocore's data
+        for table in self.stack.of_type("AWS::DynamoDB::Table"):
+            names = ("TableName", "BillingMode", "AttributeDefinitions", "KeySchema")
+            self.moto_client("dynamodb").create_table(**{name: table.properties[name] for name in names})
+        for queue in self.stack.of_type("AWS::SQS::Queue"):
+            name = queue.attributes["QueueName"]
+            seconds = str(queue.properties.get("MessageRetentionPeriod", 345_600))
+            self.moto_client("sqs").create_queue(QueueName=name, Attributes={"MessageRetentionPeriod": seconds})
+
+    def moto_client(self, service: str) -> Any:
+        """A client that looks behind the policies, for tests."""
+        host, port = self._moto.get_host_and_port()
+        return boto3.client(
+            service,
+            endpoint_url=f"http://{host}:{port}",
+            region_name=REGION,
+            aws_access_key_id=TESTER[0],
+            aws_secret_access_key=TESTER[1],
+        )
+
+    async def close(self) -> None:
+        """Stop the servers behind."""
+        await self._http.aclose()
+        await asyncio.to_thread(self._moto.stop)
+
+    @contextmanager
+    def failing(self, action: str, error: str, role: str | None = None) -> Iterator[None]:
+        """While it lasts, DynamoDB refuses an action.
+
+        Args:
+            action: such as `dynamodb:UpdateItem`.
+            error: the exception's name; those that begin with `Internal` or `Service` are a 500, others a 400.
+            role: only the calls of the role with this logical id.
+        """
+        key = action, None if role is None else self.stack.named(role).attributes["Arn"]
+        self._faults[key] = error
+        try:
+            yield
+        finally:
+            del self._faults[key]
+
+    async def dynamodb(self, role: str | None, operation: str, body: bytes) -> Answer:
+        """Call an operation of DynamoDB as a role; None is the tester, who may do everything."""
+        request = json.loads(body)
+        action = f"dynamodb:{operation}"
+        try:
+            self._require(role, action, f"{self._prefix('dynamodb')}:table/{request.get('TableName')}")
+        except AccessDenied as denied:
+            return _error(400, "com.amazon.coral.service#AccessDeniedException", str(denied), "Message")
+        fault = self._faults.get((action, role)) or self._faults.get((action, None))
+        if fault:
+            status = 500 if fault.startswith(("Internal", "Service")) else 400
+            return _error(status, DYNAMODB + fault, "a fault of this test")
+        for value in request.get("Key", {}).values():
+            if len(value.get("S", "").encode()) > LARGEST_KEY:
+                message = (
+                    "One or more parameter values were invalid: "
+                    f"Size of hashkey has exceeded the maximum size limit of{LARGEST_KEY} bytes"
+                )
+                return _error(400, "com.amazon.coral.validate#ValidationException", message)
+        return await self._forward("dynamodb", f"DynamoDB_20120810.{operation}", body)
+
+    async def send_message(self, role: str | None, arn: str, body: str, attributes: dict[str, str]) -> None:
+        """Put a message in a queue, as a role.
+
+        Raises:
+            AccessDenied: it may not.
+        """
+        self._require(role, "sqs:SendMessage", arn)
+        request = {
+            "QueueUrl": f"http://sqs/{ACCOUNT}/{arn.rpartition(':')[2]}",
+            "MessageBody": body,
+            "MessageAttributes": {k: {"DataType": "String", "StringValue": v} for k, v in attributes.items()},
+        }
+        answer = await self._forward("sqs", "AmazonSQS.SendMessage", json.dumps(request).encode())
+        assert answer.status == 200, answer.body
+
+    async def invoke(self, role: str | None, function: str, kind: str, event: bytes) -> Answer:
+        """Lambda's Invoke, as a role.
+
+        Args:
+            role: who calls.
+            function: its name or ARN.
+            kind: `Event` or `RequestResponse`.
+            event: the payload.
+        """
+        name = function.rpartition(":")[2]
+        try:
+            self._require(role, "lambda:InvokeFunction", f"{self._prefix('lambda')}:function:{name}")
+            if kind == "Event":
+                return Answer(202, b"", (("x-amzn-requestid", self.functions.send(name, event)),))
+            result = await self.functions.invoke(name, event)
+        except AccessDenied as denied:
+            return Answer(403, json.dumps({"Message": str(denied)}).encode())
+        except InvocationRefused as refused:
+            body = {"Type": "User", "message": str(refused)}
+            return Answer(refused.status, json.dumps(body).encode(), (("x-amzn-errortype", refused.code),))
+        headers = [("x-amzn-requestid", result.request_id)]
+        if result.error:
+            headers.append(("x-amz-function-error", result.error))
+        return Answer(200, result.payload, tuple(headers))
+
+    def log(self, role: str | None, group: str, line: str) -> None:
+        """Write a line to a log group, as a role; what it may not write is lost."""
+        stream = f"{self._prefix('logs')}:log-group:{group}:log-stream:double"
+        try:
+            for action in ("logs:CreateLogStream", "logs:PutLogEvents"):
+                self._require(role, action, stream)
+        except AccessDenied:
+            return
+        self.logs[group].append(line)
+
+    async def endpoint(self, request: Request) -> Response:
+        """Answer what the AWS SDKs send over HTTP, to whichever service."""
+        body = await request.body()
+        try:
+            role = self._caller(request, body)
+        except InvalidSignature as error:
+            return _response(_error(403, "InvalidSignatureException", str(error)))
+        target = request.headers.get("x-amz-target", "")
+        if target.startswith("DynamoDB_"):
+            return _response(await self.dynamodb(role, target.rpartition(".")[2], body))
+        if target.startswith("AmazonSQS.") and role is None:
+            return _response(await self._forward("sqs", target, body))
+        path = request.url.path.split("/")
+        if path[1:3] == ["2015-03-31", "functions"] and path[-1] == "invocations":
+            kind = request.headers.get("x-amz-invocation-type", "RequestResponse")
+            return _response(await self.invoke(role, path[3], kind, body))
+        return _response(_error(404, "UnknownOperationException", f"this double has no {target or request.url.path}"))
+
+    def credentials(self, role: str) -> dict[str, str]:
+        """The environment variables with which a function is its role."""
+        key, secret = _key(role)
+        return {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_SESSION_TOKEN": f"token-of-{key}"}
+
+    def _caller(self, request: Request, body: bytes) -> str | None:
+        key = access_key(request.headers.get("authorization", ""))
+        role = self._roles.get(key)
+        if role is None and key != TESTER[0]:
+            raise InvalidSignature(f"the access key {key} is not known")
+        secret = TESTER[1] if role is None else _key(role)[1]
+        check(request.method, str(request.url), dict(request.headers), body, secret)
+        return role
+
+    def _require(self, role: str | None, action: str, resource: str) -> None:
+        if role is None:
+            return
+        try:
+            self.policies.require(role, action, resource)
+        except AccessDenied as denied:
+            self.refused.append(str(denied))
+            raise
+
+    def _prefix(self, service: str) -> str:
+        return f"arn:aws:{service}:{REGION}:{ACCOUNT}"
+
+    async def _forward(self, service: str, target: str, body: bytes) -> Answer:
+        headers = {
+            "x-amz-target": target,
+            "content-type": "application/x-amz-json-1.0",
+            "authorization": f"AWS4-HMAC-SHA256 Credential={TESTER[0]}/20260101/{REGION}/{service}/aws4_request",
+        }
+        answer = await self._http.post("/", content=body, headers=headers)
+        return Answer(answer.status_code, answer.content, (("content-type", "application/x-amz-json-1.0"),))
+
+
+def _key(role: str) -> tuple[str, str]:
+    """The access key of a role: its id, and its secret."""
+    key = f"ASIA{hashlib.sha256(role.encode()).hexdigest()[:16].upper()}"
+    return key, f"secret-of-{key}"
+
+
+def _error(status: int, kind: str, message: str, key: str = "message") -> Answer:
+    body = json.dumps({"__type": kind, key: message}).encode()
+    return Answer(status, body, (("content-type", "application/x-amz-json-1.0"), ("x-amzn-errortype", kind)))
+
+
+def _response(answer: Answer) -> Response:
+    return Response(answer.body, answer.status, dict(answer.headers))

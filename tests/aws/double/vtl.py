@@ -1,0 +1,694 @@
+"""Renders the mapping templates of API Gateway (REST), with the surprises of the real service.
+
+airspeed reads a template; what it means is evaluated here, because API Gateway's Velocity is Java: undefined
+references, truth, equality, printing and strings' methods all differ from airspeed's, and changing airspeed would
+change it for everyone in the process. Where it could not be established what the real service does, there is a
+RenderError, never a guess: a template that needs it is to be written another way.
+"""
+
+import base64
+import binascii
+import json
+import math
+import operator
+import re
+from array import array
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, NamedTuple
+from urllib.parse import quote_plus, unquote_plus
+
+from airspeed import operators as vtl
+
+
+class RenderError(Exception):
+    """What API Gateway answers with a 500 `{"message": "Internal server error"}`; the text tells a developer why."""
+
+
+@dataclass(frozen=True)
+class Params:
+    """The parameters of the method request, by name; path values are still percent-encoded."""
+
+    path: dict[str, str] = field(default_factory=dict)
+    querystring: dict[str, str] = field(default_factory=dict)
+    header: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Overrides:
+    """`$context.responseOverride` as a response template left it: a status of None is not overridden."""
+
+    status: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class RequestOverrides:
+    """`$context.requestOverride` as a request template left it."""
+
+    headers: dict[str, str] = field(default_factory=dict)
+    querystring: dict[str, str] = field(default_factory=dict)
+    path: dict[str, str] = field(default_factory=dict)
+
+
+def render_request(
+    template: str, *, body: str, params: Params, context: Mapping[str, Any], stage_variables: Mapping[str, str]
+) -> tuple[str, RequestOverrides]:
+    """Render a request template.
+
+    Args:
+        template: The template's text.
+        body: The request's body; an empty one reads as `{}`, as seen on the real service.
+        params: The parameters of the method request.
+        context: `$context` as nested dicts; what is not in it is undefined.
+        stage_variables: `$stageVariables`.
+
+    Returns:
+        The body for the integration, and what the template overrides of the integration's request.
+
+    Raises:
+        RenderError: The real service would fail, or what it would do is not known.
+    """
+    made = {name: _Once(_is_text) for name in ("header", "querystring", "path")}
+    text = _render(template, _Input(body or "{}", params), {**context, "requestOverride": made}, stage_variables)
+    return text, RequestOverrides(dict(made["header"]), dict(made["querystring"]), dict(made["path"]))
+
+
+def render_response(
+    template: str,
+    *,
+    body: str,
+    params: Params,
+    context: Mapping[str, Any],
+    stage_variables: Mapping[str, str],
+    request_overrides: RequestOverrides | None,
+) -> tuple[str, Overrides]:
+    """Render a response template.
+
+    Args:
+        template: The template's text.
+        body: The body of the integration's response; that of the request is out of a response template's sight.
+        params: The parameters of the method request.
+        context: `$context` as nested dicts; what is not in it is undefined.
+        stage_variables: `$stageVariables`.
+        request_overrides: What the request template set, for a MOCK integration; None for others, that do not see it.
+
+    Returns:
+        The body for the client, and what the template overrides of the response.
+
+    Raises:
+        RenderError: The real service would fail, or what it would do is not known.
+    """
+    headers = _Once(_is_text)
+    made = _Once(lambda name, value: name == "status" and type(value) is int and 100 <= value <= 599)
+    made.update(header=headers)
+    seen = {**context, "responseOverride": made}
+    if request_overrides:
+        o = request_overrides
+        seen["requestOverride"] = {"header": dict(o.headers), "querystring": dict(o.querystring), "path": dict(o.path)}
+    text = _render(template, _Input(body, params), seen, stage_variables)
+    return text, Overrides(made.get("status"), dict(headers))
+
+
+def _render(template: str, given: "_Input", context: dict[str, Any], stage_variables: Mapping[str, str]) -> str:
+    if template.endswith("$"):
+        raise RenderError("a template that ends with $ is a 500")
+    roots = {"input": given, "util": _UTIL, "context": context, "stageVariables": dict(stage_variables)}
+    return _Evaluation(roots).block(_parsed(template))
+
+
+@lru_cache(maxsize=256)
+def _parsed(template: str) -> Any:
+    if found := re.search(r"\\[$#].{0,20}", template):
+        raise RenderError(f"what an escaped $ or # gives was not established: {found.group()}")
+    try:
+        return vtl.TemplateBody("template", template).block
+    except Exception as e:  # airspeed lets more than its own errors through, such as KeyError for an operator
+        raise RenderError(f"no Velocity: {e}") from e
+
+
+# --- Java's values: None is null and undefined alike; numbers, strings and maps are Python's own ---
+
+
+class _JsonList(list[Any]):
+    """A list out of JSON: unlike one made in the template it prints as JSON."""
+
+
+class _Entry(NamedTuple):
+    key: str
+    value: Any
+
+
+class _Once(dict[str, Any]):
+    """Names that a template may set, each once: a second time is a 500."""
+
+    def __init__(self, allowed: Callable[[str, Any], bool]) -> None:
+        super().__init__()
+        self._allowed = allowed
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if any(name.lower() == known.lower() for known in self):
+            raise RenderError(f"an override may be set once: {name}")
+        if not self._allowed(name, value):
+            raise RenderError(f"this cannot be overridden, or not with such a value: {name} = {value!r}")
+        super().__setitem__(name, value)
+
+
+def _is_text(_name: str, value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _from_json(text: str) -> Any:
+    def refused(constant: str) -> Any:
+        raise ValueError(f"{constant} is no JSON")
+
+    try:
+        return _java(json.loads(text, parse_constant=refused))
+    except (ValueError, RecursionError) as e:
+        raise RenderError(f"no JSON: {e}") from e
+
+
+def _java(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _java(item) for key, item in value.items()}
+        case list():
+            return _JsonList(_java(item) for item in value)
+        case float() if not math.isfinite(value):
+            raise RenderError("a number beyond a double: how it prints was not established")
+    return value
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _text(value: Any, null: str = "") -> str:
+    """A value's toString(); a null is nothing in text, and the word null inside of a map or a list."""
+    match value:
+        case None:
+            return null
+        case str():
+            return value
+        case bool():
+            return "true" if value else "false"
+        case float():
+            return _double(value)
+        case int():
+            return str(value)
+        case _JsonList():
+            return _json(value)
+        case _Entry():
+            return f"{value.key}={_text(value.value, 'null')}"
+        case dict():
+            return "{" + ", ".join(_text(_Entry(*item)) for item in value.items()) + "}"
+        case list():
+            return "[" + ", ".join(_text(item, "null") for item in value) + "]"
+    raise RenderError(f"how this prints was not established: {type(value).__name__}")
+
+
+def _double(value: float) -> str:
+    """Double.toString: a point always, an exponent outside of 0.001 to 10,000,000."""
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    assert isinstance(exponent, int)  # _java lets no infinity in, and arithmetic on the rest is checked
+    size = len(digits) + exponent - 1
+    if value == 0 or -3 <= size < 7:
+        plain = f"{Decimal(repr(value)):f}"
+        return plain if "." in plain else f"{plain}.0"
+    first, *rest = map(str, digits)
+    return f"{'-' * sign}{first}.{''.join(rest) or '0'}E{size}"
+
+
+# --- Strings' methods, which count in UTF-16 as Java does ---
+
+
+def _units(text: str) -> "array[int]":
+    return array("H", text.encode("utf-16-le", "surrogatepass"))
+
+
+def _substring(text: str, start: int, end: int | None = None) -> str:
+    units = _units(text)
+    end = len(units) if end is None else end
+    if not 0 <= start <= end <= len(units):
+        raise ValueError("index out of range")
+    return units[start:end].tobytes().decode("utf-16-le", "surrogatepass")
+
+
+def _index_of(text: str, part: str, start: int = 0) -> int:
+    start = min(max(start, 0), len(_units(text)))
+    at = _substring(text, start).find(part)
+    return -1 if at < 0 else start + len(_units(_substring(text, start)[:at]))
+
+
+def _compare(a: str, b: str) -> int:
+    x, y = _units(a), _units(b)
+    return next((left - right for left, right in zip(x, y, strict=False) if left != right), len(x) - len(y))
+
+
+def _regex(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.ASCII)  # Java's classes are ASCII unless asked otherwise
+
+
+def _replace(text: str, pattern: str, replacement: str, count: int = 0) -> str:
+    r"""Java's replacement: `\x` is x, `$1` a group; any other `$`, and a last lone backslash, are exceptions."""
+    parts = re.findall(r"\\(.)|\$(\d)|([^\\$]+)|(.)", replacement, re.DOTALL)
+    if any(wrong for *_, wrong in parts):
+        raise ValueError(f"illegal replacement {replacement!r}")
+
+    def expanded(found: re.Match[str]) -> str:
+        return "".join((found[int(group)] or "") if group else escaped + plain for escaped, group, plain, _ in parts)
+
+    return _regex(pattern).sub(expanded, text, count=count)
+
+
+def _split(text: str, pattern: str) -> list[str]:
+    parts, start = [], 0
+    for found in _regex(pattern).finditer(text):
+        if found.end() > 0:  # Java makes no empty first part of a match without width
+            parts.append(text[start : found.start()])
+            start = found.end()
+    if not parts:
+        return [text]
+    parts.append(text[start:])
+    while parts and not parts[-1]:
+        parts.pop()
+    return parts
+
+
+# --- $util ---
+
+
+class _Util:
+    """`$util`."""
+
+
+_UTIL = _Util()
+_ESCAPES = {
+    "\b": r"\b",
+    "\n": r"\n",
+    "\t": r"\t",
+    "\f": r"\f",
+    "\r": r"\r",
+    "'": r"\'",
+    '"': r"\"",
+    "\\": r"\\",
+    "/": r"\/",
+}
+
+
+def _escape_javascript(_: _Util, text: str) -> str:
+    def escaped(unit: int) -> str:
+        char = chr(unit)
+        return _ESCAPES.get(char) or (char if 32 <= unit <= 127 else f"\\u{unit:04X}")
+
+    return "".join(map(escaped, _units(text)))
+
+
+def _url_decode(_: _Util, text: str) -> str:
+    if found := re.search("%(?![0-9A-Fa-f]{2}).{0,2}", text):
+        raise ValueError(f"illegal escape {found.group()}")
+    return unquote_plus(text, errors="replace")
+
+
+def _url_encode(_: _Util, text: str) -> str:
+    return quote_plus(text, safe="*", errors="replace").replace("~", "%7E")  # URLEncoder knows no tilde
+
+
+def _base64_decode(_: _Util, text: str) -> str:
+    return base64.b64decode(text, validate=True).decode(errors="replace")
+
+
+# --- $input ---
+
+
+@dataclass
+class _Input:
+    body: str
+    parameters: Params
+
+    def path(self, path: str) -> Any:
+        found = self._found(path)
+        return found[0] if found else None
+
+    def json(self, path: str) -> str:
+        found = self._found(path)
+        return _json(found[0]) if found else ""
+
+    def params(self, name: str | None = None) -> Any:
+        p = self.parameters
+        places = {"path": p.path, "querystring": p.querystring, "header": p.header}
+        if name is None:
+            return {place: dict(values) for place, values in places.items()}
+        return next((values[name] for values in places.values() if name in values), "")
+
+    def _found(self, path: str) -> list[Any]:
+        """The value at a path, in a list; no value, or no body, is an empty list."""
+        steps = re.compile(r"\.([A-Za-z_][\w-]*)|\['([^'\\]+)'\]|\[(\d+)\]", re.ASCII)
+        if not re.fullmatch(rf"\$(?:{steps.pattern})*", path, re.ASCII):
+            raise RenderError(f"a JSONPath outside of the subset $ .name ['name'] [0]: {path}")
+        if not self.body:
+            return []
+        value = _from_json(self.body)
+        for dotted, quoted, index in steps.findall(path):
+            name = dotted or quoted
+            if name and isinstance(value, dict) and name in value:
+                value = value[name]
+            elif index and isinstance(value, list) and int(index) < len(value):
+                value = value[int(index)]
+            else:
+                return []
+        return [value]
+
+
+# --- What may be called on what: per name the kinds of its arguments as a regex (s text, i integer, n null, o other),
+#     and the function. Java answers a method that it does not know with null; here it is an error: it is a slip. ---
+
+_Methods = dict[str, tuple[str, Callable[..., Any]]]
+_ANY: _Methods = {"toString": ("", _text), "equals": ("[^n]", lambda x, y: type(x) is type(y) and x == y)}
+_LIST: _Methods = {
+    **_ANY,
+    "size": ("", len),
+    "get": ("i", lambda x, i: x[i] if i >= 0 else [][i]),
+    "contains": ("[^n]", lambda x, y: any(type(y) is type(item) and y == item for item in x)),
+    "isEmpty": ("", lambda x: not x),
+}
+_METHODS: dict[type, _Methods] = {
+    str: {
+        **_ANY,
+        "length": ("", lambda x: len(_units(x))),
+        "isEmpty": ("", lambda x: not x),
+        "equalsIgnoreCase": ("s", lambda x, y: x.upper().lower() == y.upper().lower()),
+        "contains": ("s", lambda x, y: y in x),
+        "startsWith": ("s", str.startswith),
+        "endsWith": ("s", str.endswith),
+        "indexOf": ("si?", _index_of),
+        "substring": ("ii?", _substring),
+        "replace": ("ss", str.replace),
+        "replaceAll": ("ss", _replace),
+        "replaceFirst": ("ss", lambda x, y, z: _replace(x, y, z, 1)),
+        "matches": ("s", lambda x, y: bool(_regex(y).fullmatch(x))),
+        "split": ("s", _split),
+        "toLowerCase": ("", str.lower),
+        "toUpperCase": ("", str.upper),
+        "trim": ("", lambda x: x.strip("".join(map(chr, range(33))))),
+        "compareTo": ("s", _compare),
+        "concat": ("s", lambda x, y: x + y),
+    },
+    bool: _ANY,
+    int: _ANY,
+    float: _ANY,
+    list: _LIST,
+    _JsonList: _LIST,
+    dict: {
+        **_ANY,
+        "get": ("s", dict.get),
+        "containsKey": ("s", lambda x, y: y in x),
+        "keySet": ("", list),
+        "entrySet": ("", lambda x: [_Entry(*item) for item in x.items()]),
+        "size": ("", len),
+        "isEmpty": ("", lambda x: not x),
+        "put": ("s.", lambda x, y, z: (x.get(y), x.update({y: z}))[0]),
+    },
+    _Entry: {"getKey": ("", lambda x: x.key), "getValue": ("", lambda x: x.value)},
+    _Input: {"path": ("s", _Input.path), "json": ("s", _Input.json), "params": ("s?", _Input.params)},
+    _Util: {
+        "escapeJavaScript": ("s", _escape_javascript),
+        "parseJson": ("s", lambda _, x: _from_json(x)),
+        "urlEncode": ("s", _url_encode),
+        "urlDecode": ("s", _url_decode),
+        "base64Encode": ("s", lambda _, x: base64.b64encode(x.encode()).decode()),
+        "base64Decode": ("s", _base64_decode),
+    },
+}
+
+
+def _call(target: Any, name: str, args: list[Any]) -> Any:
+    if target is None:
+        return None
+    kinds = "".join({str: "s", int: "i", type(None): "n"}.get(type(arg), "o") for arg in args)
+    expected, function = _METHODS.get(type(target), {}).get(name, (None, None))
+    if expected is None or function is None or not re.fullmatch(expected, kinds):
+        raise RenderError(f"no such method, or not with such arguments: {type(target).__name__}.{name}({kinds})")
+    try:
+        return function(target, *args)
+    except (ValueError, IndexError, re.error, binascii.Error) as e:
+        raise RenderError(f"{name}: {e}") from e
+
+
+def _property(target: Any, name: str) -> Any:
+    if isinstance(target, _Input) and name == "body":
+        return target.body
+    if isinstance(target, _Entry) and name in _Entry._fields:
+        return getattr(target, name)
+    if isinstance(target, dict):
+        return target.get(name)
+    if isinstance(target, _Input | _Util | _Entry) or name in {"class", "bytes", "empty"}:
+        raise RenderError(f"no such property: {name}")
+    return None
+
+
+def _item(target: Any, key: Any) -> Any:
+    if target is None:
+        return None
+    if isinstance(target, dict) and isinstance(key, str):
+        return target.get(key)
+    return _call(target, "get", [key])
+
+
+# --- Operators ---
+
+_BINDING = {
+    "*": 1,
+    "/": 1,
+    "%": 1,
+    "+": 2,
+    "-": 2,
+    "<": 3,
+    "<=": 3,
+    ">": 3,
+    ">=": 3,
+    "==": 4,
+    "!=": 4,
+    "&&": 5,
+    "||": 6,
+}
+_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "%": math.fmod,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_NAMED = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!=", "and": "&&", "or": "||"}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _truth(value: Any) -> bool:
+    # Seen: an undefined reference and a null out of JSON are true. What is empty, or zero, is true in one version of
+    # Velocity and false in another.
+    if value is None or isinstance(value, bool):
+        return value is not False
+    if value in ("", 0) or value in ([], {}):
+        raise RenderError(f'whether {value!r} is true was not established: compare, as in "$!x" == ""')
+    return True
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if (_is_number(a) and _is_number(b)) or (type(a) is type(b) and a is not None):
+        return bool(a == b)
+    # Two kinds of value: by some accounts their texts are compared, by others they differ. Unlike texts differ by all.
+    if _text(a) == _text(b):
+        raise RenderError(f'whether {a!r} equals {b!r} was not established: write "$!x" == ""')
+    return False
+
+
+def _operate(op: str, a: Any, b: Any) -> Any:
+    if op in ("==", "!="):
+        return _equal(a, b) is (op == "==")
+    if not (_is_number(a) and _is_number(b)):
+        raise RenderError(f"{op} takes numbers: {a!r} {op} {b!r}")
+    if op in ("/", "%") and b == 0:
+        raise RenderError("division by zero")
+    if op in ("/", "%") and isinstance(a, int) and isinstance(b, int):
+        quotient = abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)  # Java's division goes towards zero
+        return quotient if op == "/" else a - b * quotient
+    try:
+        return _java(_OPERATORS[op](a, b))
+    except OverflowError as e:
+        raise RenderError(f"{a!r} {op} {b!r}: {e}") from e
+
+
+# --- Evaluation of what airspeed has read ---
+
+
+class _Evaluation:
+    def __init__(self, roots: dict[str, Any]) -> None:
+        self._roots = roots
+        self._variables: dict[str, Any] = {}
+
+    def block(self, block: Any) -> str:
+        return "".join(map(self._element, block.children))
+
+    def _element(self, element: Any) -> str:
+        source = element.my_text()
+        match element:
+            case vtl.Text() if "$$" not in source and not ("#" in source and "$" in source):
+                return str(element.text)
+            case vtl.FormalReference():
+                return _text(self._reference(element))
+            case vtl.Comment():
+                return ""
+            case vtl.IfDirective() if source.startswith("#if"):
+                return self._if(element)
+            case vtl.SetDirective() if source.startswith("#set"):
+                self._set(element.assignment)
+                return ""
+            case vtl.ForeachDirective() if source.startswith("#foreach"):
+                return self._foreach(element)
+        raise RenderError(f"does not exist, or what it does was not established: {source[:40]}")
+
+    def _if(self, element: Any) -> str:
+        for branch in (element, *element.elseifs):
+            if _truth(self._operand(branch.condition.expression)):
+                return self.block(branch.block)
+        otherwise = element.else_block
+        return self.block(otherwise.block) if isinstance(otherwise, vtl.ElseBlock) else ""
+
+    def _foreach(self, element: Any) -> str:
+        items = self._operand(element.value.expression)
+        if items is None:
+            return ""
+        if isinstance(items, dict):
+            items = list(items.values())
+        if not isinstance(items, list):
+            raise RenderError(f"#foreach over what is no list: {items!r}")
+        outer = dict(self._variables)
+        name = element.loop_var_name
+        texts = []
+        for index, item in enumerate(items):
+            last = index == len(items) - 1
+            loop = {"count": index + 1, "index": index, "hasNext": not last, "first": index == 0, "last": last}
+            self._variables.update(
+                {name: item, "foreach": loop, "velocityCount": index + 1, "velocityHasNext": not last}
+            )
+            texts.append(self.block(element.block))
+        for hidden in (name, "foreach", "velocityCount", "velocityHasNext"):
+            self._variables[hidden] = outer.get(hidden)
+        return "".join(texts)
+
+    def _set(self, assignment: Any) -> None:
+        root, value = assignment.root_term, self._expression(assignment.value)
+        if not assignment.terms:
+            if root in self._roots or (value is None and self._variables.get(root) is not None):
+                # Velocity leaves a variable as it was where the value is null; API Gateway may not.
+                raise RenderError(f"${root} cannot be set to {value!r}")
+            self._variables[root] = value
+            return
+        *path, last = [self._term(item.term) for item in assignment.terms]
+        target: Any = self._roots.get(root, self._variables.get(root))
+        for key in path:
+            target = _item(target, key)
+        may = isinstance(target, _Once) or (isinstance(target, dict) and root not in self._roots)
+        if value is None or not may or not isinstance(last, str):
+            raise RenderError(f"this cannot be set, or not to {value!r}: {assignment.my_text()}")
+        target[last] = value
+
+    def _term(self, term: Any) -> Any:
+        return term.value if isinstance(term, vtl.DotDictAccessTerm) else self._operand(term.value.expression)
+
+    def _reference(self, element: Any) -> Any:
+        if element.expression is None or element.alternate is not None:
+            raise RenderError(f"not established: {element.my_text()}")
+        part, rest = element.expression.part, element.expression.subexpression
+        if part.parameters is not None:
+            raise RenderError(f"a call of nothing: {element.my_text()}")
+        value = self._indexed(self._roots.get(part.name, self._variables.get(part.name)), part.index)
+        while rest is not None:
+            step = rest.expression
+            if isinstance(step, vtl.ArrayIndex):
+                value, rest = self._indexed(value, step), rest.subexpression
+                continue
+            part, rest = step.part, step.subexpression
+            if part.parameters is None:
+                value = self._indexed(_property(value, part.name), part.index)
+            else:
+                given = getattr(part.parameters.values, "values", [])
+                value = _call(value, part.name, [self._operand(one.expression) for one in given])
+        return value
+
+    def _indexed(self, value: Any, index: Any) -> Any:
+        return value if index is None else _item(value, self._operand(index.index))
+
+    def _expression(self, expression: Any) -> Any:
+        return self._terms(expression.expression)
+
+    def _terms(self, terms: list[Any]) -> Any:
+        """Operands with operators between them: splits at the loosest operator, the last of equals."""
+        if len(terms) == 1:
+            return self._operand(terms[0].expression)
+        symbols = [_NAMED.get(name, name) for name in (term.my_text().strip() for term in terms[1::2])]
+        _, at = max((_BINDING[symbol], at) for at, symbol in enumerate(symbols))
+        left, right, op = terms[: 2 * at + 1], terms[2 * at + 2 :], symbols[at]
+        if op not in ("&&", "||"):
+            return _operate(op, self._terms(left), self._terms(right))
+        decided = self._side(left)
+        return decided if decided is (op == "||") else self._side(right)
+
+    def _side(self, terms: list[Any]) -> bool:
+        if (value := self._terms(terms)) is None:
+            raise RenderError('what a null is beside && or || was not established: compare, as in "$!x" == ""')
+        return _truth(value)
+
+    def _operand(self, operand: Any) -> Any:
+        match operand:
+            case vtl.NullLiteral():
+                return None
+            case vtl.FormalReference():
+                return self._reference(operand)
+            case vtl.InterpolatedStringLiteral():
+                return self._string(operand)
+            case vtl.StringLiteral() | vtl.IntegerLiteral() | vtl.FloatingPointLiteral():
+                return operand.value
+            case vtl.BooleanLiteral() if operand.my_text() in ("true", "false"):
+                return operand.value
+            case vtl.ArrayLiteral():
+                return self._list(operand.values)
+            case vtl.DictionaryLiteral():
+                return {self._key(key): self._operand(value.expression) for key, value in operand.local_data.items()}
+            case vtl.ParenthesizedExpression():
+                return self._expression(operand.calculate.__self__)
+            case vtl.UnaryOperatorValue():
+                return not _truth(self._operand(operand.value.expression))
+        raise RenderError(f"not established: {operand.my_text()}")
+
+    def _string(self, literal: Any) -> str:
+        text = literal.value
+        if text.endswith("\\") or '\\"' in text:
+            raise RenderError(f"a backslash before a double quote, in a string, is a 500: {literal.my_text()}")
+        children = literal.block.children
+        if literal.block.end != len(text) or not all(isinstance(c, vtl.Text | vtl.FormalReference) for c in children):
+            raise RenderError(f"directives in a string: {literal.my_text()}")
+        return self.block(literal.block)
+
+    def _list(self, values: Any) -> list[Any]:
+        if not isinstance(values, vtl.Range):
+            return [self._operand(value.expression) for value in getattr(values, "values", [])]
+        first, last = values.value1, values.value2
+        if not (isinstance(first, vtl.IntegerLiteral) and isinstance(last, vtl.IntegerLiteral)):
+            raise RenderError("API Gateway takes no references in a range")
+        step = 1 if first.value <= last.value else -1
+        return list(range(first.value, last.value + step, step))
+
+    def _key(self, key: Any) -> str:
+        if not isinstance(name := self._operand(key.expression), str):
+            raise RenderError(f"a map's key is a string: {name!r}")
+        return name
