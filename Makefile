@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install --constraint constraints.txt
 
-.PHONY: run test check bench template aws-local clean
+.PHONY: run test check bench bench-aws template aws-local clean
 
 run: .venv/run
 	@$(BIN)/asyncjob serve
@@ -18,6 +18,9 @@ check: .venv/test
 
 bench: .venv/test
 	$(BIN)/python bench/bench.py
+
+bench-aws: .venv/test .venv/aws-peer
+	$(BIN)/python -m bench.aws
 
 template: .venv/run
 	$(BIN)/python -m asyncjob.aws.template template.yaml
@@ -39,3 +42,7 @@ clean:
 
 .venv/test: .venv/run
 	@$(PIP) --editable '.[test]' && touch $@
+
+.venv/aws-peer: .venv/test bench/aws_peer/requirements.txt
+	@rm -rf .venv/aws-peer-libraries
+	@$(PIP) --target .venv/aws-peer-libraries --requirement bench/aws_peer/requirements.txt && touch $@

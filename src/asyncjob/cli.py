@@ -117,6 +117,25 @@ def serve(
         _exit(error, status=1)
 
 
+@app.command()
+def replay(
+    queue_url: Annotated[str, typer.Argument(help="The failure queue: the stack's output FailureQueueUrl.")],
+    recorder: Annotated[str, typer.Option(help="The stack's output RecorderName.")] = "AsyncJobFailureRecorder",
+) -> None:
+    """On AWS: record the failed jobs that wait in the failure queue. Uses your AWS credentials."""
+    from asyncjob.aws.replay import ReplayError
+    from asyncjob.aws.replay import replay as run
+
+    recorded = 0
+    try:
+        for job_id in run(queue_url, recorder):
+            typer.echo(job_id)
+            recorded += 1
+    except ReplayError as error:
+        _exit(error, status=1)
+    typer.echo(f"{recorded} recorded, and the queue is empty")
+
+
 def _exit(error: Exception, status: int) -> None:
     typer.echo(f"asyncjob: {error}", err=True)
     sys.exit(status)

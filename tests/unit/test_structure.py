@@ -29,10 +29,12 @@ def _is_module(value: object) -> bool:
     return type(value).__name__ == "module"
 
 
-def test_the_core_imports_no_engine() -> None:
-    for name in CORE:
-        for imported in _imports(SOURCE / f"{name}.py"):
-            assert imported.split(".")[1:2] != ["local"], f"{name} imports {imported}"
+def test_the_core_imports_no_engine_and_no_engine_the_other() -> None:
+    forbidden = {**{f"{name}.py": {"local", "aws"} for name in CORE}, "local/*.py": {"aws"}, "aws/*.py": {"local"}}
+    for pattern, engines in forbidden.items():
+        for file in SOURCE.glob(pattern):
+            for imported in _imports(file):
+                assert not engines & set(imported.split(".")[1:2]), f"{file} imports {imported}"
 
 
 def test_every_file_says_in_its_first_lines_what_it_is_for() -> None:

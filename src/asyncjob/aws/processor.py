@@ -2,10 +2,6 @@
 
 Lambda may deliver an event twice, and delivers it again when an invocation has failed. Each write therefore names what
 it expects: the claim expects no job, or an attempt whose deadline has passed; the outcome expects its own attempt.
-
-    first   ──claim──run───✗ (crash, timeout)        deadline
-    again                          claim? Conflict ──────┼──claim──run──record
-    late                                                 ┼        record? Conflict
 """
 
 import os

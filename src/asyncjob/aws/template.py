@@ -50,14 +50,17 @@ def code(name: str) -> str:
 
 
 def _zip_file(text: str, place: re.Match[str]) -> str:
-    indent = place[1]
-    lines = (f"{indent}  {line}" if line else "" for line in text.rstrip().splitlines())
+    indent = place[1]  # one more space is enough, and hundreds of lines count against the limit
+    lines = (f"{indent} {line}" if line else "" for line in text.rstrip().splitlines())
     return f"{indent}ZipFile: |\n" + "\n".join(lines)
 
 
 def main(target: Path) -> None:
     """Write the template of the original system, whose only job is `sleep`."""
-    target.write_text(fill((HERE / "template.yaml").read_text(), load(None)))
+    try:
+        target.write_text(fill((HERE / "template.yaml").read_text(), load(None)))
+    except ValueError as error:
+        sys.exit(f"make template: {error}")
 
 
 if __name__ == "__main__":

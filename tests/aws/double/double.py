@@ -59,21 +59,34 @@ class Double:
         readable_overrides: bool = False,
     ) -> None:
         self._sockets = [socket.create_server(("127.0.0.1", number)) for number in (port, 0)]
-        self.stack = deploy(template, parameters, endpoint=self.endpoint)
-        self.policies = Policies(self.stack)
-        self.services = Services(self.stack, self.policies)
-        self.api = RestApi(self.stack, self.services, self.policies, readable_overrides)
+        for listener in self._sockets:  # asyncio does so only for those that it has made
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            self.stack = deploy(template, parameters, endpoint=self.endpoint)
+            self.policies = Policies(self.stack)
+            self.services = Services(self.stack, self.policies)
+            self.api = RestApi(self.stack, self.services, self.policies, readable_overrides)
+            self._resources = {f.properties["FunctionName"]: f for f in self.stack.of_type("AWS::Lambda::Function")}
+            self._events = {
+                e.properties["FunctionName"]: e.properties for e in self.stack.of_type("AWS::Lambda::EventInvokeConfig")
+            }
+            self._configs = [self._configured(function) for function in self._resources.values()]
+        except BaseException:
+            self._close_sockets()
+            raise
         self.functions = self.services.functions = Functions(
             scale=scale,
             on_log=self._log,
             on_failure=self._send_to_destination,
             on_dead_letter=self._send_to_queue,
-            credentials=self._credentials,
+            credentials=lambda name: self.services.credentials(self._role(name)),
         )
-        self._configs = {f.properties["FunctionName"]: f for f in self.stack.of_type("AWS::Lambda::Function")}
-        self._events = {e.properties["FunctionName"]: e for e in self.stack.of_type("AWS::Lambda::EventInvokeConfig")}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="double", daemon=True)
+
+    def _close_sockets(self) -> None:
+        for listener in self._sockets:
+            listener.close()
 
     @property
     def url(self) -> str:
@@ -129,11 +142,7 @@ class Double:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        try:
-            self.run(self._start())
-        except BaseException:
-            self._stop()
-            raise
+        self.run(self._start())
         return self
 
     def __exit__(
@@ -142,16 +151,14 @@ class Double:
         try:
             self.run(self._close())
         finally:
-            self._stop()
-
-    def _stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+            self._close_sockets()
 
     async def _start(self) -> None:
         await self.services.start()
-        await self.functions.start([self._configured(function) for function in self._configs.values()])
+        await self.functions.start(self._configs)
         apps = (_app(self.api.handle), _app(self.services.endpoint))
         self._servers = [uvicorn.Server(_config(app)) for app in apps]
         self._serving = [
@@ -186,18 +193,15 @@ class Double:
         events = self._events.get(config.name)
         if events is None:
             return config, AsyncConfig()
-        retries, age = (events.properties[name] for name in ("MaximumRetryAttempts", "MaximumEventAgeInSeconds"))
+        retries, age = (events[name] for name in ("MaximumRetryAttempts", "MaximumEventAgeInSeconds"))
         return config, AsyncConfig(max_retries=retries, max_age=float(age))
 
     def _role(self, name: str) -> str:
-        role: str = self._configs[name].properties["Role"]
+        role: str = self._resources[name].properties["Role"]
         return role
 
-    def _credentials(self, name: str) -> dict[str, str]:
-        return self.services.credentials(self._role(name))
-
     def _log(self, name: str, line: str) -> None:
-        function = self._configs[name].properties
+        function = self._resources[name].properties
         if line.startswith("START") and function["TracingConfig"]["Mode"] == "Active":
             for action in ("xray:PutTraceSegments", "xray:PutTelemetryRecords"):
                 self.policies.require(function["Role"], action, "*")
@@ -206,11 +210,11 @@ class Double:
     async def _send_to_destination(self, name: str, record: dict[str, Any]) -> None:
         if name not in self._events:
             return
-        destination = self._events[name].properties["DestinationConfig"]["OnFailure"]["Destination"]
+        destination = self._events[name]["DestinationConfig"]["OnFailure"]["Destination"]
         await self.services.invoke(self._role(name), destination, "Event", json.dumps(record).encode())
 
     async def _send_to_queue(self, name: str, event: bytes, attributes: dict[str, str]) -> None:
-        queue = self._configs[name].properties.get("DeadLetterConfig")
+        queue = self._resources[name].properties.get("DeadLetterConfig")
         if queue is not None:
             await self.services.send_message(self._role(name), queue["TargetArn"], event.decode(), attributes)
 

@@ -53,6 +53,8 @@ class FunctionConfig:
     environment: dict[str, str] = field(default_factory=dict)
     reserved_concurrency: int | None = None
     """None for no reservation. With 0 Lambda runs nothing, and gives up each event at once."""
+    layers: tuple[Path, ...] = ()
+    """Directories of libraries, which come before those of the runtime, as /opt/python does."""
 
 
 @dataclass(frozen=True)
@@ -331,7 +333,7 @@ class Environment:
         return {
             **inherited,
             "TZ": ":UTC",
-            "PYTHONPATH": str(libraries),
+            "PYTHONPATH": os.pathsep.join(map(str, [*config.layers, libraries])),
             "LAMBDA_TASK_ROOT": str(self._task_root),
             "_HANDLER": config.handler,
             "AWS_EXECUTION_ENV": "AWS_Lambda_python{}.{}".format(*sys.version_info),

@@ -6,6 +6,7 @@ everybody do everything. Faults are switched on here too, between the caller and
 
 import asyncio
 import hashlib
+import itertools
 import json
 import logging
 from collections import defaultdict
@@ -29,6 +30,9 @@ LARGEST_KEY = 2_048
 DYNAMODB = "com.amazonaws.dynamodb.v20120810#"
 REGION, ACCOUNT = "us-east-1", "123456789012"
 TESTER = "AKIATESTER", "tester"
+MOTO_ACCOUNT = "x-moto-account-id"
+
+_numbers = itertools.count(1)
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,8 @@ class Services:
         self._roles = {_key(arn)[0]: arn for arn in roles}
         logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it would print each request
         self._moto = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+        # moto keeps everything of a process in one place; an account of its own keeps doubles apart.
+        self._moto_account = f"{next(_numbers):012d}"
 
     async def start(self) -> None:
         """Make the tables and queues."""
@@ -68,7 +74,6 @@ class Services:
         await asyncio.to_thread(self._create)
 
     def _create(self) -> None:
-        self.moto_client("dynamodb")  # the first one of a process reads botocore's data
         for table in self.stack.of_type("AWS::DynamoDB::Table"):
             names = ("TableName", "BillingMode", "AttributeDefinitions", "KeySchema")
             self.moto_client("dynamodb").create_table(**{name: table.properties[name] for name in names})
@@ -80,13 +85,18 @@ class Services:
     def moto_client(self, service: str) -> Any:
         """A client that looks behind the policies, for tests."""
         host, port = self._moto.get_host_and_port()
-        return boto3.client(
+        client = boto3.client(
             service,
             endpoint_url=f"http://{host}:{port}",
             region_name=REGION,
             aws_access_key_id=TESTER[0],
             aws_secret_access_key=TESTER[1],
         )
+        client.meta.events.register("before-sign", self._add_account)
+        return client
+
+    def _add_account(self, request: Any, **_: Any) -> None:
+        request.headers[MOTO_ACCOUNT] = self._moto_account
 
     async def close(self) -> None:
         """Stop the servers behind."""
@@ -228,6 +238,7 @@ class Services:
         headers = {
             "x-amz-target": target,
             "content-type": "application/x-amz-json-1.0",
+            MOTO_ACCOUNT: self._moto_account,
             "authorization": f"AWS4-HMAC-SHA256 Credential={TESTER[0]}/20260101/{REGION}/{service}/aws4_request",
         }
         answer = await self._http.post("/", content=body, headers=headers)

@@ -2,29 +2,22 @@
 
 airspeed reads a template; what it means is evaluated here, because API Gateway's Velocity is Java: undefined
 references, truth, equality, printing and strings' methods all differ from airspeed's, and changing airspeed would
-change it for everyone in the process. Where it could not be established what the real service does, there is a
+change it for everyone in the process. This file has the language, `$input` and the overrides; the values that a
+template works on are in java.py. Where it could not be established what the real service does, there is a
 RenderError, never a guess: a template that needs it is to be written another way.
 """
 
-import base64
-import binascii
-import json
-import math
-import operator
 import re
-from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from functools import lru_cache
-from typing import Any, NamedTuple
-from urllib.parse import quote_plus, unquote_plus
+from typing import Any
 
 from airspeed import operators as vtl
 
+from tests.aws.double.java import METHODS, Entry, RenderError, Util, from_json, operate, to_json, to_string, truth
 
-class RenderError(Exception):
-    """What API Gateway answers with a 500 `{"message": "Internal server error"}`; the text tells a developer why."""
+__all__ = ["Overrides", "Params", "RenderError", "RequestOverrides", "render_request", "render_response"]
 
 
 @dataclass(frozen=True)
@@ -115,7 +108,7 @@ def render_response(
 def _render(template: str, given: "_Input", context: dict[str, Any], stage_variables: Mapping[str, str]) -> str:
     if template.endswith("$"):
         raise RenderError("a template that ends with $ is a 500")
-    roots = {"input": given, "util": _UTIL, "context": context, "stageVariables": dict(stage_variables)}
+    roots = {"input": given, "util": Util(), "context": context, "stageVariables": dict(stage_variables)}
     return _Evaluation(roots).block(_parsed(template))
 
 
@@ -129,16 +122,7 @@ def _parsed(template: str) -> Any:
         raise RenderError(f"no Velocity: {e}") from e
 
 
-# --- Java's values: None is null and undefined alike; numbers, strings and maps are Python's own ---
-
-
-class _JsonList(list[Any]):
-    """A list out of JSON: unlike one made in the template it prints as JSON."""
-
-
-class _Entry(NamedTuple):
-    key: str
-    value: Any
+# --- What a template may set ---
 
 
 class _Once(dict[str, Any]):
@@ -160,166 +144,6 @@ def _is_text(_name: str, value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _from_json(text: str) -> Any:
-    def refused(constant: str) -> Any:
-        raise ValueError(f"{constant} is no JSON")
-
-    try:
-        return _java(json.loads(text, parse_constant=refused))
-    except (ValueError, RecursionError) as e:
-        raise RenderError(f"no JSON: {e}") from e
-
-
-def _java(value: Any) -> Any:
-    match value:
-        case dict():
-            return {key: _java(item) for key, item in value.items()}
-        case list():
-            return _JsonList(_java(item) for item in value)
-        case float() if not math.isfinite(value):
-            raise RenderError("a number beyond a double: how it prints was not established")
-    return value
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _text(value: Any, null: str = "") -> str:
-    """A value's toString(); a null is nothing in text, and the word null inside of a map or a list."""
-    match value:
-        case None:
-            return null
-        case str():
-            return value
-        case bool():
-            return "true" if value else "false"
-        case float():
-            return _double(value)
-        case int():
-            return str(value)
-        case _JsonList():
-            return _json(value)
-        case _Entry():
-            return f"{value.key}={_text(value.value, 'null')}"
-        case dict():
-            return "{" + ", ".join(_text(_Entry(*item)) for item in value.items()) + "}"
-        case list():
-            return "[" + ", ".join(_text(item, "null") for item in value) + "]"
-    raise RenderError(f"how this prints was not established: {type(value).__name__}")
-
-
-def _double(value: float) -> str:
-    """Double.toString: a point always, an exponent outside of 0.001 to 10,000,000."""
-    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
-    assert isinstance(exponent, int)  # _java lets no infinity in, and arithmetic on the rest is checked
-    size = len(digits) + exponent - 1
-    if value == 0 or -3 <= size < 7:
-        plain = f"{Decimal(repr(value)):f}"
-        return plain if "." in plain else f"{plain}.0"
-    first, *rest = map(str, digits)
-    return f"{'-' * sign}{first}.{''.join(rest) or '0'}E{size}"
-
-
-# --- Strings' methods, which count in UTF-16 as Java does ---
-
-
-def _units(text: str) -> "array[int]":
-    return array("H", text.encode("utf-16-le", "surrogatepass"))
-
-
-def _substring(text: str, start: int, end: int | None = None) -> str:
-    units = _units(text)
-    end = len(units) if end is None else end
-    if not 0 <= start <= end <= len(units):
-        raise ValueError("index out of range")
-    return units[start:end].tobytes().decode("utf-16-le", "surrogatepass")
-
-
-def _index_of(text: str, part: str, start: int = 0) -> int:
-    start = min(max(start, 0), len(_units(text)))
-    at = _substring(text, start).find(part)
-    return -1 if at < 0 else start + len(_units(_substring(text, start)[:at]))
-
-
-def _compare(a: str, b: str) -> int:
-    x, y = _units(a), _units(b)
-    return next((left - right for left, right in zip(x, y, strict=False) if left != right), len(x) - len(y))
-
-
-def _regex(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.ASCII)  # Java's classes are ASCII unless asked otherwise
-
-
-def _replace(text: str, pattern: str, replacement: str, count: int = 0) -> str:
-    r"""Java's replacement: `\x` is x, `$1` a group; any other `$`, and a last lone backslash, are exceptions."""
-    parts = re.findall(r"\\(.)|\$(\d)|([^\\$]+)|(.)", replacement, re.DOTALL)
-    if any(wrong for *_, wrong in parts):
-        raise ValueError(f"illegal replacement {replacement!r}")
-
-    def expanded(found: re.Match[str]) -> str:
-        return "".join((found[int(group)] or "") if group else escaped + plain for escaped, group, plain, _ in parts)
-
-    return _regex(pattern).sub(expanded, text, count=count)
-
-
-def _split(text: str, pattern: str) -> list[str]:
-    parts, start = [], 0
-    for found in _regex(pattern).finditer(text):
-        if found.end() > 0:  # Java makes no empty first part of a match without width
-            parts.append(text[start : found.start()])
-            start = found.end()
-    if not parts:
-        return [text]
-    parts.append(text[start:])
-    while parts and not parts[-1]:
-        parts.pop()
-    return parts
-
-
-# --- $util ---
-
-
-class _Util:
-    """`$util`."""
-
-
-_UTIL = _Util()
-_ESCAPES = {
-    "\b": r"\b",
-    "\n": r"\n",
-    "\t": r"\t",
-    "\f": r"\f",
-    "\r": r"\r",
-    "'": r"\'",
-    '"': r"\"",
-    "\\": r"\\",
-    "/": r"\/",
-}
-
-
-def _escape_javascript(_: _Util, text: str) -> str:
-    def escaped(unit: int) -> str:
-        char = chr(unit)
-        return _ESCAPES.get(char) or (char if 32 <= unit <= 127 else f"\\u{unit:04X}")
-
-    return "".join(map(escaped, _units(text)))
-
-
-def _url_decode(_: _Util, text: str) -> str:
-    if found := re.search("%(?![0-9A-Fa-f]{2}).{0,2}", text):
-        raise ValueError(f"illegal escape {found.group()}")
-    return unquote_plus(text, errors="replace")
-
-
-def _url_encode(_: _Util, text: str) -> str:
-    return quote_plus(text, safe="*", errors="replace").replace("~", "%7E")  # URLEncoder knows no tilde
-
-
-def _base64_decode(_: _Util, text: str) -> str:
-    return base64.b64decode(text, validate=True).decode(errors="replace")
-
-
 # --- $input ---
 
 
@@ -334,7 +158,7 @@ class _Input:
 
     def json(self, path: str) -> str:
         found = self._found(path)
-        return _json(found[0]) if found else ""
+        return to_json(found[0]) if found else ""
 
     def params(self, name: str | None = None) -> Any:
         p = self.parameters
@@ -350,7 +174,7 @@ class _Input:
             raise RenderError(f"a JSONPath outside of the subset $ .name ['name'] [0]: {path}")
         if not self.body:
             return []
-        value = _from_json(self.body)
+        value = from_json(self.body)
         for dotted, quoted, index in steps.findall(path):
             name = dotted or quoted
             if name and isinstance(value, dict) and name in value:
@@ -362,66 +186,9 @@ class _Input:
         return [value]
 
 
-# --- What may be called on what: per name the kinds of its arguments as a regex (s text, i integer, n null, o other),
-#     and the function. Java answers a method that it does not know with null; here it is an error: it is a slip. ---
+# --- What is called, or looked up, on what ---
 
-_Methods = dict[str, tuple[str, Callable[..., Any]]]
-_ANY: _Methods = {"toString": ("", _text), "equals": ("[^n]", lambda x, y: type(x) is type(y) and x == y)}
-_LIST: _Methods = {
-    **_ANY,
-    "size": ("", len),
-    "get": ("i", lambda x, i: x[i] if i >= 0 else [][i]),
-    "contains": ("[^n]", lambda x, y: any(type(y) is type(item) and y == item for item in x)),
-    "isEmpty": ("", lambda x: not x),
-}
-_METHODS: dict[type, _Methods] = {
-    str: {
-        **_ANY,
-        "length": ("", lambda x: len(_units(x))),
-        "isEmpty": ("", lambda x: not x),
-        "equalsIgnoreCase": ("s", lambda x, y: x.upper().lower() == y.upper().lower()),
-        "contains": ("s", lambda x, y: y in x),
-        "startsWith": ("s", str.startswith),
-        "endsWith": ("s", str.endswith),
-        "indexOf": ("si?", _index_of),
-        "substring": ("ii?", _substring),
-        "replace": ("ss", str.replace),
-        "replaceAll": ("ss", _replace),
-        "replaceFirst": ("ss", lambda x, y, z: _replace(x, y, z, 1)),
-        "matches": ("s", lambda x, y: bool(_regex(y).fullmatch(x))),
-        "split": ("s", _split),
-        "toLowerCase": ("", str.lower),
-        "toUpperCase": ("", str.upper),
-        "trim": ("", lambda x: x.strip("".join(map(chr, range(33))))),
-        "compareTo": ("s", _compare),
-        "concat": ("s", lambda x, y: x + y),
-    },
-    bool: _ANY,
-    int: _ANY,
-    float: _ANY,
-    list: _LIST,
-    _JsonList: _LIST,
-    dict: {
-        **_ANY,
-        "get": ("s", dict.get),
-        "containsKey": ("s", lambda x, y: y in x),
-        "keySet": ("", list),
-        "entrySet": ("", lambda x: [_Entry(*item) for item in x.items()]),
-        "size": ("", len),
-        "isEmpty": ("", lambda x: not x),
-        "put": ("s.", lambda x, y, z: (x.get(y), x.update({y: z}))[0]),
-    },
-    _Entry: {"getKey": ("", lambda x: x.key), "getValue": ("", lambda x: x.value)},
-    _Input: {"path": ("s", _Input.path), "json": ("s", _Input.json), "params": ("s?", _Input.params)},
-    _Util: {
-        "escapeJavaScript": ("s", _escape_javascript),
-        "parseJson": ("s", lambda _, x: _from_json(x)),
-        "urlEncode": ("s", _url_encode),
-        "urlDecode": ("s", _url_decode),
-        "base64Encode": ("s", lambda _, x: base64.b64encode(x.encode()).decode()),
-        "base64Decode": ("s", _base64_decode),
-    },
-}
+_METHODS = METHODS | {_Input: {"path": ("s", _Input.path), "json": ("s", _Input.json), "params": ("s?", _Input.params)}}
 
 
 def _call(target: Any, name: str, args: list[Any]) -> Any:
@@ -433,18 +200,18 @@ def _call(target: Any, name: str, args: list[Any]) -> Any:
         raise RenderError(f"no such method, or not with such arguments: {type(target).__name__}.{name}({kinds})")
     try:
         return function(target, *args)
-    except (ValueError, IndexError, re.error, binascii.Error) as e:
+    except (ValueError, IndexError, re.error) as e:
         raise RenderError(f"{name}: {e}") from e
 
 
 def _property(target: Any, name: str) -> Any:
     if isinstance(target, _Input) and name == "body":
         return target.body
-    if isinstance(target, _Entry) and name in _Entry._fields:
+    if isinstance(target, Entry) and name in Entry._fields:
         return getattr(target, name)
     if isinstance(target, dict):
         return target.get(name)
-    if isinstance(target, _Input | _Util | _Entry) or name in {"class", "bytes", "empty"}:
+    if isinstance(target, _Input | Util | Entry) or name in {"class", "bytes", "empty"}:
         raise RenderError(f"no such property: {name}")
     return None
 
@@ -457,77 +224,11 @@ def _item(target: Any, key: Any) -> Any:
     return _call(target, "get", [key])
 
 
-# --- Operators ---
-
-_BINDING = {
-    "*": 1,
-    "/": 1,
-    "%": 1,
-    "+": 2,
-    "-": 2,
-    "<": 3,
-    "<=": 3,
-    ">": 3,
-    ">=": 3,
-    "==": 4,
-    "!=": 4,
-    "&&": 5,
-    "||": 6,
-}
-_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
-    "+": operator.add,
-    "-": operator.sub,
-    "*": operator.mul,
-    "/": operator.truediv,
-    "%": math.fmod,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
-_NAMED = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!=", "and": "&&", "or": "||"}
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _truth(value: Any) -> bool:
-    # Seen: an undefined reference and a null out of JSON are true. What is empty, or zero, is true in one version of
-    # Velocity and false in another.
-    if value is None or isinstance(value, bool):
-        return value is not False
-    if value in ("", 0) or value in ([], {}):
-        raise RenderError(f'whether {value!r} is true was not established: compare, as in "$!x" == ""')
-    return True
-
-
-def _equal(a: Any, b: Any) -> bool:
-    if (_is_number(a) and _is_number(b)) or (type(a) is type(b) and a is not None):
-        return bool(a == b)
-    # Two kinds of value: by some accounts their texts are compared, by others they differ. Unlike texts differ by all.
-    if _text(a) == _text(b):
-        raise RenderError(f'whether {a!r} equals {b!r} was not established: write "$!x" == ""')
-    return False
-
-
-def _operate(op: str, a: Any, b: Any) -> Any:
-    if op in ("==", "!="):
-        return _equal(a, b) is (op == "==")
-    if not (_is_number(a) and _is_number(b)):
-        raise RenderError(f"{op} takes numbers: {a!r} {op} {b!r}")
-    if op in ("/", "%") and b == 0:
-        raise RenderError("division by zero")
-    if op in ("/", "%") and isinstance(a, int) and isinstance(b, int):
-        quotient = abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)  # Java's division goes towards zero
-        return quotient if op == "/" else a - b * quotient
-    try:
-        return _java(_OPERATORS[op](a, b))
-    except OverflowError as e:
-        raise RenderError(f"{a!r} {op} {b!r}: {e}") from e
-
-
 # --- Evaluation of what airspeed has read ---
+
+_LEVELS = ("* / %", "+ -", "< <= > >=", "== !=", "&&", "||")  # of operators, the one that binds tightest first
+_BINDING = {symbol: level for level, symbols in enumerate(_LEVELS) for symbol in symbols.split()}
+_NAMED = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!=", "and": "&&", "or": "||"}
 
 
 class _Evaluation:
@@ -544,7 +245,7 @@ class _Evaluation:
             case vtl.Text() if "$$" not in source and not ("#" in source and "$" in source):
                 return str(element.text)
             case vtl.FormalReference():
-                return _text(self._reference(element))
+                return to_string(self._reference(element))
             case vtl.Comment():
                 return ""
             case vtl.IfDirective() if source.startswith("#if"):
@@ -558,7 +259,7 @@ class _Evaluation:
 
     def _if(self, element: Any) -> str:
         for branch in (element, *element.elseifs):
-            if _truth(self._operand(branch.condition.expression)):
+            if truth(self._operand(branch.condition.expression)):
                 return self.block(branch.block)
         otherwise = element.else_block
         return self.block(otherwise.block) if isinstance(otherwise, vtl.ElseBlock) else ""
@@ -639,14 +340,14 @@ class _Evaluation:
         _, at = max((_BINDING[symbol], at) for at, symbol in enumerate(symbols))
         left, right, op = terms[: 2 * at + 1], terms[2 * at + 2 :], symbols[at]
         if op not in ("&&", "||"):
-            return _operate(op, self._terms(left), self._terms(right))
+            return operate(op, self._terms(left), self._terms(right))
         decided = self._side(left)
         return decided if decided is (op == "||") else self._side(right)
 
     def _side(self, terms: list[Any]) -> bool:
         if (value := self._terms(terms)) is None:
             raise RenderError('what a null is beside && or || was not established: compare, as in "$!x" == ""')
-        return _truth(value)
+        return truth(value)
 
     def _operand(self, operand: Any) -> Any:
         match operand:
@@ -667,7 +368,7 @@ class _Evaluation:
             case vtl.ParenthesizedExpression():
                 return self._expression(operand.calculate.__self__)
             case vtl.UnaryOperatorValue():
-                return not _truth(self._operand(operand.value.expression))
+                return not truth(self._operand(operand.value.expression))
         raise RenderError(f"not established: {operand.my_text()}")
 
     def _string(self, literal: Any) -> str:

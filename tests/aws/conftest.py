@@ -1,0 +1,73 @@
+"""A deployed double of the committed template, and what tests of it ask again and again."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.aws.double.double import Double
+
+ROOT = Path(__file__).parent.parent.parent
+PROCESSOR, RECORDER = "AsyncJobProcessor", "AsyncJobFailureRecorder"
+SECONDS = 60
+
+
+@pytest.fixture(scope="session")
+def template() -> str:
+    """The text that is deployed."""
+    return (ROOT / "template.yaml").read_text()
+
+
+@pytest.fixture
+def deployed(template: str) -> Iterator[Callable[..., "Api"]]:
+    """Deploys the template with parameters, for one test."""
+    with ExitStack() as stack:
+
+        def deploy(text: str = template, scale: float = 0.01, **parameters: str) -> Api:
+            return Api(stack.enter_context(Double(text, parameters, scale=scale)), stack)
+
+        yield deploy
+
+
+@pytest.fixture
+def api(deployed: Callable[..., "Api"]) -> "Api":
+    """The template as it is deployed by default, but with a short timeout: a lost attempt is soon given up."""
+    return deployed(ProcessorTimeout="2")
+
+
+class Api:
+    """A client of a double."""
+
+    def __init__(self, double: Double, stack: ExitStack) -> None:
+        self.double = double
+        self.client = stack.enter_context(httpx.Client(base_url=double.url, timeout=30))
+
+    def post(self, **body: Any) -> httpx.Response:
+        """POST /jobs."""
+        return self.client.post("/jobs", json=body)
+
+    def get(self, job_id: str) -> httpx.Response:
+        """GET /jobs/{jobId}."""
+        return self.client.get(f"/jobs/{job_id}")
+
+    def submit(self, job_id: str, seconds: float = 0) -> None:
+        """Submit a job, which must be accepted."""
+        answer = self.post(jobId=job_id, seconds=seconds)
+        assert answer.status_code == 202, answer.text
+
+    def job(self, job_id: str, *statuses: str) -> dict[str, Any]:
+        """The job, once it has one of these statuses; by default, once it has ended."""
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            answer = self.get(job_id)
+            assert answer.status_code < 500, answer.text
+            if answer.status_code == 200:
+                job: dict[str, Any] = answer.json()
+                if job["status"] in (statuses or ("Success", "Failure", "Canceled")):
+                    return job
+            time.sleep(0.02)
+        raise AssertionError(f"{job_id}: {answer.status_code} {answer.text}")

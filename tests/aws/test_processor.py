@@ -1,0 +1,208 @@
+"""Every job that was accepted ends, and is recorded once: events that come twice, processors that die, a table that
+takes no writes for a while. Each is done for real, to the processes of the double."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.aws.conftest import PROCESSOR, RECORDER, Api
+from tests.serving import COMMAND
+
+Deploy = Callable[..., Api]
+
+
+def _logged(api: Api, name: str = PROCESSOR) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in api.double.services.logs[f"/aws/lambda/{name}"] if line.startswith('{"job')]
+
+
+def _kill(api: Api) -> None:
+    """Kill the processor's environments that run something."""
+
+    def kill() -> None:
+        for request_id in api.double.functions.running(PROCESSOR):
+            api.double.functions.kill(PROCESSOR, request_id)
+
+    api.double.call(kill)
+
+
+def test_an_event_that_comes_twice_runs_once(api: Api) -> None:
+    api.double.call(lambda: api.double.functions.deliver_twice(PROCESSOR))
+    api.submit("twice", 0.3)
+    assert api.job("twice")["results"] == {"message": "I slept for 0.3 seconds"}
+    first = api.double.item("twice")
+    api.double.idle()
+    assert api.double.item("twice") == first
+    assert [line["status"] for line in _logged(api)] == ["Success"]
+    assert api.job("twice")["attempt"] == 1
+
+
+def test_an_event_that_comes_again_after_its_job_has_ended_does_nothing(api: Api) -> None:
+    api.submit("late")
+    first = api.job("late")
+    request = {"jobId": "late", "requestId": "x", "createdAt": 1, "request": {"jobId": "late", "seconds": 0}}
+    api.double.call(lambda: api.double.functions.send(PROCESSOR, json.dumps(request).encode()))
+    api.double.idle()
+    assert api.job("late") == first
+
+
+def test_a_killed_processor_loses_no_job_and_its_second_attempt_is_counted(deployed: Deploy) -> None:
+    api = deployed(ProcessorTimeout="2", scale=0.06)  # the event comes again after the lost attempt's deadline
+    api.submit("killed", 1)
+    api.job("killed", "Running")
+    _kill(api)
+    job = api.job("killed")
+    assert (job["status"], job["attempt"]) == ("Success", 2)
+    api.double.idle()
+    assert len(_logged(api)) == 1
+
+
+def test_a_job_whose_processor_dies_each_time_is_a_failure_after_three_attempts(deployed: Deploy) -> None:
+    api = deployed(ProcessorTimeout="1", scale=0.04)
+    api.submit("cursed", 0.8)
+    for attempt in (1, 2, 3):
+        while api.job("cursed", "Running", "Failure")["attempt"] < attempt:
+            pass
+        _kill(api)
+    job = api.job("cursed")
+    assert (job["status"], job["attempt"]) == ("Failure", 3)
+    assert job["error"]["type"] == "WorkerLost"
+    assert "killed" in job["error"]["message"]
+    assert job["parameters"] == {"seconds": 0.8}
+
+
+def test_a_job_over_the_processors_time_is_a_timeout(deployed: Deploy) -> None:
+    api = deployed(ProcessorTimeout="1", scale=0.04)
+    api.submit("long", 4)
+    job = api.job("long")
+    assert (job["status"], job["attempt"]) == ("Failure", 3)
+    assert job["error"]["type"] == "Timeout"
+    assert "1.00 seconds" in job["error"]["message"]
+
+
+def test_a_crash_long_before_the_deadline_is_recorded_once_the_deadline_has_passed(deployed: Deploy) -> None:
+    api = deployed(ProcessorTimeout="3", scale=0.001)  # all deliveries come before the first attempt's deadline
+    api.submit("crashed", 2)
+    api.job("crashed", "Running")
+    _kill(api)
+    job = api.job("crashed")
+    assert (job["status"], job["attempt"], job["error"]["type"]) == ("Failure", 1, "WorkerLost")
+    deadline = int((api.double.item("crashed") or {})["deadline"])
+    assert job["finishedAt"] > job["startedAt"]
+    assert deadline > 0
+
+
+def test_a_table_that_takes_no_writes_for_a_while_delays_a_job_and_loses_none(api: Api) -> None:
+    with api.double.services.failing("dynamodb:UpdateItem", "ProvisionedThroughputExceededException"):
+        api.submit("waits")
+        while not api.double.call(lambda: api.double.functions.running(PROCESSOR)):
+            pass
+        assert api.get("waits").status_code == 404
+    job = api.job("waits")
+    assert (job["status"], job["attempt"]) == ("Success", 1)
+
+
+@pytest.mark.parametrize("error", ["InternalServerError", "ThrottlingException", "AccessDeniedException"])
+def test_what_the_processor_cannot_record_the_recorder_does(api: Api, error: str) -> None:
+    with api.double.services.failing("dynamodb:UpdateItem", error, role="ProcessorRole"):
+        api.submit("unwritable", 0.25)
+        job = api.job("unwritable")
+    assert (job["status"], job["attempt"], job["parameters"]) == ("Failure", 1, {"seconds": 0.25})
+    assert job["error"]["type"] == "TableError"
+    assert job["createdAt"] < job["finishedAt"]
+    assert "startedAt" not in job
+
+
+def test_what_even_the_recorder_cannot_record_waits_in_the_queue_and_is_replayed(deployed: Deploy) -> None:
+    api = deployed(scale=0.001)
+    with api.double.services.failing("dynamodb:UpdateItem", "AccessDeniedException"):
+        api.submit("stuck", 0.5)
+        api.double.idle()
+        assert api.get("stuck").status_code == 404
+    (message,) = api.double.messages()
+    assert json.loads(message)["requestPayload"]["jobId"] == "stuck"
+    queue = api.double.stack.outputs["FailureQueueUrl"]
+    command = subprocess.run(
+        [str(COMMAND), "replay", queue], env={**os.environ, **api.double.tester}, capture_output=True
+    )
+    assert command.stdout.decode() == "stuck\n1 recorded, and the queue is empty\n", command.stderr.decode()
+    assert api.job("stuck")["error"]["type"] == "TableError"
+    assert api.double.messages() == []
+
+
+def test_a_replay_that_fails_says_why_and_keeps_the_message(deployed: Deploy) -> None:
+    api = deployed(scale=0.001)
+    environment = {**os.environ, **api.double.tester}
+    queue = api.double.stack.outputs["FailureQueueUrl"]
+    with api.double.services.failing("dynamodb:UpdateItem", "AccessDeniedException"):
+        api.submit("stuck")
+        api.double.idle()
+        command = subprocess.run([str(COMMAND), "replay", queue], env=environment, capture_output=True, text=True)
+    assert command.returncode == 1
+    assert command.stderr.startswith(f"asyncjob: {RECORDER} failed again")
+    hidden = api.double.services.moto_client("sqs").get_queue_attributes(
+        QueueUrl=queue, AttributeNames=["ApproximateNumberOfMessagesNotVisible"]
+    )
+    assert hidden["Attributes"] == {"ApproximateNumberOfMessagesNotVisible": "1"}
+    command = subprocess.run([str(COMMAND), "replay", queue + "x"], env=environment, capture_output=True, text=True)
+    assert (command.returncode, command.stdout) == (1, "")
+    assert command.stderr.startswith("asyncjob: AWS refused it: ")
+    assert len(command.stderr.splitlines()) == 1
+
+
+def test_an_exception_is_the_jobs_answer_and_no_failed_invocation(api: Api) -> None:
+    api.submit("refused", 100)
+    job = api.job("refused")
+    message = "seconds must be at most 5 (the environment variable TIMEOUT), not 100"
+    assert job["error"] == {"type": "ValueError", "message": message}
+    assert job["attempt"] == 1
+
+
+def test_the_recorder_never_touches_a_job_that_has_another_outcome(api: Api) -> None:
+    api.submit("good")
+    first = api.job("good")
+    item = api.double.item("good") or {}
+    record = {
+        "requestContext": {"condition": "RetriesExhausted"},
+        "requestPayload": {
+            "jobId": "good",
+            "requestId": item["requestId"],
+            "createdAt": 1,
+            "request": {"jobId": "good", "seconds": 0},
+        },
+        "responsePayload": {"errorType": "Sandbox.Timedout", "errorMessage": "Task timed out"},
+    }
+    result = api.double.run(api.double.functions.invoke(RECORDER, json.dumps(record).encode()))
+    assert result.error is None, result.payload
+    assert api.job("good") == first
+
+
+def test_an_event_that_was_never_started_is_a_lost_worker(api: Api) -> None:
+    record = {
+        "requestContext": {"condition": "EventAgeExceeded"},
+        "requestPayload": {"jobId": "aged", "requestId": "r", "createdAt": 1717677296789, "request": {"seconds": 3}},
+    }
+    api.double.run(api.double.functions.invoke(RECORDER, json.dumps(record).encode()))
+    assert api.get("aged").json() == {
+        "jobId": "aged",
+        "type": "sleep",
+        "status": "Failure",
+        "parameters": {"seconds": 3},
+        "error": {"type": "WorkerLost", "message": "the job could not be started within 6 hours"},
+        "attempt": 1,
+        "createdAt": "2024-06-06T12:34:56.789Z",
+        "finishedAt": api.get("aged").json()["finishedAt"],
+    }
+
+
+def test_two_requests_for_one_job_run_it_once_and_neither_is_an_error(api: Api) -> None:
+    api.submit("same", 0.5)
+    api.job("same", "Running")
+    api.submit("same", 0.5)
+    assert api.job("same")["attempt"] == 1
+    api.double.idle()
+    assert len(_logged(api)) == 1
+    assert not [line for line in api.double.services.logs[f"/aws/lambda/{PROCESSOR}"] if "StillRunning" in line]
