@@ -1,6 +1,9 @@
-# run: serve the API; test: everything that must hold; check: lint and types; bench: what it can do on this machine.
+# run: serve the API; test: everything that must hold; check: lint and types; bench: what it can do on this machine;
+# template: write template.yaml; aws-local: serve it as AWS would; bench-aws: what a job costs there.
 PYTHON ?= python3
+AWS_LOCAL_PORT ?= 8001
 BIN := .venv/bin
+CHECKOV := .venv/checkov-env/bin/checkov
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install --constraint constraints.txt
 
 .PHONY: run test check bench bench-aws template aws-local clean
@@ -11,10 +14,12 @@ run: .venv/run
 test: check
 	$(BIN)/pytest
 
-check: .venv/test
+check: .venv/test .venv/checkov
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/cfn-lint template.yaml
+	$(CHECKOV) --file template.yaml --framework cloudformation --compact --quiet --skip-download
 
 bench: .venv/test
 	$(BIN)/python bench/bench.py
@@ -26,7 +31,7 @@ template: .venv/run
 	$(BIN)/python -m asyncjob.aws.template template.yaml
 
 aws-local: .venv/test
-	@$(BIN)/python -m tests.aws.double template.yaml --port 8001
+	@$(BIN)/python -m tests.aws.double template.yaml --port $(AWS_LOCAL_PORT)
 
 clean:
 	rm -rf .venv
@@ -42,6 +47,11 @@ clean:
 
 .venv/test: .venv/run
 	@$(PIP) --editable '.[test]' && touch $@
+
+# Apart from the rest: it pins libraries that the tests need newer.
+.venv/checkov: .venv/python tests/aws/checkov.txt
+	@$(PYTHON) -m venv .venv/checkov-env
+	@.venv/checkov-env/bin/pip --disable-pip-version-check --quiet install --requirement tests/aws/checkov.txt && touch $@
 
 .venv/aws-peer: .venv/test bench/aws_peer/requirements.txt
 	@rm -rf .venv/aws-peer-libraries

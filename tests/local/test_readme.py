@@ -13,11 +13,13 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.aws.double.cloudformation import deploy
 from tests.serving import COMMAND
 
 ROOT = Path(__file__).parent.parent.parent
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-SERVERS = ("make run", "asyncjob serve")
+SERVERS = ("make run", "make aws-local", "asyncjob serve")
+DEPLOY = "aws cloudformation deploy "
 # What differs from run to run, and what stands for it.
 VOLATILE = [
     (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]{12}Z"), "TIME"),
@@ -49,7 +51,7 @@ def _commands(block: str) -> Iterator[Command]:
 def _stable(text: str) -> str:
     for pattern, replacement in VOLATILE:
         text = pattern.sub(replacement, text)
-    return text.replace("\r\n", "\n").rstrip("\n")
+    return text.replace("\r\n", "\n").strip("\n")
 
 
 class Terminal:
@@ -58,13 +60,12 @@ class Terminal:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._server: subprocess.Popen[str] | None = None
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = str(free.getsockname()[1])
+        self._ports = {"8000": _free_port(), "8001": _free_port()}
         outer = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")  # the tests run under make themselves
         self._env = {
             **{name: value for name, value in os.environ.items() if name not in outer},
-            "ASYNCJOB_PORT": self._port,
+            "ASYNCJOB_PORT": self._ports["8000"],
+            "AWS_LOCAL_PORT": self._ports["8001"],
             "ASYNCJOB_DATABASE": str(folder / "jobs.db"),
             "PATH": f"{COMMAND.parent}:{os.environ['PATH']}",
         }
@@ -73,7 +74,11 @@ class Terminal:
         """Run a command as the README has it; what it printed."""
         if command.line.startswith(SERVERS):
             return self._serve(command)
-        line = re.sub(r"^curl ", "curl -s ", command.line).replace(":8000", f":{self._port}")
+        if command.line.startswith(DEPLOY):
+            return _deploy(shlex.split(command.line.removeprefix(DEPLOY)))
+        line = re.sub(r"^curl ", "curl -s ", command.line)
+        for shown, port in self._ports.items():
+            line = line.replace(f":{shown}", f":{port}")
         done = subprocess.run(shlex.split(line), capture_output=True, text=True, timeout=60, check=True)
         return done.stdout
 
@@ -93,7 +98,9 @@ class Terminal:
         assert self._server.stdout is not None
         assert select.select([self._server.stdout], [], [], 60)[0], (self._folder / "server.log").read_text()
         shown = max(1, len(command.output.splitlines()))
-        said = "".join(self._server.stdout.readline() for _ in range(shown)).replace(self._port, "8000")
+        said = "".join(self._server.stdout.readline() for _ in range(shown))
+        for number, port in self._ports.items():
+            said = said.replace(port, number)
         return said if command.output else ""
 
     def stop(self) -> None:
@@ -104,6 +111,22 @@ class Terminal:
             self._server.stdout.close()
             self._server.wait(timeout=60)
             self._server = None
+
+
+def _free_port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
+def _deploy(arguments: list[str]) -> str:
+    """What CloudFormation would check of the command, by the double: there is no account here."""
+    options = dict(zip(arguments[::2], arguments[1::2], strict=True))
+    assert set(options) == {"--template-file", "--stack-name", "--capabilities"}
+    stack = deploy((ROOT / options["--template-file"]).read_text(), name=options["--stack-name"])
+    named = any("RoleName" in role.properties for role in stack.of_type("AWS::IAM::Role"))
+    assert options["--capabilities"] == ("CAPABILITY_NAMED_IAM" if named else "CAPABILITY_IAM")
+    return ""
 
 
 @pytest.fixture
@@ -123,7 +146,7 @@ def test_its_commands_do_what_it_shows(terminal: Terminal, tmp_path: Path) -> No
         for command in _commands(block):
             assert _stable(terminal.run(command)) == _stable(command.output), command.line
             run += 1
-    assert run == 9
+    assert run == 14
 
 
 def test_its_two_commands_are_in_the_makefile() -> None:
