@@ -1,7 +1,8 @@
 """The model by which API Gateway validates `POST /jobs`: JSON Schema draft 4, made from the job functions' signatures.
 
 Draft 4, and what of it API Gateway knows, says less than a type hint can. What it cannot say is left out, so the model
-may accept what the function's own check refuses, and never the other way round.
+may accept what the function's own check refuses, and never the other way round (but for integers of over 308 digits,
+where a float would do as well).
 """
 
 import sys

@@ -1,0 +1,117 @@
+"""The model that API Gateway validates by says no more than the job functions' own signatures do."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Meta
+
+from asyncjob import Jobs
+from asyncjob.aws.model import submission_model
+from asyncjob.contract import ApiError, parse_submission
+from asyncjob.registry import load
+from tests.aws.double.schema import check_model, validate
+
+jobs = Jobs()
+
+
+@dataclass
+class Point:
+    x: float
+    y: float = 0.0
+
+
+@jobs.job
+def bounds(
+    low: Annotated[int, Meta(ge=1)],
+    high: Annotated[float, Meta(lt=10)] = 1.0,
+    step: Annotated[int, Meta(multiple_of=5)] = 5,
+) -> None: ...
+
+
+@jobs.job
+def texts(name: Annotated[str, Meta(min_length=1, max_length=3)], kind: Literal["a", "b"] = "a") -> None: ...
+
+
+@jobs.job
+def shapes(points: list[Point], pair: tuple[int, str] | None = None, by_name: dict[str, int] | None = None) -> None: ...
+
+
+@jobs.job
+def nothing(at: datetime | None = None, anything: Any = None) -> None: ...
+
+
+SCALARS = (
+    st.none() | st.booleans() | st.integers(-20, 20) | st.floats(allow_nan=False) | st.sampled_from(["", "a", "b"])
+)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("xyz"), inner, max_size=3)
+)
+FIELDS = ["low", "high", "step", "name", "kind", "points", "pair", "by_name", "at", "anything", "jobId"]
+BODIES = st.builds(
+    lambda kind, fields: {"type": kind, **fields},
+    st.sampled_from(["bounds", "texts", "shapes", "nothing", "other"]),
+    st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=4),
+)
+POINT = st.fixed_dictionaries({"x": st.integers(-9, 9) | st.floats(allow_nan=False, allow_infinity=False)})
+VALID = st.one_of(
+    st.builds(lambda low: {"type": "bounds", "low": low}, st.integers(1, 10**30)),
+    st.builds(lambda name: {"type": "texts", "name": name}, st.text("aé😀", min_size=1, max_size=3)),
+    st.builds(lambda points: {"type": "shapes", "points": points}, st.lists(POINT)),
+    st.just({"type": "shapes", "points": [], "pair": [1, "a"], "by_name": {"a": 1}}),
+    st.just({"type": "nothing", "at": "2024-06-06T12:34:56Z", "jobId": "a.b"}),
+)
+
+
+def _accepted(registry: Jobs, body: bytes) -> bool:
+    try:
+        parse_submission(registry, body)
+    except ApiError:
+        return False
+    return True
+
+
+@given(BODIES | VALID)
+def test_what_a_function_accepts_its_model_accepts(body: dict[str, Any]) -> None:
+    text = json.dumps(body).encode()
+    if _accepted(jobs, text):
+        assert validate(submission_model(jobs), text) is None
+
+
+@given(st.dictionaries(st.sampled_from(["seconds", "jobId", "type", "more"]), VALUES, max_size=3))
+def test_for_the_built_in_job_both_engines_refuse_the_same_bodies(body: dict[str, Any]) -> None:
+    registry, text = load(None), json.dumps(body).encode()
+    assert _accepted(registry, text) is (validate(submission_model(registry), text) is None)
+
+
+@pytest.mark.parametrize("seconds", ["1e308", "1e309", "-1e309", "1.5e400"])
+def test_a_number_beyond_a_float_is_refused_by_both(seconds: str) -> None:
+    registry, text = load(None), b'{"seconds": %s}' % seconds.encode()
+    assert _accepted(registry, text) is (validate(submission_model(registry), text) is None)
+
+
+def test_a_model_has_only_what_api_gateway_knows() -> None:
+    check_model(submission_model(jobs))
+    check_model(submission_model(load(None)))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"low": 1},
+        {"type": "other"},
+        {"type": "bounds"},
+        {"type": "bounds", "low": 0},
+        {"type": "texts", "name": "abcd"},
+        {"type": "texts", "name": "a", "kind": "c"},
+        {"type": "shapes", "points": [{"y": 1}]},
+        {"type": "nothing", "more": 1},
+    ],
+    ids=repr,
+)
+def test_what_a_signature_forbids_and_draft_4_can_say_is_refused(body: dict[str, Any]) -> None:
+    assert validate(submission_model(jobs), json.dumps(body).encode()) is not None
