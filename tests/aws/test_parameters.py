@@ -146,6 +146,12 @@ def test_a_fault_of_the_table_is_never_not_found(api: Api, error: str, status: i
     assert answer.headers.get("retry-after") == ("1" if status == 429 else None)
 
 
+@pytest.mark.parametrize("size", [1_048_577, 7_000_000])
+def test_a_body_over_the_limit_is_a_413_however_large(api: Api, size: int) -> None:
+    body = b'{"seconds": 0}'.ljust(size)
+    assert_refused(api.client.post("/jobs", content=body, headers={"content-type": "application/json"}), 413)
+
+
 def test_a_key_that_cannot_be_one_is_not_found(api: Api) -> None:
     assert assert_refused(api.get("x" * 2_049), 404) == "Not found"
 

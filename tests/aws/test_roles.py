@@ -21,12 +21,12 @@ def _use(api: Api) -> None:
     """
     api.submit("good")
     assert api.job("good")["status"] == "Success"
-    with api.double.services.failing("dynamodb:UpdateItem", "AccessDeniedException", role="ProcessorRole"):
+    with api.double.services.failing("dynamodb:PutItem", "AccessDeniedException", role="ProcessorRole"):
         api.submit("recorded")
         api.double.idle()
     answer = api.get("recorded")
     assert answer.status_code == 200, answer.text
-    with api.double.services.failing("dynamodb:UpdateItem", "AccessDeniedException"):
+    with api.double.services.failing("dynamodb:PutItem", "AccessDeniedException"):
         api.submit("queued")
         api.double.idle()
     assert len(api.double.messages()) == 1

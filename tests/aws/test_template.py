@@ -14,6 +14,7 @@ from asyncjob.job import TRANSITIONS as ALL_TRANSITIONS
 from asyncjob.job import timestamp
 from asyncjob.registry import load as load_registry
 from tests.aws.double.cloudformation import TemplateError, deploy, load
+from tests.aws.double.vtl import Params, render_response
 
 SOURCE = (builder.HERE / "template.yaml").read_text()
 
@@ -132,3 +133,19 @@ def test_a_status_changes_as_the_transition_table_says() -> None:
 @pytest.mark.parametrize("milliseconds", [0, 1, 999, 1_000, 1717677296789, 4102444799999])
 def test_both_engines_write_a_time_alike(milliseconds: int) -> None:
     assert timestamp_on_aws(milliseconds) == timestamp(milliseconds)
+
+
+@pytest.mark.parametrize("empty", ["", "{}", '{"Type": {}, "message": {}, "Message": {}}'])
+def test_lambdas_empty_answer_is_a_202_however_a_template_reads_it(template: str, empty: str) -> None:
+    method = deploy(template).named("SubmitMethod").properties
+    (response,) = method["Integration"]["IntegrationResponses"]
+    text, overrides = render_response(
+        response["ResponseTemplates"]["application/json"],
+        body=empty,
+        params=Params(),
+        context={"path": "/prod/jobs", "extendedRequestId": "a/b="},
+        stage_variables={},
+        request_overrides=None,
+    )
+    assert (json.loads(text), overrides.status) == ({}, None)
+    assert overrides.headers == {"X-Request-Id": "ab", "Retry-After": "1"}

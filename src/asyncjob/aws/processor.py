@@ -15,6 +15,7 @@ from asyncjob.aws.table import (
     Item,
     ended,
     error,
+    expired,
     now_ms,
     parsed,
     submitted,
@@ -58,50 +59,53 @@ def handler(event: Item, context: Any) -> None:
         StillRunning, WorkerLost, TableError: Lambda sends the event again, and at last to the recorder.
     """
     until = time.time() + context.get_remaining_time_in_millis() / 1_000 - LAST_WRITE_SECONDS
-    attempt = claim(event, context, until)
-    if attempt is None:
+    item = claim(event, context, until)
+    if item is None:
         return
     outcome = run(event)
     try:
-        write(event["jobId"], outcome, {"status": TRANSITIONS["claim"], "attempt": attempt}, until)
+        write({**item, **outcome}, {name: item[name] for name in ("status", "attempt")}, until)
         kept = outcome["status"]
     except Conflict as conflict:  # too late: another attempt has begun, or this one was given up
         kept = str(conflict)
-    print(to_json({"jobId": event["jobId"], "attempt": attempt, "status": kept}))
+    print(to_json({"jobId": event["jobId"], "attempt": item["attempt"], "status": kept}))
 
 
-def claim(event: Item, context: Any, until: float) -> int | None:
+def claim(event: Item, context: Any, until: float) -> Item | None:
     """Make the job Running, and this its attempt; None when there is nothing to do."""
     now = now_ms()
-    mine: Item = {
+    item: Item = {
+        **submitted(event),
         "status": TRANSITIONS["claim"],
+        "attempt": 1,
         "startedAt": timestamp(now),
         "deadline": now + context.get_remaining_time_in_millis() + CLOCK_SKEW_MS,
         "requestId": event["requestId"],
         "claimId": os.urandom(8).hex(),
     }
-    fields, expected = {**submitted(event), **mine, "attempt": 1}, None
+    expected = None
     while True:
         try:
-            write(event["jobId"], fields, expected, until)
-            return int(fields["attempt"])
+            write(item, expected, until)
+            return item
         except Conflict as conflict:
             held = conflict.item
-        if held["status"] == mine["status"] and held["claimId"] == mine["claimId"]:
-            return int(held["attempt"])  # it was written, and the answer was lost
-        if not may_take_over(held, event, now):
+        if held.get("claimId") == item["claimId"]:
+            return item  # it was written, and the answer was lost
+        if expired(held):
+            item["attempt"] = 1
+        elif may_take_over(held, event, now):
+            item["attempt"] = held["attempt"] + 1
+        else:
             return None
-        expected = {name: held[name] for name in ("status", "attempt", "deadline")}
-        fields = {**mine, "attempt": held["attempt"] + 1}
+        expected = {name: held[name] for name in held if name in ("status", "attempt", "deadline", "expiresAt")}
 
 
 def may_take_over(held: Item, event: Item, now: int) -> bool:
     """Whether the job's attempt is lost, so that this event's may follow it."""
-    if held["status"] != TRANSITIONS["claim"]:
-        return False
+    if held["status"] != TRANSITIONS["claim"] or held["requestId"] != event["requestId"]:
+        return False  # it has ended, or is another request's, which has deliveries of its own
     if held["deadline"] >= now:
-        if held["requestId"] != event["requestId"]:
-            return False  # the client has sent the same job again; the first request has retries of its own
         raise StillRunning(f"attempt {held['attempt']} has until {timestamp(held['deadline'])}")
     if held["attempt"] >= MAX_ATTEMPTS:
         raise WorkerLost(f"{MAX_ATTEMPTS} attempts were lost")

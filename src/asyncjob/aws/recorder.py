@@ -7,7 +7,18 @@ delivery that came twice, so it waits for that one's deadline: from then on nobo
 import time
 from typing import Any
 
-from asyncjob.aws.table import LAST_WRITE_SECONDS, TRANSITIONS, Conflict, Item, ended, error, now_ms, submitted, write
+from asyncjob.aws.table import (
+    LAST_WRITE_SECONDS,
+    TRANSITIONS,
+    Conflict,
+    Item,
+    ended,
+    error,
+    expired,
+    now_ms,
+    submitted,
+    write,
+)
 
 # What Lambda calls its own failures, and what the contract calls them. Any other error is the processor's exception.
 ERROR_TYPES = {
@@ -16,6 +27,7 @@ ERROR_TYPES = {
     "Runtime.OutOfMemory": "WorkerLost",
     "StillRunning": "WorkerLost",
     "EventAgeExceeded": "WorkerLost",
+    "ZeroReservedConcurrency": "WorkerLost",
 }
 
 
@@ -31,26 +43,29 @@ def handler(event: Item, context: Any) -> None:
     """
     until = time.time() + context.get_remaining_time_in_millis() / 1_000 - LAST_WRITE_SECONDS
     request = event["requestPayload"]
-    failure = ended("fail", error=reason(event))
-    fields, expected = {**submitted(request), **failure, "attempt": 1}, None  # it was never claimed
+    item, expected = {**submitted(request), "attempt": 1}, None  # it was never claimed
     while True:
         try:
-            return write(request["jobId"], fields, expected, until)
+            # Not for as long as it could: it would keep processors from running.
+            return write({**item, **ended("fail", error=reason(event))}, expected, min(until, time.time() + 20))
         except Conflict as conflict:
             held = conflict.item
+        expected = {name: held[name] for name in held if name in ("status", "attempt", "deadline", "expiresAt")}
+        if expired(held):
+            continue
         if held["status"] != TRANSITIONS["claim"] or held["requestId"] != request["requestId"]:
             return None  # it has ended, or belongs to another request, whose failure would be recorded by itself
         if held["deadline"] > until * 1_000:
             raise TimeoutError("an attempt may still be running")
         time.sleep(max(0, held["deadline"] - now_ms() + 1) / 1_000)
-        fields, expected = failure, {name: held[name] for name in ("status", "attempt", "deadline")}
+        item = held
 
 
 def reason(event: Item) -> str:
     """Why the job failed, as JSON."""
     answer = event.get("responsePayload") or {}
     kind = answer.get("errorType") or event["requestContext"]["condition"]
-    message = answer.get("errorMessage") or "the job could not be started within 6 hours"
+    message = answer.get("errorMessage") or f"the job was never started: {kind}"
     if "Task timed out" in message:  # some runtimes send no type with it
         kind = "Sandbox.Timedout"
     return error(ERROR_TYPES.get(kind, kind), message)

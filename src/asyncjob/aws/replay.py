@@ -8,7 +8,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-WAIT_SECONDS = 1
+RECORDER_SECONDS = 900
+RECEIVE = {"WaitTimeSeconds": 1, "VisibilityTimeout": RECORDER_SECONDS + 30}  # hidden while it is recorded
 
 
 class ReplayError(Exception):
@@ -23,37 +24,37 @@ def replay(queue_url: str, recorder: str) -> Iterator[str]:
         recorder: the stack's output RecorderName.
 
     Yields:
-        The job's id, for each message.
+        The job's id, for each message whose job is recorded.
 
     Raises:
-        ReplayError: boto3 or credentials are missing, or the recorder failed again; what is left stays in the queue.
+        ReplayError: boto3 or credentials are missing, or the recorder failed for some; those stay in the queue.
     """
     sqs, functions = _clients("sqs", "lambda")
+    failures = []
     try:
-        while messages := sqs.receive_message(QueueUrl=queue_url, WaitTimeSeconds=WAIT_SECONDS).get("Messages"):
+        while messages := sqs.receive_message(QueueUrl=queue_url, **RECEIVE).get("Messages"):
             for message in messages:
-                yield _record(functions, recorder, message["Body"])
+                answer = functions.invoke(FunctionName=recorder, Payload=message["Body"])
+                if "FunctionError" in answer:
+                    failures.append(answer["Payload"].read().decode())
+                    continue
                 sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
-    except ReplayError:
-        raise
+                yield str(json.loads(message["Body"])["requestPayload"]["jobId"])
     except Exception as error:
         raise ReplayError(f"AWS refused it: {error}") from error
+    if failures:
+        raise ReplayError(f"{recorder} failed again for {len(failures)}, which stay in the queue: {failures[0]}")
 
 
 def _clients(*services: str) -> list[Any]:
     try:
         import boto3
+        from botocore.config import Config
         from botocore.exceptions import BotoCoreError
     except ImportError:
         raise ReplayError("boto3 is needed: pip install 'async-job-api[aws]'") from None
+    config = Config(read_timeout=RECORDER_SECONDS + 10, retries={"total_max_attempts": 1})
     try:
-        return [boto3.client(service) for service in services]
+        return [boto3.client(service, config=config) for service in services]
     except BotoCoreError as error:
         raise ReplayError(f"AWS cannot be called: {error}") from None
-
-
-def _record(functions: Any, recorder: str, event: str) -> str:
-    answer = functions.invoke(FunctionName=recorder, Payload=event)
-    if "FunctionError" in answer:
-        raise ReplayError(f"{recorder} failed again: {answer['Payload'].read().decode()}")
-    return str(json.loads(event)["requestPayload"]["jobId"])

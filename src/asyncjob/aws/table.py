@@ -1,4 +1,4 @@
-"""The table of jobs, as both functions write it: one guarded update, and nothing else.
+"""The table of jobs, as both functions write it: one guarded put, and nothing else.
 
 `make template` puts this text before each function's own. It signs its requests itself, since botocore's signer alone
 would be most of a cold start (`make bench-aws`).
@@ -33,36 +33,33 @@ class TableError(Exception):
     """DynamoDB refused the write, or did not answer in time."""
 
 
-def write(job_id: str, fields: Item, expected: Item | None, until: float) -> None:
-    """Set `fields` of a job whose `expected` fields have these values, or which does not exist (None).
+def write(item: Item, expected: Item | None, until: float) -> None:
+    """Put a job's item in the place of one whose `expected` fields have these values, or of none (None).
 
     Raises:
         Conflict: the job is not as expected.
         TableError: it can never be written, or could not be `until` then (seconds since 1970).
     """
-    seen = expected or {}
-    values = {f":{name}": _typed(value) for name, value in fields.items()}
-    values |= {f":seen_{name}": _typed(value) for name, value in seen.items()}
-    guard = " AND ".join(f"#{name} = :seen_{name}" for name in seen)
-    request = {
+    request: Item = {
         "TableName": os.environ["TABLE"],
-        "Key": {"jobId": {"S": job_id}},
-        "UpdateExpression": "SET " + ", ".join(f"#{name} = :{name}" for name in fields),
-        "ConditionExpression": guard or "attribute_not_exists(jobId)",
-        "ExpressionAttributeNames": {f"#{name}": name for name in {**fields, **seen}},
-        "ExpressionAttributeValues": values,
+        "Item": {name: _typed(value) for name, value in item.items()},
+        "ConditionExpression": "attribute_not_exists(jobId)",
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
     }
+    if expected is not None:
+        request["ConditionExpression"] = " AND ".join(f"#{name} = :{name}" for name in expected)
+        request["ExpressionAttributeNames"] = {f"#{name}": name for name in expected}
+        request["ExpressionAttributeValues"] = {f":{name}": _typed(value) for name, value in expected.items()}
     pause = 0.0  # at first none: a kept connection may just have been closed
-    while not _update(json.dumps(request).encode()):
+    while not _put(json.dumps(request).encode()):
         if time.time() + pause > until:
             raise TableError("the table takes no writes at the moment")
         time.sleep(pause * random.random())
         pause = min(max(0.05, pause * 2), 5.0)
 
 
-def _update(body: bytes) -> bool:
-    """Whether the update is done; False is worth another try."""
+def _put(body: bytes) -> bool:
+    """Whether it is done; False is worth another try."""
     scheme, _, host = os.environ["AWS_ENDPOINT_URL_DYNAMODB"].partition("://")
     if host not in _connections:
         _connections[host] = (HTTPSConnection if scheme == "https" else HTTPConnection)(host, timeout=5)
@@ -85,14 +82,14 @@ def _update(body: bytes) -> bool:
 
 
 def _signed(host: str, body: bytes) -> dict[str, str]:
-    """The headers of an UpdateItem, with AWS Signature Version 4."""
+    """The headers of a PutItem, with AWS Signature Version 4."""
     moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     headers = {
         "content-type": "application/x-amz-json-1.0",
         "host": host,
         "x-amz-date": moment,
         "x-amz-security-token": os.environ["AWS_SESSION_TOKEN"],
-        "x-amz-target": "DynamoDB_20120810.UpdateItem",
+        "x-amz-target": "DynamoDB_20120810.PutItem",
     }
     names = ";".join(headers)
     lines = "".join(f"{name}:{value}\n" for name, value in headers.items())
@@ -116,8 +113,15 @@ def _plain(value: dict[str, str]) -> str | int:
 
 
 def submitted(event: Item) -> Item:
+    """The item of a job that nobody has claimed yet."""
     kind, parameters = parsed(event)
-    return {"type": kind, "parameters": to_json(parameters), "createdAt": timestamp(event["createdAt"])}
+    created_at = timestamp(event["createdAt"])
+    return {"jobId": event["jobId"], "type": kind, "parameters": to_json(parameters), "createdAt": created_at}
+
+
+def expired(item: Item) -> bool:
+    """Whether a GET hides it already: to its client, there is no such job."""
+    return "expiresAt" in item and int(item["expiresAt"]) <= time.time()
 
 
 def parsed(event: Item) -> tuple[str, Item]:

@@ -202,7 +202,7 @@ class Double:
 
     def _log(self, name: str, line: str) -> None:
         function = self._resources[name].properties
-        if line.startswith("START") and function["TracingConfig"]["Mode"] == "Active":
+        if line.startswith("START") and function.get("TracingConfig") == {"Mode": "Active"}:
             for action in ("xray:PutTraceSegments", "xray:PutTelemetryRecords"):
                 self.policies.require(function["Role"], action, "*")
         self.services.log(function["Role"], function["LoggingConfig"]["LogGroup"], line)

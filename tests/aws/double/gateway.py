@@ -5,7 +5,9 @@ the integration response, response template, overrides. What the service would r
 when this is.
 """
 
+import base64
 import json
+import os
 import re
 import time
 import uuid
@@ -151,7 +153,7 @@ class RestApi:
         body = await request.body()
         raw_path = request.scope["raw_path"].decode("latin-1")
         context = self._context(request, raw_path)
-        headers = {"x-amzn-requestid": context["requestId"]}
+        headers = {"x-amzn-requestid": context["requestId"], "x-amz-apigw-id": context["extendedRequestId"]}
         try:
             exchange = self._accepted(request, body, raw_path, context)
             status, more, text = await self._integrated(exchange)
@@ -166,7 +168,8 @@ class RestApi:
             "accountId": ACCOUNT,
             "apiId": self._api.ref,
             "stage": self.stage,
-            "requestId": str(uuid.uuid4()),
+            "requestId": request.headers.get("x-amzn-requestid") or str(uuid.uuid4()),  # clients may set it
+            "extendedRequestId": base64.b64encode(os.urandom(11)).decode(),
             "requestTime": datetime.fromtimestamp(now, UTC).strftime("%d/%b/%Y:%H:%M:%S +0000"),
             "requestTimeEpoch": int(now * 1_000),
             "httpMethod": request.method,
