@@ -31,7 +31,7 @@ template: .venv/run
 	$(BIN)/python -m asyncjob.aws.template template.yaml
 
 aws-local: .venv/test
-	@$(BIN)/python -m tests.aws.double template.yaml --port $(AWS_LOCAL_PORT)
+	@$(BIN)/python -m tests.aws.double template.yaml --port $(AWS_LOCAL_PORT) $(PARAMETERS)
 
 clean:
 	rm -rf .venv

@@ -96,6 +96,7 @@ def _answer(template: str, **request: Any) -> httpx.Response:
 def _mock(request: str, response: str, **more: Any) -> dict[str, Any]:
     return {
         "Type": "MOCK",
+        "IntegrationHttpMethod": "POST",
         "RequestTemplates": {"application/json": request},
         "IntegrationResponses": [{"StatusCode": "200", "ResponseTemplates": {"application/json": response}}],
         **more,

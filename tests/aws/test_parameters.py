@@ -65,6 +65,7 @@ def test_with_an_origin_its_pages_may_read_every_answer(deployed: Deploy) -> Non
     ]
     assert [answer.status_code for answer in answers] == [204, 204, 202, 200, 404, 400, 415, 404]
     assert [answer.headers.get(key) for answer in answers] == [ORIGIN] * 8
+    assert "*" in answers[0].headers["access-control-allow-headers"]
     assert "Location" in answers[2].headers["access-control-expose-headers"]
 
 
@@ -144,6 +145,20 @@ def test_a_fault_of_the_table_is_never_not_found(api: Api, error: str, status: i
         answer = api.get("there")
     assert assert_refused(answer, status) != "Not found"
     assert answer.headers.get("retry-after") == ("1" if status == 429 else None)
+
+
+def test_a_get_with_a_body_of_another_type_is_a_415(api: Api) -> None:
+    assert_refused(api.client.get("/jobs/x", headers={"content-type": "text/plain"}), 415)
+
+
+def test_memory_and_time_are_the_parameters(deployed: Deploy) -> None:
+    api = deployed(ProcessorMemory="512", ProcessorTimeout="7")
+    api.submit("job")
+    api.job("job")
+    api.double.idle()
+    (report,) = [line for line in api.double.services.logs[f"/aws/lambda/{PROCESSOR}"] if line.startswith("REPORT")]
+    assert "Memory Size: 512 MB" in report
+    assert api.double.stack.named("Processor").properties["Timeout"] == 7
 
 
 @pytest.mark.parametrize("size", [1_048_577, 7_000_000])

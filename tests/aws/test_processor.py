@@ -7,10 +7,12 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from asyncjob.aws import processor, table
 from asyncjob.job import timestamp
 from tests.aws.conftest import PROCESSOR, RECORDER, Api
 from tests.serving import COMMAND
@@ -32,6 +34,17 @@ def _kill(api: Api) -> None:
     api.double.call(kill)
 
 
+def _record(api: Api, **payload: Any) -> None:
+    """Tell the recorder that the deliveries of an event have failed."""
+    record = {
+        "requestContext": {"condition": "RetriesExhausted"},
+        "requestPayload": payload,
+        "responsePayload": {"errorType": "Sandbox.Timedout", "errorMessage": "Task timed out"},
+    }
+    result = api.double.run(api.double.functions.invoke(RECORDER, json.dumps(record).encode()))
+    assert result.error is None, result.payload
+
+
 def test_an_event_that_comes_twice_runs_once(api: Api) -> None:
     api.double.call(lambda: api.double.functions.deliver_twice(PROCESSOR))
     api.submit("twice", 0.3)
@@ -41,6 +54,54 @@ def test_an_event_that_comes_twice_runs_once(api: Api) -> None:
     assert api.double.item("twice") == first
     assert [line["status"] for line in _logged(api)] == ["Success"]
     assert api.job("twice")["attempt"] == 1
+
+
+def test_the_202_does_not_wait_for_the_job(api: Api) -> None:
+    api.submit("slow", 1)
+    assert (api.double.item("slow") or {"status": "Running"})["status"] == "Running"
+    assert api.job("slow")["status"] == "Success"
+
+
+def test_a_write_whose_answer_is_lost_is_known_as_ones_own(api: Api) -> None:
+    with api.double.services.failing("dynamodb:PutItem", "AnswerLost"):
+        api.submit("lost", 0.3)
+        job = api.job("lost")
+    assert (job["status"], job["attempt"]) == ("Success", 1)
+    api.double.idle()
+    assert len(_logged(api)) == 1
+
+
+def test_of_two_deliveries_that_take_over_at_once_one_does(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    event = {"jobId": "both", "requestId": "r", "createdAt": 1, "request": {"jobId": "both", "seconds": 0}}
+    variables = api.double.services.credentials(api.double.stack.named("ProcessorRole").attributes["Arn"])
+    variables |= {"TABLE": "Jobs", "RETENTION_DAYS": "0", "AWS_REGION": "us-east-1"}
+    for name, value in {**variables, "AWS_ENDPOINT_URL_DYNAMODB": api.double.endpoint}.items():
+        monkeypatch.setenv(name, value)
+    context = SimpleNamespace(get_remaining_time_in_millis=lambda: -5_000)  # its deadline has passed
+    lost = processor.claim(event, context, time.time() + 5)
+    assert lost is not None
+    context = SimpleNamespace(get_remaining_time_in_millis=lambda: 5_000)
+    taken: list[table.Item | None] = []
+
+    def overtaken(item: table.Item, expected: table.Item | None, until: float) -> None:
+        if expected is not None and not taken:
+            taken.append(None)
+            taken[0] = processor.claim(event, context, until)
+        table.write(item, expected, until)
+
+    monkeypatch.setattr(processor, "write", overtaken)
+    with pytest.raises(processor.StillRunning):
+        processor.claim(event, context, time.time() + 5)
+    assert taken[0] is not None
+    assert taken[0]["attempt"] == 2
+    assert (api.double.item("both") or {})["claimId"] == taken[0]["claimId"]
+
+
+def test_a_failure_of_another_request_does_not_touch_a_job_that_runs(api: Api) -> None:
+    api.submit("mine", 0.8)
+    api.job("mine", "Running")
+    _record(api, jobId="mine", requestId="another", createdAt=1, request={"seconds": 0})
+    assert api.job("mine")["status"] == "Success"
 
 
 def test_an_event_that_comes_again_after_its_job_has_ended_does_nothing(api: Api) -> None:
@@ -148,6 +209,9 @@ def test_a_replay_that_fails_says_why_and_keeps_the_message(deployed: Deploy) ->
         QueueUrl=queue, AttributeNames=["ApproximateNumberOfMessagesNotVisible"]
     )
     assert hidden["Attributes"] == {"ApproximateNumberOfMessagesNotVisible": "1"}
+    command = subprocess.run([str(COMMAND), "replay", queue], env=environment, capture_output=True, text=True)
+    assert command.returncode == 1
+    assert command.stderr.startswith("asyncjob: 1 more are hidden")
     command = subprocess.run([str(COMMAND), "replay", queue + "x"], env=environment, capture_output=True, text=True)
     assert (command.returncode, command.stdout) == (1, "")
     assert command.stderr.startswith("asyncjob: AWS refused it: ")
@@ -166,18 +230,7 @@ def test_the_recorder_never_touches_a_job_that_has_another_outcome(api: Api) -> 
     api.submit("good")
     first = api.job("good")
     item = api.double.item("good") or {}
-    record = {
-        "requestContext": {"condition": "RetriesExhausted"},
-        "requestPayload": {
-            "jobId": "good",
-            "requestId": item["requestId"],
-            "createdAt": 1,
-            "request": {"jobId": "good", "seconds": 0},
-        },
-        "responsePayload": {"errorType": "Sandbox.Timedout", "errorMessage": "Task timed out"},
-    }
-    result = api.double.run(api.double.functions.invoke(RECORDER, json.dumps(record).encode()))
-    assert result.error is None, result.payload
+    _record(api, jobId="good", requestId=item["requestId"], createdAt=1, request={"seconds": 0})
     assert api.job("good") == first
 
 

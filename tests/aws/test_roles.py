@@ -4,8 +4,12 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 import yaml
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from tests.aws.conftest import PROCESSOR, RECORDER, ROOT, Api
 from tests.aws.double.cloudformation import TemplateError, load
@@ -88,15 +92,32 @@ def test_an_action_that_nobody_uses_is_found_in_each_statement(template: str, de
     assert len(unused) == len(STATEMENTS) == 8
 
 
-def test_a_function_calls_with_the_signature_of_its_role_alone(api: Api) -> None:
-    credentials = api.double.services.credentials(api.double.stack.named("ProcessorRole").attributes["Arn"])
-    answer = api.client.post(
-        api.double.endpoint,
-        headers={"x-amz-target": "DynamoDB_20120810.GetItem", "authorization": credentials["AWS_ACCESS_KEY_ID"]},
-        content=json.dumps({"TableName": "Jobs", "Key": {"jobId": {"S": "x"}}}),
+def _signed(api: Api, service: str = "dynamodb", region: str = "us-east-1", token: bool = True) -> AWSRequest:
+    role = api.double.stack.named("ApiRole").attributes["Arn"]
+    key, secret, session = api.double.services.credentials(role).values()
+    body = json.dumps({"TableName": "Jobs", "Key": {"jobId": {"S": "x"}}})
+    request = AWSRequest(
+        "POST", api.double.endpoint + "/", data=body, headers={"x-amz-target": "DynamoDB_20120810.GetItem"}
     )
-    assert answer.status_code == 403
-    assert "InvalidSignature" in answer.text
+    SigV4Auth(Credentials(key, secret, session if token else None), service, region).add_auth(request)
+    return request
+
+
+def _sent(api: Api, request: AWSRequest) -> httpx.Response:
+    return api.client.post(request.url, content=request.data, headers=dict(request.headers))
+
+
+def test_a_call_counts_only_with_the_signature_of_its_role_for_that_service(api: Api) -> None:
+    assert _sent(api, _signed(api)).status_code == 200
+    forged = _signed(api)
+    authorization = forged.headers["Authorization"]
+    del forged.headers["Authorization"]
+    forged.headers["Authorization"] = authorization[:-4] + "0000"
+    others = [forged, _signed(api, service="sqs"), _signed(api, region="eu-west-3"), _signed(api, token=False)]
+    for request in others:
+        answer = _sent(api, request)
+        assert answer.status_code == 403
+        assert "InvalidSignature" in answer.text
 
 
 @pytest.mark.parametrize("role", ["ApiRole", "ProcessorRole", "RecorderRole"])

@@ -14,7 +14,7 @@ from asyncjob.job import TRANSITIONS as ALL_TRANSITIONS
 from asyncjob.job import timestamp
 from asyncjob.registry import load as load_registry
 from tests.aws.double.cloudformation import TemplateError, deploy, load
-from tests.aws.double.vtl import Params, render_response
+from tests.aws.double.vtl import Params, render_request, render_response
 
 SOURCE = (builder.HERE / "template.yaml").read_text()
 
@@ -149,3 +149,25 @@ def test_lambdas_empty_answer_is_a_202_however_a_template_reads_it(template: str
     )
     assert (json.loads(text), overrides.status) == ({}, None)
     assert overrides.headers == {"X-Request-Id": "ab", "Retry-After": "1"}
+
+
+def test_the_read_is_consistent_and_of_the_job_alone(template: str) -> None:
+    integration = deploy(template).named("GetMethod").properties["Integration"]
+    text, _ = render_request(
+        integration["RequestTemplates"]["application/json"],
+        body="",
+        params=Params(path={"jobId": "a%7Eb'\""}),
+        context={},
+        stage_variables={},
+    )
+    assert json.loads(text) == {"TableName": "Jobs", "ConsistentRead": True, "Key": {"jobId": {"S": "a~b'\""}}}
+
+
+def test_what_only_aws_does_is_asked_of_it(template: str) -> None:
+    stack = deploy(template)
+    table, queue = stack.named("Jobs").properties, stack.named("FailureQueue").properties
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expiresAt", "Enabled": True}
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["SSESpecification"] == {"SSEEnabled": True}
+    assert queue == {"MessageRetentionPeriod": 14 * 86_400, "SqsManagedSseEnabled": True}
+    assert {group.properties["RetentionInDays"] for group in stack.of_type("AWS::Logs::LogGroup")} == {30}

@@ -40,10 +40,14 @@ def replay(queue_url: str, recorder: str) -> Iterator[str]:
                     continue
                 sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
                 yield str(json.loads(message["Body"])["requestPayload"]["jobId"])
+        names = ["ApproximateNumberOfMessagesNotVisible"]
+        hidden = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)["Attributes"][names[0]]
     except Exception as error:
         raise ReplayError(f"AWS refused it: {error}") from error
     if failures:
         raise ReplayError(f"{recorder} failed again for {len(failures)}, which stay in the queue: {failures[0]}")
+    if hidden != "0":
+        raise ReplayError(f"{hidden} more are hidden after another try: replay again in a quarter of an hour")
 
 
 def _clients(*services: str) -> list[Any]:
@@ -52,7 +56,7 @@ def _clients(*services: str) -> list[Any]:
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
     except ImportError:
-        raise ReplayError("boto3 is needed: pip install 'async-job-api[aws]'") from None
+        raise ReplayError("boto3 is needed: pip install boto3") from None
     config = Config(read_timeout=RECORDER_SECONDS + 10, retries={"total_max_attempts": 1})
     try:
         return [boto3.client(service, config=config) for service in services]

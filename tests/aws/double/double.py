@@ -21,8 +21,9 @@ from tests.aws.double.cloudformation import Resource, TemplateError, deploy
 from tests.aws.double.functions import AsyncConfig, FunctionConfig, Functions
 from tests.aws.double.gateway import RestApi
 from tests.aws.double.iam import AccessDenied, Policies
-from tests.aws.double.services import TESTER, Services
+from tests.aws.double.services import REGION, TESTER, Services
 
+ENDPOINT, DYNAMODB = "AWS_ENDPOINT_URL_DYNAMODB", f"https://dynamodb.{REGION}.amazonaws.com"
 RETRY_SCALE = 0.01  # of the minutes between the deliveries of an event
 
 T = TypeVar("T")
@@ -37,6 +38,7 @@ class Double:
         port: of the API; 0 for a free one.
         scale: how long Lambda's pauses last, as a part of what they last on AWS.
         readable_overrides: see RestApi.
+        on_log: is given each line that a function logs.
 
     Attributes:
         stack: its resources and outputs.
@@ -57,7 +59,9 @@ class Double:
         port: int = 0,
         scale: float = RETRY_SCALE,
         readable_overrides: bool = False,
+        on_log: Callable[[str], None] = lambda line: None,
     ) -> None:
+        self._on_log = on_log
         self._sockets = [socket.create_server(("127.0.0.1", number)) for number in (port, 0)]
         for listener in self._sockets:  # asyncio does so only for those that it has made
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -180,6 +184,8 @@ class Double:
         except AccessDenied as denied:
             raise TemplateError(f"{function.logical_id}: Lambda cannot take its role: {denied}") from None
         variables = {name: str(value) for name, value in properties["Environment"]["Variables"].items()}
+        if variables.get(ENDPOINT, DYNAMODB) != DYNAMODB:
+            raise TemplateError(f"{function.logical_id}: {ENDPOINT} is {variables[ENDPOINT]}, not {DYNAMODB}")
         config = FunctionConfig(
             name=properties["FunctionName"],
             arn=function.attributes["Arn"],
@@ -187,12 +193,14 @@ class Double:
             handler=properties["Handler"],
             timeout=float(properties["Timeout"]),
             memory_mb=int(properties["MemorySize"]),
-            environment=variables | {"AWS_ENDPOINT_URL_DYNAMODB": self.endpoint},
+            environment=variables | {ENDPOINT: self.endpoint},
             reserved_concurrency=properties.get("ReservedConcurrentExecutions"),
         )
         events = self._events.get(config.name)
         if events is None:
             return config, AsyncConfig()
+        if events["Qualifier"] != "$LATEST":
+            raise TemplateError(f"{function.logical_id}: events are sent to $LATEST, not to {events['Qualifier']}")
         retries, age = (events[name] for name in ("MaximumRetryAttempts", "MaximumEventAgeInSeconds"))
         return config, AsyncConfig(max_retries=retries, max_age=float(age))
 
@@ -201,6 +209,7 @@ class Double:
         return role
 
     def _log(self, name: str, line: str) -> None:
+        self._on_log(f"{name}: {line}")
         function = self._resources[name].properties
         if line.startswith("START") and function.get("TracingConfig") == {"Mode": "Active"}:
             for action in ("xray:PutTraceSegments", "xray:PutTelemetryRecords"):
@@ -228,4 +237,6 @@ def _app(handle: Callable[[Request], Awaitable[Response]]) -> ASGIApp:
 
 
 def _config(app: ASGIApp) -> uvicorn.Config:
-    return uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", ws="none")
+    return uvicorn.Config(
+        app, log_level="warning", access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=1
+    )

@@ -23,11 +23,23 @@ from tests.aws.double.cloudformation import Stack, TemplateError
 from tests.aws.double.iam import AccessDenied, Policies
 from tests.aws.double.refusals import Refusals, Refused
 from tests.aws.double.schema import check_model, validate
-from tests.aws.double.services import ACCOUNT, TESTER, Answer, Services
+from tests.aws.double.services import ACCOUNT, REGION, TESTER, Answer, Services
 from tests.aws.double.vtl import Params, RenderError, RequestOverrides, render_request, render_response
 
 LARGEST_PAYLOAD = 10 * 1024 * 1024
 LAMBDA = re.compile(r"arn:aws:apigateway:[^:]+:lambda:path/2015-03-31/functions/(?P<name>[^/]+)/invocations")
+ALL_METHODS = {"ResourcePath": "/*", "HttpMethod": "*"}
+KNOWN = {  # of a method, of its integration, and of an integration response; anything else would go unseen
+    "method": (
+        *("RestApiId", "ResourceId", "HttpMethod", "AuthorizationType", "ApiKeyRequired", "RequestValidatorId"),
+        *("RequestModels", "RequestParameters", "Integration", "MethodResponses"),
+    ),
+    "integration": (
+        *("Type", "IntegrationHttpMethod", "Uri", "Credentials", "PassthroughBehavior", "RequestParameters"),
+        *("RequestTemplates", "IntegrationResponses"),
+    ),
+    "response": ("StatusCode", "SelectionPattern", "ResponseParameters", "ResponseTemplates"),
+}
 DYNAMODB = re.compile(r"arn:aws:apigateway:[^:]+:dynamodb:action/(?P<action>\w+)")
 
 
@@ -124,7 +136,7 @@ class RestApi:
         self._models = {m.ref: m.properties["Schema"] for m in stack.of_type("AWS::ApiGateway::Model")}
         self._validators = {v.ref: v.properties for v in stack.of_type("AWS::ApiGateway::RequestValidator")}
         self._methods = self._routes()
-        self.api_key = uuid.uuid4().hex if stack.of_type("AWS::ApiGateway::UsagePlanKey") else None
+        self.api_key = self._key_of_the_usage_plan()
         for schema in self._models.values():
             check_model(schema)
 
@@ -136,7 +148,9 @@ class RestApi:
                 return ""
             return f"{path(resources[ref]['ParentId'])}/{resources[ref]['PathPart']}"
 
-        settings = self._stage.properties.get("MethodSettings", [{}])[0]
+        settings = self._stage.properties.get("MethodSettings", [ALL_METHODS])[0]
+        if {name: settings.get(name) for name in ALL_METHODS} != ALL_METHODS:
+            raise TemplateError(f"{self._stage.logical_id}: this double knows settings of all methods together")
         routes: dict[tuple[str, str], Method] = {}
         for resource in self._stack.of_type("AWS::ApiGateway::Method"):
             properties = resource.properties
@@ -147,6 +161,18 @@ class RestApi:
             route = path(properties["ResourceId"])
             routes[properties["HttpMethod"], route] = Method(resource.logical_id, route, properties, bucket)
         return routes
+
+    def _key_of_the_usage_plan(self) -> str | None:
+        """The value of an API key that is enabled and belongs to a usage plan of this stage."""
+        served = {"ApiId": self._api.ref, "Stage": self.stage}
+        plans = {
+            p.ref for p in self._stack.of_type("AWS::ApiGateway::UsagePlan") if served in p.properties["ApiStages"]
+        }
+        keys = {k.ref for k in self._stack.of_type("AWS::ApiGateway::ApiKey") if k.properties.get("Enabled")}
+        for link in self._stack.of_type("AWS::ApiGateway::UsagePlanKey"):
+            if link.properties["UsagePlanId"] in plans and link.properties["KeyId"] in keys:
+                return uuid.uuid4().hex
+        return None
 
     async def handle(self, request: Request) -> Response:
         """Answer a request to the stage."""
@@ -211,10 +237,13 @@ class RestApi:
             request = exchange.request
             try:
                 headers = dict(request.headers)
-                signature.check(request.method, str(request.url), headers, exchange.body, TESTER[1])
+                signature.check(
+                    request.method, str(request.url), headers, exchange.body, TESTER[1], REGION, "execute-api"
+                )
             except signature.InvalidSignature:
                 raise Refused("INVALID_SIGNATURE") from None
-        if properties.get("ApiKeyRequired") and exchange.header("x-api-key") != self.api_key:
+        key = exchange.header("x-api-key")
+        if properties.get("ApiKeyRequired") and (key is None or key != self.api_key):
             raise Refused("INVALID_API_KEY")
 
     def _validate(self, exchange: Exchange) -> None:
@@ -315,8 +344,14 @@ def _check_method(logical_id: str, properties: dict[str, Any]) -> None:
     """Refuse what the service would refuse: every status of an integration response needs its method response."""
     declared = {str(response["StatusCode"]): response for response in properties.get("MethodResponses", [])}
     integration = properties["Integration"]
+    parts = [("method", properties), ("integration", integration)]
+    for kind, part in [*parts, *(("response", response) for response in integration["IntegrationResponses"])]:
+        if unknown := part.keys() - KNOWN[kind]:
+            raise TemplateError(f"{logical_id}: this double knows no {', '.join(sorted(unknown))} of a {kind}")
     if integration["Type"] not in ("AWS", "MOCK"):
         raise TemplateError(f"{logical_id}: this double has no integration of type {integration['Type']}")
+    if integration["Type"] == "AWS" and integration.get("IntegrationHttpMethod") != "POST":
+        raise TemplateError(f"{logical_id}: Lambda and DynamoDB are called with POST")
     for response in integration["IntegrationResponses"]:
         status = str(response["StatusCode"])
         if status not in declared:

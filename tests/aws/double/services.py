@@ -59,6 +59,7 @@ class Services:
         self.logs: dict[str, list[str]] = defaultdict(list)
         self.refused: list[str] = []
         self._faults: dict[tuple[str, str | None], str] = {}
+        self._one_at_a_time = asyncio.Lock()  # moto checks a condition and writes in two steps
         roles = [role.attributes["Arn"] for role in stack.of_type("AWS::IAM::Role")]
         self._roles = {_key(arn)[0]: arn for arn in roles}
         logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it would print each request
@@ -109,7 +110,8 @@ class Services:
 
         Args:
             action: such as `dynamodb:UpdateItem`.
-            error: the exception's name; those that begin with `Internal` or `Service` are a 500, others a 400.
+            error: the exception's name; those that begin with `Internal` or `Service` are a 500, others a 400. With
+                `AnswerLost` it is done, if it may be, and a 500 all the same.
             role: only the calls of the role with this logical id.
         """
         key = action, None if role is None else self.stack.named(role).attributes["Arn"]
@@ -128,6 +130,9 @@ class Services:
         except AccessDenied as denied:
             return _error(400, "com.amazon.coral.service#AccessDeniedException", str(denied), "Message")
         fault = self._faults.get((action, role)) or self._faults.get((action, None))
+        if fault == "AnswerLost":
+            answer = await self._forward("dynamodb", f"DynamoDB_20120810.{operation}", body)
+            return _error(500, f"{DYNAMODB}InternalServerError", "") if answer.status == 200 else answer
         if fault:
             status = 500 if fault.startswith(("Internal", "Service")) else 400
             return _error(status, DYNAMODB + fault, "a fault of this test")
@@ -211,15 +216,17 @@ class Services:
     def credentials(self, role: str) -> dict[str, str]:
         """The environment variables with which a function is its role."""
         key, secret = _key(role)
-        return {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_SESSION_TOKEN": f"token-of-{key}"}
+        return {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_SESSION_TOKEN": _token(key)}
 
     def _caller(self, request: Request, body: bytes) -> str | None:
         key = access_key(request.headers.get("authorization", ""))
         role = self._roles.get(key)
         if role is None and key != TESTER[0]:
             raise InvalidSignature(f"the access key {key} is not known")
+        if role is not None and request.headers.get("x-amz-security-token") != _token(key):
+            raise InvalidSignature("credentials of a role are nothing without their token")
         secret = TESTER[1] if role is None else _key(role)[1]
-        check(request.method, str(request.url), dict(request.headers), body, secret)
+        check(request.method, str(request.url), dict(request.headers), body, secret, REGION, _service(request))
         return role
 
     def _require(self, role: str | None, action: str, resource: str) -> None:
@@ -241,7 +248,8 @@ class Services:
             MOTO_ACCOUNT: self._moto_account,
             "authorization": f"AWS4-HMAC-SHA256 Credential={TESTER[0]}/20260101/{REGION}/{service}/aws4_request",
         }
-        answer = await self._http.post("/", content=body, headers=headers)
+        async with self._one_at_a_time:
+            answer = await self._http.post("/", content=body, headers=headers)
         return Answer(answer.status_code, answer.content, (("content-type", "application/x-amz-json-1.0"),))
 
 
@@ -249,6 +257,16 @@ def _key(role: str) -> tuple[str, str]:
     """The access key of a role: its id, and its secret."""
     key = f"ASIA{hashlib.sha256(role.encode()).hexdigest()[:16].upper()}"
     return key, f"secret-of-{key}"
+
+
+def _token(key: str) -> str:
+    return f"token-of-{key}"
+
+
+def _service(request: Request) -> str:
+    """The service that a request is for, as it must be signed."""
+    target = request.headers.get("x-amz-target", "")
+    return {"DynamoDB_20120810": "dynamodb", "AmazonSQS": "sqs"}.get(target.partition(".")[0], "lambda")
 
 
 def _error(status: int, kind: str, message: str, key: str = "message") -> Answer:

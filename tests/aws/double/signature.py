@@ -32,7 +32,9 @@ def access_key(authorization: str) -> str:
     return _parts(authorization)["key"]
 
 
-def check(method: str, url: str, headers: Mapping[str, str], body: bytes, secret: str) -> None:
+def check(
+    method: str, url: str, headers: Mapping[str, str], body: bytes, secret: str, region: str, service: str
+) -> None:
     """Check a request's signature.
 
     Args:
@@ -41,11 +43,15 @@ def check(method: str, url: str, headers: Mapping[str, str], body: bytes, secret
         headers: by lower-case name.
         body: as it was received.
         secret: the secret key of the access key that the request names.
+        region: where the service is.
+        service: its name in a signature, such as `dynamodb`.
 
     Raises:
         InvalidSignature: another signature belongs to this request, or it is too old.
     """
     parts = _parts(headers.get("authorization", ""))
+    if (parts["region"], parts["service"]) != (region, service):
+        raise InvalidSignature(f"it is for {parts['service']} in {parts['region']}, not for {service} in {region}")
     signed_at = headers.get("x-amz-date", "")
     try:
         age = datetime.now(UTC) - datetime.strptime(signed_at, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
