@@ -6,7 +6,7 @@ BIN := .venv/bin
 CHECKOV := .venv/checkov-env/bin/checkov
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install --constraint constraints.txt
 
-.PHONY: run test check bench bench-aws template aws-local clean
+.PHONY: run test check bench bench-aws bench-peers template aws-local clean
 
 run: .venv/run
 	@$(BIN)/asyncjob serve
@@ -27,6 +27,9 @@ bench: .venv/test
 bench-aws: .venv/test .venv/aws-peer
 	$(BIN)/python -m bench.aws
 
+bench-peers: .venv/test
+	$(BIN)/python bench/peers.py
+
 template: .venv/run
 	$(BIN)/python -m asyncjob.aws.template template.yaml
 
@@ -34,7 +37,7 @@ aws-local: .venv/test
 	@$(BIN)/python -m tests.aws.double template.yaml --port $(AWS_LOCAL_PORT) $(PARAMETERS)
 
 clean:
-	rm -rf .venv
+	rm -rf .venv bench/.peers
 
 .venv/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

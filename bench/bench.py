@@ -11,15 +11,17 @@ import argparse
 import json
 import os
 import select
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 from load import generator, measure
@@ -28,37 +30,64 @@ COMMAND = Path(sys.executable).with_name("asyncjob")
 JSON = {"content-type": "application/json"}
 NO_OP = '{"seconds": 0}'
 LATENCY_JOBS = 300
+LATENCY_SECONDS = 5
+HERE = Path(__file__).parent
+SUBMISSIONS = "submissions/s, 64 connections"
+JOBS = "no-op jobs/s, first POST to last outcome"
+LATENCY = "submit to done, idle server, ms"
 
-BARE = """
-import socket, uvicorn, uvloop
-async def app(scope, receive, send):
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"2")]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": b"{}"})
-listener = socket.create_server(("127.0.0.1", 0))
-print("bare handler on http://127.0.0.1:%d" % listener.getsockname()[1], flush=True)
-config = uvicorn.Config(app, http="httptools", log_level="warning", access_log=False, lifespan="off")
-uvloop.run(uvicorn.Server(config).serve([listener]))
-"""
+Figures = dict[str, float]
+Served = tuple[str, subprocess.Popen[str]]
+Ask = Callable[..., Any]  # a path, and a body to POST: the answer's JSON; anything but 2xx is an error
 
 
 @contextmanager
-def started(command: list[str], folder: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """A server process and its address, which it prints as the last word of its first line."""
+def running(
+    command: list[str], folder: str, variables: Mapping[str, str] | None = None, stdout: int | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """A process in a session of its own, so that Ctrl-C ends it here and nothing that it started is left."""
     with Path(folder, "log").open("a") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=folder)
-    assert process.stdout is not None
+        process = subprocess.Popen(
+            command,
+            stdout=log if stdout is None else stdout,
+            stderr=log,
+            text=True,
+            cwd=folder,
+            env=os.environ | (variables or {}),
+            start_new_session=True,
+        )
     try:
+        yield process
+    finally:
+        try:
+            process.terminate()
+            process.wait(timeout=60)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+
+
+@contextmanager
+def started(command: list[str], folder: str, variables: Mapping[str, str] | None = None) -> Iterator[Served]:
+    """A server process and its address, which it prints as the last word of its first line."""
+    with running(command, folder, variables, subprocess.PIPE) as process:
+        assert process.stdout is not None
         assert select.select([process.stdout], [], [], 30)[0], "the server did not start"
         yield process.stdout.readline().split()[-1], process
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
-        process.stdout.close()
+
+
+def listening(
+    python: str, application: str, folder: str, variables: Mapping[str, str] | None = None
+) -> AbstractContextManager[Served]:
+    """An ASGI application on a free port, run by a Python of its own, and its address."""
+    return started([python, str(HERE / "listen.py"), application], folder, variables)
 
 
 @contextmanager
-def served(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def served(*arguments: str) -> Iterator[Served]:
     """`asyncjob serve` on a new file, and its address."""
     with tempfile.TemporaryDirectory() as folder:
         command = [str(COMMAND), "serve", "--port", "0", *arguments]
@@ -72,13 +101,13 @@ def wait_until_idle(client: httpx.Client) -> None:
         time.sleep(0.005)
 
 
-def bare(seconds: float) -> dict[str, float]:
+def bare(seconds: float) -> Figures:
     """The reference: an ASGI handler that answers two bytes."""
-    with tempfile.TemporaryDirectory() as folder, started([sys.executable, "-c", BARE], folder) as (url, _):
+    with tempfile.TemporaryDirectory() as folder, listening(sys.executable, "bare:app", folder) as (url, _):
         return {"bare ASGI handler, requests/s": measure(url, seconds=seconds).per_second}
 
 
-def start() -> dict[str, float]:
+def start() -> Figures:
     """From the command to the first 202."""
     begin = time.perf_counter()
     with served() as (url, _):
@@ -86,7 +115,7 @@ def start() -> dict[str, float]:
         return {"start to first 202, ms": (time.perf_counter() - begin) * 1000}
 
 
-def memory() -> dict[str, float]:
+def memory() -> Figures:
     """The proportional set size of all processes, once every worker has run a job."""
     with served() as (url, process), httpx.Client(base_url=url) as client:
         for _ in range(20):
@@ -103,38 +132,67 @@ def proportional_memory(pid: int) -> float:
     return sum(int(line.split()[1]) for text in rollups for line in text.splitlines() if line.startswith("Pss:")) / 1000
 
 
-def throughput(seconds: float) -> dict[str, float]:
-    """64 clients submit jobs that do nothing, while the workers run them; then 64 clients read one job."""
+def throughput(seconds: float) -> Figures:
+    """What 64 clients get out of a new server."""
     with served() as (url, _), httpx.Client(base_url=url) as client:
-        job_id = client.post("/jobs", content=NO_OP, headers=JSON).json()["jobId"]
+        return driven(asking(client), url, seconds, lambda: wait_until_idle(client))
+
+
+def asking(client: httpx.Client) -> Ask:
+    """One client of a server, as it is driven here."""
+
+    def ask(path: str, body: str | None = None) -> Any:
+        answer = client.get(path) if body is None else client.post(path, content=body, headers=JSON)
+        return answer.raise_for_status().json()
+
+    return ask
+
+
+def driven(ask: Ask, url: str, seconds: float, wait: Callable[[], None]) -> Figures:
+    """64 clients submit jobs that do nothing, while the workers run them; then 64 clients read one job.
+
+    Args:
+        ask: one more client of the same server.
+        url: where the server listens.
+        seconds: for how long they submit, and for how long they read.
+        wait: returns once all jobs have ended.
+    """
+    job_id = ask("/jobs", NO_OP)["jobId"]
+    begin = time.perf_counter()
+    submitted = measure(f"{url}/jobs", seconds=seconds, body=NO_OP)
+    wait()
+    ended = time.perf_counter() - begin
+    assert submitted.refused == 0, f"{submitted.refused} submissions were refused"
+    read = measure(f"{url}/jobs/{job_id}", seconds=seconds)
+    return {
+        SUBMISSIONS: submitted.per_second,
+        "submission p50, ms": submitted.p50,
+        "submission p99, ms": submitted.p99,
+        JOBS: submitted.answered / ended,
+        "GETs/s, 64 connections": read.per_second,
+    }
+
+
+def latency() -> Figures:
+    """The wait for one job, with a GET that the server holds until the outcome."""
+    with served() as (url, _), httpx.Client(base_url=url) as client:
+        return {LATENCY: submit_to_done(asking(client), "?wait=10")}
+
+
+def submit_to_done(ask: Ask, query: str = "") -> float:
+    """One client, one job at a time: from the POST to a GET with the outcome, the median in milliseconds."""
+    took: list[float] = []
+    until = time.perf_counter() + LATENCY_SECONDS
+    while len(took) < LATENCY_JOBS and time.perf_counter() < until:
         begin = time.perf_counter()
-        submitted = measure(f"{url}/jobs", seconds=seconds, body=NO_OP)
-        wait_until_idle(client)
-        ended = time.perf_counter() - begin
-        assert submitted.refused == 0, f"{submitted.refused} submissions were refused"
-        read = measure(f"{url}/jobs/{job_id}", seconds=seconds)
-        return {
-            "submissions/s, 64 connections": submitted.per_second,
-            "submission p50, ms": submitted.p50,
-            "submission p99, ms": submitted.p99,
-            "no-op jobs/s, first POST to last outcome": submitted.answered / ended,
-            "GETs/s, 64 connections": read.per_second,
-        }
+        path = f"/jobs/{ask('/jobs', NO_OP)['jobId']}{query}"
+        while (status := ask(path)["status"]) != "Success":
+            assert status != "Failure"
+        took.append((time.perf_counter() - begin) * 1000)
+    return statistics.median(took)
 
 
-def latency() -> dict[str, float]:
-    """One client, one job at a time: POST, then a GET that waits for the outcome."""
-    took = []
-    with served() as (url, _), httpx.Client(base_url=url) as client:
-        for _ in range(LATENCY_JOBS):
-            begin = time.perf_counter()
-            path = client.post("/jobs", content=NO_OP, headers=JSON).headers["location"]
-            assert client.get(f"{path}?wait=10").json()["status"] == "Success"
-            took.append((time.perf_counter() - begin) * 1000)
-    return {"submit to done, idle server, ms": statistics.median(took)}
-
-
-def sleepers(count: int, seconds: int, *arguments: str) -> dict[str, float]:
+def sleepers(count: int, seconds: int, *arguments: str) -> Figures:
     """Jobs that wait, all at once: from the first one's creation to the last one's end."""
     with served(*arguments) as (url, process), httpx.Client(base_url=url) as client:
         client.post("/jobs", content=NO_OP, headers=JSON)
@@ -165,7 +223,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--json", type=Path, default=Path(__file__).with_name("results.json"))
     given = parser.parse_args()
-    figures: list[Callable[[], dict[str, float]]] = [
+    figures: list[Callable[[], Figures]] = [
         lambda: bare(given.seconds),
         start,
         memory,

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-WRK_LINE = re.compile(r"^\s+(50|99)%\s+([\d.]+)(us|ms|s)$", re.MULTILINE)
+WRK_LINE = re.compile(r"^\s+(50|99)%\s+([\d.]+)(us|ms|s) ?$", re.MULTILINE)
 WRK_UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
 
