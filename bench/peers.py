@@ -116,9 +116,8 @@ def redis(folder: str) -> Iterator[str]:
 
 
 @contextmanager
-def peer_served(peer: Peer) -> Iterator[Served]:
+def peer_served(peer: Peer, commands: Path) -> Iterator[Served]:
     """A peer on new files: its HTTP server and where that listens, its workers, its Redis."""
-    commands = installed(peer)
     variables = {"PYTHONPATH": str(HERE / "peers" / peer.folder)}
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
@@ -145,21 +144,22 @@ def asking(url: str) -> Iterator[Ask]:
         yield ask
 
 
-def wait_for_last(ask: Ask) -> None:
+def wait_for_last(url: str) -> None:
     """Submit a few more jobs and wait for their outcomes: every one of these stacks takes the oldest job first."""
-    for job_id in [ask("/jobs", NO_OP)["jobId"] for _ in range(LAST_JOBS)]:
-        while ask(f"/jobs/{job_id}")["status"] != "Success":
-            time.sleep(0.005)
+    with asking(url) as ask:  # a connection of its own: uvicorn closes one that was idle for 5 seconds
+        for job_id in [ask("/jobs", NO_OP)["jobId"] for _ in range(LAST_JOBS)]:
+            while ask(f"/jobs/{job_id}")["status"] != "Success":
+                time.sleep(0.005)
 
 
 def figures(name: str, stack: Stack, seconds: float) -> Figures:
     """All figures of one stack, started anew."""
     with stack() as (url, _), asking(url) as ask:
-        wait_for_last(ask)  # by then all workers are there
+        wait_for_last(url)  # by then all workers are there
         idle = {LATENCY: submit_to_done(ask)}
         if name == OURS:
             idle[HELD] = submit_to_done(ask, "?wait=10")
-        return driven(ask, url, seconds, partial(wait_for_last, ask)) | idle
+        return driven(ask, url, seconds, partial(wait_for_last, url)) | idle
 
 
 def measure(stacks: Mapping[str, Stack], rounds: int, seconds: float) -> Values:
@@ -220,7 +220,7 @@ def main() -> None:
     for name in skipped:
         print(f"{name} is skipped: there is no redis-server on the PATH", file=sys.stderr)
     stacks: dict[str, Stack] = {OURS: served}
-    stacks |= {peer.name: partial(peer_served, peer) for peer in peers if peer.name not in skipped}
+    stacks |= {peer.name: partial(peer_served, peer, installed(peer)) for peer in peers if peer.name not in skipped}
     values = measure(stacks, given.rounds, given.seconds)
     print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, load by {generator()}, {given.rounds} rounds\n")
     print(table(values, list(stacks)))
