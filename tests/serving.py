@@ -93,6 +93,15 @@ class Server:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         return [int(pid) for pid in children.split()]
 
+    def open_sockets(self) -> int:
+        """How many connections the server has, to clients and to workers."""
+        return sum(_is_socket(file) for file in Path(f"/proc/{self.process.pid}/fd").iterdir())
+
+    def memory_kb(self) -> int:
+        """What the server itself has in memory."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0])
+
     def __enter__(self) -> Self:
         return self
 
@@ -102,3 +111,22 @@ class Server:
         if self.process.returncode is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.wait()
+
+
+def _is_socket(file: Path) -> bool:
+    try:
+        return str(file.readlink()).startswith("socket:")
+    except FileNotFoundError:
+        return False
+
+
+class PatchedServer(Server):
+    """A server that runs a line of Python instead of the command, to be less patient."""
+
+    def __init__(self, database: Path, code: str) -> None:
+        self._code = code
+        super().__init__(database)
+
+    def start(self) -> None:
+        self._command = [sys.executable, "-c", self._code, *self._command[1:]]
+        super().start()

@@ -2,7 +2,6 @@
 
 import json
 import socket
-import sys
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.local.conftest import Gate, lines, wait_for
-from tests.serving import FUNCTIONS, Server
+from tests.serving import FUNCTIONS, PatchedServer, Server
 
 JSON = "content-type: application/json\r\n"
 
@@ -108,42 +107,19 @@ def test_a_request_that_does_not_come_is_ended(tmp_path: Path, cut: bytes) -> No
         assert server.client.get("/jobs").status_code == 200
 
 
-class PatchedServer(Server):
-    """A server that runs a line of Python instead of the command, to be less patient."""
-
-    def __init__(self, database: Path, code: str) -> None:
-        self._code = code
-        super().__init__(database)
-
-    def start(self) -> None:
-        self._command = [sys.executable, "-c", self._code, *self._command[1:]]
-        super().start()
-
-
 def test_a_client_that_leaves_is_waited_for_no_more(server: Server, tmp_path: Path, gate: Gate) -> None:
     job_id = server.submit("holds", started=str(tmp_path / "started"), gate=gate.path)
     wait_for(lambda: lines(tmp_path / "started"), "the job")
-    before = _open_sockets(server)
+    before = server.open_sockets()
     waiting = [HTTPConnection(server.url.removeprefix("http://")) for _ in range(50)]
     for connection in waiting:
         connection.request("GET", f"/jobs/{job_id}?wait=60")
-    wait_for(lambda: _open_sockets(server) >= before + 50, "the clients")
+    wait_for(lambda: server.open_sockets() >= before + 50, "the clients")
     for connection in waiting:
         connection.close()
-    wait_for(lambda: _open_sockets(server) <= before, "their end")
+    wait_for(lambda: server.open_sockets() <= before, "their end")
     gate.open()
     assert server.result(job_id)["status"] == "Success"
-
-
-def _open_sockets(server: Server) -> int:
-    return sum(1 for file in Path(f"/proc/{server.process.pid}/fd").iterdir() if _is_socket(file))
-
-
-def _is_socket(file: Path) -> bool:
-    try:
-        return str(file.readlink()).startswith("socket:")
-    except FileNotFoundError:
-        return False
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 65_536
+MAX_PIPELINED = 64  # requests that wait on one connection for the answers to earlier ones
 REQUEST_SECONDS = 30.0  # how long a request may take to arrive, head and body
+READ_SECONDS = 30.0  # how long a client may read nothing of an answer
 # A request to go on in another protocol may be ignored (RFC 9110, section 7.8), but httptools would take what follows
 # for that protocol's, the body too; Java's own HTTP client asks so with every request.
 UPGRADE = re.compile(rb"\r\n[Uu]pgrade:")
@@ -48,13 +50,15 @@ class GatheringTransport:
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, with bounds on the size of a request's head and on the time that a request may take to come.
+    """uvicorn's protocol, with bounds on what a client may send ahead and on the time that it may take.
 
     Answers leave in one write, and what is refused here is refused in the one shape of errors.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(GatheringTransport(transport))  # type: ignore[arg-type]
+        self._is_full = False
+        self._unread, self._unread_since = 0, 0.0
         self._expect_request()
 
     def _expect_request(self) -> None:
@@ -63,6 +67,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._head_bytes = 0
 
     def data_received(self, data: bytes) -> None:
+        if self._is_full:
+            return
         if self._in_head:
             self._head_bytes += len(data)
             if b"pgrade" in data:
@@ -73,6 +79,10 @@ class HttpProtocol(HttpToolsProtocol):
             self.send_400_response("")
 
     def on_message_begin(self) -> None:
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self.cycle.keep_alive = False  # the last one's answer tells the client that what follows was not read
+            self._is_full = True
+            raise OverflowError  # which ends the parsing
         super().on_message_begin()
         self._receiving_since = self.loop.time()
 
@@ -98,7 +108,17 @@ class HttpProtocol(HttpToolsProtocol):
             self._receiving_since = None
             self._refuse(b"408 Request Timeout", b"the request did not arrive in time")
 
+    def abort_if_unread(self, now: float) -> None:
+        """Close the connection if its client has read nothing of what it was answered for too long."""
+        unread = self.transport.get_write_buffer_size()
+        if unread != self._unread:
+            self._unread, self._unread_since = unread, now
+        elif unread and now - self._unread_since > READ_SECONDS:
+            self.transport.abort()
+
     def send_400_response(self, msg: str) -> None:
+        if self._is_full:
+            return  # no fault of a request: the earlier ones are answered yet
         if self._head_bytes > MAX_HEAD_BYTES:
             self._refuse(b"431 Request Header Fields Too Large", b"the request's headers are over the limit of 64 KB")
         else:
@@ -121,12 +141,13 @@ class HttpServer(uvicorn.Server):
         yield
 
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second, as uvicorn calls it; once a second it looks for requests that do not arrive."""
+        """Ten times a second, as uvicorn calls it; once a second it looks for clients that do not go on."""
         if counter % 10 == 0:
             now = asyncio.get_running_loop().time()
             for connection in list(self.server_state.connections):
                 if isinstance(connection, HttpProtocol):
                     connection.refuse_if_late(now)
+                    connection.abort_if_unread(now)
         return await super().on_tick(counter)
 
 
