@@ -60,18 +60,24 @@ def test_a_second_server_on_the_same_file_is_refused(server: Server, tmp_path: P
 
 def test_a_foreign_or_broken_file_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
     foreign, text, newer = tmp_path / "foreign.db", tmp_path / "text.db", tmp_path / "newer.db"
+    cut, damaged = tmp_path / "cut.db", tmp_path / "damaged.db"
     with sqlite3.connect(foreign) as connection:
         connection.execute("CREATE TABLE mine (value)")
     connection.close()
     text.write_text("my diary\n" * 100)
     with Server(newer) as server:
         server.stop()
+    sound = newer.read_bytes()
+    cut.write_bytes(sound[:5_000])
+    damaged.write_bytes(sound[:4_096] + b"\xab" * (len(sound) - 4_096))
     with sqlite3.connect(newer) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    for file, reason in ((foreign, "another program"), (text, "not a database"), (newer, "newer version")):
+    reasons = {foreign: "another program", text: "not a database", newer: "newer version"}
+    for file, reason in {**reasons, cut: "malformed", damaged: "malformed"}.items():
         before = file.read_bytes()
-        assert reason in _refused("--database", str(file), cwd=tmp_path)
+        refusal = _refused("--database", str(file), cwd=tmp_path)
+        assert reason in refusal and str(file) in refusal
         assert file.read_bytes() == before
 
 

@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+import resource
 import signal
 import socket
 import sqlite3
 import sys
+from contextlib import suppress
 
 import uvloop
 
@@ -20,6 +22,9 @@ from asyncjob.local.settings import Settings
 from asyncjob.registry import Jobs, load
 
 BACKLOG = 2_048  # connections that wait to be accepted
+MAX_FILES = (
+    65_536  # connections and all else that is open; a shell's usual limit, 1,024, is soon reached by idle clients
+)
 
 
 class AddressError(Exception):
@@ -34,12 +39,21 @@ def serve(settings: Settings) -> None:
         DatabaseError: the file cannot be used.
         AddressError: the address cannot be listened on.
     """
+    _allow_many_files()
     logs.configure(settings.log_format, settings.log_level)
     jobs = load(settings.target)
     listener = _listen(settings)
     with listener:
         database = Database(settings.database)
         uvloop.run(_serve(jobs, settings, database, listener))
+
+
+def _allow_many_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(MAX_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):  # fewer must do
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -59,7 +73,7 @@ def _listen(settings: Settings) -> socket.socket:
 
 
 async def _serve(jobs: Jobs, settings: Settings, database: Database, listener: socket.socket) -> None:
-    engine = Engine(jobs, settings, database)
+    engine = _open(jobs, settings, database)
     stop, hurry = asyncio.Event(), asyncio.Event()
     _handle_signals(stop, hurry)
     try:
@@ -75,6 +89,13 @@ async def _serve(jobs: Jobs, settings: Settings, database: Database, listener: s
     finally:
         await engine.close()
     event(logging.INFO, "stopped")
+
+
+def _open(jobs: Jobs, settings: Settings, database: Database) -> Engine:
+    try:
+        return Engine(jobs, settings, database)
+    except sqlite3.Error as error:  # the file's first page is sound, another is not
+        raise DatabaseError(f"cannot read {database.path}: {error}") from error
 
 
 async def _start(engine: Engine, database: Database) -> None:
