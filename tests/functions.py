@@ -1,12 +1,14 @@
 """Job functions that behave in every way that a job function may, for tests to serve."""
 
 import asyncio
+import ctypes
 import fcntl
 import os
+import resource
 import sys
 import time
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -171,6 +173,45 @@ def tells_twice(context: JobContext, started: str, gate: str) -> None:
     context.progress(0.1, "\udcff")
     context.progress(0.9)
     holds(started, gate)
+
+
+class _Deadly(tzinfo):
+    """A time zone that kills the process which asks for it, as whoever writes a time as JSON does."""
+
+    def utcoffset(self, when: datetime | None) -> None:
+        os._exit(7)
+
+
+@jobs.job(retries=1)
+def dies_after(runs: str) -> datetime:
+    """Returns, and kills its worker when that looks at what was returned."""
+    _append(runs, "returned")
+    return datetime.now().replace(tzinfo=_Deadly())  # type: ignore[abstract]
+
+
+@jobs.job
+def hoards(limit: int) -> None:
+    """Takes all the memory that its process may have, `limit` bytes more than now, a little at a time."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + limit, hard))
+    kept: list[list[None]] = []
+    while True:
+        kept.append([None] * 50)
+
+
+@jobs.job(timeout=0.3, retries=1)
+def blocks_in_c(runs: str) -> None:
+    """Sleeps in C without letting any other thread of its process run."""
+    _append(runs, str(os.getpid()))
+    ctypes.PyDLL(None).sleep(60)
+
+
+@jobs.job(timeout=0.5, retries=9)
+def holds_briefly(context: JobContext, started: str, gate: str) -> int:
+    """Holds, but has no time for it; returns which attempt it was."""
+    holds(started, gate)
+    return context.attempt
 
 
 @jobs.job

@@ -81,6 +81,7 @@ def _succeeded(value: Any) -> Outcome:
 
 
 def _failed(function: JobFunction, error: BaseException) -> Failed:
+    traceback.clear_frames(error.__traceback__)  # what the function held, which may be all the memory there is
     retryable = isinstance(error, function.retry_on) and not isinstance(error, InvalidParameters)
     frames = traceback.format_tb(error.__traceback__)[1:]  # without this file's own
     shown = "".join(frames[-MAX_FRAMES:]).rstrip()

@@ -12,9 +12,11 @@ import httpx
 
 from tests.local.conftest import Gate, alive, lines, wait_for
 from tests.serving import FUNCTIONS, Server
+from tests.witness import ends, observe
 
 
-def test_a_killed_server_loses_no_job_that_it_accepted(server: Server, tmp_path: Path) -> None:
+def test_a_killed_server_loses_no_job_that_it_accepted_and_ends_none_twice(server: Server) -> None:
+    observe(server)
     accepted: list[str] = []
 
     def submit_until_refused(number: int) -> None:
@@ -29,15 +31,18 @@ def test_a_killed_server_loses_no_job_that_it_accepted(server: Server, tmp_path:
 
     with ThreadPoolExecutor(8) as pool:
         clients = [pool.submit(submit_until_refused, number) for number in range(8)]
-        wait_for(lambda: len(accepted) >= 300, "300 jobs")
+        wait_for(lambda: len(accepted) >= 500, "500 jobs")
+        orphans = server.worker_pids()
         os.kill(server.process.pid, signal.SIGKILL)
         for client in clients:
             client.result()
     server.wait()
+    wait_for(lambda: not any(alive(pid) for pid in orphans), "the end of the orphans")
     server.start()
     ended = [server.result(job_id) for job_id in accepted]
-    assert len(set(accepted)) == len(accepted) >= 300
+    assert len(set(accepted)) == len(accepted) >= 500
     assert {job["status"] for job in ended} == {"Success"}
+    wait_for(lambda: set(ends(server.database).values()) == {1}, "those whose 202 did not leave")
 
 
 def test_what_ran_when_the_server_was_killed_is_a_lost_attempt_and_runs_again(
@@ -93,7 +98,7 @@ def test_a_second_signal_puts_running_jobs_back_at_once_and_costs_none_of_their_
         wait_for(lambda attempt=attempt: len(lines(started)) == attempt, f"attempt {attempt}")  # type: ignore[misc]
         server.process.send_signal(signal.SIGTERM)
         wait_for(lambda attempt=attempt: server.log.read_text().count("stopping") == attempt, "the signal")  # type: ignore[misc]
-        assert server.stop(signal.SIGINT) == 0
+        assert server.stop(signal.SIGINT if attempt % 2 else signal.SIGTERM) == 0
         assert _saved(server.database, job_id) == ("Pending", attempt + 1)
         server.start()
     wait_for(lambda: len(lines(started)) == 5, "the last attempt")

@@ -67,7 +67,7 @@ def _with_store(path: Path, test: Callable[[Opened], Awaitable[None]]) -> None:
     asyncio.run(run())
 
 
-async def _apply(opened: Opened, name: str, job_id: str, attempt: int) -> bool:
+async def apply(opened: Opened, name: str, job_id: str, attempt: int) -> bool:
     """Try one transition of an attempt; whether the store wrote it."""
     store = opened.store
     if name == "claim":
@@ -102,9 +102,9 @@ def test_a_transition_is_written_from_its_sources_alone(tmp_path: Path, status: 
     async def test(opened: Opened) -> None:
         await opened.submit("job")
         for name in ROADS[status]:
-            assert await _apply(opened, name, "job", 1)
+            assert await apply(opened, name, "job", 1)
         assert opened.status("job") == (status, 1)
-        applied = await _apply(opened, transition.name, "job", 1)
+        applied = await apply(opened, transition.name, "job", 1)
         assert applied == (status in transition.sources)
         expected = (transition.target, 1 + transition.next_attempt) if applied else (status, 1)
         assert opened.status("job") == expected
@@ -118,11 +118,11 @@ def test_what_an_earlier_attempt_says_is_refused(tmp_path: Path, name: str) -> N
     async def test(opened: Opened) -> None:
         await opened.submit("job")
         for step in ("claim", "repeat", "claim"):
-            assert await _apply(opened, step, "job", 1)
-        assert not await _apply(opened, name, "job", 1)
+            assert await apply(opened, step, "job", 1)
+        assert not await apply(opened, name, "job", 1)
         opened.store.progress("job", 1, Progress(0.5))
         assert opened.status("job") == (Status.RUNNING, 2)
-        assert await _apply(opened, name, "job", 2)
+        assert await apply(opened, name, "job", 2)
         job = opened.store.find("job")
         assert job is not None
         assert job.progress is UNSET

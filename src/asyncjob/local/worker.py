@@ -18,8 +18,8 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from asyncjob.context import JobContext
@@ -53,8 +53,8 @@ class Outbox:
                 batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
                 if batch:
                     self._connection.sendall(pack(batch))
-            except OSError:
-                os._exit(1)  # the server is gone, and with it everyone who could use the outcome
+            except (OSError, MemoryError):
+                os._exit(1)  # the server is gone, or the batch is: a dead worker is noticed, a lost outcome is not
             finally:
                 self._sending.release()
 
@@ -202,14 +202,16 @@ class Worker:
                 self._cancel(message)
 
     def _run(self, function: JobFunction, job: RunningJob) -> None:
-        self._end(job, run(function, job.context, job.message.parameters))
+        with _outcome_or_end():
+            self._end(job, run(function, job.context, job.message.parameters))
 
     async def _run_async(self, function: JobFunction, job: RunningJob) -> None:
         job.task = asyncio.current_task()
         if job.context.canceled:
             self._end(job, Failed(Error("JobCanceled", "canceled before it began")))
         else:
-            self._end(job, await run_async(function, job.context, job.message.parameters))
+            with _outcome_or_end():
+                self._end(job, await run_async(function, job.context, job.message.parameters))
 
     def _end(self, job: RunningJob, outcome: Outcome) -> None:
         del self._running[job.key]
@@ -223,6 +225,15 @@ class Worker:
         job.context.cancel()
         if self._jobs[job.message.type].is_async:
             self._loop.call(lambda: job.task.cancel() if job.task is not None else None)
+
+
+@contextmanager
+def _outcome_or_end() -> Iterator[None]:
+    """End the process if there is no memory left for an outcome: the server notices that, and nothing else."""
+    try:
+        yield
+    except MemoryError:
+        os._exit(1)
 
 
 def _unknown(name: str) -> Failed:
