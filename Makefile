@@ -1,12 +1,14 @@
 # run: serve the API; test: everything that must hold; check: lint and types; bench: what it can do on this machine;
-# template: write template.yaml; aws-local: serve it as AWS would; bench-aws: what a job costs there.
+# template: write template.yaml; aws-local: serve it as AWS would; bench-aws: what a job costs there;
+# bench-peers: the same beside other stacks; soak and overload: that it holds.
 PYTHON ?= python3
+MINUTES ?= 5
 AWS_LOCAL_PORT ?= 8001
 BIN := .venv/bin
 CHECKOV := .venv/checkov-env/bin/checkov
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install --constraint constraints.txt
 
-.PHONY: run test check bench bench-aws bench-peers template aws-local clean
+.PHONY: run test check bench bench-aws bench-peers soak overload template aws-local clean
 
 run: .venv/run
 	@$(BIN)/asyncjob serve
@@ -23,6 +25,12 @@ check: .venv/test .venv/checkov
 
 bench: .venv/test
 	$(BIN)/python bench/bench.py
+
+soak: .venv/test
+	$(BIN)/python -m bench.soak --minutes $(MINUTES)
+
+overload: .venv/test
+	$(BIN)/python bench/overload.py
 
 bench-aws: .venv/test .venv/aws-peer
 	$(BIN)/python -m bench.aws

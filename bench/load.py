@@ -82,7 +82,7 @@ def _lua(text: str | None) -> str:
     return f"[==[{text}]==]"
 
 
-class _Connection(asyncio.Protocol):
+class Connection(asyncio.Protocol):
     """One keep-alive connection: sends the next request when the answer to the last one is whole."""
 
     def __init__(self, request: bytes, until: float, limit: float) -> None:
@@ -121,7 +121,10 @@ class _Connection(asyncio.Protocol):
         self.closed.set_result(None)
 
 
-async def _load(url: str, connections: int, seconds: float, requests: int | None, body: str | None) -> Load:
+async def send(
+    url: str, connections: int, seconds: float, requests: int | None, body: str | None
+) -> tuple[list[Connection], float]:
+    """Send as `measure` describes it, from this process; the connections with all they saw, and the seconds it took."""
     limit = float("inf") if requests is None else requests / connections
     parts = urlsplit(url)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -133,11 +136,15 @@ async def _load(url: str, connections: int, seconds: float, requests: int | None
     host, port = parts.hostname or "127.0.0.1", parts.port or 80
     begin = time.perf_counter()
     made = [
-        (await loop.create_connection(lambda: _Connection(encoded, begin + seconds, limit), host, port))[1]
+        (await loop.create_connection(lambda: Connection(encoded, begin + seconds, limit), host, port))[1]
         for _ in range(connections)
     ]
     await asyncio.gather(*[connection.closed for connection in made])
-    took = time.perf_counter() - begin
+    return made, time.perf_counter() - begin
+
+
+async def _load(url: str, connections: int, seconds: float, requests: int | None, body: str | None) -> Load:
+    made, took = await send(url, connections, seconds, requests, body)
     latencies = sorted(latency for connection in made for latency in connection.latencies)
     good = sum(200 <= status < 300 for connection in made for status in connection.statuses)
     p50, p99 = (latencies[int(len(latencies) * part)] * 1000 for part in (0.5, 0.99))

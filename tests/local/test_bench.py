@@ -1,13 +1,16 @@
-"""The benchmark's own load generator, which is there for machines without wrk."""
+"""The benchmark's own load generator, which is there for machines without wrk; overload and soak, for some seconds."""
 
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.serving import Server
 
-LOAD = Path(__file__).parent.parent.parent / "bench" / "load.py"
+ROOT = Path(__file__).parent.parent.parent
+LOAD = ROOT / "bench" / "load.py"
 
 
 def test_the_bundled_generator_sends_what_it_is_asked_to(server: Server) -> None:
@@ -18,3 +21,9 @@ def test_the_bundled_generator_sends_what_it_is_asked_to(server: Server) -> None
     assert (answered, refused) == (50, 0)
     assert 0 < p50 <= p99 <= seconds * 1000
     assert len(server.client.get("/jobs?limit=1000").json()["jobs"]) == 50
+
+
+@pytest.mark.parametrize("command", ["bench/overload.py --seconds 2", "-m bench.soak --minutes 0.06"])
+def test_overload_and_soak_find_every_promise_kept(command: str) -> None:
+    done = subprocess.run([sys.executable, *command.split()], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr

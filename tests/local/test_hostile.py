@@ -1,10 +1,9 @@
 """A thousand idle, slow, greedy and leaving clients at once, and what the others notice of them."""
 
 import socket
-import time
 from pathlib import Path
 
-from tests.hostile import IDLE, OF_EACH_OTHER_KIND, Hostile
+from tests.hostile import IDLE, OF_EACH_OTHER_KIND, Hostile, p99
 from tests.local.conftest import wait_for
 from tests.serving import PatchedServer, Server
 
@@ -12,31 +11,17 @@ IMPATIENT = (
     "import asyncjob.local.http as http, asyncjob.cli; http.REQUEST_SECONDS = http.READ_SECONDS = {seconds};"
     " asyncjob.cli.app()"
 )
-REQUESTS = 500
 MAX_GROWTH_KB = 100_000
-
-
-def _p99(server: Server) -> float:
-    """Milliseconds, of an ordinary client's requests, one after the other."""
-    took = []
-    for number in range(REQUESTS):
-        begin = time.perf_counter()
-        if number % 2:
-            assert server.client.get("/jobs?limit=1").status_code == 200
-        else:
-            server.submit("sleep", seconds=0)
-        took.append((time.perf_counter() - begin) * 1000)
-    return sorted(took)[int(REQUESTS * 0.99)]
 
 
 def test_hostile_clients_keep_nobody_waiting_and_are_ended(tmp_path: Path) -> None:
     with PatchedServer(tmp_path / "jobs.db", IMPATIENT.format(seconds=4)) as server:
-        without = _p99(server)
+        without = p99(server, type="sleep", seconds=0)
         sockets, memory = server.open_sockets(), server.memory_kb()
         job_id = server.submit("sleep", seconds=5)
         with Hostile(server.url, job_id):
             wait_for(lambda: server.open_sockets() >= sockets + IDLE, "the clients")
-            meanwhile = _p99(server)
+            meanwhile = p99(server, type="sleep", seconds=0)
             assert meanwhile < 50 + 2 * without, f"p99 {meanwhile:.1f} ms, and {without:.1f} ms before"
             assert server.memory_kb() - memory < MAX_GROWTH_KB
             wait_for(lambda: server.open_sockets() <= sockets + OF_EACH_OTHER_KIND, "the end of all but the newest")
