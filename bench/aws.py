@@ -43,22 +43,6 @@ AT_MOST_HALF = (INIT, MEMORY)
 Figures = dict[str, float]
 
 
-def processor(double: Double) -> FunctionConfig:
-    """The processor as the template deploys it."""
-    function = double.stack.named("Processor")
-    properties = function.properties
-    variables = {name: str(value) for name, value in properties["Environment"]["Variables"].items()}
-    return FunctionConfig(
-        name=properties["FunctionName"],
-        arn=function.attributes["Arn"],
-        code=properties["Code"]["ZipFile"],
-        handler=properties["Handler"],
-        timeout=float(properties["Timeout"]),
-        memory_mb=int(properties["MemorySize"]),
-        environment=variables | {"AWS_ENDPOINT_URL_DYNAMODB": double.endpoint},
-    )
-
-
 def figures(double: Double, config: FunctionConfig) -> Figures:
     """What a new environment of the function takes, for its first job and for others after it.
 
@@ -167,7 +151,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=HERE / "results-aws.json")
     given = parser.parse_args()
     with Double(TEMPLATE.read_text()) as double:
-        ours = processor(double)
+        ours = double.configs["AsyncJobProcessor"]
         peer = replace(ours, code=PEER.read_text(), handler="index.handler", layers=(PEER_LAYER,))
         values = measure(double, {"ours": ours, "peer": peer}, given.rounds)
     print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, {given.rounds} rounds, medians\n")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.aws.conftest import PROCESSOR
 from tests.aws.double.double import Double
 
 aws = import_module("bench.aws")  # bench.py's imports make it `aws` to mypy, which takes no file by two names
@@ -33,7 +34,7 @@ def test_a_run_prints_every_figure_of_both_sides_and_fails_where_ours_is_over_ha
     double: Double, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     peer, layer, results = tmp_path / "index.py", tmp_path / "layer", tmp_path / "results.json"
-    peer.write_text(aws.processor(double).code)
+    peer.write_text(double.configs[PROCESSOR].code)
     layer.mkdir()
     (layer / "library.py").write_bytes(b"#" * 2_000)
     monkeypatch.setattr(aws, "PEER", peer)
@@ -61,13 +62,13 @@ def test_the_time_of_each_call_of_the_table_is_known_and_the_answer_is_the_table
 
 
 def test_a_function_that_records_nothing_is_not_measured(double: Double) -> None:
-    idle = replace(aws.processor(double), code="def handler(event, context):\n    pass\n")
+    idle = replace(double.configs[PROCESSOR], code="def handler(event, context):\n    pass\n")
     with pytest.raises(RuntimeError, match="the table holds None after a job of AsyncJobProcessor"):
         aws.figures(double, idle)
 
 
 def test_a_function_that_fails_is_not_measured_and_its_log_is_shown(double: Double) -> None:
-    broken = replace(aws.processor(double), code="def handler(event, context):\n    raise OSError('no disk')\n")
+    broken = replace(double.configs[PROCESSOR], code="def handler(event, context):\n    raise OSError('no disk')\n")
     with pytest.raises(RuntimeError, match=r"(?s)START RequestId.*OSError.*no disk"):
         aws.figures(double, broken)
 
@@ -76,13 +77,13 @@ def test_a_layer_comes_before_the_libraries_of_the_runtime(double: Double, tmp_p
     (tmp_path / "six.py").write_text("raise OSError('of the layer')\n")
     code = "import six\ndef handler(event, context):\n    pass\n"
     with pytest.raises(RuntimeError, match="of the layer"):
-        aws.figures(double, replace(aws.processor(double), code=code, layers=(tmp_path,)))
+        aws.figures(double, replace(double.configs[PROCESSOR], code=code, layers=(tmp_path,)))
 
 
 def test_bytecode_is_not_part_of_the_size(double: Double, tmp_path: Path) -> None:
     (tmp_path / "library.py").write_bytes(b"#" * 10)
     (tmp_path / "library.pyc").write_bytes(b"#" * 1_000)
-    config = replace(aws.processor(double), code="é", layers=(tmp_path,))
+    config = replace(double.configs[PROCESSOR], code="é", layers=(tmp_path,))
     assert aws.size(config) == 12
 
 

@@ -82,6 +82,16 @@ def test_by_default_the_stack_is_the_original_system(template: str) -> None:
     assert not stack.of_type("AWS::CloudWatch::Alarm") + stack.of_type("AWS::ApiGateway::ApiKey")
 
 
+def test_what_a_new_account_cannot_have_is_only_there_when_asked_for(template: str) -> None:
+    """Fact 13: reserved concurrency fails on new accounts, and access logs need an account-wide role."""
+    plain, asked = deploy(template), deploy(template, {"ReservedConcurrency": "5", "AccessLogs": "true"})
+    assert "ReservedConcurrentExecutions" not in plain.named("Processor").properties
+    assert asked.named("Processor").properties["ReservedConcurrentExecutions"] == 5
+    assert "AccessLogSetting" not in plain.named("Stage").properties
+    log = json.loads(asked.named("Stage").properties["AccessLogSetting"]["Format"])
+    assert {"requestId", "method", "path", "status", "latency", "ip"} == set(log)
+
+
 def test_two_stacks_can_live_in_one_account(template: str) -> None:
     names = {"TableName": "Jobs2", "ProcessorName": "Processor2", "RecorderName": "Recorder2"}
     one, two = deploy(template), deploy(template, names, name="other")

@@ -46,6 +46,7 @@ class Double:
         services: what the functions call; faults are switched on there.
         functions: Lambda.
         api: API Gateway.
+        configs: of its functions, by name.
 
     Raises:
         TemplateError: CloudFormation or a service would refuse the template.
@@ -74,10 +75,12 @@ class Double:
             self._events = {
                 e.properties["FunctionName"]: e.properties for e in self.stack.of_type("AWS::Lambda::EventInvokeConfig")
             }
-            self._configs = [self._configured(function) for function in self._resources.values()]
+            configured = [self._configured(function) for function in self._resources.values()]
         except BaseException:
             self._close_sockets()
             raise
+        self._configured_functions = configured
+        self.configs = {config.name: config for config, _ in configured}
         self.functions = self.services.functions = Functions(
             scale=scale,
             on_log=self._log,
@@ -162,7 +165,7 @@ class Double:
 
     async def _start(self) -> None:
         await self.services.start()
-        await self.functions.start(self._configs)
+        await self.functions.start(self._configured_functions)
         apps = (_app(self.api.handle), _app(self.services.endpoint))
         self._servers = [uvicorn.Server(_config(app)) for app in apps]
         self._serving = [
