@@ -120,6 +120,18 @@ def test_a_function_that_blocks_in_c_beyond_its_timeout_costs_its_process(single
     assert ends(single.database)[job_id] == 1
 
 
+def test_a_job_beside_one_that_blocks_its_whole_process_runs_again(single: Server, tmp_path: Path, gate: Gate) -> None:
+    started = tmp_path / "started"
+    neighbour = single.submit("holds", started=str(started), gate=gate.path)
+    wait_for(lambda: len(lines(started)) == 1, "the neighbour")
+    single.submit("blocks_in_c", runs=str(tmp_path / "runs"))
+    wait_for(lambda: len(lines(started)) == 2, "the neighbour's second attempt")
+    gate.open()
+    job = single.result(neighbour)
+    assert (job["status"], job["attempt"]) == ("Success", 2)
+    assert "worker stuck" in single.log.read_text()
+
+
 def test_a_worker_stopped_beyond_a_deadline_comes_too_late_with_its_outcome(
     single: Server, tmp_path: Path, gate: Gate
 ) -> None:

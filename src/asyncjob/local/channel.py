@@ -34,6 +34,10 @@ class Ready(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=
     """From the worker: the functions are imported, jobs may come."""
 
 
+class Noticed(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=True):
+    """From the worker: it has read a Cancel, so its process is not stuck."""
+
+
 class Advanced(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=True):
     """From the worker: a running job told its progress."""
 
@@ -50,7 +54,7 @@ class Ended(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=
     outcome: Outcome
 
 
-Message = Run | Cancel | Ready | Advanced | Ended
+Message = Run | Cancel | Ready | Noticed | Advanced | Ended
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Message])

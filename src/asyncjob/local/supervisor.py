@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from asyncjob.job import Error, now_ms
-from asyncjob.local.channel import Advanced, Cancel, Ended, Message, Ready, Run
+from asyncjob.local.channel import Advanced, Cancel, Ended, Message, Noticed, Ready, Run
 from asyncjob.local.logs import event, events
 from asyncjob.local.process import WorkerProcess
 from asyncjob.local.settings import Settings
@@ -26,6 +26,7 @@ from asyncjob.runner import Failed, Succeeded
 
 MAX_BACKOFF_SECONDS = 300.0
 STOP_SECONDS = 1.0  # what a function gets, after its deadline, to notice the cancel before its process is retired
+STUCK_SECONDS = 10.0  # without an answer to that cancel, nothing moves in the process any more
 RESTART_SECONDS = (0.0, 1.0, 2.0, 5.0, 15.0, 30.0)  # before a worker is started again that died before it was ready
 SAVE_AGAIN_SECONDS = 0.5  # between tries to record an outcome while the disk is full
 
@@ -61,6 +62,7 @@ class Worker:
     Attributes:
         ready: it has imported the functions, and its slots are offered.
         retired: it gets no new job; it is killed when what it still runs is recorded.
+        noticed: how many cancels it has answered.
         gone: its process has ended, or its socket is closed; what it ran is about to be recorded as lost.
     """
 
@@ -69,6 +71,7 @@ class Worker:
     ready: bool = False
     retired: bool = False
     gone: bool = False
+    noticed: int = 0
     attempts: dict[Key, Attempt] = field(default_factory=dict)
 
     @property
@@ -190,6 +193,8 @@ class Supervisor:
                     self._record_failure(attempt, message.outcome)
             elif isinstance(message, Advanced):
                 self._store.progress(message.job_id, message.attempt, message.progress)
+            elif isinstance(message, Noticed):
+                worker.noticed += 1
             elif isinstance(message, Ready):
                 self._welcome(worker)
         if successes:
@@ -284,7 +289,15 @@ class Supervisor:
         if not attempt.recorded:
             self._lose(attempt, Error("Timeout", f"it ran longer than its timeout of {timeout:g} seconds"))
         worker.process.send([Cancel(attempt.job_id, attempt.attempt)])
-        asyncio.get_running_loop().call_later(STOP_SECONDS, self._retire_if_running, worker, attempt)
+        loop = asyncio.get_running_loop()
+        loop.call_later(STOP_SECONDS, self._retire_if_running, worker, attempt)
+        loop.call_later(STUCK_SECONDS, self._kill_if_stuck, worker, worker.noticed)
+
+    def _kill_if_stuck(self, worker: Worker, noticed: int) -> None:
+        """Code that keeps the interpreter's lock stops its whole process: the jobs beside it can only run again."""
+        if worker.noticed == noticed and worker in self._workers:
+            event(logging.ERROR, "worker stuck", worker=worker.process.pid)
+            worker.process.kill()
 
     def _retire_if_running(self, worker: Worker, attempt: Attempt) -> None:
         """A thread cannot be killed, so a function that goes on beyond its deadline costs its process."""
@@ -334,16 +347,10 @@ class Supervisor:
             if attempt.deadline is not None:
                 attempt.deadline.cancel()
             if not attempt.recorded:
-                self._lose(
-                    attempt, Error("WorkerLost", f"the worker process ended ({_describe(status)}) while the job ran")
-                )
+                self._lose(attempt, Error("WorkerLost", f"the worker ended ({_describe(status)}) while the job ran"))
         if not self._stopping:
-            event(
-                logging.INFO if worker.retired else logging.ERROR,
-                "worker ended",
-                worker=worker.process.pid,
-                status=status,
-            )
+            level = logging.INFO if worker.retired else logging.ERROR
+            event(level, "worker ended", worker=worker.process.pid, status=status)
             if not worker.retired:
                 self._spawn(self._start_worker(worker.capacity))
         self._check_stopped()

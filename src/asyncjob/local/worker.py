@@ -24,7 +24,7 @@ from typing import Any
 
 from asyncjob.context import JobContext
 from asyncjob.job import Error, Progress
-from asyncjob.local.channel import Advanced, Cancel, Ended, Message, Ready, Run, Unpacker, pack
+from asyncjob.local.channel import Advanced, Cancel, Ended, Message, Noticed, Ready, Run, Unpacker, pack
 from asyncjob.registry import JobFunction, Jobs, load
 from asyncjob.runner import Failed, Outcome, run, run_async
 
@@ -219,6 +219,7 @@ class Worker:
         self._outbox.send(Ended(*job.key, outcome))
 
     def _cancel(self, message: Cancel) -> None:
+        self._outbox.send(Noticed())
         job = self._running.get((message.job_id, message.attempt))
         if job is None:
             return  # it has just ended
