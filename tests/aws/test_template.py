@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -25,6 +26,16 @@ def _resources(template: str, *types: str) -> dict[str, Any]:
 
 def test_the_committed_template_is_the_one_that_its_sources_make(template: str) -> None:
     assert template == builder.fill(SOURCE, load_registry(None))
+
+
+def test_a_template_that_was_edited_by_hand_is_found(template: str, tmp_path: Path) -> None:
+    target = tmp_path / "template.yaml"
+    builder.main(target, check=False)
+    assert target.read_text() == template
+    builder.main(target, check=True)
+    target.write_text(template.replace("Jobs", "Tasks"))
+    with pytest.raises(SystemExit, match="out of date"):
+        builder.main(target, check=True)
 
 
 def test_a_template_over_the_limit_is_refused() -> None:

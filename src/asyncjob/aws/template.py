@@ -55,13 +55,17 @@ def _zip_file(text: str, place: re.Match[str]) -> str:
     return f"{indent}ZipFile: |\n" + "\n".join(lines)
 
 
-def main(target: Path) -> None:
-    """Write the template of the original system, whose only job is `sleep`."""
+def main(target: Path, check: bool) -> None:
+    """Write the template of the original system, whose only job is `sleep`, or check that it is up to date."""
     try:
-        target.write_text(fill((HERE / "template.yaml").read_text(), load(None)))
+        text = fill((HERE / "template.yaml").read_text(), load(None))
     except ValueError as error:
         sys.exit(f"make template: {error}")
+    if not check:
+        target.write_text(text)
+    elif target.read_text() != text:
+        sys.exit(f"{target} is out of date, or was edited by hand: change src/asyncjob/aws and say `make template`")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[-1]), check="--check" in sys.argv)
