@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from http.client import HTTPConnection
 from types import SimpleNamespace
 from typing import Any
 
@@ -77,6 +78,8 @@ def test_of_two_deliveries_that_take_over_at_once_one_does(api: Api, monkeypatch
     variables |= {"TABLE": "Jobs", "RETENTION_DAYS": "0", "AWS_REGION": "us-east-1"}
     for name, value in {**variables, "AWS_ENDPOINT_URL_DYNAMODB": api.double.endpoint}.items():
         monkeypatch.setenv(name, value)
+    connections: dict[str, HTTPConnection] = {}
+    monkeypatch.setattr(table, "_connections", connections)
     context = SimpleNamespace(get_remaining_time_in_millis=lambda: -5_000)  # its deadline has passed
     lost = processor.claim(event, context, time.time() + 5)
     assert lost is not None
@@ -95,6 +98,8 @@ def test_of_two_deliveries_that_take_over_at_once_one_does(api: Api, monkeypatch
     assert taken[0] is not None
     assert taken[0]["attempt"] == 2
     assert (api.double.item("both") or {})["claimId"] == taken[0]["claimId"]
+    for connection in connections.values():
+        connection.close()
 
 
 def test_a_failure_of_another_request_does_not_touch_a_job_that_runs(api: Api) -> None:
