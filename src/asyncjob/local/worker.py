@@ -45,7 +45,15 @@ class Outbox:
 
     def send(self, message: Message) -> None:
         """Send the message, or leave it to the thread that is sending now."""
+        self.leave(message)
+        self.flush()
+
+    def leave(self, message: Message) -> None:
+        """Have the next `flush` send the message, if no other thread does before."""
         self._waiting.append(message)
+
+    def flush(self) -> None:
+        """Send what was left here, unless another thread is sending it now."""
         # Looked at again after each release: a message that came between the last look and the release has no other
         # thread to send it.
         while self._waiting and self._sending.acquire(blocking=False):
@@ -88,7 +96,9 @@ class Threads:
 class EventLoop:
     """Runs async jobs as tasks of one asyncio loop, in a thread that starts with the first of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._sends_soon = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -103,6 +113,17 @@ class EventLoop:
         """Call something in the loop's thread, which runs since an async job was started."""
         assert self._loop is not None
         self._loop.call_soon_threadsafe(callback)
+
+    def send(self, message: Message) -> None:
+        """From the loop's thread: send the message with those of all jobs that end in this iteration, as one frame."""
+        self._outbox.leave(message)
+        if not self._sends_soon:
+            self._sends_soon = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._sends_soon = False
+        self._outbox.flush()
 
     @staticmethod
     def _run(loop: asyncio.AbstractEventLoop) -> None:
@@ -172,7 +193,7 @@ class Worker:
         self._jobs = jobs
         self._outbox = Outbox(connection)
         self._threads = Threads()
-        self._loop = EventLoop()
+        self._loop = EventLoop(self._outbox)
         self._reports = ProgressReports(self._outbox)
         self._running: dict[Key, RunningJob] = {}
 
@@ -190,7 +211,7 @@ class Worker:
                 job = RunningJob(message, self._reports)
                 self._running[job.key] = job
                 if message.type not in self._jobs:
-                    self._end(job, _unknown(message.type))
+                    self._end(job, _unknown(message.type), self._outbox.send)
                 elif self._jobs[message.type].is_async:
                     coroutines.append(self._run_async(self._jobs[message.type], job))
                 else:
@@ -203,20 +224,20 @@ class Worker:
 
     def _run(self, function: JobFunction, job: RunningJob) -> None:
         with _outcome_or_end():
-            self._end(job, run(function, job.context, job.message.parameters))
+            self._end(job, run(function, job.context, job.message.parameters), self._outbox.send)
 
     async def _run_async(self, function: JobFunction, job: RunningJob) -> None:
         job.task = asyncio.current_task()
         if job.context.canceled:
-            self._end(job, Failed(Error("JobCanceled", "canceled before it began")))
+            self._end(job, Failed(Error("JobCanceled", "canceled before it began")), self._loop.send)
         else:
             with _outcome_or_end():
-                self._end(job, await run_async(function, job.context, job.message.parameters))
+                self._end(job, await run_async(function, job.context, job.message.parameters), self._loop.send)
 
-    def _end(self, job: RunningJob, outcome: Outcome) -> None:
+    def _end(self, job: RunningJob, outcome: Outcome, send: Callable[[Message], None]) -> None:
         del self._running[job.key]
         self._reports.send(job.key)
-        self._outbox.send(Ended(*job.key, outcome))
+        send(Ended(*job.key, outcome))
 
     def _cancel(self, message: Cancel) -> None:
         self._outbox.send(Noticed())
