@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from msgspec import UNSET
 from asyncjob.contract import ListQuery, Submission
 from asyncjob.job import TRANSITIONS, Error, Progress, Status, Transition
 from asyncjob.local.database import Database, DatabaseError
-from asyncjob.local.store import Claims, Store, Success
+from asyncjob.local.store import Store, Success
+from asyncjob.local.transaction import Claims, Item, Results, Transaction
 from asyncjob.local.writer import Writer
 
 ERROR = Error("ValueError", "no")
@@ -206,8 +207,17 @@ def test_an_operation_that_fails_takes_no_other_with_it(tmp_path: Path) -> None:
     async def test() -> None:
         connection = sqlite3.connect(tmp_path / "any.db", isolation_level=None, check_same_thread=False)
         connection.execute("CREATE TABLE number (value INTEGER UNIQUE)")
-        writer: Writer[None] = Writer(connection, lambda _: None, lambda _: None, lambda _: None)
-        insert = "INSERT INTO number SELECT value ->> 0 FROM json_each(:rows) WHERE true ON CONFLICT DO NOTHING"
+        statements = {
+            "insert": "INSERT INTO number SELECT value ->> 0 FROM json_each(:rows) WHERE true ON CONFLICT DO NOTHING",
+            "wrong": "INSERT INTO nowhere SELECT :rows",
+        }
+
+        def transact(
+            connection: sqlite3.Connection, batch: Sequence[Item], singly: frozenset[str]
+        ) -> tuple[Results, Claims]:
+            return Transaction(connection, statements, slots=0, due=0, none_waits=False, singly=singly).run(batch)
+
+        writer: Writer[Claims] = Writer(connection, transact, lambda _: None, lambda _: None)
 
         def fails(connection: sqlite3.Connection) -> Any:
             connection.execute("INSERT INTO number VALUES (7)")
@@ -216,9 +226,9 @@ def test_an_operation_that_fails_takes_no_other_with_it(tmp_path: Path) -> None:
         results = await asyncio.gather(
             writer.do(lambda connection: connection.execute("INSERT INTO number VALUES (1)").rowcount),
             writer.do(fails),
-            writer.write(insert, [(2,), (1,), (3,)]),
-            writer.write("INSERT INTO nowhere SELECT :rows", [(4,)]),
-            writer.write(insert, [(5,)]),
+            writer.write("insert", [(2,), (1,), (3,)]),
+            writer.write("wrong", [(4,)]),
+            writer.write("insert", [(5,)]),
             return_exceptions=True,
         )
         assert results[0] == 1
@@ -317,5 +327,39 @@ def test_a_listing_is_bounded_by_its_limit(tmp_path: Path) -> None:
         jobs, cursor = await opened.store.page(ListQuery(limit=3, before=cursor))
         assert [job.job_id for job in jobs] == ["job-2", "job-1", "job-0"]
         assert cursor is None
+
+    _with_store(tmp_path / "jobs.db", test)
+
+
+def test_a_new_job_is_claimed_by_the_commit_that_saves_it_unless_others_wait(tmp_path: Path) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.submit("waits")
+        await opened.claim()
+        assert await opened.store.repeat("waits", 1, 2**50)
+        opened.store.offer(2)
+        await opened.submit("new")
+        assert opened.status("new") == (Status.RUNNING, 1)
+        assert opened.claimed == [("waits", 1), ("new", 1)]
+        await asyncio.gather(*map(opened.submit, ["second", "third"]))
+        assert [opened.status(job_id)[0] for job_id in ("second", "third")] == [Status.RUNNING, Status.PENDING]
+        opened.store.offer(1)
+        await opened.submit("fourth")
+        assert opened.claimed[2:] == [("second", 1), ("third", 1)]
+        assert opened.store.pending == 2
+
+    _with_store(tmp_path / "jobs.db", test)
+
+
+def test_of_many_submissions_with_one_id_one_is_claimed(tmp_path: Path) -> None:
+    async def test(opened: Opened) -> None:
+        opened.store.offer(9)
+        opened.store.wake()
+        await asyncio.gather(*[opened.submit(f"job-{number % 3}") for number in range(9)])
+        assert opened.claimed == [(f"job-{number}", 1) for number in range(3)]
+        await opened.submit("job-0")
+        assert await opened.store.succeed([Success("job-0", 1, "1")]) == [True]
+        await opened.submit("job-0")
+        assert opened.claimed == [(f"job-{number}", 1) for number in range(3)]
+        assert opened.store.pending == 0
 
     _with_store(tmp_path / "jobs.db", test)

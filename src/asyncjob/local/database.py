@@ -30,6 +30,7 @@ def statements() -> dict[str, str]:
 
 
 def _fill(name: str, sql: str) -> str:
+    sql = sql.replace("{claimed}", f"'{TRANSITIONS['claim'].target}'")
     transition = TRANSITIONS.get(name)
     if transition is None:
         return sql

@@ -2,7 +2,7 @@
 --
 -- {set}, {from} and {guard} are filled from the transition table in job.py, by the statement's name: {set} writes the
 -- target status (and the next attempt), {from} names the statuses it may come from, {guard} the job and the attempt
--- too. Where they do not hold, nothing is written.
+-- too. Where they do not hold, nothing is written. {claimed} is the target of a claim.
 --
 -- The statements of a job's usual life take all rows of a transaction at once, as one JSON array of arrays. Parameters
 -- and results are strings in it, so their text is saved to the letter.
@@ -38,17 +38,23 @@ CREATE INDEX job_unsuccessful ON job (status, sequence)  -- with OR, since SQLit
 CREATE INDEX job_type ON job (type, sequence);
 
 -- name: submit
--- Rows: job_id, type, parameters, due_at, created_at.
-INSERT INTO job (job_id, type, status, parameters, due_at, created_at)
-SELECT value ->> 0, value ->> 1, 'Pending', value ->> 2, value ->> 3, value ->> 4 FROM json_each(:rows) WHERE true
+-- Rows: job_id, type, parameters, due_at, created_at. The first :claimed of them are claimed as they are saved, which
+-- is what `claim` would do to them later in the same transaction.
+INSERT INTO job (job_id, type, status, parameters, due_at, created_at, started_at)
+SELECT value ->> 0, value ->> 1, iif(key < :claimed, {claimed}, 'Pending'), value ->> 2,
+    iif(key < :claimed, NULL, value ->> 3), value ->> 4, iif(key < :claimed, :now, NULL)
+FROM json_each(:rows) WHERE true
 ON CONFLICT (job_id) DO NOTHING;
 
 -- name: find_request
 SELECT type, parameters FROM job WHERE job_id = :job_id;
 
 -- name: waiting
--- One JSON array of all, so that Python takes one row of it.
-SELECT json_group_array(json_array(job_id, attempt, type, parameters, losses, sequence)) FROM (
+-- One JSON array of all, so that Python takes one row of it, and when the next one after them is due.
+SELECT
+    json_group_array(json_array(job_id, attempt, type, parameters, losses)),
+    (SELECT min(due_at) FROM job WHERE status = 'Pending' AND due_at > :due)
+FROM (
     SELECT *, sum(length(parameters)) OVER (ORDER BY due_at, sequence ROWS UNBOUNDED PRECEDING) AS size FROM (
         SELECT * FROM job WHERE status = 'Pending' AND due_at <= :due ORDER BY due_at, sequence LIMIT :slots
     )
@@ -57,10 +63,7 @@ SELECT json_group_array(json_array(job_id, attempt, type, parameters, losses, se
 -- name: claim
 -- Rows: as in waiting.
 UPDATE job SET {set}, started_at = :now, due_at = NULL
-WHERE sequence IN (SELECT value ->> 5 FROM json_each(:rows)) AND {from};
-
--- name: next_due
-SELECT min(due_at) FROM job WHERE status = 'Pending' AND due_at > :due;
+WHERE job_id IN (SELECT value ->> 0 FROM json_each(:rows)) AND {from};
 
 -- name: succeed
 -- Rows: job_id, attempt, results, finished_at.

@@ -19,9 +19,9 @@ from msgspec import UNSET, Raw
 from asyncjob.contract import ListQuery, Submission
 from asyncjob.job import TRANSITIONS, Error, Job, Progress, Status, now_ms, timestamp, utc_now
 from asyncjob.local.database import Database, statements
+from asyncjob.local.transaction import MAX_CLAIM_BYTES, Claims, Item, Results, Transaction
 from asyncjob.local.writer import Writer
 
-MAX_CLAIM_BYTES = 16 << 20  # parameters that one transaction claims; a single job's are 1 MB at most
 MAX_PAGE_BYTES = 4 << 20  # a page ends early where its jobs are large, so a listing never fills the memory
 WAKE_AGAIN_SECONDS = 0.5
 FIRST = 0  # due before everything else: a job that was interrupted has waited its turn already
@@ -29,20 +29,6 @@ NEVER = 2**62  # above every sequence number and every time
 
 _SQL = statements()
 _PENDING = {name for name, transition in TRANSITIONS.items() if transition.target is Status.PENDING}
-
-
-class Claim(NamedTuple):
-    """A job that was claimed: run this attempt. `losses` is how many attempts were lost before."""
-
-    job_id: str
-    attempt: int
-    type: str
-    parameters: str
-    losses: int
-    sequence: int
-
-
-_decode_claims = msgspec.json.Decoder(list[Claim]).decode
 
 
 class Lost(NamedTuple):
@@ -60,13 +46,6 @@ class Success(NamedTuple):
     job_id: str
     attempt: int
     results: str
-
-
-class Claims(NamedTuple):
-    """What a transaction claimed, and when the next waiting job is due (milliseconds since 1970, None: unknown)."""
-
-    jobs: list[Claim]
-    next_due: int | None
 
 
 class Change(NamedTuple):
@@ -90,11 +69,12 @@ class Store:
         self._slots = 0
         self._slots_lock = threading.Lock()
         self._due = 0
+        self._none_waits = False
         self._reader = database.connect()
         self._list_reader = database.connect()
         self._list_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="list")
         self.pending: int = self._reader.execute(_SQL["count_pending"]).fetchone()[0]
-        self._writer = Writer(database.connect(), self._claim, self._committed, self._deliver)
+        self._writer = Writer(database.connect(), self._transact, self._committed, self._deliver)
 
     # -- reads ---------------------------------------------------------------------------------------------------
 
@@ -155,23 +135,17 @@ class Store:
 
         self._writer.do(lambda connection: None).add_done_callback(done)
 
-    def _claim(self, connection: sqlite3.Connection) -> Claims:
-        slots = self._slots
-        if slots <= 0:
-            return Claims([], None)
+    def _transact(
+        self, connection: sqlite3.Connection, batch: Sequence[Item], singly: frozenset[str]
+    ) -> tuple[Results, Claims]:
         self._due = max(self._due, now_ms())  # never back: a clock that is set back must not hide waiting jobs
-        (rows,) = connection.execute(
-            _SQL["waiting"], {"due": self._due, "slots": slots, "most": MAX_CLAIM_BYTES}
-        ).fetchone()
-        jobs = _decode_claims(rows)
-        if jobs:
-            connection.execute(_SQL["claim"], {"rows": rows, "now": utc_now()})
-        if len(jobs) == slots:
-            return Claims(jobs, None)
-        (next_due,) = connection.execute(_SQL["next_due"], {"due": self._due}).fetchone()
-        return Claims(jobs, next_due)
+        transaction = Transaction(
+            connection, _SQL, slots=self._slots, due=self._due, none_waits=self._none_waits, singly=singly
+        )
+        return transaction.run(batch)
 
     def _committed(self, claims: Claims) -> None:
+        self._none_waits = claims.none_left
         self.offer(-len(claims.jobs))
 
     def _deliver(self, claims: Claims) -> None:
@@ -194,20 +168,20 @@ class Store:
         now = now_ms()
         row = (job_id, submission.type, submission.parameters.decode(), now, timestamp(now))
         self.pending += 1  # counted when it is asked for, so that a burst cannot pass the limit
-        saved = self._writer.write(_SQL["submit"], [row])
-        saved.add_done_callback(self._count_submission)
-        if (await saved)[0]:
-            return None
-        return self.find_submission(job_id) or await self.submit(job_id, submission)  # deleted since
-
-    def _count_submission(self, saved: "asyncio.Future[list[bool]]") -> None:
-        if not saved.cancelled() and (saved.exception() is not None or not saved.result()[0]):
+        try:
+            (saved,) = await self._writer.write("submit", [row])
+        except sqlite3.Error:
             self.pending -= 1
+            raise
+        if saved:
+            return None
+        self.pending -= 1
+        return self.find_submission(job_id) or await self.submit(job_id, submission)  # deleted since
 
     def succeed(self, successes: Sequence[Success]) -> "asyncio.Future[list[bool]]":
         """Running → Success. The future tells of each whether it was so: False where the guard refused it."""
         now = utc_now()
-        return self._writer.write(_SQL["succeed"], [(*success, now) for success in successes])
+        return self._writer.write("succeed", [(*success, now) for success in successes])
 
     def fail(self, job_id: str, attempt: int, error: Error) -> "asyncio.Future[bool]":
         """Running → Failure. The future tells whether it was so: False where the guard refused it."""

@@ -20,7 +20,8 @@ from asyncjob.local.channel import Advanced, Cancel, Ended, Message, Noticed, Re
 from asyncjob.local.logs import event, events
 from asyncjob.local.process import WorkerProcess
 from asyncjob.local.settings import Settings
-from asyncjob.local.store import Claim, Claims, Lost, Store, Success
+from asyncjob.local.store import Lost, Store, Success
+from asyncjob.local.transaction import Claim, Claims
 from asyncjob.registry import DEFAULT_RETRIES, Jobs
 from asyncjob.runner import Failed, Succeeded
 

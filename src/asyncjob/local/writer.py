@@ -3,44 +3,21 @@
 What is to be written gathers in a queue while a transaction is on its way to the disk; the next transaction takes all
 of it. So one fsync serves many requests under load, and a lone request waits for nothing but its own. A future is
 resolved only after the commit that it was part of.
-
-Rows for the same statement are written by one execution of it: SQLite works through them without Python's lock, which
-the event loop needs meanwhile. That halves the cost of a row and keeps the two threads from waiting for each other.
 """
 
 import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
 
-import msgspec
+from asyncjob.local.transaction import Item, Operation, Results, Row, Rows, RowsRefused
 
 MAX_BATCH = 1_000  # of what is to be written in one transaction
-MAX_TEXT = 16 << 20  # characters that one statement takes as JSON
-
-Row = tuple[Any, ...]
 Result = TypeVar("Result")
 Claimed = TypeVar("Claimed")
-
-
-class Operation(NamedTuple):
-    """Anything to do in a transaction; its result is what the call returns."""
-
-    call: Callable[[sqlite3.Connection], Any]
-    future: "asyncio.Future[Any]"
-
-
-class Rows(NamedTuple):
-    """Rows for one statement, each of which it may write or refuse; the result is a bool for each."""
-
-    statement: str
-    rows: Sequence[Row]
-    future: "asyncio.Future[Any]"
-
-
-Item = Operation | Rows
+Transact = Callable[[sqlite3.Connection, Sequence[Item], frozenset[str]], tuple[Results, Claimed]]
 
 
 class Writer(Generic[Claimed]):
@@ -48,21 +25,21 @@ class Writer(Generic[Claimed]):
 
     Args:
         connection: used by this thread alone from now on.
-        claim: called at the end of every transaction, inside it; it runs again when the transaction is retried, so it
-            has no other effect than on the database.
-        committed: called in this thread after the commit, with what `claim` returned.
+        transact: called inside each transaction, with the batch and the statements whose rows are to be written one by
+            one; it runs again when the transaction is rolled back, so it has no other effect than on the database.
+        committed: called in this thread after the commit, with what `transact` returned last.
         claimed: called in the event loop, with the same, after the futures of the transaction were resolved.
     """
 
     def __init__(
         self,
         connection: sqlite3.Connection,
-        claim: Callable[[sqlite3.Connection], Claimed],
+        transact: "Transact[Claimed]",
         committed: Callable[[Claimed], None],
         claimed: Callable[[Claimed], None],
     ) -> None:
         self._connection = connection
-        self._claim = claim
+        self._transact = transact
         self._committed = committed
         self._claimed = claimed
         self._gathered: list[Item] = []
@@ -86,7 +63,7 @@ class Writer(Generic[Claimed]):
         """Write rows in the next transaction.
 
         Args:
-            statement: SQL that takes `:rows`, a JSON array of arrays, and writes each or refuses it.
+            statement: the name of one that takes `:rows`, a JSON array of arrays, and writes each or refuses it.
             rows: at least one; values that JSON has.
 
         Returns:
@@ -145,20 +122,19 @@ class Writer(Generic[Claimed]):
         else:
             self._loop.call_soon_threadsafe(self._deliver, results, claimed)
 
-    def _transaction(self, batch: list[Item]) -> tuple[list[tuple["asyncio.Future[Any]", Any]], Claimed]:
+    def _transaction(self, batch: list[Item]) -> tuple[Results, Claimed]:
+        singly: frozenset[str] = frozenset()
+        while True:
+            try:
+                return self._try(batch, singly)
+            except RowsRefused as refused:
+                singly |= {refused.statement}
+
+    def _try(self, batch: list[Item], singly: frozenset[str]) -> tuple[Results, Claimed]:
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         try:
-            results = [(item.future, item.call(connection)) for item in batch if isinstance(item, Operation)]
-            together: dict[str, list[Rows]] = {}
-            for item in batch:
-                if isinstance(item, Rows):
-                    together.setdefault(item.statement, []).append(item)
-            for statement, items in together.items():
-                rows = [row for item in items for row in item.rows]
-                written = iter([result for portion in _portions(rows) for result in self._write(statement, portion)])
-                results += [(item.future, [next(written) for _ in item.rows]) for item in items]
-            claimed = self._claim(connection)
+            results, claimed = self._transact(connection, batch, singly)
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:  # SQLite has already rolled back after some errors, a full disk among them
@@ -167,41 +143,11 @@ class Writer(Generic[Claimed]):
         self._committed(claimed)
         return results, claimed
 
-    def _write(self, statement: str, rows: list[Row]) -> list[bool]:
-        """All rows at once if all can be written, else one by one to learn which."""
-        connection = self._connection
-        connection.execute("SAVEPOINT rows")
-        written = self._execute(statement, rows) == len(rows)
-        if not written and len(rows) > 1:
-            connection.execute("ROLLBACK TO rows")
-            result = [self._execute(statement, [row]) == 1 for row in rows]
-        else:
-            result = [written] * len(rows)
-        connection.execute("RELEASE rows")
-        return result
-
-    def _execute(self, statement: str, rows: list[Row]) -> int:
-        text = msgspec.json.encode(rows).decode()
-        return self._connection.execute(statement, {"rows": text}).rowcount
-
-    def _deliver(self, results: list[tuple["asyncio.Future[Any]", Any]], claimed: Claimed) -> None:
+    def _deliver(self, results: Results, claimed: Claimed) -> None:
         for future, result in results:
             if not future.done():  # a request that was canceled has canceled its own
                 future.set_result(result)
         self._claimed(claimed)
-
-
-def _portions(rows: list[Row]) -> Iterator[list[Row]]:
-    """The rows, so many at a time that SQLite and the memory can take them as one text."""
-    portion: list[Row] = []
-    size = 0
-    for row in rows:
-        size += sum(len(value) for value in row if isinstance(value, str))
-        if portion and size > MAX_TEXT:
-            yield portion
-            portion, size = [], 0
-        portion.append(row)
-    yield portion
 
 
 def _fail(future: "asyncio.Future[Any]", error: Exception) -> None:

@@ -1,0 +1,177 @@
+"""What one transaction does: the operations, then the rows, then the claims.
+
+Rows for the same statement are written by one execution of it: SQLite works through them without Python's lock, which
+the event loop needs meanwhile. That halves the cost of a row and keeps the two threads from waiting for each other.
+
+A new job needs no look into the queue when nothing waits there and a slot is free: it is claimed as it is saved.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from asyncjob.job import utc_now
+
+MAX_TEXT = 16 << 20  # characters that one statement takes as JSON
+MAX_CLAIM_BYTES = 16 << 20  # parameters that one transaction claims; a single job's are 1 MB at most
+
+Row = tuple[Any, ...]
+
+
+class Operation(NamedTuple):
+    """Anything to do in a transaction; its result is what the call returns."""
+
+    call: Callable[[sqlite3.Connection], Any]
+    future: "asyncio.Future[Any]"
+
+
+class Rows(NamedTuple):
+    """Rows for one statement, each of which it may write or refuse; the result is a bool for each."""
+
+    statement: str
+    rows: Sequence[Row]
+    future: "asyncio.Future[Any]"
+
+
+Item = Operation | Rows
+Results = list[tuple["asyncio.Future[Any]", Any]]
+
+
+class RowsRefused(Exception):
+    """A statement refused some of its rows; written one by one, they show which."""
+
+    def __init__(self, statement: str) -> None:
+        super().__init__(statement)
+        self.statement = statement
+
+
+class Claim(NamedTuple):
+    """A job that was claimed: run this attempt. `losses` is how many attempts were lost before."""
+
+    job_id: str
+    attempt: int
+    type: str
+    parameters: str
+    losses: int
+
+
+_decode_claims = msgspec.json.Decoder(list[Claim]).decode
+
+
+class Claims(NamedTuple):
+    """What a transaction claimed.
+
+    Attributes:
+        jobs: in the order in which they are to run.
+        next_due: when the next waiting job is due, in milliseconds since 1970; None: not known, or there is none.
+        none_left: True when no job waits, neither now nor for a later time.
+    """
+
+    jobs: list[Claim]
+    next_due: int | None = None
+    none_left: bool = False
+
+
+class Transaction:
+    """One transaction, between its BEGIN and its COMMIT.
+
+    Args:
+        connection: to the file.
+        statements: SQL by name.
+        slots: how many jobs may be claimed.
+        due: the time, in milliseconds since 1970; what waits for a later one is not claimed.
+        none_waits: whether the last commit left no job waiting.
+        singly: names of statements whose rows are written one by one.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        statements: Mapping[str, str],
+        *,
+        slots: int,
+        due: int,
+        none_waits: bool,
+        singly: frozenset[str],
+    ) -> None:
+        self._connection = connection
+        self._statements = statements
+        self._slots = slots
+        self._due = due
+        self._none_waits = none_waits
+        self._singly = singly
+        self._now = utc_now()
+        self._claimed: list[Claim] = []
+
+    def run(self, batch: Sequence[Item]) -> tuple[Results, Claims]:
+        """Write everything of a batch, and claim.
+
+        Raises:
+            RowsRefused: roll back, and run the batch again with that statement among `singly`.
+            sqlite3.Error: roll back.
+        """
+        results = [(item.future, item.call(self._connection)) for item in batch if isinstance(item, Operation)]
+        self._none_waits = self._none_waits and not results  # any of them may have put a job back into the queue
+        together: dict[str, list[Rows]] = {}
+        for item in batch:
+            if isinstance(item, Rows):
+                together.setdefault(item.statement, []).append(item)
+        for statement, items in together.items():
+            written = iter(self._write(statement, [row for item in items for row in item.rows]))
+            results += [(item.future, [next(written) for _ in item.rows]) for item in items]
+        return results, self._claim()
+
+    def _write(self, statement: str, rows: list[Row]) -> list[bool]:
+        """All rows at once if all can be written, else one by one to learn which."""
+        if statement in self._singly:
+            return [self._execute(statement, [row]) == 1 for row in rows]
+        for portion in _portions(rows):
+            if self._execute(statement, portion) != len(portion):
+                raise RowsRefused(statement)
+        return [True] * len(rows)
+
+    def _execute(self, statement: str, rows: list[Row]) -> int:
+        values = {"rows": msgspec.json.encode(rows).decode(), "now": self._now, "claimed": 0}
+        if statement == "submit":
+            values["claimed"] = self._claim_new(rows)
+        return self._connection.execute(self._statements[statement], values).rowcount
+
+    def _claim_new(self, rows: list[Row]) -> int:
+        """How many of the jobs that are about to be saved are claimed as well: the first ones."""
+        is_first = self._none_waits and not self._claimed and "submit" not in self._singly
+        free = max(0, self._slots) if is_first else 0
+        self._claimed += [Claim(job_id, 1, name, parameters, 0) for job_id, name, parameters, *_ in rows[:free]]
+        self._none_waits = self._none_waits and free >= len(rows)
+        return min(free, len(rows))
+
+    def _claim(self) -> Claims:
+        free = self._slots - len(self._claimed)
+        if self._none_waits or free <= 0:
+            return Claims(self._claimed, none_left=self._none_waits)
+        rows, next_due = self._connection.execute(
+            self._statements["waiting"], {"due": self._due, "slots": free, "most": MAX_CLAIM_BYTES}
+        ).fetchone()
+        jobs = _decode_claims(rows)
+        if jobs:
+            self._connection.execute(self._statements["claim"], {"rows": rows, "now": self._now})
+        if len(jobs) == free:
+            return Claims(self._claimed + jobs)
+        # Large jobs may have been cut off: of those there may be more.
+        none_left = next_due is None and sum(len(job.parameters) for job in jobs) < MAX_CLAIM_BYTES // 2
+        return Claims(self._claimed + jobs, next_due, none_left)
+
+
+def _portions(rows: list[Row]) -> Iterator[list[Row]]:
+    """The rows, so many at a time that SQLite and the memory can take them as one text."""
+    portion: list[Row] = []
+    size = 0
+    for row in rows:
+        size += sum(len(value) for value in row if isinstance(value, str))
+        if portion and size > MAX_TEXT:
+            yield portion
+            portion, size = [], 0
+        portion.append(row)
+    yield portion
