@@ -8,7 +8,7 @@ BIN := .venv/bin
 CHECKOV := .venv/checkov-env/bin/checkov
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install --constraint constraints.txt
 
-.PHONY: run test check bench bench-aws bench-peers soak overload template aws-local clean
+.PHONY: run test check bench bench-aws bench-growth bench-peers soak overload template aws-local clean
 
 run: .venv/run
 	@$(BIN)/asyncjob serve
@@ -26,6 +26,10 @@ check: .venv/test .venv/checkov
 
 bench: .venv/test
 	$(BIN)/python bench/bench.py
+
+bench-growth: .venv/test .venv/plot
+	$(BIN)/python bench/growth.py
+	.venv/plot-env/bin/python bench/plot.py bench/growth.json docs
 
 soak: .venv/test
 	$(BIN)/python -m bench.soak --minutes $(MINUTES)
@@ -64,6 +68,10 @@ clean:
 .venv/checkov: .venv/python tests/aws/checkov.txt
 	@$(PYTHON) -m venv .venv/checkov-env
 	@.venv/checkov-env/bin/pip --disable-pip-version-check --quiet install --requirement tests/aws/checkov.txt && touch $@
+
+.venv/plot: .venv/python bench/plot.txt
+	@$(PYTHON) -m venv .venv/plot-env
+	@.venv/plot-env/bin/pip --disable-pip-version-check --quiet install --requirement bench/plot.txt && touch $@
 
 .venv/aws-peer: .venv/test bench/aws_peer/requirements.txt
 	@rm -rf .venv/aws-peer-libraries

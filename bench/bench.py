@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from filled import fill
 from load import generator, measure
 
 COMMAND = Path(sys.executable).with_name("asyncjob")
@@ -140,6 +141,17 @@ def throughput(seconds: float) -> Figures:
         return driven(asking(client), url, seconds, lambda: wait_until_idle(client))
 
 
+def filled(count: int, seconds: float) -> Figures:
+    """The same as `throughput`, and memory, with so many finished jobs in the file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "filled.db")
+        fill(path, count)
+        with served("--database", str(path)) as (url, process), httpx.Client(base_url=url) as client:
+            figures = driven(asking(client), url, seconds, lambda: wait_until_idle(client))
+            figures["memory, MB"] = proportional_memory(process.pid)
+    return {f"{count:,} finished: {name}": value for name, value in figures.items() if "p50" not in name}
+
+
 def asking(client: httpx.Client) -> Ask:
     """One client of a server, as it is driven here."""
 
@@ -230,6 +242,7 @@ def main() -> None:
         start,
         memory,
         lambda: throughput(given.seconds),
+        lambda: filled(1_000_000, given.seconds),
         latency,
         lambda: sleepers(1_000, 1),
         lambda: sleepers(10_000, 5, "--concurrency", "10000"),
@@ -241,9 +254,9 @@ def main() -> None:
                 values.setdefault(name, []).append(value)
                 print(f"round {number + 1} of {given.rounds}: {name}: {value:,.1f}", file=sys.stderr)
     print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, load by {generator()}, {given.rounds} rounds\n")
-    print(f"{'figure':<44}{'median':>10}{'least':>10}{'most':>10}")
+    print(f"{'figure':<64}{'median':>10}{'least':>10}{'most':>10}")
     for name, measured in values.items():
-        print(f"{name:<44}{statistics.median(measured):>10,.1f}{min(measured):>10,.1f}{max(measured):>10,.1f}")
+        print(f"{name:<64}{statistics.median(measured):>10,.1f}{min(measured):>10,.1f}{max(measured):>10,.1f}")
     given.json.write_text(json.dumps(values, indent=2) + "\n")
 
 

@@ -226,9 +226,9 @@ def test_an_operation_that_fails_takes_no_other_with_it(tmp_path: Path) -> None:
         results = await asyncio.gather(
             writer.do(lambda connection: connection.execute("INSERT INTO number VALUES (1)").rowcount),
             writer.do(fails),
-            writer.write("insert", [(2,), (1,), (3,)]),
-            writer.write("wrong", [(4,)]),
-            writer.write("insert", [(5,)]),
+            writer.write("insert", [(2, b""), (1, b""), (3, b"")]),
+            writer.write("wrong", [(4, b"")]),
+            writer.write("insert", [(5, b"")]),
             return_exceptions=True,
         )
         assert results[0] == 1

@@ -5,7 +5,8 @@
 -- too. Where they do not hold, nothing is written. {claimed} is the target of a claim.
 --
 -- The statements of a job's usual life take all rows of a transaction at once, as one JSON array of arrays. Parameters
--- and results are strings in it, so their text is saved to the letter.
+-- and results are not in it, so that nobody parses them: :texts holds them one after the other, and the last two columns
+-- of a row are where its text begins, counted from 1, and its length.
 
 -- name: schema_1
 CREATE TABLE job (
@@ -38,11 +39,12 @@ CREATE INDEX job_unsuccessful ON job (status, sequence)  -- with OR, since SQLit
 CREATE INDEX job_type ON job (type, sequence);
 
 -- name: submit
--- Rows: job_id, type, parameters, due_at, created_at. The first :claimed of them are claimed as they are saved, which
+-- Rows: job_id, type, due_at, created_at, parameters. The first :claimed of them are claimed as they are saved, which
 -- is what `claim` would do to them later in the same transaction.
 INSERT INTO job (job_id, type, status, parameters, due_at, created_at, started_at)
-SELECT value ->> 0, value ->> 1, iif(key < :claimed, {claimed}, 'Pending'), value ->> 2,
-    iif(key < :claimed, NULL, value ->> 3), value ->> 4, iif(key < :claimed, :now, NULL)
+SELECT value ->> 0, value ->> 1, iif(key < :claimed, {claimed}, 'Pending'),
+    CAST(substr(:texts, value ->> 4, value ->> 5) AS TEXT),
+    iif(key < :claimed, NULL, value ->> 2), value ->> 3, iif(key < :claimed, :now, NULL)
 FROM json_each(:rows) WHERE true
 ON CONFLICT (job_id) DO NOTHING;
 
@@ -66,8 +68,10 @@ UPDATE job SET {set}, started_at = :now, due_at = NULL
 WHERE job_id IN (SELECT value ->> 0 FROM json_each(:rows)) AND {from};
 
 -- name: succeed
--- Rows: job_id, attempt, results, finished_at.
-UPDATE job SET {set}, results = row.value ->> 2, finished_at = row.value ->> 3 FROM json_each(:rows) AS row
+-- Rows: job_id, attempt, finished_at, results.
+UPDATE job SET {set}, results = CAST(substr(:texts, row.value ->> 3, row.value ->> 4) AS TEXT),
+    finished_at = row.value ->> 2
+FROM json_each(:rows) AS row
 WHERE job_id = row.value ->> 0 AND attempt = row.value ->> 1 AND {from};
 
 -- name: fail

@@ -19,7 +19,7 @@ from msgspec import UNSET, Raw
 from asyncjob.contract import ListQuery, Submission
 from asyncjob.job import TRANSITIONS, Error, Job, Progress, Status, now_ms, timestamp, utc_now
 from asyncjob.local.database import Database, statements
-from asyncjob.local.transaction import MAX_CLAIM_BYTES, Claims, Item, Results, Transaction
+from asyncjob.local.transaction import Claims, Item, Results, Transaction
 from asyncjob.local.writer import Writer
 
 MAX_PAGE_BYTES = 4 << 20  # a page ends early where its jobs are large, so a listing never fills the memory
@@ -150,8 +150,8 @@ class Store:
 
     def _deliver(self, claims: Claims) -> None:
         self.pending -= len(claims.jobs)
-        if sum(len(job.parameters) for job in claims.jobs) > MAX_CLAIM_BYTES // 2:
-            self.wake()  # there may have been more than one transaction takes
+        if claims.go_on:
+            self.wake()
         self._claimed(claims)
 
     # -- writes --------------------------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ class Store:
             sqlite3.Error: it could not be saved.
         """
         now = now_ms()
-        row = (job_id, submission.type, submission.parameters.decode(), now, timestamp(now))
+        row = (job_id, submission.type, now, timestamp(now), submission.parameters)
         self.pending += 1  # counted when it is asked for, so that a burst cannot pass the limit
         try:
             (saved,) = await self._writer.write("submit", [row])
@@ -181,7 +181,9 @@ class Store:
     def succeed(self, successes: Sequence[Success]) -> "asyncio.Future[list[bool]]":
         """Running → Success. The future tells of each whether it was so: False where the guard refused it."""
         now = utc_now()
-        return self._writer.write("succeed", [(*success, now) for success in successes])
+        return self._writer.write(
+            "succeed", [(one.job_id, one.attempt, now, one.results.encode()) for one in successes]
+        )
 
     def fail(self, job_id: str, attempt: int, error: Error) -> "asyncio.Future[bool]":
         """Running → Failure. The future tells whether it was so: False where the guard refused it."""

@@ -15,8 +15,9 @@ import msgspec
 
 from asyncjob.job import utc_now
 
-MAX_TEXT = 16 << 20  # characters that one statement takes as JSON
+MAX_TEXT = 16 << 20  # bytes of text that one statement takes
 MAX_CLAIM_BYTES = 16 << 20  # parameters that one transaction claims; a single job's are 1 MB at most
+MAX_CLAIMED = 128  # waiting jobs that one transaction looks at: all that it looks at are read, however large they are
 
 Row = tuple[Any, ...]
 
@@ -29,7 +30,10 @@ class Operation(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Rows for one statement, each of which it may write or refuse; the result is a bool for each."""
+    """Rows for one statement, each of which it may write or refuse; the result is a bool for each.
+
+    The last column of a row is JSON text as bytes, of any size; the others are short.
+    """
 
     statement: str
     rows: Sequence[Row]
@@ -68,11 +72,13 @@ class Claims(NamedTuple):
         jobs: in the order in which they are to run.
         next_due: when the next waiting job is due, in milliseconds since 1970; None: not known, or there is none.
         none_left: True when no job waits, neither now nor for a later time.
+        go_on: True when more may wait than one transaction claims, and slots are free.
     """
 
     jobs: list[Claim]
     next_due: int | None = None
     none_left: bool = False
+    go_on: bool = False
 
 
 class Transaction:
@@ -134,16 +140,16 @@ class Transaction:
         return [True] * len(rows)
 
     def _execute(self, statement: str, rows: list[Row]) -> int:
-        values = {"rows": msgspec.json.encode(rows).decode(), "now": self._now, "claimed": 0}
-        if statement == "submit":
-            values["claimed"] = self._claim_new(rows)
+        claimed = self._claim_new(rows) if statement == "submit" else 0
+        values: dict[str, object] = {"rows": _places(rows), "texts": b"".join([row[-1] for row in rows])}
+        values |= {"claimed": claimed, "now": self._now}
         return self._connection.execute(self._statements[statement], values).rowcount
 
     def _claim_new(self, rows: list[Row]) -> int:
         """How many of the jobs that are about to be saved are claimed as well: the first ones."""
         is_first = self._none_waits and not self._claimed and "submit" not in self._singly
         free = max(0, self._slots) if is_first else 0
-        self._claimed += [Claim(job_id, 1, name, parameters, 0) for job_id, name, parameters, *_ in rows[:free]]
+        self._claimed += [Claim(job_id, 1, name, text.decode(), 0) for job_id, name, *_, text in rows[:free]]
         self._none_waits = self._none_waits and free >= len(rows)
         return min(free, len(rows))
 
@@ -151,25 +157,35 @@ class Transaction:
         free = self._slots - len(self._claimed)
         if self._none_waits or free <= 0:
             return Claims(self._claimed, none_left=self._none_waits)
+        most = min(free, MAX_CLAIMED)
         rows, next_due = self._connection.execute(
-            self._statements["waiting"], {"due": self._due, "slots": free, "most": MAX_CLAIM_BYTES}
+            self._statements["waiting"], {"due": self._due, "slots": most, "most": MAX_CLAIM_BYTES}
         ).fetchone()
         jobs = _decode_claims(rows)
         if jobs:
             self._connection.execute(self._statements["claim"], {"rows": rows, "now": self._now})
-        if len(jobs) == free:
-            return Claims(self._claimed + jobs)
-        # Large jobs may have been cut off: of those there may be more.
-        none_left = next_due is None and sum(len(job.parameters) for job in jobs) < MAX_CLAIM_BYTES // 2
-        return Claims(self._claimed + jobs, next_due, none_left)
+        cut_off = len(jobs) == most or sum(len(job.parameters) for job in jobs) > MAX_CLAIM_BYTES // 2
+        if cut_off:
+            return Claims(self._claimed + jobs, go_on=len(jobs) < free)
+        return Claims(self._claimed + jobs, next_due, none_left=next_due is None)
+
+
+def _places(rows: list[Row]) -> str:
+    """The rows as JSON, the last column of each replaced by where its text begins, counted from 1, and its length."""
+    places = []
+    start = 1
+    for *fields, text in rows:
+        places.append((*fields, start, len(text)))
+        start += len(text)
+    return msgspec.json.encode(places).decode()
 
 
 def _portions(rows: list[Row]) -> Iterator[list[Row]]:
-    """The rows, so many at a time that SQLite and the memory can take them as one text."""
+    """The rows, so many at a time that SQLite and the memory can take their texts."""
     portion: list[Row] = []
     size = 0
     for row in rows:
-        size += sum(len(value) for value in row if isinstance(value, str))
+        size += len(row[-1])
         if portion and size > MAX_TEXT:
             yield portion
             portion, size = [], 0

@@ -63,8 +63,8 @@ class Writer(Generic[Claimed]):
         """Write rows in the next transaction.
 
         Args:
-            statement: the name of one that takes `:rows`, a JSON array of arrays, and writes each or refuses it.
-            rows: at least one; values that JSON has.
+            statement: the name of one that takes `:rows` and `:texts` and writes each row or refuses it.
+            rows: at least one, as in `Rows`.
 
         Returns:
             A future that tells of each row whether it was written, as `do`.
