@@ -42,18 +42,25 @@ class Outbox:
         self._connection = connection
         self._waiting: deque[Message] = deque()
         self._sending = threading.Lock()
+        self._sends_soon = False
 
     def send(self, message: Message) -> None:
         """Send the message, or leave it to the thread that is sending now."""
-        self.leave(message)
-        self.flush()
-
-    def leave(self, message: Message) -> None:
-        """Have the next `flush` send the message, if no other thread does before."""
         self._waiting.append(message)
+        self._flush()
 
-    def flush(self) -> None:
-        """Send what was left here, unless another thread is sending it now."""
+    def send_soon(self, message: Message) -> None:
+        """From the event loop: send the message with those of all jobs that end in this iteration, as one frame."""
+        self._waiting.append(message)
+        if not self._sends_soon:
+            self._sends_soon = True
+            asyncio.get_running_loop().call_soon(self._send_gathered)
+
+    def _send_gathered(self) -> None:
+        self._sends_soon = False
+        self._flush()
+
+    def _flush(self) -> None:
         # Looked at again after each release: a message that came between the last look and the release has no other
         # thread to send it.
         while self._waiting and self._sending.acquire(blocking=False):
@@ -96,9 +103,7 @@ class Threads:
 class EventLoop:
     """Runs async jobs as tasks of one asyncio loop, in a thread that starts with the first of them."""
 
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
-        self._sends_soon = False
+    def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -113,17 +118,6 @@ class EventLoop:
         """Call something in the loop's thread, which runs since an async job was started."""
         assert self._loop is not None
         self._loop.call_soon_threadsafe(callback)
-
-    def send(self, message: Message) -> None:
-        """From the loop's thread: send the message with those of all jobs that end in this iteration, as one frame."""
-        self._outbox.leave(message)
-        if not self._sends_soon:
-            self._sends_soon = True
-            asyncio.get_running_loop().call_soon(self._flush)
-
-    def _flush(self) -> None:
-        self._sends_soon = False
-        self._outbox.flush()
 
     @staticmethod
     def _run(loop: asyncio.AbstractEventLoop) -> None:
@@ -193,7 +187,7 @@ class Worker:
         self._jobs = jobs
         self._outbox = Outbox(connection)
         self._threads = Threads()
-        self._loop = EventLoop(self._outbox)
+        self._loop = EventLoop()
         self._reports = ProgressReports(self._outbox)
         self._running: dict[Key, RunningJob] = {}
 
@@ -229,10 +223,10 @@ class Worker:
     async def _run_async(self, function: JobFunction, job: RunningJob) -> None:
         job.task = asyncio.current_task()
         if job.context.canceled:
-            self._end(job, Failed(Error("JobCanceled", "canceled before it began")), self._loop.send)
+            self._end(job, Failed(Error("JobCanceled", "canceled before it began")), self._outbox.send_soon)
         else:
             with _outcome_or_end():
-                self._end(job, await run_async(function, job.context, job.message.parameters), self._loop.send)
+                self._end(job, await run_async(function, job.context, job.message.parameters), self._outbox.send_soon)
 
     def _end(self, job: RunningJob, outcome: Outcome, send: Callable[[Message], None]) -> None:
         del self._running[job.key]
