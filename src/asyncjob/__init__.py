@@ -8,12 +8,62 @@
     def resize(width: int, height: int = 100) -> dict: ...
 
 Then `asyncjob serve mine.py` answers `POST /jobs` with 202 and an id, runs the function in the background, and
-`GET /jobs/{jobId}` tells its status and its results.
+`GET /jobs/{jobId}` tells its status and its results; or, from Python:
+
+    from asyncjob import Client
+
+    Client().submit("resize", width=640).result()
 """
+
+import typing
 
 from asyncjob.context import JobCanceled, JobContext
 from asyncjob.registry import Jobs, RegistrationError
 
-__all__ = ["JobCanceled", "JobContext", "Jobs", "RegistrationError", "__version__"]
+if typing.TYPE_CHECKING:
+    from asyncjob.client import (
+        AsyncClient,
+        AsyncJobHandle,
+        AwaitedJobCanceled,
+        Client,
+        ClientError,
+        JobFailed,
+        JobHandle,
+        JobSnapshot,
+        NotFound,
+        Refused,
+        Unreachable,
+        WaitTimeout,
+    )
+else:
+
+    def __getattr__(name: str) -> object:
+        """The client's names, imported when one is asked for: workers and Lambda functions start without httpx."""
+        if name in __all__ and name != "__version__":
+            from asyncjob import client
+
+            return getattr(client, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+__all__ = [
+    "AsyncClient",
+    "AsyncJobHandle",
+    "AwaitedJobCanceled",
+    "Client",
+    "ClientError",
+    "JobCanceled",
+    "JobContext",
+    "JobFailed",
+    "JobHandle",
+    "JobSnapshot",
+    "Jobs",
+    "NotFound",
+    "Refused",
+    "RegistrationError",
+    "Unreachable",
+    "WaitTimeout",
+    "__version__",
+]
 
 __version__ = "0.1.0"

@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 import asyncjob
+from asyncjob import client
 
 SOURCE = Path(asyncjob.__file__).parent
 CORE = ("job", "context", "loop", "registry", "runner", "contract", "openapi", "sleep")
@@ -22,7 +23,9 @@ def _imports(file: Path) -> set[str]:
 
 def test_the_public_names_are_all_there_and_nothing_else_is_public() -> None:
     public = {name for name, value in vars(asyncjob).items() if not name.startswith("_") and not _is_module(value)}
-    assert public | {"__version__"} == set(asyncjob.__all__)
+    assert public | set(client.__all__) | {"__version__"} == set(asyncjob.__all__)
+    assert all(hasattr(asyncjob, name) for name in asyncjob.__all__)
+    assert client.__all__ == sorted(client.__all__) and asyncjob.__all__ == sorted(asyncjob.__all__)
 
 
 def _is_module(value: object) -> bool:
@@ -31,6 +34,7 @@ def _is_module(value: object) -> bool:
 
 def test_the_core_imports_no_engine_and_no_engine_the_other() -> None:
     forbidden = {**{f"{name}.py": {"local", "aws"} for name in CORE}, "local/*.py": {"aws"}, "aws/*.py": {"local"}}
+    forbidden["client/*.py"] = {"local", "aws"}
     for pattern, engines in forbidden.items():
         for file in SOURCE.glob(pattern):
             for imported in _imports(file):

@@ -1,0 +1,170 @@
+"""The client for asyncio: as blocking.py, where what is to be known of each method is written."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+
+from asyncjob.client.core import DEFAULT_URL, Api, Call, Following, Operation, http_settings, list_query, proceed
+from asyncjob.client.snapshot import JobSnapshot
+from asyncjob.contract import MAX_PAGE
+from asyncjob.job import Progress, Status
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """`Client` with an `await` before what takes time; same arguments, same errors.
+
+    >>> async with AsyncClient("http://127.0.0.1:8000") as client:
+    ...     handle = await client.submit("resize", width=640)
+    ...     await handle.result(timeout=60)
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        api_key: str | None = None,
+        aws_iam: bool = False,
+        timeout: float = 30.0,
+        retries: int = 5,
+    ) -> None:
+        self._api = Api(timeout, retries)
+        self._http = httpx.AsyncClient(**http_settings(url, api_key, aws_iam))
+
+    async def submit(self, type: str | None = None, /, **parameters: Any) -> "AsyncJobHandle":  # noqa: A002
+        """See `Client.submit`."""
+        return AsyncJobHandle(self, await self._run(self._api.submit(type, parameters)))
+
+    def job(self, job_id: str) -> "AsyncJobHandle":
+        """See `Client.job`."""
+        return AsyncJobHandle(self, Following(self._api, job_id))
+
+    async def get(self, job_id: str) -> JobSnapshot:
+        """See `Client.get`."""
+        return await self.job(job_id).get()
+
+    async def list(
+        self,
+        *,
+        status: Status | str | None = None,
+        type: str | None = None,  # noqa: A002
+        page_size: int = MAX_PAGE,
+    ) -> AsyncIterator[JobSnapshot]:
+        """See `Client.list`; for `async for`."""
+        query = list_query(status, type, page_size)
+        while True:
+            jobs, cursor = await self._run(self._api.page(query))
+            for job in jobs:
+                yield job
+            if cursor is None:
+                return
+            query["cursor"] = cursor
+
+    async def map(
+        self,
+        type: str | None,  # noqa: A002
+        parameters: Iterable[Mapping[str, Any]],
+        *,
+        concurrency: int = 32,
+    ) -> AsyncIterator["AsyncJobHandle"]:
+        """See `Client.map`; for `async for`. Here each job is submitted and waited for beside the others."""
+        running: deque[asyncio.Task[AsyncJobHandle]] = deque()
+        try:
+            for each in parameters:
+                running.append(asyncio.create_task(self._submit_and_wait(type, each)))
+                if len(running) >= concurrency:
+                    yield await running.popleft()
+            while running:
+                yield await running.popleft()
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    async def openapi(self) -> dict[str, Any]:
+        """See `Client.openapi`."""
+        return await self._run(self._api.openapi())
+
+    async def check(self) -> None:
+        """See `Client.check`."""
+        await self._run(self._api.health())
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _submit_and_wait(self, type: str | None, parameters: Mapping[str, Any]) -> "AsyncJobHandle":  # noqa: A002
+        handle = await self.submit(type, **parameters)
+        await handle.wait()
+        return handle
+
+    async def _run(self, operation: Operation[T]) -> T:
+        try:
+            call = next(operation)
+            while True:
+                call = proceed(operation, await self._carry_out(call))
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    async def _carry_out(self, call: Call) -> httpx.Response | httpx.RequestError:
+        await asyncio.sleep(call.delay)
+        try:
+            return await self._http.request(
+                call.method, call.url, content=call.body, headers=call.headers, timeout=call.timeout
+            )
+        except httpx.RequestError as error:
+            return error
+
+
+class AsyncJobHandle:
+    """`JobHandle` with an `await` before what takes time.
+
+    Attributes:
+        id: the job's id.
+    """
+
+    def __init__(self, client: AsyncClient, job: Following) -> None:
+        self.id = job.job_id
+        self._client = client
+        self._job = job
+
+    async def get(self) -> JobSnapshot:
+        """See `JobHandle.get`."""
+        return await self._client._run(self._job.get())
+
+    async def progress(self) -> Progress | None:
+        """See `JobHandle.progress`."""
+        return (await self.get()).progress
+
+    async def wait(self, timeout: float | None = None) -> JobSnapshot:  # noqa: ASYNC109
+        """See `JobHandle.wait`."""
+        return await self._client._run(self._job.wait(timeout))
+
+    async def result(self, timeout: float | None = None) -> Any:  # noqa: ASYNC109
+        """See `JobHandle.result`."""
+        return await self._client._run(self._job.result(timeout))
+
+    async def cancel(self) -> JobSnapshot:
+        """See `JobHandle.cancel`."""
+        return await self._client._run(self._job.cancel())
+
+    async def retry(self) -> None:
+        """See `JobHandle.retry`."""
+        await self._client._run(self._job.retry())
+
+    def __repr__(self) -> str:
+        return f"<AsyncJobHandle {self.id}>"

@@ -1,0 +1,356 @@
+"""What a client asks, when it asks again, and what the answers mean: without I/O.
+
+Each operation is a generator that yields the next request, with the pause before it, and is sent the response or thrown
+httpx's error. Two small drivers, blocking.py and asynchronous.py, do the rest; nothing is written twice.
+"""
+
+import email.utils
+import random
+import re
+import time
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import httpx
+import msgspec
+
+from asyncjob.client.errors import (
+    AwaitedJobCanceled,
+    ClientError,
+    JobFailed,
+    NotFound,
+    Refused,
+    Unreachable,
+    WaitTimeout,
+)
+from asyncjob.client.snapshot import JobSnapshot
+from asyncjob.contract import JOB_ID, JOB_ID_RULE
+from asyncjob.job import Status, new_job_id
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+HOLD_SECONDS = 20.0  # of one ?wait=: proxies tend to give up after 30
+FIRST_BACKOFF, LONGEST_BACKOFF = 0.5, 20.0  # seconds; the mean pause is half of it
+LONGEST_RETRY_AFTER = 300.0  # seconds; a client that is told to come back later than that is not kept
+FIRST_POLL, LONGEST_POLL, POLL_GROWTH = 0.25, 10.0, 1.5
+VISIBLE_SECONDS = 6 * 3_600  # how long Lambda keeps an event for which it has no room
+LATE_SECONDS = 2.0  # that the answer to the last ?wait= may take beyond the time that was waited
+MAX_REDIRECTS = 5
+
+REFUSED_FOR_NOW = {429, 503}  # nothing was done
+UNCERTAIN = {408, 500, 502, 504}  # something may have been done: asked again where that does no harm
+NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+HOPELESS = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request to carry out.
+
+    Attributes:
+        method: GET or POST.
+        url: a path of the API, or a whole URL.
+        timeout: seconds that each of connecting, sending and the wait for the answer may take.
+        body: JSON, or None.
+        delay: seconds to pause before.
+    """
+
+    method: str
+    url: str
+    timeout: float
+    body: bytes | None = None
+    delay: float = 0.0
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Those of this request alone."""
+        return {} if self.body is None else {"content-type": "application/json"}
+
+
+Operation = Generator[Call, httpx.Response, T]
+
+
+class Api:
+    """The operations on one API.
+
+    Args:
+        timeout: seconds to wait for an answer, beside what a job is waited for.
+        retries: how often a request is repeated that failed and may be.
+    """
+
+    def __init__(self, timeout: float, retries: int) -> None:
+        self._timeout = timeout
+        self._retries = retries
+
+    def submit(self, type: str | None, fields: Mapping[str, Any]) -> Operation["Following"]:  # noqa: A002
+        """Submit a job. Its id is chosen here, so that to submit it twice is to submit it once."""
+        chosen = {"jobId": new_job_id()} | ({} if type is None else {"type": type}) | dict(fields)
+        call = Call("POST", "/jobs", self._timeout, msgspec.json.encode(chosen))
+        try:
+            response = yield from self.exchange(call)
+        except NotFound:
+            raise Refused(404, "there is no POST /jobs: the URL is not that of an API for jobs") from None
+        if response.status_code != 202:
+            raise _foreign(response)
+        return Following(self, chosen["jobId"], accepted_at=time.monotonic())
+
+    def page(self, query: Mapping[str, str]) -> Operation[tuple[list[JobSnapshot], str | None]]:
+        """A page of jobs, newest first, and the cursor of the next one if there is one."""
+        try:
+            response = yield from self.exchange(Call("GET", f"/jobs?{httpx.QueryParams(query)}", self._timeout))
+        except NotFound:
+            raise Refused(404, "this API does not list jobs") from None
+        page = _document(response)
+        try:
+            return [JobSnapshot.of(job) for job in page["jobs"]], page.get("next")
+        except (KeyError, TypeError, msgspec.ValidationError):
+            raise _foreign(response) from None
+
+    def openapi(self) -> Operation[dict[str, Any]]:
+        """The OpenAPI document."""
+        return _document((yield from self.exchange(Call("GET", "/openapi.json", self._timeout))))
+
+    def health(self) -> Operation[None]:
+        """Nothing, where the API is well."""
+        yield from self.exchange(Call("GET", "/healthz", self._timeout))
+
+    def job(self, job_id: str, then: str = "", *, repeatable: bool = True) -> Operation[httpx.Response]:
+        """GET a job or, with `then`, POST to one of its routes."""
+        call = Call("POST" if then else "GET", f"/jobs/{job_id}{then}", self._timeout)
+        return self.exchange(call, repeatable=repeatable)
+
+    def hold(self, job_id: str, seconds: float, delay: float, deadline: float | None) -> Operation[httpx.Response]:
+        """GET a job, held by the API until it is final or the seconds are over, if the API can do that."""
+        patience = self._timeout if deadline is None else min(self._timeout, LATE_SECONDS)
+        call = Call("GET", f"/jobs/{job_id}?wait={seconds:.3f}", seconds + patience, delay=delay)
+        return self.exchange(call, deadline=deadline)
+
+    def exchange(
+        self, call: Call, *, repeatable: bool = True, deadline: float | None = None
+    ) -> Operation[httpx.Response]:
+        """Send a request until it is answered well, or it makes no sense to send it again.
+
+        Args:
+            call: the request.
+            repeatable: whether it does no harm when it is carried out twice.
+            deadline: until when there may be further tries, on the monotonic clock.
+
+        Raises:
+            Unreachable: there was no answer.
+            Refused: the answer was no.
+        """
+        backoffs = _growing(FIRST_BACKOFF, LONGEST_BACKOFF, 2.0)
+        tries, redirects = 0, 0
+        while True:
+            tries += 1
+            after: float = 0
+            try:
+                response = yield call
+            except httpx.RequestError as error:
+                failure: ClientError = Unreachable(f"{error.request.url} gave no answer: {_reason(error)}")
+                again = not isinstance(error, HOPELESS) and (repeatable or isinstance(error, NEVER_SENT))
+            else:
+                status = response.status_code
+                if response.is_success:
+                    return response
+                if status == 303 and call.method == "GET" and redirects < MAX_REDIRECTS:
+                    redirects += 1
+                    call = replace(call, url=_elsewhere(response), delay=0)
+                    continue
+                failure = _refusal(response)
+                after = _retry_after(response) if status in REFUSED_FOR_NOW else 0
+                again = status in REFUSED_FOR_NOW or (repeatable and status in UNCERTAIN)
+            pause = after + random.uniform(0, next(backoffs))
+            late = deadline is not None and time.monotonic() + pause > deadline
+            if not again or late or tries > self._retries or after > LONGEST_RETRY_AFTER:
+                raise failure
+            call = replace(call, delay=pause)
+
+
+class Following:
+    """One job, and what its client knows of it.
+
+    Args:
+        api: where it is.
+        job_id: its id.
+        accepted_at: when this client got a 202 for it, on the monotonic clock; None if it was somebody else.
+
+    Raises:
+        ValueError: no job can have that id.
+    """
+
+    def __init__(self, api: Api, job_id: str, accepted_at: float | None = None) -> None:
+        if not JOB_ID.fullmatch(job_id):
+            raise ValueError(f"{job_id!r} is no job's id: it must be {JOB_ID_RULE}")
+        self.job_id = job_id
+        self._api = api
+        self._accepted_at = accepted_at
+        self._seen: JobSnapshot | None = None
+
+    def get(self) -> Operation[JobSnapshot]:
+        """The job as it is now."""
+        return self._look((yield from self._api.job(self.job_id)))
+
+    def wait(self, timeout: float | None) -> Operation[JobSnapshot]:
+        """The job, once it is final."""
+        now = time.monotonic()
+        deadline = None if timeout is None else now + timeout
+        polls = _growing(FIRST_POLL, LONGEST_POLL, POLL_GROWTH)
+        delay = 0.0
+        while self._seen is None or not self._seen.status.is_final:
+            left = HOLD_SECONDS if deadline is None else max(0.0, deadline - now - delay)
+            hold = min(HOLD_SECONDS, left)
+            held = yield from self._ask(hold, delay, deadline)
+            now = time.monotonic()
+            if self._seen is not None and self._seen.status.is_final:
+                break
+            if deadline is not None and now >= deadline:
+                raise WaitTimeout(self.job_id, self._seen)
+            # An API that does not hold answers at once, and so does one that is being stopped.
+            delay = 0.0 if held else next(polls) * random.uniform(0.8, 1.0)
+            delay = delay if deadline is None else min(delay, deadline - now)
+        return self._seen
+
+    def _ask(self, hold: float, delay: float, deadline: float | None) -> Operation[bool]:
+        """Look at the job; whether the API held the request for as long as it was asked to."""
+        try:
+            response = yield from self._api.hold(self.job_id, hold, delay, deadline)
+        except NotFound:
+            accepted_at = self._accepted_at
+            if accepted_at is None or self._seen is not None or time.monotonic() > accepted_at + VISIBLE_SECONDS:
+                raise
+            return False  # accepted and never seen: not visible yet
+        except Unreachable as error:
+            if deadline is not None and time.monotonic() >= deadline:
+                raise WaitTimeout(self.job_id, self._seen) from error
+            raise
+        self._look(response)
+        return response.elapsed.total_seconds() >= 0.9 * hold
+
+    def result(self, timeout: float | None) -> Operation[Any]:
+        """What the function returned."""
+        job = yield from self.wait(timeout)
+        if job.status is Status.CANCELED:
+            raise AwaitedJobCanceled(job)
+        if job.status is Status.FAILURE:
+            raise JobFailed(job)
+        return job.results
+
+    def cancel(self) -> Operation[JobSnapshot]:
+        """Cancel the job. Doing so twice is doing so once."""
+        return self._look((yield from self._api.job(self.job_id, "/cancel")))
+
+    def retry(self) -> Operation[None]:
+        """Have the job run again. Only what certainly was not done is done again: two retries may be two more runs."""
+        yield from self._api.job(self.job_id, "/retry", repeatable=False)
+        self._seen = None
+        self._accepted_at = time.monotonic()
+
+    def _look(self, response: httpx.Response) -> JobSnapshot:
+        try:
+            self._seen = JobSnapshot.of(_document(response))
+        except msgspec.ValidationError:
+            raise _foreign(response) from None
+        return self._seen
+
+
+def proceed(operation: Operation[Any], answer: httpx.Response | httpx.RequestError) -> Call:
+    """The operation's next request.
+
+    Raises:
+        StopIteration: there is none; its value is what the operation returns.
+    """
+    return operation.send(answer) if isinstance(answer, httpx.Response) else operation.throw(answer)
+
+
+def http_settings(url: str, api_key: str | None, aws_iam: bool) -> dict[str, Any]:
+    """How both clients of httpx are made.
+
+    Raises:
+        ValueError: the URL or the key cannot be used.
+        ClientError: requests cannot be signed here.
+    """
+    from asyncjob import __version__
+    from asyncjob.client.signing import AwsAuth
+
+    try:
+        base_url = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"{url!r} is no URL: {error}") from None
+    if base_url.scheme not in ("http", "https") or not base_url.host or base_url.query or base_url.fragment:
+        raise ValueError(f"{url!r} is not the URL of an API: write it as {DEFAULT_URL}")
+    if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
+        raise ValueError("the API key must be printable ASCII, as headers are")
+    key = {} if api_key is None else {"x-api-key": api_key}
+    return {
+        "base_url": base_url,
+        "headers": {"accept": "application/json", "user-agent": f"asyncjob/{__version__}", **key},
+        "auth": AwsAuth(base_url) if aws_iam else None,
+        "follow_redirects": False,
+        "limits": httpx.Limits(max_connections=None, max_keepalive_connections=100),
+    }
+
+
+def list_query(status: str | None, type: str | None, page_size: int) -> dict[str, str]:  # noqa: A002
+    """The query of the first page."""
+    given = {"status": status, "type": type, "limit": str(page_size)}
+    return {name: str(value) for name, value in given.items() if value is not None}
+
+
+def _growing(first: float, longest: float, growth: float) -> Iterator[float]:
+    while True:
+        yield first
+        first = min(first * growth, longest)
+
+
+def _reason(error: httpx.RequestError) -> str:
+    if isinstance(error, httpx.TimeoutException):
+        return "it took too long"
+    return str(error) or type(error).__name__
+
+
+def _retry_after(response: httpx.Response) -> float:
+    """The seconds of Retry-After, which may be a date; 0 without it."""
+    text = response.headers.get("retry-after", "")
+    if re.fullmatch(r"[0-9]{1,9}", text):
+        return float(text)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
+    except ValueError:
+        return 0.0
+
+
+def _elsewhere(response: httpx.Response) -> str:
+    """Where a 303 leads, which must be the same API: keys and signatures are for nobody else.
+
+    Raises:
+        Unreachable: it leads away.
+    """
+    here = response.request.url
+    there = here.join(response.headers.get("location", ""))
+    if (there.scheme, there.host, there.port) != (here.scheme, here.host, here.port):
+        raise Unreachable(f"{here} leads to another server, {there.host}, which is not asked")
+    return str(there)
+
+
+def _document(response: httpx.Response) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(response.content, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise _foreign(response) from None
+
+
+def _foreign(response: httpx.Response) -> ClientError:
+    return Unreachable(f"{response.request.url} is answered, but not by an API for jobs ({response.status_code})")
+
+
+def _refusal(response: httpx.Response) -> Refused:
+    """The refusal that an answer is; where it is no JSON, a proxy's page say, the status speaks for itself."""
+    try:
+        message = msgspec.json.decode(response.content)["message"]
+    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError):
+        message = response.reason_phrase
+    kind = NotFound if response.status_code == 404 else Refused
+    return kind(response.status_code, str(message))

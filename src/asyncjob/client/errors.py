@@ -1,0 +1,87 @@
+"""What a client raises, in one tree.
+
+    ClientError
+    ├── Unreachable             no answer, however often it was asked; or one of somebody else
+    ├── Refused                 an answer that says no: `status`, and `message` says why
+    │   └── NotFound            404: there is no such job
+    ├── JobFailed               the job is a Failure: `type`, `message`
+    ├── AwaitedJobCanceled      the job was canceled; is a JobCanceled too
+    └── WaitTimeout             the job has not ended in time; is a TimeoutError too
+
+The last three belong to a job and carry it, as it was last seen, in `job`.
+
+`asyncjob.JobCanceled` is what a job function gets when its own job is canceled, and it is no Exception, so that no
+`except Exception` in the function swallows it. Who waits for another job is not canceled with that: for them it is an
+ordinary error, one that `except Exception` catches. So it is a class of its own, and one that `except JobCanceled`
+catches as well.
+"""
+
+from asyncjob.client.snapshot import JobSnapshot
+from asyncjob.context import JobCanceled
+
+
+class ClientError(Exception):
+    """Anything that a client raises; the message is one line for a user."""
+
+
+class Unreachable(ClientError):
+    """There was no answer, or none of an API that keeps the contract."""
+
+
+class Refused(ClientError):
+    """The API said no.
+
+    Attributes:
+        status: the HTTP status.
+        message: what is wrong, and where, in the API's words.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(f"{message} ({status})")
+        self.status = status
+        self.message = message
+
+
+class NotFound(Refused):
+    """There is no such job; on AWS, until it starts."""
+
+
+class JobFailed(ClientError):
+    """The job is a Failure.
+
+    Attributes:
+        job: the job.
+        type: the class of the exception, or one of the contract's own, such as `Timeout`.
+        message: the exception's message.
+    """
+
+    def __init__(self, job: JobSnapshot) -> None:
+        self.job = job
+        self.type, self.message = ("", "") if job.error is None else (job.error.type, job.error.message)
+        super().__init__(f"job {job.job_id} failed: {self.type}: {self.message}")
+
+
+class AwaitedJobCanceled(ClientError, JobCanceled):
+    """The job was canceled, and has no results.
+
+    Attributes:
+        job: the job.
+    """
+
+    def __init__(self, job: JobSnapshot) -> None:
+        self.job = job
+        super().__init__(f"job {job.job_id} was canceled")
+
+
+class WaitTimeout(ClientError, TimeoutError):
+    """The job has not ended in the time that one was ready to wait. It goes on, and can be waited for again.
+
+    Attributes:
+        job: the job as it was last seen; None where it was not visible yet.
+    """
+
+    def __init__(self, job_id: str, job: JobSnapshot | None) -> None:
+        self.job = job
+        super().__init__(
+            f"job {job_id} has not ended in time: it is {'not visible yet' if job is None else job.status}"
+        )

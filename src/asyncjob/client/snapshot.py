@@ -1,0 +1,47 @@
+"""A job as a client sees it: the contract's fields as Python values, read once and then never changed."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from asyncjob.job import Error, Progress, Status
+
+
+class JobSnapshot(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A job as it was when the API was asked. What has no value yet is None.
+
+    Attributes:
+        job_id: the job's id.
+        type: the job function's name.
+        status: where it is in its life; `status.is_final` once it has ended.
+        parameters: as they were submitted.
+        progress: `fraction` from 0 to 1 and perhaps a `message`, as the function last told it.
+        results: what the function returned.
+        error: `type` and `message` of a Failure.
+        attempt: 1, and one more for each further run.
+        created_at, started_at, finished_at: times, with their zone; the latter two of the current attempt.
+        document: the same job as the API wrote it, to the letter; with what this class does not know.
+    """
+
+    job_id: str
+    type: str
+    status: Status
+    parameters: dict[str, Any]
+    progress: Progress | None = None
+    results: Any = None
+    error: Error | None = None
+    attempt: int
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    document: dict[str, Any]
+
+    @classmethod
+    def of(cls, document: dict[str, Any]) -> "JobSnapshot":
+        """Read a job of the API.
+
+        Raises:
+            msgspec.ValidationError: it is none.
+        """
+        return msgspec.convert({**document, "document": document}, cls)
