@@ -6,10 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from asyncjob import RegistrationError, __version__
+from asyncjob import RegistrationError, __version__, commands
 from asyncjob.local.settings import LogFormat, LogLevel, Settings, SettingsError, parse_duration
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+app.add_typer(commands.app)  # what a user of the API does; below is what its operator does
 
 DEFAULT = Settings()
 

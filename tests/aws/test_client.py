@@ -15,6 +15,7 @@ from asyncjob import AsyncClient, Client, ClientError, JobFailed, NotFound, Refu
 from tests.aws.conftest import Api
 from tests.aws.double import signature
 from tests.aws.double.services import TESTER
+from tests.serving import COMMAND
 
 Deploy = Callable[..., Api]
 LARGE = {
@@ -65,6 +66,22 @@ def test_requests_are_signed_for_aws_iam(deployed: Deploy, credentials: Callable
     with Client(api.double.url) as unsigned, pytest.raises(Refused) as raised:
         unsigned.submit(seconds=0)
     assert raised.value.status == 403
+
+
+def test_the_command_line_signs_too_and_finds_the_api_sound(
+    deployed: Deploy, credentials: Callable[[Api], None]
+) -> None:
+    api = deployed(Authorization="AWS_IAM")
+    credentials(api)
+    for words in (["submit", "seconds=0", "--wait"], ["check"]):
+        command = [str(COMMAND), *words, "--json", "--aws-iam", "--url", api.double.url]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done
+        said = json.loads(done.stdout)
+        assert said.get("status") == "Success" or said["sound"] is True
+    command = [str(COMMAND), "check", "--url", api.double.url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout[:3]) == (1, "BAD")
 
 
 def test_a_signature_with_another_secret_is_refused(

@@ -4,10 +4,16 @@ import gzip
 import os
 import re
 import signal
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import pytest
+import typer.main
 
+from asyncjob.cli import app
+from asyncjob.client import errors
 from tests.local.conftest import wait_for
 from tests.serving import Server
 
@@ -15,12 +21,56 @@ DOCS = Path(__file__).parent.parent.parent / "docs"
 PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
+CLIENT = DOCS / "client.md"  # whose code wants a server
+
+
+@pytest.mark.parametrize("page", sorted({*DOCS.glob("*.md")} - {CLIENT}), ids=lambda page: page.name)
 def test_the_code_of_a_page_registers_functions(page: Path) -> None:
     for code in PYTHON.findall(page.read_text()):
         names: dict[str, object] = {}
         exec(compile(code, str(page), "exec"), names)
         assert len(names["jobs"]) > 0  # type: ignore[arg-type]
+
+
+def test_the_code_of_the_client_does_what_it_says(tmp_path: Path) -> None:
+    functions, *uses = PYTHON.findall(CLIENT.read_text())
+    target = tmp_path / "mine.py"
+    target.write_text(functions)
+    with Server(tmp_path / "jobs.db", target=str(target)) as server:
+        for use in uses:
+            code = use.replace("http://127.0.0.1:8000", server.url).replace(
+                "AsyncClient()", f"AsyncClient({server.url!r})"
+            )
+            done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+            assert "{'pixels': 64000}" in done.stdout
+        assert len(uses) == 2
+        assert len(server.client.get("/jobs?limit=1000&status=Success").json()["jobs"]) == 102
+
+
+def test_the_tree_of_errors_is_the_one_that_is_raised() -> None:
+    tree = CLIENT.read_text().split("```text\n")[1].split("```")[0]
+    assert textwrap.indent(tree, "    ") in (errors.__doc__ or "")
+    drawn = set(re.findall(r"^\W*(\w+)", tree, re.MULTILINE))
+    raised = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)}
+    assert drawn == raised
+
+
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_is_documented_with_its_options(name: str) -> None:
+    _, common, *sections = re.split(r"^(?=### asyncjob |## The command line)", CLIENT.read_text(), flags=re.MULTILINE)
+    (section,) = [section for section in sections if section.startswith(f"### asyncjob {name}\n")]
+    parts = [section] if name in ("serve", "replay") else [common, section]
+    for parameter in COMMANDS[name].params:
+        for option in parameter.opts:
+            if option.startswith("--") and option != "--help":
+                assert any(re.search(rf"(?<![\w-]){option}(?![\w-])", part) for part in parts), option
+
+
+def test_no_command_is_documented_that_does_not_exist() -> None:
+    assert set(re.findall(r"^### asyncjob (\w+)$", CLIENT.read_text(), re.MULTILINE)) == set(COMMANDS)
 
 
 def test_the_examples_run(tmp_path: Path) -> None:

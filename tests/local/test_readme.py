@@ -66,6 +66,7 @@ class Terminal:
             **{name: value for name, value in os.environ.items() if name not in outer},
             "ASYNCJOB_PORT": self._ports["8000"],
             "AWS_LOCAL_PORT": self._ports["8001"],
+            "ASYNCJOB_URL": f"http://127.0.0.1:{self._ports['8000']}",
             "ASYNCJOB_DATABASE": str(folder / "jobs.db"),
             "PATH": f"{COMMAND.parent}:{os.environ['PATH']}",
         }
@@ -77,10 +78,20 @@ class Terminal:
         if command.line.startswith(DEPLOY):
             return _deploy(shlex.split(command.line.removeprefix(DEPLOY)))
         line = re.sub(r"^curl ", "curl -s ", command.line)
-        for shown, port in self._ports.items():
-            line = line.replace(f":{shown}", f":{port}")
-        done = subprocess.run(shlex.split(line), capture_output=True, text=True, timeout=60, check=True)
+        arguments = shlex.split(self._here(line))
+        done = subprocess.run(
+            arguments, cwd=self._folder, env=self._env, capture_output=True, text=True, timeout=60, check=True
+        )
         return done.stdout
+
+    def write(self, source: str) -> None:
+        """Write a file that the README shows, with its name in the first line."""
+        (self._folder / source.splitlines()[0].removeprefix("# ")).write_text(self._here(source))
+
+    def _here(self, text: str) -> str:
+        for shown, port in self._ports.items():
+            text = text.replace(f":{shown}", f":{port}")
+        return text
 
     def _serve(self, command: Command) -> str:
         self.stop()
@@ -136,17 +147,17 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     terminal.stop()
 
 
-def test_its_commands_do_what_it_shows(terminal: Terminal, tmp_path: Path) -> None:
+def test_its_commands_do_what_it_shows(terminal: Terminal) -> None:
     run = 0
     for language, block in _blocks("README.md")[1:]:
         if language == "python":
-            (tmp_path / block.splitlines()[0].removeprefix("# ")).write_text(block)
+            terminal.write(block)
             continue
         assert language == "console"
         for command in _commands(block):
             assert _stable(terminal.run(command)) == _stable(command.output), command.line
             run += 1
-    assert run == 14
+    assert run == 16
 
 
 def test_its_two_commands_are_in_the_makefile() -> None:

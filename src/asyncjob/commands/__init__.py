@@ -1,0 +1,309 @@
+"""The commands for who uses an API: submit, get, wait, list, cancel, retry, stats, openapi, check.
+
+Most are the client's method of that name, with its output for people or, with --json, for programs: one JSON document
+a line on standard output. What goes wrong is one line on standard error, and the exit status says what kind it was.
+"""
+
+import itertools
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import msgspec
+import typer
+
+from asyncjob.contract import MAX_PAGE
+from asyncjob.job import Status
+
+if TYPE_CHECKING:  # the client and its libraries are imported by the commands that need them
+    from asyncjob import Client, JobHandle, JobSnapshot
+
+app = typer.Typer()
+
+FAILED, USAGE, UNREACHABLE, TIMED_OUT, INTERRUPTED = 1, 2, 3, 124, 130  # the last two as timeout(1) and shells do
+RETRIES = 2  # a person is waiting
+
+Url = Annotated[str, typer.Option(envvar="ASYNCJOB_URL", help="Where the API is.")]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        "--api-key",
+        envvar="ASYNCJOB_API_KEY",
+        help="Sent as x-api-key. Better given in the environment: arguments are seen by others.",
+        show_default="none",
+    ),
+]
+Signed = Annotated[
+    bool, typer.Option("--aws-iam", envvar="ASYNCJOB_AWS_IAM", help="Sign requests, for an API with AWS_IAM.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, one document a line.")]
+JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until the job has ended, and show it.")]
+Timeout = Annotated[
+    float | None,
+    typer.Option(help="Wait, for so many seconds at most; then exit with 124.", min=0, show_default="none"),
+]
+Filter = Annotated[Status | None, typer.Option("--status", help="Only jobs that have it.")]
+TypeFilter = Annotated[str | None, typer.Option("--type", help="Only jobs of this function.")]
+LOCAL = "http://127.0.0.1:8000"
+
+
+@app.command()
+def submit(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="TYPE|NAME=VALUE",
+            help="The job function, then its parameters; a VALUE that is no JSON is a string.",
+            show_default=False,
+        ),
+    ] = None,
+    body: Annotated[
+        typer.FileText | None, typer.Option(help="A file with a JSON object of parameters; - is standard input.")
+    ] = None,
+    job_id: Annotated[str | None, typer.Option("--id", help="The job's id.", show_default="a new one")] = None,
+    wait: Wait = False,
+    timeout: Timeout = None,
+    url: Url = LOCAL,
+    api_key: Key = None,
+    aws_iam: Signed = False,
+    as_json: Json = False,
+) -> None:
+    """Submit a job, such as `asyncjob submit resize width=640`; print its id."""
+    function, parameters = _request(words or [], body)
+    if job_id is not None:
+        parameters["jobId"] = job_id
+    with _connected(url, api_key, aws_iam) as client:
+        _accepted(client.submit(function, **parameters), wait, timeout, as_json)
+
+
+@app.command()
+def get(job_id: JobId, url: Url = LOCAL, api_key: Key = None, aws_iam: Signed = False, as_json: Json = False) -> None:
+    """Show a job as it is now."""
+    with _connected(url, api_key, aws_iam) as client:
+        _show(client.get(job_id), as_json)
+
+
+@app.command()
+def wait(
+    job_id: JobId,
+    timeout: Timeout = None,
+    url: Url = LOCAL,
+    api_key: Key = None,
+    aws_iam: Signed = False,
+    as_json: Json = False,
+) -> None:
+    """Wait until a job has ended, and show it; exit with 1 if it failed or was canceled."""
+    with _connected(url, api_key, aws_iam) as client:
+        _finish(client.job(job_id), timeout, as_json)
+
+
+@app.command("list")
+def list_jobs(
+    status: Filter = None,
+    function: TypeFilter = None,
+    limit: Annotated[int, typer.Option(help="How many jobs.", min=1)] = 20,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on, with what changes, until Ctrl-C.")] = False,
+    url: Url = LOCAL,
+    api_key: Key = None,
+    aws_iam: Signed = False,
+    as_json: Json = False,
+) -> None:
+    """List jobs, newest first."""
+    from asyncjob.commands import console
+
+    with _connected(url, api_key, aws_iam) as client:
+
+        def newest() -> "list[JobSnapshot]":
+            jobs = client.list(status=status, type=function, page_size=min(limit, MAX_PAGE))
+            return list(itertools.islice(jobs, limit))
+
+        if watch:
+            console.watch(newest, _print if as_json else None)
+        elif as_json:
+            for job in newest():
+                _print(job.document)
+        else:
+            console.show(console.table(newest()))
+
+
+@app.command()
+def cancel(
+    job_id: JobId, url: Url = LOCAL, api_key: Key = None, aws_iam: Signed = False, as_json: Json = False
+) -> None:
+    """Cancel a job; if it runs, its function learns of it."""
+    with _connected(url, api_key, aws_iam) as client:
+        _show(client.job(job_id).cancel(), as_json)
+
+
+@app.command()
+def retry(
+    job_id: JobId,
+    wait: Wait = False,
+    timeout: Timeout = None,
+    url: Url = LOCAL,
+    api_key: Key = None,
+    aws_iam: Signed = False,
+    as_json: Json = False,
+) -> None:
+    """Have a job that has ended run again; print its id."""
+    with _connected(url, api_key, aws_iam) as client:
+        handle = client.job(job_id)
+        handle.retry()
+        _accepted(handle, wait, timeout, as_json)
+
+
+@app.command()
+def stats(url: Url = LOCAL, api_key: Key = None, aws_iam: Signed = False, as_json: Json = False) -> None:
+    """Count the newest 1,000 jobs by type and status, with the medians of their times."""
+    from asyncjob.commands import console, counts
+
+    with _connected(url, api_key, aws_iam) as client:
+        counted = counts.newest(client)
+        if as_json:
+            _print(counted)
+        else:
+            console.show(console.statistics(counted))
+
+
+@app.command()
+def openapi(
+    target: Annotated[
+        str | None,
+        typer.Argument(help="Job functions, as `serve` takes them; without, what the API says of itself."),
+    ] = None,
+    url: Url = LOCAL,
+    api_key: Key = None,
+    aws_iam: Signed = False,
+    as_json: Json = False,
+) -> None:
+    """Print the OpenAPI document of an API, or of the job functions in a file."""
+    if target is None:
+        with _connected(url, api_key, aws_iam) as client:
+            document = client.openapi()
+    else:
+        document = _described(target)
+    text = msgspec.json.encode(document)
+    typer.echo(text if as_json else msgspec.json.format(text))
+
+
+@app.command()
+def check(
+    target: Annotated[str | None, typer.Argument(help="Job functions to load, as `serve` takes them.")] = None,
+    database: Annotated[Path | None, typer.Option(help="A server's SQLite file to check; it may be in use.")] = None,
+    url: Url = LOCAL,
+    api_key: Key = None,
+    aws_iam: Signed = False,
+    as_json: Json = False,
+) -> None:
+    """Check an API, and if they are given a file of job functions and a database; exit with 1 if one is not sound."""
+    from asyncjob.commands import soundness
+
+    with _connected(url, api_key, aws_iam) as client:
+        findings = [soundness.server(client, url)]
+    if target is not None:
+        findings.append(soundness.registry(target))
+    if database is not None:
+        findings.append(soundness.database(database))
+    for finding in findings:
+        if as_json:
+            _print({"part": finding.part, "sound": finding.sound, "message": finding.message})
+        else:
+            typer.echo(f"{'ok ' if finding.sound else 'BAD'}  {finding.part:9}  {finding.message}")
+    if any(not finding.sound and finding.reachable for finding in findings):
+        sys.exit(FAILED)
+    if not all(finding.sound for finding in findings):
+        sys.exit(UNREACHABLE)
+
+
+@contextmanager
+def _connected(url: str, api_key: str | None, aws_iam: bool) -> "Iterator[Client]":
+    """A client, and what it raises as a line and an exit status."""
+    from asyncjob import Client, ClientError, Refused, Unreachable, WaitTimeout
+
+    try:
+        with Client(url, api_key=api_key, aws_iam=aws_iam, retries=RETRIES) as client:
+            yield client
+    except WaitTimeout as error:
+        _exit(error, TIMED_OUT)
+    except Unreachable as error:
+        _exit(error, UNREACHABLE)
+    except Refused as error:
+        _exit(error, UNREACHABLE if error.status >= 500 or error.status == 429 else USAGE)
+    except (ClientError, ValueError) as error:
+        _exit(error, USAGE)
+    except KeyboardInterrupt:
+        _exit("interrupted", INTERRUPTED)
+
+
+def _request(words: list[str], body: typer.FileText | None) -> tuple[str | None, dict[str, Any]]:
+    """The type and the parameters that a command line says."""
+    function = words.pop(0) if words and "=" not in words[0] else None
+    parameters: dict[str, Any] = {}
+    if body is not None:
+        try:
+            parameters = msgspec.json.decode(body.read(), type=dict[str, Any])
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            _exit(f"{body.name} is not a JSON object: {error}", USAGE)
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not (name and equals):
+            _exit(f"{word!r} is no parameter: write NAME=VALUE", USAGE)
+        parameters[name] = _value(value)
+    return function, parameters
+
+
+def _value(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.MsgspecError:
+        return text
+
+
+def _described(target: str) -> dict[str, Any]:
+    from asyncjob import RegistrationError, __version__
+    from asyncjob.openapi import document
+    from asyncjob.registry import load
+
+    try:
+        return document(load(target), __version__)
+    except RegistrationError as error:
+        _exit(error, USAGE)
+
+
+def _accepted(handle: "JobHandle", wait: bool, timeout: float | None, as_json: bool) -> None:
+    if wait or timeout is not None:
+        _finish(handle, timeout, as_json)
+    elif as_json:
+        _print({"jobId": handle.id})
+    else:
+        typer.echo(handle.id)
+
+
+def _finish(handle: "JobHandle", timeout: float | None, as_json: bool) -> None:
+    from asyncjob.commands import console
+
+    job = console.follow(handle, timeout)
+    _show(job, as_json)
+    if job.status is not Status.SUCCESS:
+        sys.exit(FAILED)
+
+
+def _show(job: "JobSnapshot", as_json: bool) -> None:
+    from asyncjob.commands import console
+
+    if as_json:
+        _print(job.document)
+    else:
+        console.show(console.details(job))
+
+
+def _print(document: Any) -> None:
+    typer.echo(msgspec.json.encode(document))
+
+
+def _exit(problem: Exception | str, status: int) -> NoReturn:
+    typer.echo(f"asyncjob: {problem}", err=True)
+    sys.exit(status)

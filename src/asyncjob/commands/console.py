@@ -1,0 +1,196 @@
+"""What the command line shows to people: tables, times as people say them, a job's progress.
+
+What jobs say of themselves is shown as text: neither rich's markup nor a terminal's escape sequences in it do anything.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import typer
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from asyncjob.client import JobHandle, JobSnapshot, WaitTimeout
+from asyncjob.job import Status
+
+WIDE = 10_000  # for pipes and files, where nothing is cut or wrapped
+WATCH_SECONDS = 1.0
+FIRST_LOOK, LONGEST_LOOK = 0.25, 3.0  # seconds between looks at the progress
+STYLES = {Status.SUCCESS: "green", Status.FAILURE: "red", Status.RUNNING: "cyan", Status.CANCELED: "yellow"}
+UNITS = (("d", 86_400), ("h", 3_600), ("m", 60))
+
+
+def show(output: RenderableType) -> None:
+    """Print to standard output, as wide as the terminal; elsewhere as wide as it is."""
+    console = _console(stderr=False)
+    if console.is_terminal:
+        console.print(output)
+    else:
+        with console.capture() as captured:
+            console.print(output)
+        typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def table(jobs: list[JobSnapshot]) -> RenderableType:
+    """Jobs, one a line."""
+    if not jobs:
+        return Text("no jobs")
+    shown = _columns("ID", "TYPE", "STATUS", "PROGRESS", "CREATED", "TOOK", "")
+    for job in jobs:
+        shown.add_row(*_row(job))
+    return shown
+
+
+def details(job: JobSnapshot) -> RenderableType:
+    """A job, one field a line."""
+    shown = Table(box=None, show_header=False, pad_edge=False)
+    shown.add_column(no_wrap=True, style="bold")
+    shown.add_column(overflow="fold")
+    rows = [("job", Text(job.job_id)), ("type", plain(job.type)), ("status", _status(job))]
+    rows += [(name, plain(msgspec.json.encode(job.document[name]).decode())) for name in ("parameters", "results")
+             if name in job.document]  # fmt: skip
+    if job.error is not None:
+        rows.append(("error", plain(f"{job.error.type}: {job.error.message}")))
+    if job.progress is not None:
+        rows.append(("progress", _progress(job)))
+    rows.append(("attempt", Text(str(job.attempt))))
+    rows += [(name, Text(f"{_local(at)}, {_ago(at)}")) for name, at in (
+        ("created", job.created_at), ("started", job.started_at), ("finished", job.finished_at)) if at]  # fmt: skip
+    if took := _took(job):
+        rows.append(("took", Text(took)))
+    for name, value in rows:
+        shown.add_row(name, value)
+    return shown
+
+
+def statistics(counted: dict[str, Any]) -> RenderableType:
+    """What counts.py has counted."""
+    shown = _columns("TYPE", *(status.upper() for status in Status), "MEDIAN WAIT", "MEDIAN RUN")
+    for column in shown.columns[1:]:
+        column.justify = "right"
+    for each in (*counted["types"], counted["all"]):
+        times = [_duration(each[name]) if name in each else "-" for name in ("medianWaitSeconds", "medianRunSeconds")]
+        name = plain(each["type"]) if "type" in each else Text("all")
+        shown.add_row(name, *(str(each["statuses"].get(status, 0)) for status in Status), *times)
+    which = f"the newest {counted['jobs']:,} jobs" if counted["more"] else f"all {counted['jobs']:,} jobs"
+    return Group(shown, Text(which, style="dim"))
+
+
+def watch(newest: Callable[[], list[JobSnapshot]], write: Callable[[Any], None] | None) -> None:
+    """Show jobs again and again, until Ctrl-C.
+
+    Args:
+        newest: asks for them.
+        write: is given the document of each job that is new or has changed; None to show a table. Where there is no
+            terminal to show one on, what is new or changed is written as text.
+    """
+    console = _console(stderr=False)
+    try:
+        if write is None and console.is_terminal:
+            with Live(table(newest()), console=console, auto_refresh=False, vertical_overflow="crop") as live:
+                while True:
+                    time.sleep(WATCH_SECONDS)
+                    live.update(table(newest()), refresh=True)
+        seen: dict[str, JobSnapshot] = {}
+        while True:
+            jobs = newest()
+            for job in reversed(jobs):
+                if seen.get(job.job_id) != job:
+                    show(Text("  ").join(_row(job))) if write is None else write(job.document)
+            seen = {job.job_id: job for job in jobs}
+            time.sleep(WATCH_SECONDS)
+    except KeyboardInterrupt:
+        return
+
+
+def follow(handle: JobHandle, timeout: float | None) -> JobSnapshot:
+    """Wait for a job, and show its progress meanwhile where standard error is a terminal.
+
+    Raises:
+        WaitTimeout: it has not ended in time.
+    """
+    console = _console(stderr=True)
+    if not console.is_terminal:
+        return handle.wait(timeout)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    look = FIRST_LOOK
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
+        shown = bar.add_task(handle.id, total=None)
+        while True:
+            left = look if deadline is None else min(look, max(0.0, deadline - time.monotonic()))
+            try:
+                return handle.wait(left)
+            except WaitTimeout as error:
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise
+                if error.job is not None:
+                    said = error.job.progress
+                    fraction = None if said is None else said.fraction
+                    words = plain(str((said and said.message) or error.job.status)).plain
+                    bar.update(shown, total=fraction and 1.0, completed=fraction or 0, description=words)
+            look = min(look * 1.2, LONGEST_LOOK)
+
+
+def plain(text: str) -> Text:
+    """Text that does nothing to a terminal: what cannot be printed is shown as an escape."""
+    return Text("".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text))
+
+
+def _console(stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, markup=False, width=WIDE)
+
+
+def _columns(*names: str) -> Table:
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for name in names:
+        shown.add_column(name, no_wrap=name != "")
+    return shown
+
+
+def _row(job: JobSnapshot) -> list[Text]:
+    error = "" if job.error is None else f"{job.error.type}: {job.error.message}".split("\n")[0][:100]
+    created = Text(_ago(job.created_at))
+    return [Text(job.job_id), plain(job.type), _status(job), _progress(job), created, Text(_took(job)), plain(error)]
+
+
+def _status(job: JobSnapshot) -> Text:
+    return Text(job.status, style=STYLES.get(job.status, ""))
+
+
+def _progress(job: JobSnapshot) -> Text:
+    return (
+        Text() if job.progress is None else plain(f"{job.progress.fraction:.0%} {job.progress.message or ''}".strip())
+    )
+
+
+def _took(job: JobSnapshot) -> str:
+    if job.started_at is None or job.status is Status.PENDING:
+        return ""
+    return _duration(((job.finished_at or datetime.now(UTC)) - job.started_at).total_seconds())
+
+
+def _local(at: datetime) -> str:
+    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _ago(at: datetime) -> str:
+    seconds = (datetime.now(UTC) - at).total_seconds()
+    return "now" if seconds < 1 else f"{_duration(int(seconds))} ago"
+
+
+def _duration(seconds: float) -> str:
+    """As people say it: `4ms`, `2.5s`, `42s`, `3m`, `5h`, `2d`."""
+    for unit, size in UNITS:
+        if seconds >= size:
+            return f"{seconds / size:.0f}{unit}"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f}ms"
+    return f"{seconds:.3g}s"

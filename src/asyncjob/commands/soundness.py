@@ -1,0 +1,79 @@
+"""Is it sound? An API, a file of job functions, a database: each is looked at, and nothing is changed."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+from asyncjob.client import Client, NotFound, Refused, Unreachable
+from asyncjob.job import new_job_id
+from asyncjob.registry import RegistrationError, load
+
+FAULTS = 3  # that are shown of a file
+
+
+class Finding(NamedTuple):
+    """What was found of one part.
+
+    Attributes:
+        part: server, functions or database.
+        sound: whether all is well.
+        message: what it is, or what is wrong with it.
+        reachable: False where it could not be looked at, since nobody answered.
+    """
+
+    part: str
+    sound: bool
+    message: str
+    reachable: bool = True
+
+
+def server(client: Client, url: str) -> Finding:
+    """Whether there is an API at the URL that is well and answers as the contract says."""
+    try:
+        client.get(new_job_id())
+    except NotFound as answer:
+        if answer.message != "Not found":
+            return Finding("server", False, f"{url} answers, but not as an API for jobs: {answer}")
+        return _health(client, url)
+    except Refused as refused:
+        return Finding("server", False, f"{url} says: {refused}")
+    except Unreachable as error:
+        return Finding("server", False, str(error), reachable=False)
+    return Finding("server", False, f"{url} knows a job that nobody has submitted")
+
+
+def _health(client: Client, url: str) -> Finding:
+    try:
+        client.check()
+    except Refused as refused:
+        if refused.status >= 500:  # below, the engine has no such route: 404 or, where AWS wants signatures, 403
+            return Finding("server", False, f"{url} says: {refused}")
+    except Unreachable as error:
+        return Finding("server", False, str(error), reachable=False)
+    return Finding("server", True, f"{url} serves jobs")
+
+
+def registry(target: str) -> Finding:
+    """Whether the job functions can be loaded."""
+    try:
+        return Finding("functions", True, f"{target} has {', '.join(load(target).names)}")
+    except RegistrationError as error:
+        return Finding("functions", False, str(error))
+
+
+def database(file: Path) -> Finding:
+    """Whether a server's file is whole, by SQLite's own check; a server may use it meanwhile."""
+    from asyncjob.local.database import APPLICATION_ID
+
+    try:
+        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            if connection.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
+                return Finding("database", False, f"{file} is no database of this program")
+            faults = [fault for (fault,) in connection.execute(f"PRAGMA integrity_check({FAULTS})")]
+            if faults != ["ok"]:
+                return Finding("database", False, f"{file} is damaged: {'; '.join(faults)}".replace("\n", " "))
+            (jobs,) = connection.execute("SELECT count(*) FROM job").fetchone()
+    except sqlite3.Error as error:
+        return Finding("database", False, f"{file} cannot be read: {error}")
+    return Finding("database", True, f"{file} is whole: {jobs:,} jobs")

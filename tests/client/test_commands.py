@@ -1,0 +1,347 @@
+"""The commands for who uses an API: what they print, to people and to programs, and how they exit."""
+
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asyncjob import commands
+from tests.local.conftest import lines, wait_for
+from tests.serving import COMMAND, FUNCTIONS, Server
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def _env(server: Server) -> dict[str, str]:
+    return {**os.environ, "ASYNCJOB_URL": server.url, "NO_COLOR": "1"}
+
+
+@pytest.fixture
+def run(served: Server) -> Run:
+    """Runs a command against the server; what it printed, and how it exited."""
+
+    def run(*arguments: str, status: int = 0, **more: Any) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [str(COMMAND), *arguments], env=_env(served), capture_output=True, text=True, timeout=60, **more
+        )
+        assert done.returncode == status, done
+        assert "Traceback" not in done.stderr
+        return done
+
+    return run
+
+
+def _fields(shown: str) -> dict[str, str]:
+    return dict(line.split(maxsplit=1) for line in shown.splitlines())
+
+
+def test_submit_prints_the_id_and_get_shows_the_job(run: Run, served: Server) -> None:
+    job_id = run("submit", "add", "a=1", "b=2").stdout.strip()
+    served.result(job_id)
+    fields = _fields(run("get", job_id).stdout)
+    assert (fields["job"], fields["type"], fields["status"]) == (job_id, "add", "Success")
+    assert (fields["parameters"], fields["results"]) == ('{"a":1,"b":2}', "3")
+    assert fields["created"].endswith(("now", "ago"))
+    shown = json.loads(run("get", job_id, "--json").stdout)
+    assert shown == served.get(job_id)
+
+
+def test_submit_waits_if_it_is_told_to(run: Run) -> None:
+    assert _fields(run("submit", "add", "a=1", "--wait").stdout)["results"] == "2"
+    assert json.loads(run("submit", "add", "a=1", "--wait", "--json").stdout)["results"] == 2
+
+
+def test_a_value_is_json_where_it_is_json_and_else_a_string(run: Run) -> None:
+    for value, meant in [
+        *[("3", 3), ("3.5", 3.5), ("true", True), ("null", None), ("[1, 2]", [1, 2]), ('"3"', "3"), ("three", "three")],
+        *[("a=b", "a=b"), ("", ""), ("NaN", "NaN"), ("03", "03"), ("{a}", "{a}")],
+    ]:
+        assert commands._request(["echo", f"value={value}"], None) == ("echo", {"value": meant})
+    sent = run("submit", "echo", 'value={"a": [3, "three"]}', "--wait", "--json")
+    assert json.loads(sent.stdout)["results"] == {"a": [3, "three"]}
+
+
+def test_parameters_may_come_from_a_file_or_from_standard_input(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "parameters.json"
+    file.write_text('{"a": 1, "b": 5}')
+    assert json.loads(run("submit", "add", "--body", str(file), "--wait", "--json").stdout)["results"] == 6
+    from_input = run("submit", "add", "b=2", "--body", "-", "--wait", "--json", input='{"a": 1, "b": 5}')
+    assert json.loads(from_input.stdout)["results"] == 3
+    assert "is not a JSON object" in run("submit", "add", "--body", "-", input="[1]", status=2).stderr
+
+
+def test_an_id_can_be_chosen(run: Run) -> None:
+    chosen = str(uuid.uuid4())
+    for _ in range(2):
+        assert json.loads(run("submit", "add", "a=1", "--id", chosen, "--json").stdout) == {"jobId": chosen}
+    assert "with another type or other parameters" in run("submit", "add", "a=2", "--id", chosen, status=2).stderr
+
+
+def test_a_job_that_failed_or_was_canceled_is_exit_status_1(run: Run, started: str) -> None:
+    fields = _fields(run("submit", "raises", "message=no", "--wait", status=1).stdout)
+    assert (fields["status"], fields["error"]) == ("Failure", "LookupError: no")
+    job_id = run("submit", "waits", f"started={started}").stdout.strip()
+    assert _fields(run("cancel", job_id).stdout)["status"] == "Canceled"
+    assert _fields(run("wait", job_id, status=1).stdout)["status"] == "Canceled"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["get", "nobody"], "Not found"),
+        (["get", "a/b"], "'a/b' is no job's id"),
+        (["submit", "add"], "missing required field `a`"),
+        (["submit", "add", "a"], "'a' is no parameter: write NAME=VALUE"),
+        (["submit", "add", "=1"], "'=1' is no parameter"),
+        (["submit", "nothing", "a=1"], "type must be one of"),
+        (["list", "--status", "Failed"], "Failure"),
+        (["list", "--limit", "0"], "--limit"),
+        (["get", "x", "--url", "localhost"], "is not the URL of an API"),
+        (["openapi", "missing.py"], "there is no file missing.py"),
+        (["submit", "--body", "missing.json"], "missing.json"),
+    ],
+)
+def test_a_mistake_is_a_clear_line_and_exit_status_2(run: Run, arguments: list[str], said: str) -> None:
+    done = run(*arguments, status=2)
+    assert said in re.sub(r"\s+", " ", done.stderr)
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("command", [["get", "x"], ["submit"], ["wait", "x"], ["list"], ["stats"], ["check"]])
+def test_where_nobody_answers_the_exit_status_is_3(run: Run, command: list[str]) -> None:
+    done = run(*command, "--url", "http://127.0.0.1:9", status=3)
+    assert "gave no answer" in done.stdout + done.stderr
+
+
+def test_a_wait_that_is_over_is_exit_status_124(run: Run, started: str, served: Server) -> None:
+    done = run("submit", "waits", f"started={started}", "--timeout", "0.2", status=124)
+    job_id = done.stderr.split()[2]
+    assert "has not ended in time" in done.stderr
+    assert "has not ended in time" in run("wait", job_id, "--timeout", "0", status=124).stderr
+    served.client.post(f"/jobs/{job_id}/cancel")
+
+
+def test_ctrl_c_ends_a_wait_and_not_the_job(served: Server, started: str) -> None:
+    command = [str(COMMAND), "submit", "waits", f"started={started}", "--wait"]
+    process = subprocess.Popen(command, env=_env(served), stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: lines(Path(started)), "the job")
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert (process.returncode, said) == (130, "asyncjob: interrupted\n")
+    running = served.client.get("/jobs?status=Running&type=waits").json()["jobs"]
+    (job_id,) = [job["jobId"] for job in running if job["parameters"] == {"started": started}]
+    served.client.post(f"/jobs/{job_id}/cancel")
+
+
+def test_retry_runs_a_job_again(run: Run) -> None:
+    job_id = json.loads(run("submit", "add", "a=1", "--wait", "--json").stdout)["jobId"]
+    assert run("retry", job_id).stdout.strip() == job_id
+    run("wait", job_id)
+    assert json.loads(run("retry", job_id, "--wait", "--json").stdout)["attempt"] == 3
+
+
+def test_list_shows_a_line_a_job_with_what_is_asked_for(run: Run, tmp_path: Path) -> None:
+    with Server(tmp_path / "jobs.db", target=FUNCTIONS) as server:
+        here = ("--url", server.url)
+        assert run("list", *here).stdout == "no jobs\n"
+        ids = [server.submit("add", a=number) for number in range(3)] + [
+            server.submit("raises", message="one\n\x1b[2J")
+        ]
+        for job_id in ids:
+            server.result(job_id)
+        head, *rows = run("list", *here).stdout.splitlines()
+        assert head.split() == ["ID", "TYPE", "STATUS", "PROGRESS", "CREATED", "TOOK"]
+        assert [row.split()[0] for row in rows] == ids[::-1]
+        assert all(row.index("Success") == head.index("STATUS") for row in rows[1:])
+        assert rows[0].endswith("LookupError: one")
+        assert len(run("list", *here, "--limit", "2", "--type", "add").stdout.splitlines()) == 3
+        documents = [
+            json.loads(line) for line in run("list", *here, "--json", "--status", "Failure").stdout.splitlines()
+        ]
+        assert [document["jobId"] for document in documents] == ids[-1:]
+
+
+def test_list_watches(served: Server) -> None:
+    marker = str(uuid.uuid4())
+    command = [str(COMMAND), "list", "--type", "once", "--limit", "3", "--watch"]
+    for more, shown in [(("--json",), marker), ((), "Success")]:
+        with subprocess.Popen([*command, *more], env=_env(served), stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            job_id = served.submit("once", value=marker)
+            served.result(job_id)
+            seen = next(line for line in process.stdout if job_id in line and "Success" in line)
+            assert shown in seen
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=30) == 0
+
+
+def test_stats_counts_by_type_and_status_and_says_what_it_counted(run: Run, tmp_path: Path) -> None:
+    with Server(tmp_path / "jobs.db", target=FUNCTIONS) as server:
+        here = ("--url", server.url)
+        for job_id in [*[server.submit("add", a=number) for number in range(3)], server.submit("raises", message="x")]:
+            server.result(job_id)
+        *rows, said = run("stats", *here).stdout.splitlines()
+        assert [row.split()[:6] for row in rows[1:]] == [
+            ["add", "0", "0", "3", "0", "0"],
+            ["raises", "0", "0", "0", "1", "0"],
+            ["all", "0", "0", "3", "1", "0"],
+        ]
+        assert said == "all 4 jobs"
+        counted = json.loads(run("stats", *here, "--json").stdout)
+        assert (counted["jobs"], counted["more"]) == (4, False)
+        assert counted["all"]["statuses"] == {"Success": 3, "Failure": 1}
+        assert 0 <= counted["all"]["medianRunSeconds"] < 60
+        for number in range(1_000):
+            server.submit("add", a=number)
+        assert run("stats", *here).stdout.splitlines()[-1] == "the newest 1,000 jobs"
+
+
+def test_openapi_comes_from_the_api_or_from_a_file(run: Run) -> None:
+    from_server, from_file = run("openapi"), run("openapi", FUNCTIONS)
+    assert json.loads(from_server.stdout) == json.loads(from_file.stdout)
+    assert len(from_server.stdout.splitlines()) > 100
+    assert len(run("openapi", "--json").stdout.splitlines()) == 1
+
+
+def _checked(done: subprocess.CompletedProcess[str]) -> dict[str, bool]:
+    return {finding["part"]: finding["sound"] for finding in map(json.loads, done.stdout.splitlines())}
+
+
+def test_check_finds_all_sound_while_the_server_runs_and_after(run: Run, tmp_path: Path) -> None:
+    with Server(tmp_path / "jobs.db", target=FUNCTIONS) as server:
+        wait_for(lambda: server.client.get("/healthz").status_code == 200, "a worker")
+        server.result(server.submit("add", a=1))
+        parts = ("check", FUNCTIONS, "--database", str(server.database), "--url", server.url)
+        assert "whole: 1 jobs" in run(*parts).stdout
+        assert _checked(run(*parts, "--json")) == {"server": True, "functions": True, "database": True}
+        assert server.result(server.submit("add", a=1))["results"] == 2
+        server.stop()
+        assert _checked(run(*parts, "--json", status=3)) == {"server": False, "functions": True, "database": True}
+
+
+def test_check_finds_what_is_not_sound(run: Run, tmp_path: Path, served: Server) -> None:
+    wait_for(lambda: served.client.get("/healthz").status_code == 200, "a worker")
+    broken = tmp_path / "broken.py"
+    broken.write_text("1/0")
+    assert "ZeroDivisionError" in run("check", str(broken), status=1).stdout
+    with Server(tmp_path / "jobs.db", target=FUNCTIONS) as server:
+        for _ in range(200):
+            server.submit("echo", value="x" * 1_000)
+        server.stop()
+    file = tmp_path / "jobs.db"
+    damaged, foreign = tmp_path / "damaged.db", tmp_path / "foreign.db"
+    sound = file.read_bytes()
+    damaged.write_bytes(sound[: len(sound) // 2] + b"\xab" * 8_192 + sound[len(sound) // 2 + 8_192 :])
+    with sqlite3.connect(foreign) as connection:
+        connection.execute("CREATE TABLE mine (value)")
+    connection.close()
+    for name, said in [(damaged, "damaged"), (foreign, "no database of this program"), (tmp_path / "no", "cannot be")]:
+        assert said in run("check", "--database", str(name), status=1).stdout
+    assert _checked(run("check", str(broken), "--url", "http://127.0.0.1:9", "--json", status=1)) == {
+        "server": False,
+        "functions": False,
+    }
+
+
+class Stranger(BaseHTTPRequestHandler):
+    """A web server of somebody else: every page is not found."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing is to be said on standard error."""
+
+    def do_GET(self) -> None:
+        self.send_error(404)
+
+
+@pytest.fixture
+def stranger() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), Stranger) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_check_tells_somebody_elses_server_and_a_missing_key(run: Run, stranger: str, tmp_path: Path) -> None:
+    assert "not as an API for jobs" in run("check", "--url", stranger, status=1).stdout
+    with Server(tmp_path / "jobs.db", "--api-key", "k") as server:
+        wait_for(lambda: server.client.get("/healthz").status_code == 200, "a worker")
+        assert "Forbidden" in run("check", "--url", server.url, status=1).stdout
+        run("check", "--url", server.url, "--api-key", "k")
+
+
+def test_on_a_terminal_a_wait_shows_the_jobs_progress_and_no_escape_sequence_of_it(
+    served: Server, started: str, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    code = (
+        "import fcntl, subprocess, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX);"
+        "print('locked', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(gate)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdin is not None and holder.stdout is not None
+    holder.stdout.readline()
+    job_id = served.submit("tells_twice", started=started, gate=str(gate))
+    wait_for(lambda: served.get(job_id).get("progress", {}).get("fraction") == 0.9, "the progress")
+    terminal, inside = pty.openpty()
+    env = {**_env(served), "TERM": "xterm", "COLUMNS": "120"}
+    process = subprocess.Popen([str(COMMAND), "wait", job_id], env=env, stdout=subprocess.PIPE, stderr=inside)
+    os.close(inside)
+    shown = b""
+    while b"90%" not in shown:
+        shown += os.read(terminal, 65_536)
+    holder.stdin.close()
+    holder.wait()
+    holder.stdout.close()
+    assert process.stdout is not None
+    assert b"Success" in process.stdout.read()
+    process.stdout.close()
+    assert process.wait(timeout=30) == 0
+    os.close(terminal)
+
+
+def test_what_a_job_says_does_nothing_to_a_terminal(served: Server) -> None:
+    job_id = served.submit("raises", message="\x1b]0;title\x07 [red]not red[/red]\x9b2J")
+    served.result(job_id)
+    terminal, inside = pty.openpty()
+    env = {**_env(served), "TERM": "xterm", "COLUMNS": "300"}
+    subprocess.run([str(COMMAND), "get", job_id], env=env, stdout=inside, timeout=60, check=True)
+    os.close(inside)
+    shown = os.read(terminal, 65_536).decode()
+    os.close(terminal)
+    assert r"\x1b]0;title\x07 [red]not red[/red]\x9b2J" in shown
+    assert "\x1b]" not in shown and "\x9b" not in shown and "\x07" not in shown
+
+
+@pytest.mark.parametrize("shell", [name for name in ("bash", "zsh", "fish") if shutil.which(name)])
+def test_a_shell_completes_commands_and_options(shell: str) -> None:
+    shown = subprocess.run(
+        [shell, "-c", f"{COMMAND} --show-completion; true"], capture_output=True, text=True, timeout=60
+    ).stdout
+    assert "_ASYNCJOB_COMPLETE" in shown
+    if shell == "bash":
+        for typed, completed in [("sub", "submit"), ("list --sta", "--status"), ("list --status Fai", "Failure")]:
+            words = f"asyncjob {typed}"
+            env = {
+                "_ASYNCJOB_COMPLETE": "complete_bash",
+                "COMP_WORDS": words,
+                "COMP_CWORD": str(len(words.split()) - 1),
+            }
+            done = subprocess.run([str(COMMAND)], env={**os.environ, **env}, capture_output=True, text=True)
+            assert completed in done.stdout.split()
