@@ -1,15 +1,19 @@
-"""Fills the marked places of template.yaml: the functions' code, the model, the hash in the deployments' names.
+"""Fills template.yaml, in its two editions: the functions' code, the model, the hash in the deployments' names.
 
-What is deployed is text that can be read and reviewed, so it is filled and committed, not built on the way:
-`make template` writes it and `make check` fails where it is out of date.
+What is deployed is text that can be read and reviewed. The inline edition, the original system, is filled and
+committed: `make template` writes it and `make check` fails where it is out of date. The package edition, for a user's
+own functions, takes its code from a zip. What only one of them has stands between `#{{ inline` or `#{{ package` and
+`#}}`.
 """
 
 import hashlib
 import json
+import math
 import re
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from asyncjob.aws.model import submission_model
 from asyncjob.registry import Jobs, load
@@ -17,21 +21,83 @@ from asyncjob.registry import Jobs, load
 HERE = Path(__file__).parent
 MAX_TEMPLATE_BYTES = 51_200  # what CloudFormation takes without a bucket
 API_BEGINS, API_ENDS = "# ---- The API.", "# ---- The stage."
+FENCED = re.compile(r"^ *#\{\{ (\w+)\n(.*?)^ *#\}\}\n", re.M | re.S)
+
+RUNTIME = (
+    *("__init__.py", "context.py", "job.py", "registry.py", "runner.py", "sleep.py"),
+    *("aws/__init__.py", "aws/processor.py", "aws/recorder.py", "aws/table.py"),
+)
+"""The files of this package, by their path in it, that the functions of the package edition need in their zip. Beside
+the standard library they need msgspec."""
 
 
 def fill(source: str, jobs: Jobs) -> str:
-    """The template for these job functions.
+    """The inline edition, for these job functions.
 
     Args:
-        source: the text of template.yaml, in which `"{{ name }}"` marks what is to be filled in.
+        source: the text of template.yaml, in which `{{ name }}` marks what is to be filled in.
         jobs: the registry whose signatures the API validates.
 
     Raises:
         ValueError: it is over the limit of a template that is deployed without a bucket.
     """
-    text = source
+    text = _edition(source, "inline")
     for name in ("processor", "recorder"):
         text = re.sub(rf'^( *)ZipFile: "{{{{ {name} }}}}"$', partial(_zip_file, code(name)), text, flags=re.M)
+    values = {"timeout": "30", "least timeout": "1", "runtime": "python3.15", "architecture": "arm64"}
+    return _filled(text, jobs, values)
+
+
+def fill_package(
+    source: str,
+    jobs: Jobs,
+    *,
+    code: str,
+    target: str,
+    runtime: str,
+    architecture: str,
+    timeout: int,
+    statements: list[dict[str, Any]],
+) -> str:
+    """The package edition, whose functions run the code in a zip.
+
+    Args:
+        source: the text of template.yaml.
+        jobs: the registry that the zip holds.
+        code: where the zip is, relative to the template; `aws cloudformation package` puts its bucket in the place.
+        target: what imports the registry in the zip, as `registry.load` takes it: `module` or `module:name`.
+        runtime: of Lambda, such as `python3.13`.
+        architecture: of Lambda, `arm64` or `x86_64`.
+        timeout: seconds that one attempt may last where its function says no less; a parameter's default.
+        statements: of IAM, further ones for the role of the processor.
+
+    Raises:
+        ValueError: it is over the limit of a template that is deployed without a bucket.
+    """
+    text = _edition(source, "package")
+    line = re.compile(r"^( *)- \{\{ statements \}\}\n", re.M)
+    text = line.sub(lambda place: "".join(f"{place[1]}- {json.dumps(each)}\n" for each in statements), text)
+    least = max((math.ceil(function.timeout) for function in jobs if function.timeout), default=1)
+    values = {
+        "code": json.dumps(code),
+        "target": target,
+        "default type": jobs.names[0],
+        "runtime": runtime,
+        "architecture": architecture,
+        "timeout": str(timeout),
+        "least timeout": str(least),
+    }
+    return _filled(text, jobs, values)
+
+
+def _edition(source: str, name: str) -> str:
+    """The source without what only the other edition has."""
+    return FENCED.sub(lambda fenced: fenced[2] if fenced[1] == name else "", source)
+
+
+def _filled(text: str, jobs: Jobs, values: dict[str, str]) -> str:
+    for name, value in values.items():
+        text = text.replace(f"{{{{ {name} }}}}", value)
     model = json.dumps(submission_model(jobs), separators=(", ", ": "))
     text = text.replace('"{{ model }}"', model)
     api = text[text.index(API_BEGINS) : text.index(API_ENDS)]
