@@ -29,6 +29,8 @@ def load_statements(file: Path) -> list[Statement]:
     if isinstance(content, dict) and "Statement" in content:
         content = content["Statement"]
     statements = content if isinstance(content, list) else [content]
+    if not statements:
+        raise BuildError(f"{file} has no statement")
     for number, statement in enumerate(statements, start=1):
         _check(f"{file}, statement {number}", statement)
     return statements

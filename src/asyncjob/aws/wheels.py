@@ -24,6 +24,7 @@ from asyncjob.aws.lambdas import GLIBC, MACHINES, Architecture, Python
 OLDEST_GLIBC = 5
 ROUNDS = 10
 IGNORED = re.compile(r"Ignoring (\S+): markers '(.*)' don't match your environment")
+DOWNLOADED = "Successfully downloaded "
 SHOWN = re.compile(r"(Collecting|Downloading|Processing) ")
 
 
@@ -111,9 +112,12 @@ class Wheels:
                     self._say(lines[-1])
         if process.returncode != 0:
             raise BuildError(self._refusal(lines))
-        for file in self._folder.iterdir():
-            if file.suffix != ".whl":
-                raise BuildError(f"{file.name} is no wheel: build one for {self._where}, and name that instead")
+        downloaded = (line.removeprefix(DOWNLOADED).split() for line in lines if line.startswith(DOWNLOADED))
+        for name in (name for names in downloaded for name in names):  # of a folder or a repository pip saves no wheel
+            if canonicalize_name(name) not in self._files():
+                raise BuildError(
+                    f"{name} is given as its sources: build a wheel for {self._where}, and name that instead"
+                )
         left_out = (IGNORED.match(line) for line in lines)
         return {canonicalize_name(each[1]) for each in left_out if each and self._holds(each[2])}
 
