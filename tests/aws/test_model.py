@@ -48,13 +48,10 @@ def shapes(points: list[Point], pair: tuple[int, str] | None = None, by_name: di
 def nothing(at: datetime | None = None, anything: Any = None) -> None: ...
 
 
-Day, Moment = date, Annotated[datetime, Meta(tz=True)]
-
-
 @jobs.job
 def texts_for_more(
-    day: Day | None = None,
-    at: Moment | None = None,
+    day: date | None = None,
+    at: Annotated[datetime, Meta(tz=True)] | None = None,
     hour: time | None = None,
     span: timedelta | None = None,
     key: UUID | None = None,
