@@ -1,7 +1,7 @@
 """AsyncJobProcessor: claims a job, runs it, records its outcome.
 
-Lambda may deliver an event twice, and delivers it again when an invocation has failed. Each write therefore names what
-it expects: the claim expects no job, or an attempt whose deadline has passed; the outcome expects its own attempt.
+Lambda may deliver an event twice, and again when an invocation has failed. So each write names what it expects: the
+claim expects no job, or an attempt whose deadline has passed; the outcome expects its own attempt.
 """
 
 import os
