@@ -112,7 +112,8 @@ def event(job_id: str) -> bytes:
 def size(config: FunctionConfig) -> int:
     """Bytes of what is deployed for a function, without the bytecode that an installation adds."""
     files = [file for layer in config.layers for file in layer.rglob("*") if file.is_file() and file.suffix != ".pyc"]
-    return len(config.code.encode()) + sum(file.stat().st_size for file in files)
+    code = config.code.stat().st_size if isinstance(config.code, Path) else len(config.code.encode())
+    return code + sum(file.stat().st_size for file in files)
 
 
 def measure(double: Double, sides: Mapping[str, FunctionConfig], rounds: int) -> dict[str, dict[str, list[float]]]:

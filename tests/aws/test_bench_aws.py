@@ -34,7 +34,7 @@ def test_a_run_prints_every_figure_of_both_sides_and_fails_where_ours_is_over_ha
     double: Double, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     peer, layer, results = tmp_path / "index.py", tmp_path / "layer", tmp_path / "results.json"
-    peer.write_text(double.configs[PROCESSOR].code)
+    peer.write_text(str(double.configs[PROCESSOR].code))
     layer.mkdir()
     (layer / "library.py").write_bytes(b"#" * 2_000)
     monkeypatch.setattr(aws, "PEER", peer)

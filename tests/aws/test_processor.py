@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable
 from http.client import HTTPConnection
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -74,27 +73,27 @@ def test_a_write_whose_answer_is_lost_is_known_as_ones_own(api: Api) -> None:
 
 def test_of_two_deliveries_that_take_over_at_once_one_does(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     event = {"jobId": "both", "requestId": "r", "createdAt": 1, "request": {"jobId": "both", "seconds": 0}}
+    item = {**table.submitted(event), "requestId": "r"}
     variables = api.double.services.credentials(api.double.stack.named("ProcessorRole").attributes["Arn"])
     variables |= {"TABLE": "Jobs", "RETENTION_DAYS": "0", "AWS_REGION": "us-east-1"}
     for name, value in {**variables, "AWS_ENDPOINT_URL_DYNAMODB": api.double.endpoint}.items():
         monkeypatch.setenv(name, value)
     connections: dict[str, HTTPConnection] = {}
     monkeypatch.setattr(table, "_connections", connections)
-    context = SimpleNamespace(get_remaining_time_in_millis=lambda: -5_000)  # its deadline has passed
-    lost = processor.claim(event, context, time.time() + 5)
+    lost = processor.claim({**item, "deadline": table.now_ms() - 1}, time.time() + 5)
     assert lost is not None
-    context = SimpleNamespace(get_remaining_time_in_millis=lambda: 5_000)
+    item["deadline"] = table.now_ms() + 5_000
     taken: list[table.Item | None] = []
 
     def overtaken(item: table.Item, expected: table.Item | None, until: float) -> None:
         if expected is not None and not taken:
             taken.append(None)
-            taken[0] = processor.claim(event, context, until)
+            taken[0] = processor.claim(item, until)
         table.write(item, expected, until)
 
     monkeypatch.setattr(processor, "write", overtaken)
     with pytest.raises(processor.StillRunning):
-        processor.claim(event, context, time.time() + 5)
+        processor.claim(item, time.time() + 5)
     assert taken[0] is not None
     assert taken[0]["attempt"] == 2
     assert (api.double.item("both") or {})["claimId"] == taken[0]["claimId"]

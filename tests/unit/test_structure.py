@@ -6,7 +6,7 @@ from pathlib import Path
 import asyncjob
 
 SOURCE = Path(asyncjob.__file__).parent
-CORE = ("job", "context", "registry", "runner", "contract", "openapi", "sleep")
+CORE = ("job", "context", "loop", "registry", "runner", "contract", "openapi", "sleep")
 
 
 def _imports(file: Path) -> set[str]:

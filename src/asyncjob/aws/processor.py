@@ -1,11 +1,12 @@
 """AsyncJobProcessor: claims a job, runs it, records its outcome.
 
-Lambda may deliver an event twice, and delivers it again when an invocation has failed. Each write therefore names what
-it expects: the claim expects no job, or an attempt whose deadline has passed; the outcome expects its own attempt.
+Lambda may deliver an event twice, and again when an invocation has failed. So each write names what it expects: the
+claim expects no job, or an attempt whose deadline has passed; the outcome expects its own attempt.
 """
 
 import os
 import time
+from collections.abc import Callable
 from typing import Any
 
 from asyncjob.aws.table import (
@@ -25,7 +26,7 @@ from asyncjob.aws.table import (
 )
 
 MAX_ATTEMPTS = 3  # the first, and the two more that Lambda makes
-CLOCK_SKEW_MS = 1_000
+CLOCK_SKEW_MS = 1_500
 
 
 class StillRunning(Exception):
@@ -59,7 +60,8 @@ def handler(event: Item, context: Any) -> None:
         StillRunning, WorkerLost, TableError: Lambda sends the event again, and at last to the recorder.
     """
     until = time.time() + context.get_remaining_time_in_millis() / 1_000 - LAST_WRITE_SECONDS
-    item = claim(event, context, until)
+    deadline = int(until * 1_000) + CLOCK_SKEW_MS
+    item = claim({**submitted(event), "requestId": event["requestId"], "deadline": deadline}, until)
     if item is None:
         return
     outcome = run(event)
@@ -71,18 +73,21 @@ def handler(event: Item, context: Any) -> None:
     print(to_json({"jobId": event["jobId"], "attempt": item["attempt"], "status": kept}))
 
 
-def claim(event: Item, context: Any, until: float) -> Item | None:
+def next_attempt(held: Item, item: Item) -> int:
+    """Which attempt may follow the one that is held; 0 when none may."""
+    if held["status"] != TRANSITIONS["claim"] or held["requestId"] != item["requestId"]:
+        return 0  # it has ended, or is another request's, which has deliveries of its own
+    if held["deadline"] >= now_ms():
+        raise StillRunning(f"attempt {held['attempt']} has until {timestamp(held['deadline'])}")
+    if held["attempt"] >= MAX_ATTEMPTS:
+        raise WorkerLost(f"{MAX_ATTEMPTS} attempts were lost")
+    return int(held["attempt"]) + 1
+
+
+def claim(item: Item, until: float, follow: Callable[..., int] = next_attempt) -> Item | None:
     """Make the job Running, and this its attempt; None when there is nothing to do."""
-    now = now_ms()
-    item: Item = {
-        **submitted(event),
-        "status": TRANSITIONS["claim"],
-        "attempt": 1,
-        "startedAt": timestamp(now),
-        "deadline": now + context.get_remaining_time_in_millis() + CLOCK_SKEW_MS,
-        "requestId": event["requestId"],
-        "claimId": os.urandom(8).hex(),
-    }
+    started = {"status": TRANSITIONS["claim"], "attempt": 1, "startedAt": timestamp(now_ms())}
+    item = {**item, **started, "claimId": os.urandom(8).hex()}
     expected = None
     while True:
         try:
@@ -92,24 +97,10 @@ def claim(event: Item, context: Any, until: float) -> Item | None:
             held = conflict.item
         if held.get("claimId") == item["claimId"]:
             return item  # it was written, and the answer was lost
-        if expired(held):
-            item["attempt"] = 1
-        elif may_take_over(held, event, now):
-            item["attempt"] = held["attempt"] + 1
-        else:
+        item["attempt"] = 1 if expired(held) else follow(held, item)
+        if not item["attempt"]:
             return None
         expected = {name: held[name] for name in held if name in ("status", "attempt", "deadline", "expiresAt")}
-
-
-def may_take_over(held: Item, event: Item, now: int) -> bool:
-    """Whether the job's attempt is lost, so that this event's may follow it."""
-    if held["status"] != TRANSITIONS["claim"] or held["requestId"] != event["requestId"]:
-        return False  # it has ended, or is another request's, which has deliveries of its own
-    if held["deadline"] >= now:
-        raise StillRunning(f"attempt {held['attempt']} has until {timestamp(held['deadline'])}")
-    if held["attempt"] >= MAX_ATTEMPTS:
-        raise WorkerLost(f"{MAX_ATTEMPTS} attempts were lost")
-    return True
 
 
 def run(event: Item) -> Item:

@@ -5,11 +5,11 @@ delivery that came twice, so it waits for that one's deadline: from then on nobo
 """
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from asyncjob.aws.table import (
     LAST_WRITE_SECONDS,
-    TRANSITIONS,
     Conflict,
     Item,
     ended,
@@ -31,7 +31,11 @@ ERROR_TYPES = {
 }
 
 
-def handler(event: Item, context: Any) -> None:
+def failed(item: Item, event: Item) -> Item:
+    return {**item, **ended("fail", error=reason(event))}
+
+
+def handler(event: Item, context: Any, after: Callable[..., Item] = failed) -> Item | None:
     """Record one job as a Failure, unless it has another outcome.
 
     Args:
@@ -46,18 +50,21 @@ def handler(event: Item, context: Any) -> None:
     item, expected = {**submitted(request), "attempt": 1}, None  # it was never claimed
     while True:
         try:
+            written = after(item, event)
             # Not for as long as it could: it would keep processors from running.
-            return write({**item, **ended("fail", error=reason(event))}, expected, min(until, time.time() + 20))
+            write(written, expected, min(until, time.time() + 20))
+            return written
         except Conflict as conflict:
             held = conflict.item
         expected = {name: held[name] for name in held if name in ("status", "attempt", "deadline", "expiresAt")}
         if expired(held):
             continue
-        if held["status"] != TRANSITIONS["claim"] or held["requestId"] != request["requestId"]:
-            return None  # it has ended, or belongs to another request, whose failure would be recorded by itself
-        if held["deadline"] > until * 1_000:
+        if "finishedAt" in held or held["requestId"] != request["requestId"]:
+            return None  # it has ended, or is another request's
+        deadline = held.get("deadline", 0)
+        if deadline > until * 1_000:
             raise TimeoutError("an attempt may still be running")
-        time.sleep(max(0, held["deadline"] - now_ms() + 1) / 1_000)
+        time.sleep(max(0, deadline - now_ms() + 1) / 1_000)
         item = held
 
 

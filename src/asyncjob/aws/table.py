@@ -1,7 +1,6 @@
-"""The table of jobs, as both functions write it: one guarded put, and nothing else.
+"""The table of jobs, as the functions write it: one guarded put.
 
-`make template` puts this text before each function's own. It signs its requests itself, since botocore's signer alone
-would be most of a cold start (`make bench-aws`).
+`make template` puts it before each function's own text. It signs by itself: botocore would be most of a cold start.
 """
 
 import hashlib
@@ -42,59 +41,59 @@ def write(item: Item, expected: Item | None, until: float) -> None:
     """
     request: Item = {
         "TableName": os.environ["TABLE"],
-        "Item": {name: _typed(value) for name, value in item.items()},
+        "Item": {name: typed(value) for name, value in item.items()},
         "ConditionExpression": "attribute_not_exists(jobId)",
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
     }
     if expected is not None:
         request["ConditionExpression"] = " AND ".join(f"#{name} = :{name}" for name in expected)
         request["ExpressionAttributeNames"] = {f"#{name}": name for name in expected}
-        request["ExpressionAttributeValues"] = {f":{name}": _typed(value) for name, value in expected.items()}
+        request["ExpressionAttributeValues"] = {f":{name}": typed(value) for name, value in expected.items()}
+    call("PutItem", request, until)
+
+
+def call(operation: str, request: Item, until: float) -> Item:
+    """DynamoDB's answer; raises as `write`."""
+    headers = {"content-type": "application/x-amz-json-1.0", "x-amz-target": f"DynamoDB_20120810.{operation}"}
     pause = 0.0  # at first none: a kept connection may just have been closed
-    while not _put(json.dumps(request).encode()):
+    while True:
+        status, text = post("dynamodb", "/", headers, json.dumps(request).encode())
+        answer: Item = json.loads(text) if status < 500 else {}
+        if status == 200:
+            return answer
+        kind = answer.get("__type", "").rpartition("#")[2]
+        if kind == "ConditionalCheckFailedException":
+            raise Conflict({name: plain(value) for name, value in answer.get("Item", {}).items()})
+        if kind and "Throttling" not in kind and "Exceeded" not in kind:
+            raise TableError(f"{kind}: {answer.get('message') or answer.get('Message')}")
         if time.time() + pause > until:
-            raise TableError("the table takes no writes at the moment")
+            raise TableError("the table does not answer")
         time.sleep(pause * random.random())
         pause = min(max(0.05, pause * 2), 5.0)
 
 
-def _put(body: bytes) -> bool:
-    """Whether it is done; False is worth another try."""
-    scheme, _, host = os.environ["AWS_ENDPOINT_URL_DYNAMODB"].partition("://")
+def post(service: str, path: str, headers: Item, body: bytes) -> tuple[int, bytes]:
+    """Send a signed request; its answer, or a 503 where none came."""
+    scheme, _, host = os.environ[f"AWS_ENDPOINT_URL_{service.upper()}"].partition("://")
     if host not in _connections:
         _connections[host] = (HTTPSConnection if scheme == "https" else HTTPConnection)(host, timeout=5)
     try:
-        _connections[host].request("POST", "/", body, _signed(host, body))
+        _connections[host].request("POST", path, body, _signed(service, host, path, headers, body))
         response = _connections[host].getresponse()
-        answer = response.read()
+        return response.status, response.read()
     except (OSError, HTTPException):
         _connections[host].close()  # the next request opens it again
-        return False
-    if response.status == 200 or response.status >= 500:
-        return response.status == 200
-    error = json.loads(answer)
-    kind = error["__type"].rpartition("#")[2]
-    if kind == "ConditionalCheckFailedException":
-        raise Conflict({name: _plain(value) for name, value in error.get("Item", {}).items()})
-    if "Throttling" in kind or "Exceeded" in kind:
-        return False
-    raise TableError(f"{kind}: {error.get('message') or error.get('Message')}")
+        return 503, b""
 
 
-def _signed(host: str, body: bytes) -> dict[str, str]:
-    """The headers of a PutItem, with AWS Signature Version 4."""
+def _signed(service: str, host: str, path: str, headers: Item, body: bytes) -> Item:
+    """The headers, with AWS Signature Version 4."""
     moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    headers = {
-        "content-type": "application/x-amz-json-1.0",
-        "host": host,
-        "x-amz-date": moment,
-        "x-amz-security-token": os.environ["AWS_SESSION_TOKEN"],
-        "x-amz-target": "DynamoDB_20120810.PutItem",
-    }
-    names = ";".join(headers)
-    lines = "".join(f"{name}:{value}\n" for name, value in headers.items())
-    request = f"POST\n/\n\n{lines}\n{names}\n{hashlib.sha256(body).hexdigest()}"
-    scope = (moment[:8], os.environ["AWS_REGION"], "dynamodb", "aws4_request")
+    headers = headers | {"host": host, "x-amz-date": moment, "x-amz-security-token": os.environ["AWS_SESSION_TOKEN"]}
+    names = ";".join(sorted(headers))
+    lines = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
+    request = f"POST\n{path}\n\n{lines}\n{names}\n{hashlib.sha256(body).hexdigest()}"
+    scope = (moment[:8], os.environ["AWS_REGION"], service, "aws4_request")
     place = "/".join(scope)
     key = b"AWS4" + os.environ["AWS_SECRET_ACCESS_KEY"].encode()
     for part in (*scope, f"AWS4-HMAC-SHA256\n{moment}\n{place}\n{hashlib.sha256(request.encode()).hexdigest()}"):
@@ -104,12 +103,12 @@ def _signed(host: str, body: bytes) -> dict[str, str]:
     return {**headers, "authorization": authorization}
 
 
-def _typed(value: str | int) -> dict[str, str]:
-    return {"S": value} if isinstance(value, str) else {"N": str(value)}
+def typed(value: Any) -> Any:
+    return {"S": value} if isinstance(value, str) else {"N": str(value)} if isinstance(value, int) else value
 
 
-def _plain(value: dict[str, str]) -> str | int:
-    return value["S"] if "S" in value else int(value["N"])
+def plain(value: Item) -> Any:
+    return int(value["N"]) if "N" in value else value.get("S", value)
 
 
 def submitted(event: Item) -> Item:
@@ -120,7 +119,7 @@ def submitted(event: Item) -> Item:
 
 
 def expired(item: Item) -> bool:
-    """Whether a GET hides it already: to its client, there is no such job."""
+    """Whether a GET hides it already."""
     return "expiresAt" in item and int(item["expiresAt"]) <= time.time()
 
 

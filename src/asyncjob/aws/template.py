@@ -3,7 +3,7 @@
 What is deployed is text that can be read and reviewed. The inline edition, the original system, is filled and
 committed: `make template` writes it and `make check` fails where it is out of date. The package edition, for a user's
 own functions, takes its code from a zip. What only one of them has stands between `#{{ inline` or `#{{ package` and
-`#}}`.
+`#}}`. What has a name there, or behind `#{{ both`, stands again where the line `#{{ name }}` is.
 """
 
 import hashlib
@@ -21,11 +21,15 @@ from asyncjob.registry import Jobs, load
 HERE = Path(__file__).parent
 MAX_TEMPLATE_BYTES = 51_200  # what CloudFormation takes without a bucket
 API_BEGINS, API_ENDS = "# ---- The API.", "# ---- The stage."
-FENCED = re.compile(r"^ *#\{\{ (\w+)\n(.*?)^ *#\}\}\n", re.M | re.S)
+FENCED = re.compile(
+    r"^ *#\{\{ (?P<edition>inline|package|both)(?: (?P<name>\w+))?\n(?P<text>.*?)^ *#\}\}\n", re.M | re.S
+)
+AGAIN = re.compile(r"^ *#\{\{ (\w+) \}\}\n", re.M)
 
 RUNTIME = (
-    *("__init__.py", "context.py", "job.py", "registry.py", "runner.py", "sleep.py"),
-    *("aws/__init__.py", "aws/processor.py", "aws/recorder.py", "aws/table.py"),
+    *("__init__.py", "context.py", "job.py", "loop.py", "registry.py", "runner.py", "sleep.py"),
+    *("aws/__init__.py", "aws/attempt.py", "aws/item.py", "aws/package.py", "aws/package_recorder.py"),
+    *("aws/processor.py", "aws/reader.py", "aws/recorder.py", "aws/table.py"),
 )
 """The files of this package, by their path in it, that the functions of the package edition need in their zip. Beside
 the standard library they need msgspec."""
@@ -44,7 +48,14 @@ def fill(source: str, jobs: Jobs) -> str:
     text = _edition(source, "inline")
     for name in ("processor", "recorder"):
         text = re.sub(rf'^( *)ZipFile: "{{{{ {name} }}}}"$', partial(_zip_file, code(name)), text, flags=re.M)
-    values = {"timeout": "30", "least timeout": "1", "runtime": "python3.15", "architecture": "arm64"}
+    values = {
+        "timeout": "30",
+        "least timeout": "1",
+        "runtime": "python3.15",
+        "architecture": "arm64",
+        "methods": "SubmitMethod, GetMethod",
+        "preflights": "${JobsPreflight} ${JobPreflight}",
+    }
     return _filled(text, jobs, values)
 
 
@@ -86,13 +97,17 @@ def fill_package(
         "architecture": architecture,
         "timeout": str(timeout),
         "least timeout": str(least),
+        "methods": "SubmitMethod, GetMethod, CancelMethod, LargeMethod",
+        "preflights": "${JobsPreflight} ${JobPreflight} ${CancelPreflight} ${LargePreflight}",
     }
     return _filled(text, jobs, values)
 
 
-def _edition(source: str, name: str) -> str:
-    """The source without what only the other edition has."""
-    return FENCED.sub(lambda fenced: fenced[2] if fenced[1] == name else "", source)
+def _edition(source: str, edition: str) -> str:
+    """The source as one edition has it."""
+    named = {fenced["name"]: fenced["text"] for fenced in FENCED.finditer(source) if fenced["name"]}
+    text = FENCED.sub(lambda fenced: fenced["text"] if fenced["edition"] in ("both", edition) else "", source)
+    return AGAIN.sub(lambda line: named[line[1]], text)
 
 
 def _filled(text: str, jobs: Jobs, values: dict[str, str]) -> str:
@@ -116,8 +131,8 @@ def code(name: str) -> str:
 
 
 def _zip_file(text: str, place: re.Match[str]) -> str:
-    indent = place[1]  # one more space is enough, and hundreds of lines count against the limit
-    lines = (f"{indent} {line}" if line else "" for line in text.rstrip().splitlines())
+    indent = place[1]  # one more space is enough, and one blank line: hundreds of lines count against the limit
+    lines = (f"{indent} {line}" if line else "" for line in text.rstrip().replace("\n\n\n", "\n\n").splitlines())
     return f"{indent}ZipFile: |\n" + "\n".join(lines)
 
 

@@ -18,13 +18,14 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from asyncjob.context import JobContext
 from asyncjob.job import Error, Progress
 from asyncjob.local.channel import Advanced, Cancel, Ended, Message, Noticed, Ready, Run, Unpacker, pack
+from asyncjob.loop import EventLoop
 from asyncjob.registry import JobFunction, Jobs, load
 from asyncjob.runner import Failed, Outcome, run, run_async
 
@@ -83,38 +84,6 @@ class Threads:
             call(*arguments)
             with self._lock:
                 self._spare += 1
-
-
-class EventLoop:
-    """Runs async jobs as tasks of one asyncio loop, in a thread that starts with the first of them."""
-
-    def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def start(self, coroutines: list[Coroutine[Any, Any, None]]) -> None:
-        """Run the coroutines concurrently with all that run already."""
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            threading.Thread(target=self._run, args=[self._loop], daemon=True).start()
-        self._loop.call_soon_threadsafe(self._create_tasks, coroutines)
-
-    def call(self, callback: Callable[[], Any]) -> None:
-        """Call something in the loop's thread, which runs since an async job was started."""
-        assert self._loop is not None
-        self._loop.call_soon_threadsafe(callback)
-
-    @staticmethod
-    def _run(loop: asyncio.AbstractEventLoop) -> None:
-        while True:
-            with suppress(SystemExit, KeyboardInterrupt):  # asyncio lets them out of a function's own tasks
-                loop.run_forever()
-
-    def _create_tasks(self, coroutines: list[Coroutine[Any, Any, None]]) -> None:
-        for coroutine in coroutines:
-            task = asyncio.get_running_loop().create_task(coroutine)
-            self._tasks.add(task)  # the loop itself holds tasks weakly
-            task.add_done_callback(self._tasks.discard)
 
 
 class ProgressReports:

@@ -9,6 +9,7 @@ import json
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -23,7 +24,10 @@ from tests.aws.double.gateway import RestApi
 from tests.aws.double.iam import AccessDenied, Policies
 from tests.aws.double.services import REGION, TESTER, Services
 
-ENDPOINT, DYNAMODB = "AWS_ENDPOINT_URL_DYNAMODB", f"https://dynamodb.{REGION}.amazonaws.com"
+ENDPOINTS = {
+    f"AWS_ENDPOINT_URL_{service.upper()}": f"https://{service}.{REGION}.amazonaws.com"
+    for service in ("dynamodb", "lambda")
+}
 RETRY_SCALE = 0.01  # of the minutes between the deliveries of an event
 
 T = TypeVar("T")
@@ -39,6 +43,8 @@ class Double:
         scale: how long Lambda's pauses last, as a part of what they last on AWS.
         readable_overrides: see RestApi.
         on_log: is given each line that a function logs.
+        bucket: the directory of what the template names as code: a zip's path beside it, or, as
+            `aws cloudformation package` leaves it, a key (of whatever bucket).
 
     Attributes:
         stack: its resources and outputs.
@@ -61,7 +67,9 @@ class Double:
         scale: float = RETRY_SCALE,
         readable_overrides: bool = False,
         on_log: Callable[[str], None] = lambda line: None,
+        bucket: Path = Path(),
     ) -> None:
+        self._bucket = bucket
         self._on_log = on_log
         self._sockets = [socket.create_server(("127.0.0.1", number)) for number in (port, 0)]
         for listener in self._sockets:  # asyncio does so only for those that it has made
@@ -187,16 +195,17 @@ class Double:
         except AccessDenied as denied:
             raise TemplateError(f"{function.logical_id}: Lambda cannot take its role: {denied}") from None
         variables = {name: str(value) for name, value in properties["Environment"]["Variables"].items()}
-        if variables.get(ENDPOINT, DYNAMODB) != DYNAMODB:
-            raise TemplateError(f"{function.logical_id}: {ENDPOINT} is {variables[ENDPOINT]}, not {DYNAMODB}")
+        for name, url in ENDPOINTS.items():
+            if variables.get(name, url) != url:
+                raise TemplateError(f"{function.logical_id}: {name} is {variables[name]}, not {url}")
         config = FunctionConfig(
             name=properties["FunctionName"],
             arn=function.attributes["Arn"],
-            code=properties["Code"]["ZipFile"],
+            code=self._code(properties["Code"]),
             handler=properties["Handler"],
             timeout=float(properties["Timeout"]),
             memory_mb=int(properties["MemorySize"]),
-            environment=variables | {ENDPOINT: self.endpoint},
+            environment=variables | dict.fromkeys(ENDPOINTS, self.endpoint),
             reserved_concurrency=properties.get("ReservedConcurrentExecutions"),
         )
         events = self._events.get(config.name)
@@ -206,6 +215,11 @@ class Double:
             raise TemplateError(f"{function.logical_id}: events are sent to $LATEST, not to {events['Qualifier']}")
         retries, age = (events[name] for name in ("MaximumRetryAttempts", "MaximumEventAgeInSeconds"))
         return config, AsyncConfig(max_retries=retries, max_age=float(age))
+
+    def _code(self, code: str | dict[str, str]) -> str | Path:
+        if isinstance(code, str):
+            return self._bucket / code
+        return code["ZipFile"] if "ZipFile" in code else self._bucket / code["S3Key"]
 
     def _role(self, name: str) -> str:
         role: str = self._resources[name].properties["Role"]

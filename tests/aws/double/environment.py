@@ -5,9 +5,9 @@ context are the real ones. What Lambda's host does around that client is here: t
 words for a process that is gone. An environment takes one invocation after another; whoever owns it replaces it when
 it is no longer `alive`.
 
-The process must not see more than it would on AWS. It gets a directory with `index.py`, Lambda's variables, and the
-libraries of the managed runtime (the runtime client and boto3) by symlinks: `-S` and the directory of links keep
-everything else out that is installed beside them, the project itself first of all.
+The process must not see more than it would on AWS. It gets a directory with `index.py`, or what a zip holds, Lambda's
+variables, and the libraries of the managed runtime (the runtime client and boto3) by symlinks: `-S` and the directory
+of links keep everything else out that is installed beside them, the project itself first of all.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 import uuid
+import zipfile
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
@@ -43,8 +44,8 @@ class FunctionConfig:
 
     name: str
     arn: str
-    code: str
-    """The text of index.py."""
+    code: str | Path
+    """The text of index.py, or a zip."""
     handler: str
     """As "index.handler"."""
     timeout: float
@@ -96,7 +97,11 @@ class Environment:
         self._resources.callback(root.cleanup)
         self._task_root = Path(root.name, "task")
         self._task_root.mkdir()
-        (self._task_root / "index.py").write_text(config.code)
+        if isinstance(config.code, Path):
+            with zipfile.ZipFile(config.code) as code:
+                code.extractall(self._task_root)
+        else:
+            (self._task_root / "index.py").write_text(config.code)
         self._variables = self._lambda_variables(_linked_libraries(Path(root.name, "runtime"))) | credentials
         self._connections: set[asyncio.Task[None]] = set()
         self._inbox: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()

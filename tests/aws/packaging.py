@@ -1,0 +1,35 @@
+"""Makes the folder of a package as a user would deploy it: a template, and a zip with the code."""
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from asyncjob.aws import template as builder
+from asyncjob.registry import Jobs
+
+PACKAGE = builder.HERE.parent
+MSGSPEC = Path(str(msgspec.__file__)).parent
+
+
+def packaged(folder: Path, jobs: Jobs, files: Mapping[str, str], target: str = "jobs", timeout: int = 6) -> str:
+    """Write `code.zip` into the folder; the text of the template that belongs to it."""
+    with zipfile.ZipFile(folder / "code.zip", "w") as code:
+        for name in builder.RUNTIME:
+            code.write(PACKAGE / name, f"asyncjob/{name}")
+        for file in MSGSPEC.rglob("*"):
+            if file.suffix in (".py", ".so"):
+                code.write(file, f"msgspec/{file.relative_to(MSGSPEC)}")
+        for name, text in files.items():
+            code.writestr(name, text)
+    return builder.fill_package(
+        (builder.HERE / "template.yaml").read_text(),
+        jobs,
+        code="code.zip",
+        target=target,
+        runtime="python3.13",
+        architecture="arm64",
+        timeout=timeout,
+        statements=[],
+    )
