@@ -23,19 +23,6 @@ def test_the_code_of_a_page_registers_functions(page: Path) -> None:
         assert len(names["jobs"]) > 0  # type: ignore[arg-type]
 
 
-def test_the_examples_run(tmp_path: Path) -> None:
-    table = tmp_path / "prices.csv"
-    table.write_text("name,price\nbread,3\nmilk,2\ncheese,7\n")
-    with Server(tmp_path / "jobs.db", target=str(DOCS.parent / "examples" / "report.py")) as server:
-        job = server.result(server.submit("report", path=str(table), column="price"))
-        assert job["results"] == {"rows": 3, "mean": 4.0, "median": 3.0}
-        page = f"{server.url}/docs"
-        job = server.result(server.submit("fetch", urls=[page]))
-        assert job["results"] == {page: len(server.client.get("/docs").content)}
-        assert job["progress"] == {"fraction": 1.0, "message": page}
-        assert server.result(server.submit("fetch", urls=["file:///etc/passwd"]))["error"]["type"] == "ValueError"
-
-
 def test_the_page_needs_nothing_from_the_internet_and_runs_no_inline_script(server: Server) -> None:
     answer = server.client.get("/docs")
     assert answer.status_code == 200
