@@ -13,8 +13,8 @@ from tests.serving import COMMAND
 ARCHITECTURE = {"aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
 
 
-def built(folder: Path, target: Path, *arguments: str) -> Path:
-    """Build a file of job functions; where the result is."""
+def built(folder: Path, target: Path | str, *arguments: str) -> Path:
+    """Build job functions; where the result is."""
     out = folder / "build"
     command = [str(COMMAND), "build", str(target), "--out", str(out), "--architecture", ARCHITECTURE, *arguments]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100)
