@@ -1,7 +1,7 @@
 """A thumbnail of an uploaded image: `asyncjob serve examples/thumbnail.py`, after `pip install pillow`.
 
-The image is on a disk that the job can reach: the server's, or on AWS one that is mounted. A thumbnail is there whole or
-not at all, and a job that runs twice makes the same one.
+The image is on a disk that the job can reach: the server's, or on AWS one that is mounted. A thumbnail is there whole
+or not at all, and a job that runs twice makes the same one.
 """
 
 import os

@@ -59,9 +59,8 @@ def build(
     """
     jobs = load(target)
     _check_out(out)
-    statements = [] if policy is None else load_statements(policy)
-    seconds = _timeout(jobs, timeout)
     sources = find_sources(target, out)
+    statements = [] if policy is None else load_statements(policy)
     try:
         template = fill_package(
             (HERE / TEMPLATE).read_text(),
@@ -70,28 +69,23 @@ def build(
             target=sources.target,
             runtime=f"python{python}",
             architecture=architecture,
-            timeout=seconds,
+            timeout=_timeout(jobs, timeout),
             statements=statements,
         )
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as beside:
-            new, downloads = Path(beside, "new"), Path(beside, "wheels")
-            new.mkdir()
-            downloads.mkdir()
-            wheels = Wheels(downloads, python, architecture, say)
-            say(f"Getting wheels for Python {python} on {architecture}")
+            wheels = Wheels(Path(beside, "wheels"), python, architecture, say)
             wheels.download(requirements)
-            parts = list(wheels.parts())
-            optional = _check_imports(sources, parts)
-            say(f"Packing {CODE}")
-            size = write_zip(new / CODE, [*_runtime(), *parts, *sources.parts])
+            new = Path(beside, "new")
+            new.mkdir()
             (new / TEMPLATE).write_text(template)
-            packed = (new / CODE).stat().st_size
+            say(f"Packing {CODE}")
+            contents = _pack(new / CODE, sources, list(wheels.parts()))
             _replace(out, new, Path(beside, "old"))
     except (OSError, ValueError) as error:
         raise BuildError(str(error)) from None
-    head = f"{out / CODE}: {megabytes(packed)}, unpacked {megabytes(size)}; Python {python} on {architecture}"
-    return "\n".join([head, *_contents(sources, parts, optional), "", summary(template, jobs, out)])
+    head = f"{out}: {TEMPLATE} and {CODE}, for Python {python} on {architecture}"
+    return "\n".join([head, *contents, "", summary(template, jobs, out)])
 
 
 def _timeout(jobs: Jobs, timeout: int | None) -> int:
@@ -121,12 +115,21 @@ def _check_imports(sources: Sources, parts: list[Part]) -> dict[str, str]:
     return {name: file for name, file in sources.wanted.items() if name not in there}
 
 
-def _contents(sources: Sources, parts: list[Part], optional: dict[str, str]) -> list[str]:
-    lines = [f"  your files   {', '.join(sorted(each.name for each in sources.parts))}"]
-    lines += [f"  libraries    {', '.join(sorted({each.origin for each in parts}))}"]
-    lines += [f"  left out     {', '.join(sorted(sources.left_out))}"] if sources.left_out else []
-    missing = ", ".join(f"{name} ({file})" for name, file in sorted(optional.items()))
-    return lines + ([f"  not there    {missing}: imported in a function or under a condition"] if missing else [])
+def _pack(code: Path, sources: Sources, libraries: list[Part]) -> list[str]:
+    """Write the zip; what to say of it."""
+    optional = _check_imports(sources, libraries)
+    size = write_zip(code, [*_runtime(), *libraries, *sources.parts])
+    lines = [
+        f"  size         {megabytes(code.stat().st_size)}, unpacked {megabytes(size)}",
+        f"  your files   {', '.join(sorted(each.name for each in sources.parts))}",
+        f"  libraries    {', '.join(sorted({each.origin for each in libraries}))}",
+    ]
+    if sources.left_out:
+        lines.append(f"  left out     {', '.join(sorted(sources.left_out))}")
+    if optional:
+        missing = ", ".join(f"{name} ({file})" for name, file in sorted(optional.items()))
+        lines.append(f"  not there    {missing}: imported in a function or under a condition")
+    return lines
 
 
 def _check_out(out: Path) -> None:

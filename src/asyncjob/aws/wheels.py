@@ -32,13 +32,14 @@ class Wheels:
     """Wheels for one Python on one architecture, in a folder of their own.
 
     Args:
-        folder: an empty one.
+        folder: where they go; it is made.
         python: such as `3.13`.
         architecture: Lambda's word for it.
         say: is told what happens.
     """
 
     def __init__(self, folder: Path, python: Python, architecture: Architecture, say: Callable[[str], None]) -> None:
+        folder.mkdir()
         self._folder = folder
         self._say = say
         self._where = f"Python {python} on {architecture}"
@@ -59,6 +60,7 @@ class Wheels:
         Raises:
             BuildError: there is no wheel for one of them, or pip cannot do it.
         """
+        self._say(f"Getting wheels for {self._where}")
         wanted: list[str] = [] if requirements is None else ["--requirement", str(requirements)]
         ignored: set[str] = set()
         for _ in range(ROUNDS if wanted else 0):
