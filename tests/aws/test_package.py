@@ -1,25 +1,26 @@
 """What a user's own functions are promised on AWS, from the packaged folder alone, in the processes of the double."""
 
+import base64
 import json
+import random
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from asyncjob.registry import Jobs, load
+from asyncjob.registry import load
 from tests.aws.conftest import PROCESSOR, RECORDER, Api
 from tests.aws.double.double import Double
-from tests.aws.packaging import packaged
+from tests.aws.packaging import packaged, user_package
 
 Deploy = Callable[..., Api]
-FUNCTIONS = Path(__file__).with_name("package_functions.py")
-GREETINGS = {"greetings/__init__.py": "def greeting(name: str) -> str:\n    return f'hello, {name}'\n"}
 
 
 @pytest.fixture(scope="module")
@@ -30,27 +31,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def package(folder: Path) -> str:
     """The template of the package; its zip is in the folder."""
-    source = tmp_module(folder)
-    return packaged(folder, source, {"jobs.py": FUNCTIONS.read_text(), **GREETINGS})
-
-
-def tmp_module(folder: Path) -> Jobs:
-    """The registry as `asyncjob build` imports it, with the dependency beside it."""
-    beside = folder / "source"
-    for name, text in {"jobs_of_a_user.py": FUNCTIONS.read_text(), **GREETINGS}.items():
-        (beside / name).parent.mkdir(parents=True, exist_ok=True)
-        (beside / name).write_text(text)
-    return load(str(beside / "jobs_of_a_user.py"))
+    return user_package(folder)
 
 
 @pytest.fixture
-def deploy(package: str, folder: Path) -> Iterator[Deploy]:
-    with ExitStack() as stack:
+def deploy(deployed: Deploy, package: str, folder: Path) -> Deploy:
+    """Deploys the package with parameters, for one test."""
+    return partial(_deploy, deployed, package, folder)
 
-        def start(text: str = package, scale: float = 0.001, bucket: Path = folder, **parameters: str) -> Api:
-            return Api(stack.enter_context(Double(text, parameters, scale=scale, bucket=bucket)), stack)
 
-        yield start
+def _deploy(deployed: Deploy, package: str, folder: Path, text: str = "", **more: Any) -> Api:
+    return deployed(text or package, **{"scale": 0.001, "bucket": folder, **more})
 
 
 @pytest.fixture(scope="module")
@@ -330,9 +321,6 @@ def test_results_over_a_megabyte_are_refused_as_locally(api: Api) -> None:
 
 
 def test_parameters_that_cannot_be_kept_are_a_failure_that_says_so(api: Api) -> None:
-    import base64
-    import random
-
     _submit(api, "heavy", type="echo", value=base64.b64encode(random.randbytes(700_000)).decode())
     job = api.job("heavy")
     assert (job["status"], job["error"]["type"]) == ("Failure", "InvalidParameters")
