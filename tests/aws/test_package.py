@@ -267,6 +267,21 @@ def test_a_lost_start_of_the_next_event_is_made_up_for(deploy: Deploy) -> None:
     assert api.job("unlucky")["results"] == 4
 
 
+def test_a_lost_job_of_the_original_system_is_taken_over_by_a_package_in_its_place(api: Api) -> None:
+    item = {"jobId": "old", "type": "add", "parameters": '{"a":1}', "status": "Running", "requestId": "r"}
+    typed = {name: {"S": value} for name, value in item.items()} | {
+        "createdAt": {"S": "2024-06-06T12:34:56.789Z"},
+        "startedAt": {"S": "2024-06-06T12:34:56.789Z"},
+        "attempt": {"N": "1"},
+        "deadline": {"N": "1"},
+    }
+    api.double.services.moto_client("dynamodb").put_item(TableName="Jobs", Item=typed)
+    event = {"jobId": "old", "requestId": "r", "createdAt": 1, "request": {"type": "add", "a": 1}}
+    api.double.call(lambda: api.double.functions.send(PROCESSOR, json.dumps(event).encode()))
+    job = api.job("old")
+    assert (job["results"], job["attempt"]) == (2, 2)
+
+
 def test_with_no_concurrency_at_all_a_job_ends(deploy: Deploy) -> None:
     api = deploy(ReservedConcurrency="0")
     _submit(api, "never", type="add", a=1)
@@ -290,7 +305,22 @@ def test_large_results_are_kept_compressed_and_read_by_the_reader(api: Api) -> N
     assert answer.status_code == 409
 
 
-def test_large_parameters_are_kept_and_a_job_that_has_them_is_canceled(api: Api) -> None:
+def test_a_job_with_large_parameters_is_canceled_while_it_runs(api: Api) -> None:
+    _submit(api, "held", type="hold", value="x" * 600_000)
+    deadline = time.monotonic() + 30
+    while (answer := api.get("held")).status_code == 404:
+        assert time.monotonic() < deadline
+    assert (answer.status_code, answer.headers["retry-after"]) == (303, "1")
+    answer = api.client.get("/jobs/held/large")
+    assert (answer.json()["status"], answer.headers["retry-after"]) == ("Running", "1")
+    for _ in range(2):  # canceling again changes nothing
+        answer = api.client.post("/jobs/held/cancel")
+        assert answer.status_code == 303
+        job = api.client.get(str(answer.url.join(answer.headers["location"]))).json()
+        assert (job["status"], job["parameters"]) == ("Canceled", {"value": "x" * 600_000})
+
+
+def test_large_parameters_are_kept(api: Api) -> None:
     _submit(api, "loaded", type="echo", value="x" * 600_000)
     deadline = time.monotonic() + 30
     while (answer := api.client.get("/jobs/loaded/large")).json().get("status") != "Success":
