@@ -27,8 +27,8 @@ def deployed(template: str) -> Iterator[Callable[..., "Api"]]:
     """Deploys the template with parameters, for one test."""
     with ExitStack() as stack:
 
-        def deploy(text: str = template, scale: float = 0.01, **parameters: str) -> Api:
-            return Api(stack.enter_context(Double(text, parameters, scale=scale)), stack)
+        def deploy(text: str = template, scale: float = 0.01, bucket: Path = Path(), **parameters: str) -> Api:
+            return Api(stack.enter_context(Double(text, parameters, scale=scale, bucket=bucket)), stack)
 
         yield deploy
 

@@ -120,6 +120,11 @@ def echo(value: Any) -> Any:
 
 
 @jobs.job
+async def hold(value: Any) -> None:
+    await asyncio.Event().wait()
+
+
+@jobs.job
 def large(size: int) -> str:
     return "ä" * size
 

@@ -7,10 +7,12 @@ from pathlib import Path
 import msgspec
 
 from asyncjob.aws import template as builder
-from asyncjob.registry import Jobs
+from asyncjob.registry import Jobs, load
 
 PACKAGE = builder.HERE.parent
 MSGSPEC = Path(str(msgspec.__file__)).parent
+FUNCTIONS = Path(__file__).with_name("package_functions.py")
+GREETINGS = {"greetings/__init__.py": "def greeting(name: str) -> str:\n    return f'hello, {name}'\n"}
 
 
 def packaged(folder: Path, jobs: Jobs, files: Mapping[str, str], target: str = "jobs", timeout: int = 6) -> str:
@@ -33,3 +35,13 @@ def packaged(folder: Path, jobs: Jobs, files: Mapping[str, str], target: str = "
         timeout=timeout,
         statements=[],
     )
+
+
+def user_package(folder: Path) -> str:
+    """Package the functions of package_functions.py; their dependency is beside them, as `asyncjob build` puts it."""
+    source = folder / "source"
+    for name, text in {"jobs_of_a_user.py": FUNCTIONS.read_text(), **GREETINGS}.items():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_text(text)
+    jobs = load(str(source / "jobs_of_a_user.py"))
+    return packaged(folder, jobs, {"jobs.py": FUNCTIONS.read_text(), **GREETINGS})

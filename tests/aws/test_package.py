@@ -1,25 +1,26 @@
 """What a user's own functions are promised on AWS, from the packaged folder alone, in the processes of the double."""
 
+import base64
 import json
+import random
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from asyncjob.registry import Jobs, load
+from asyncjob.registry import load
 from tests.aws.conftest import PROCESSOR, RECORDER, Api
 from tests.aws.double.double import Double
-from tests.aws.packaging import packaged
+from tests.aws.packaging import packaged, user_package
 
 Deploy = Callable[..., Api]
-FUNCTIONS = Path(__file__).with_name("package_functions.py")
-GREETINGS = {"greetings/__init__.py": "def greeting(name: str) -> str:\n    return f'hello, {name}'\n"}
 
 
 @pytest.fixture(scope="module")
@@ -30,27 +31,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def package(folder: Path) -> str:
     """The template of the package; its zip is in the folder."""
-    source = tmp_module(folder)
-    return packaged(folder, source, {"jobs.py": FUNCTIONS.read_text(), **GREETINGS})
-
-
-def tmp_module(folder: Path) -> Jobs:
-    """The registry as `asyncjob build` imports it, with the dependency beside it."""
-    beside = folder / "source"
-    for name, text in {"jobs_of_a_user.py": FUNCTIONS.read_text(), **GREETINGS}.items():
-        (beside / name).parent.mkdir(parents=True, exist_ok=True)
-        (beside / name).write_text(text)
-    return load(str(beside / "jobs_of_a_user.py"))
+    return user_package(folder)
 
 
 @pytest.fixture
-def deploy(package: str, folder: Path) -> Iterator[Deploy]:
-    with ExitStack() as stack:
+def deploy(deployed: Deploy, package: str, folder: Path) -> Deploy:
+    """Deploys the package with parameters, for one test."""
+    return partial(_deploy, deployed, package, folder)
 
-        def start(text: str = package, scale: float = 0.001, bucket: Path = folder, **parameters: str) -> Api:
-            return Api(stack.enter_context(Double(text, parameters, scale=scale, bucket=bucket)), stack)
 
-        yield start
+def _deploy(deployed: Deploy, package: str, folder: Path, text: str = "", **more: Any) -> Api:
+    return deployed(text or package, **{"scale": 0.001, "bucket": folder, **more})
 
 
 @pytest.fixture(scope="module")
@@ -276,6 +267,21 @@ def test_a_lost_start_of_the_next_event_is_made_up_for(deploy: Deploy) -> None:
     assert api.job("unlucky")["results"] == 4
 
 
+def test_a_lost_job_of_the_original_system_is_taken_over_by_a_package_in_its_place(api: Api) -> None:
+    item = {"jobId": "old", "type": "add", "parameters": '{"a":1}', "status": "Running", "requestId": "r"}
+    typed = {name: {"S": value} for name, value in item.items()} | {
+        "createdAt": {"S": "2024-06-06T12:34:56.789Z"},
+        "startedAt": {"S": "2024-06-06T12:34:56.789Z"},
+        "attempt": {"N": "1"},
+        "deadline": {"N": "1"},
+    }
+    api.double.services.moto_client("dynamodb").put_item(TableName="Jobs", Item=typed)
+    event = {"jobId": "old", "requestId": "r", "createdAt": 1, "request": {"type": "add", "a": 1}}
+    api.double.call(lambda: api.double.functions.send(PROCESSOR, json.dumps(event).encode()))
+    job = api.job("old")
+    assert (job["results"], job["attempt"]) == (2, 2)
+
+
 def test_with_no_concurrency_at_all_a_job_ends(deploy: Deploy) -> None:
     api = deploy(ReservedConcurrency="0")
     _submit(api, "never", type="add", a=1)
@@ -299,7 +305,22 @@ def test_large_results_are_kept_compressed_and_read_by_the_reader(api: Api) -> N
     assert answer.status_code == 409
 
 
-def test_large_parameters_are_kept_and_a_job_that_has_them_is_canceled(api: Api) -> None:
+def test_a_job_with_large_parameters_is_canceled_while_it_runs(api: Api) -> None:
+    _submit(api, "held", type="hold", value="x" * 600_000)
+    deadline = time.monotonic() + 30
+    while (answer := api.get("held")).status_code == 404:
+        assert time.monotonic() < deadline
+    assert (answer.status_code, answer.headers["retry-after"]) == (303, "1")
+    answer = api.client.get("/jobs/held/large")
+    assert (answer.json()["status"], answer.headers["retry-after"]) == ("Running", "1")
+    for _ in range(2):  # canceling again changes nothing
+        answer = api.client.post("/jobs/held/cancel")
+        assert answer.status_code == 303
+        job = api.client.get(str(answer.url.join(answer.headers["location"]))).json()
+        assert (job["status"], job["parameters"]) == ("Canceled", {"value": "x" * 600_000})
+
+
+def test_large_parameters_are_kept(api: Api) -> None:
     _submit(api, "loaded", type="echo", value="x" * 600_000)
     deadline = time.monotonic() + 30
     while (answer := api.client.get("/jobs/loaded/large")).json().get("status") != "Success":
@@ -330,9 +351,6 @@ def test_results_over_a_megabyte_are_refused_as_locally(api: Api) -> None:
 
 
 def test_parameters_that_cannot_be_kept_are_a_failure_that_says_so(api: Api) -> None:
-    import base64
-    import random
-
     _submit(api, "heavy", type="echo", value=base64.b64encode(random.randbytes(700_000)).decode())
     job = api.job("heavy")
     assert (job["status"], job["error"]["type"]) == ("Failure", "InvalidParameters")

@@ -51,6 +51,21 @@ def submitted(api: httpx.Client, accepted: Callable[..., str]) -> Callable[..., 
 
 
 @pytest.fixture
+def begun(api: httpx.Client, submitted: Callable[..., str]) -> Callable[[float], str]:
+    """Submits a job that sleeps, and waits until it can be read; its id."""
+
+    def begin(seconds: float) -> str:
+        job_id = submitted(seconds)
+        deadline = time.monotonic() + VISIBLE_SECONDS
+        while api.get(f"/jobs/{job_id}").status_code == 404:
+            assert time.monotonic() < deadline, f"job {job_id} cannot be read"
+            time.sleep(0.05)
+        return job_id
+
+    return begin
+
+
+@pytest.fixture
 def ended(api: httpx.Client, capabilities: set[str]) -> Callable[[str], Job]:
     """Waits until a job is final, however the engine lets one wait."""
 

@@ -13,8 +13,10 @@ Submit = Callable[..., str]
 Ended = Callable[[str], Job]
 
 
-def test_a_running_job_is_canceled_at_once_and_stays_so(api: httpx.Client, submitted: Submit) -> None:
-    job_id = submitted(1)
+def test_a_running_job_is_canceled_at_once_and_stays_so(
+    api: httpx.Client, begun: Submit, submitted: Submit, ended: Ended
+) -> None:
+    job_id = begun(1)
     answer = api.post(f"/jobs/{job_id}/cancel")
     assert answer.status_code == 200
     job = answer.json()
@@ -22,12 +24,12 @@ def test_a_running_job_is_canceled_at_once_and_stays_so(api: httpx.Client, submi
     assert "finishedAt" in job
     assert not {"results", "error"} & set(job)
     later = submitted(1.2)
-    assert api.get(f"/jobs/{later}?wait=20").json()["status"] == "Success"
+    assert ended(later)["status"] == "Success"
     assert api.get(f"/jobs/{job_id}").json() == job
 
 
-def test_canceling_again_changes_nothing(api: httpx.Client, submitted: Submit) -> None:
-    job_id = submitted(3)
+def test_canceling_again_changes_nothing(api: httpx.Client, begun: Submit) -> None:
+    job_id = begun(3)
     first = api.post(f"/jobs/{job_id}/cancel").json()
     answer = api.post(f"/jobs/{job_id}/cancel")
     assert answer.status_code == 200

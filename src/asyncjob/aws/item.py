@@ -11,6 +11,7 @@ import json
 
 from asyncjob.aws.table import Item, ended, error, submitted
 from asyncjob.job import Status
+from asyncjob.registry import DEFAULT_RETRIES
 
 MAX_ITEM_BYTES = 400 * 1024
 ROOM_BYTES = 2_048  # for a cancel, and for what DynamoDB counts beside names and values
@@ -87,4 +88,4 @@ def repeated(item: Item) -> Item:
 
 def may_repeat(item: Item) -> bool:
     """Whether another attempt may follow the item's. On AWS every attempt counts against the retries."""
-    return bool(item["attempt"] <= item["retries"])
+    return bool(item["attempt"] <= item.get("retries", DEFAULT_RETRIES))  # one of the original system's has none

@@ -1,0 +1,135 @@
+"""The contract and least privilege, against the template of a package."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asyncjob import Jobs
+from asyncjob.aws import template as builder
+from asyncjob.registry import load as load_registry
+from tests.aws.conftest import PROCESSOR, RECORDER, ROOT, Api
+from tests.aws.double.cloudformation import load
+from tests.aws.double.double import Double
+from tests.aws.packaging import packaged, user_package
+from tests.aws.test_roles import _statements as statements
+from tests.aws.test_roles import _text as written
+
+Deploy = Callable[..., Api]
+
+# Where each statement of a role stands; a test holds it against the template.
+STATEMENTS = [
+    *("ApiRole[0]", "ApiRole[1]", "ProcessorRole[0]", "ProcessorRole[1]", "ProcessorRole[2]"),
+    *("RecorderRole[0]", "RecorderRole[1]", "RecorderRole[2]", "RecorderRole[3]", "ReaderRole[0]", "ReaderRole[1]"),
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("build")
+
+
+@pytest.fixture(scope="module")
+def template(folder: Path) -> str:
+    return user_package(folder)
+
+
+def test_a_package_keeps_the_contract_with_its_declared_capabilities(tmp_path: Path) -> None:
+    text = packaged(tmp_path, load_registry("asyncjob.sleep"), {}, target="asyncjob.sleep", timeout=30)
+    with Double(text, bucket=tmp_path) as double:
+        command = [sys.executable, "-m", "pytest", "tests/conformance", "-q", "-p", "no:cacheprovider"]
+        command += ["--base-url", double.url, "--capabilities", "aws-package"]
+        suite = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True)
+        assert suite.returncode == 0, suite.stdout
+        double.idle()
+        assert double.services.refused == []
+        assert double.messages() == []
+
+
+def _use(api: Api) -> None:
+    """Use all that a package does, and see that nobody was refused anything.
+
+    Raises:
+        AssertionError: a part of it does not work.
+    """
+    for body in ({"type": "add", "a": 1}, {"type": "large", "size": 300_000}, {"type": "flaky", "failures": 3}):
+        assert api.post(jobId=body["type"], **body).status_code == 202
+        api.double.idle()
+    for job_id in ("add", "flaky"):
+        answer = api.get(job_id)
+        assert (answer.status_code, answer.json().get("status")) == (200, "Success")
+    assert api.client.get("/jobs/large/large").status_code == 200
+    assert api.post(jobId="wait", type="wait").status_code == 202
+    api.job("wait", "Running")
+    assert api.client.post("/jobs/wait/cancel").status_code == 200
+    api.double.idle()
+    with api.double.services.failing("dynamodb:PutItem", "AccessDeniedException", role="ProcessorRole"):
+        api.post(jobId="recorded", type="add", a=1)
+        api.double.idle()
+    assert api.get("recorded").json()["status"] == "Failure"
+    with api.double.services.failing("dynamodb:PutItem", "AccessDeniedException"):
+        api.post(jobId="queued", type="add", a=1)
+        api.double.idle()
+    assert len(api.double.messages()) == 1
+    for name in (PROCESSOR, RECORDER, f"{PROCESSOR}-reader"):
+        assert api.double.services.logs[f"/aws/lambda/{name}"]
+    assert api.double.services.refused == []
+
+
+def test_every_action_and_every_resource_of_every_statement_is_used(
+    deployed: Deploy, template: str, folder: Path
+) -> None:
+    api = deployed(template, scale=0.001, bucket=folder, ProcessorTimeout="20")
+    _use(api)
+    assert api.double.policies.unused() == []
+
+
+def test_further_statements_are_the_processors_alone() -> None:
+    statement = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::mine/*"}
+    jobs = load_registry("asyncjob.sleep")
+    with_it, without = (load(_filled(jobs, [*more]))["Resources"] for more in ([statement], []))
+    assert with_it["ProcessorRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"].pop() == statement
+    assert with_it == without
+
+
+def test_nobody_can_deploy_less_time_than_a_function_asks_for() -> None:
+    jobs = Jobs()
+    jobs.job(name="long", timeout=59.5)(lambda: None)
+    timeout = load(_filled(jobs, []))["Parameters"]["ProcessorTimeout"]
+    assert (timeout["MinValue"], timeout["Default"], timeout["MaxValue"]) == (60, 90, 900)
+
+
+def _filled(jobs: Jobs, statements: list[dict[str, Any]]) -> str:
+    source = (builder.HERE / "template.yaml").read_text()
+    given = {"code": "code.zip", "target": "jobs", "runtime": "python3.13", "architecture": "x86_64"}
+    return builder.fill_package(source, jobs, **given, timeout=90, statements=statements)
+
+
+def test_every_deployment_waits_for_all_that_it_is_a_snapshot_of(template: str) -> None:
+    resources = load(template)["Resources"]
+    kinds = ("AWS::ApiGateway::Method", "AWS::ApiGateway::GatewayResponse")
+    parts = {name for name, resource in resources.items() if resource["Type"] in kinds}
+    deployments = [each for each in resources.values() if each["Type"] == "AWS::ApiGateway::Deployment"]
+    assert (len(parts), len(deployments)) == (13, 3)
+    for deployment in deployments:
+        assert parts <= set(re.findall(r"\w+", json.dumps(deployment)))
+
+
+def test_the_statements_are_these(template: str) -> None:
+    assert [name for name, _, _ in statements(load(template))] == STATEMENTS
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_nothing_works_without(template: str, folder: Path, deployed: Deploy, name: str) -> None:
+    changed = load(template)
+    ((found, number),) = [(found, at) for known, found, at in statements(changed) if known == name]
+    del found[number]
+    api = deployed(written(changed), scale=0.001, bucket=folder, ProcessorTimeout="8")
+    with pytest.raises(AssertionError):
+        _use(api)
