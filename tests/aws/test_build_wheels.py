@@ -33,6 +33,12 @@ def test_a_library_without_a_wheel_is_an_error_that_names_it(build: Build, mine:
     assert not list(mine.glob(".build*"))
 
 
+def test_an_index_that_does_not_answer_is_not_taken_for_a_missing_wheel(build: Build) -> None:
+    nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:1/", "PIP_CONFIG_FILE": os.devnull, "PIP_RETRIES": "1"}
+    line = refused(build(**nowhere, PIP_FIND_LINKS="", PIP_EXTRA_INDEX_URL="", PIP_NO_CACHE_DIR="1"))
+    assert line.startswith("pip cannot reach its index: ")
+
+
 def test_what_is_given_as_sources_is_refused(build: Build, mine: Path) -> None:
     package = mine / "library"
     package.mkdir()

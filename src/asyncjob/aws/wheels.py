@@ -25,6 +25,7 @@ OLDEST_GLIBC = 5
 ROUNDS = 10
 IGNORED = re.compile(r"Ignoring (\S+): markers '(.*)' don't match your environment")
 DOWNLOADED = "Successfully downloaded "
+UNREACHED = re.compile(r"connection broken|Could not fetch URL")
 SHOWN = re.compile(r"(Collecting|Downloading|Processing) ")
 
 
@@ -144,6 +145,8 @@ class Wheels:
         """The errors of pip in one line, which name the package."""
         errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")] or lines[-1:]
         text = " ".join(errors) or "it said nothing"
+        if unreached := next(filter(UNREACHED.search, lines), None):
+            return f"pip cannot reach its index: {unreached}"
         for line in reversed(errors):
             if name := re.match(r"No matching distribution found for (.+)", line):
                 return (
