@@ -1,12 +1,14 @@
 """The command `asyncjob`: parses arguments, and turns the errors that a user can mend into one line."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from asyncjob import RegistrationError, __version__, commands
+from asyncjob.aws.lambdas import DEFAULT_PYTHON, MAX_TIMEOUT, Architecture, Python
 from asyncjob.local.settings import LogFormat, LogLevel, Settings, SettingsError, parse_duration
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -116,6 +118,37 @@ def serve(
     except SettingsError as error:
         _exit(error, status=2)
     except (RegistrationError, DatabaseError, AddressError) as error:
+        _exit(error, status=1)
+
+
+@app.command()
+def build(
+    target: Annotated[str, typer.Argument(help="Your job functions: file.py, package.module, or either with :name.")],
+    out: Annotated[Path, typer.Option(help="The folder to make. One that was built before is replaced.")],
+    requirements: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="What your functions need: a requirements.txt.")
+    ] = None,
+    architecture: Annotated[Architecture, typer.Option(help="Lambda's processor.")] = Architecture.ARM64,
+    python: Annotated[
+        Python, typer.Option(help="Lambda's version of Python.", show_default="this one")
+    ] = DEFAULT_PYTHON,
+    timeout: Annotated[
+        int | None,
+        typer.Option(min=1, max=MAX_TIMEOUT, help="Seconds an attempt may last.", show_default="as functions say"),
+    ] = None,
+    policy: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="What your functions may do: IAM statements, JSON.")
+    ] = None,
+) -> None:
+    """For AWS: make a folder with your functions and the template that deploys them."""
+    options = dict(locals())
+    from asyncjob.aws.archive import BuildError
+    from asyncjob.aws.build import build as run
+
+    say = partial(typer.echo, err=True) if sys.stderr.isatty() else lambda line: None  # progress is for people
+    try:
+        typer.echo(run(**options, say=say))
+    except (RegistrationError, BuildError) as error:
         _exit(error, status=1)
 
 

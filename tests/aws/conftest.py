@@ -1,5 +1,7 @@
 """A deployed double of the committed template, and what tests of it ask again and again."""
 
+import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -10,6 +12,8 @@ import httpx
 import pytest
 
 from tests.aws.double.double import Double
+from tests.aws.user import SOURCE, Build
+from tests.serving import COMMAND
 
 ROOT = Path(__file__).parent.parent.parent
 PROCESSOR, RECORDER = "AsyncJobProcessor", "AsyncJobFailureRecorder"
@@ -37,6 +41,26 @@ def deployed(template: str) -> Iterator[Callable[..., "Api"]]:
 def api(deployed: Callable[..., "Api"]) -> "Api":
     """The template as it is deployed by default, but with a short timeout: a lost attempt is soon given up."""
     return deployed(ProcessorTimeout="2")
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    """A folder with a file of job functions."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "jobs.py").write_text(SOURCE)
+    return folder
+
+
+@pytest.fixture
+def build(mine: Path) -> Build:
+    """Says `asyncjob build` in that folder."""
+
+    def run(*arguments: str, target: str = "jobs.py", cwd: Path = mine, **env: str) -> subprocess.CompletedProcess[str]:
+        command = [str(COMMAND), "build", target, "--out", "build", *arguments]
+        return subprocess.run(command, cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, timeout=100)
+
+    return run
 
 
 class Api:

@@ -62,7 +62,7 @@ COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 def test_every_command_is_documented_with_its_options(name: str) -> None:
     _, common, *sections = re.split(r"^(?=### asyncjob |## The command line)", CLIENT.read_text(), flags=re.MULTILINE)
     (section,) = [section for section in sections if section.startswith(f"### asyncjob {name}\n")]
-    parts = [section] if name in ("serve", "replay") else [common, section]
+    parts = [section] if name in ("build", "replay", "serve") else [common, section]
     for parameter in COMMANDS[name].params:
         for option in parameter.opts:
             if option.startswith("--") and option != "--help":
@@ -71,19 +71,6 @@ def test_every_command_is_documented_with_its_options(name: str) -> None:
 
 def test_no_command_is_documented_that_does_not_exist() -> None:
     assert set(re.findall(r"^### asyncjob (\w+)$", CLIENT.read_text(), re.MULTILINE)) == set(COMMANDS)
-
-
-def test_the_examples_run(tmp_path: Path) -> None:
-    table = tmp_path / "prices.csv"
-    table.write_text("name,price\nbread,3\nmilk,2\ncheese,7\n")
-    with Server(tmp_path / "jobs.db", target=str(DOCS.parent / "examples" / "report.py")) as server:
-        job = server.result(server.submit("report", path=str(table), column="price"))
-        assert job["results"] == {"rows": 3, "mean": 4.0, "median": 3.0}
-        page = f"{server.url}/docs"
-        job = server.result(server.submit("fetch", urls=[page]))
-        assert job["results"] == {page: len(server.client.get("/docs").content)}
-        assert job["progress"] == {"fraction": 1.0, "message": page}
-        assert server.result(server.submit("fetch", urls=["file:///etc/passwd"]))["error"]["type"] == "ValueError"
 
 
 def test_the_page_needs_nothing_from_the_internet_and_runs_no_inline_script(server: Server) -> None:

@@ -19,7 +19,7 @@ from tests.serving import COMMAND
 ROOT = Path(__file__).parent.parent.parent
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SERVERS = ("make run", "make aws-local", "asyncjob serve")
-DEPLOY = "aws cloudformation deploy "
+BUILD, PACKAGE, DEPLOY = "asyncjob build ", "aws cloudformation package ", "aws cloudformation deploy "
 # What differs from run to run, and what stands for it.
 VOLATILE = [
     (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]{12}Z"), "TIME"),
@@ -75,14 +75,16 @@ class Terminal:
         """Run a command as the README has it; what it printed."""
         if command.line.startswith(SERVERS):
             return self._serve(command)
+        if command.line.startswith(PACKAGE):
+            return _package(self._folder, shlex.split(command.line.removeprefix(PACKAGE)))
         if command.line.startswith(DEPLOY):
-            return _deploy(shlex.split(command.line.removeprefix(DEPLOY)))
+            return _deploy(self._folder, shlex.split(command.line.removeprefix(DEPLOY)))
         line = re.sub(r"^curl ", "curl -s ", command.line)
         arguments = shlex.split(self._here(line))
         done = subprocess.run(
             arguments, cwd=self._folder, env=self._env, capture_output=True, text=True, timeout=60, check=True
         )
-        return done.stdout
+        return "" if line.startswith(BUILD) and not command.output else done.stdout
 
     def write(self, source: str) -> None:
         """Write a file that the README shows, with its name in the first line."""
@@ -130,11 +132,27 @@ def _free_port() -> str:
         return str(free.getsockname()[1])
 
 
-def _deploy(arguments: list[str]) -> str:
+def _package(folder: Path, arguments: list[str]) -> str:
+    """What the AWS command line does: it puts the code into the bucket, and names it in the template."""
+    options = dict(zip(arguments[::2], arguments[1::2], strict=True))
+    template = folder / options["--template-file"]
+    text, count = re.subn(
+        r"Code: \"(.*)\"", f"Code: {{S3Bucket: {options['--s3-bucket']}, S3Key: \\1}}", template.read_text()
+    )
+    assert count > 0
+    assert (template.parent / "code.zip").is_file()
+    (folder / options["--output-template-file"]).write_text(text)
+    return ""
+
+
+def _deploy(folder: Path, arguments: list[str]) -> str:
     """What CloudFormation would check of the command, by the double: there is no account here."""
     options = dict(zip(arguments[::2], arguments[1::2], strict=True))
     assert set(options) == {"--template-file", "--stack-name", "--capabilities"}
-    stack = deploy((ROOT / options["--template-file"]).read_text(), name=options["--stack-name"])
+    template = options["--template-file"]
+    stack = deploy(
+        (folder / template if "/" in template else ROOT / template).read_text(), name=options["--stack-name"]
+    )
     named = any("RoleName" in role.properties for role in stack.of_type("AWS::IAM::Role"))
     assert options["--capabilities"] == ("CAPABILITY_NAMED_IAM" if named else "CAPABILITY_IAM")
     return ""
@@ -157,7 +175,7 @@ def test_its_commands_do_what_it_shows(terminal: Terminal) -> None:
         for command in _commands(block):
             assert _stable(terminal.run(command)) == _stable(command.output), command.line
             run += 1
-    assert run == 16
+    assert run == 19
 
 
 def test_its_two_commands_are_in_the_makefile() -> None:

@@ -2,9 +2,14 @@
 
 Draft 4, and what of it API Gateway knows, says less than a type hint can. What it cannot say is left out, so the model
 may accept what the function's own check refuses, and never the other way round (but for integers of over 308 digits,
-where a float would do as well).
+where a float would do as well). Left to the function's check are: the bound itself of a float that must be above or
+below it, the positions of a tuple, patterns that Python reads in another way than ECMA does, keys of a dict, numbers
+that are equal to a Literal's but written otherwise, and of texts that stand for something else (times, ids, decimals,
+bytes) all but their form.
 """
 
+import math
+import re
 import sys
 from typing import Any
 
@@ -21,6 +26,23 @@ KEPT = (
     *("minimum", "maximum", "multipleOf", "minLength", "maxLength", "pattern", "minItems", "maxItems"),
     *("minProperties", "maxProperties"),
 )
+
+FORMS = {
+    "date": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
+    "date-time": "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}",
+    "duration": "^[+-]?[Pp][0-9DdHhMmSsTt.,]+$",
+    "uuid": "^[0-9A-Fa-f-]{32,36}$",
+    "base64": "^[A-Za-z0-9+/]*={0,2}$",
+}
+"""What a text must look like to be one of these; what looks like one may still be none."""
+
+# A pattern that Python and ECMA read alike: characters, sets of them, groups and alternatives; `$` is translated.
+ALIKE = re.compile(
+    r"(?:\\[^A-Za-z0-9\s]"
+    r"|\[(?!\^)(?:\\[^A-Za-z0-9\s]|[^\\\[\]\U00010000-\U0010ffff])+\]"
+    r"|\((?!\?)|\(\?:|(?<![*+?}])\+|\{[0-9]+(?:,[0-9]*)?\}|[^\\\[.(+{\U00010000-\U0010ffff])*"
+)
+END = re.compile(r"(\\.|\[(?:\\.|[^\]\\])+\])|\$")
 
 
 def submission_model(jobs: Jobs) -> Schema:
@@ -68,11 +90,35 @@ def _draft4(schema: Any) -> Any:
     if "anyOf" in known:
         known["anyOf"] = [_draft4(option) for option in known["anyOf"]]
         return _simpler(known)
-    for bound, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
-        if exclusive in schema:
-            known[bound] = schema[exclusive]
+    if known.get("type") == "string":
+        return _text(known, schema.get("format") or schema.get("contentEncoding"))
+    return _number(known, schema)
+
+
+def _number(known: Schema, schema: Schema) -> Schema:
+    """With its bounds; there are no exclusive ones, but an integer's can be said as the next integer."""
+    whole = known.get("type") == "integer"
+    if "exclusiveMinimum" in schema:
+        bound = schema["exclusiveMinimum"]
+        known["minimum"] = math.floor(bound) + 1 if whole else bound
+    if "exclusiveMaximum" in schema:
+        bound = schema["exclusiveMaximum"]
+        known["maximum"] = math.ceil(bound) - 1 if whole else bound
     if known.get("type") == "number":  # a JSON number may be larger than any float
         known = {"minimum": -sys.float_info.max, "maximum": sys.float_info.max, **known}
+    return known
+
+
+def _text(known: Schema, form: str | None) -> Schema:
+    """With what can be said of its form."""
+    if form == "decimal":
+        return {"anyOf": [known, {"type": "number"}]}  # msgspec takes both, and describes one
+    if form in FORMS:
+        return {**known, "pattern": FORMS[form]}
+    if "pattern" in known:
+        pattern = known.pop("pattern")
+        if ALIKE.fullmatch(pattern):  # Python's $ is also before a line feed at the end
+            known["pattern"] = END.sub(lambda found: found[1] or r"(?=\n?$)", pattern)
     return known
 
 

@@ -1,0 +1,87 @@
+"""code.zip: the same input gives the same bytes, so that what has not changed is not deployed again.
+
+Names are sorted, times and modes are fixed, and nothing is compiled on the way. (zlib itself may pack differently in
+another Python; what is unpacked is then still the same.)
+"""
+
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+MAX_UNZIPPED_BYTES = 262_144_000
+"""What Lambda unpacks. Its limit of 50 MB for a zip is that of direct uploads, and this one comes from a bucket."""
+LARGEST_SHOWN = 5
+EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+class BuildError(Exception):
+    """The package cannot be built; the message says why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file that goes into the zip.
+
+    Attributes:
+        name: its path there.
+        origin: where it comes from, for people: a distribution, or the user's own file.
+        size: in bytes.
+        executable: whether it is a program.
+        read: its content.
+    """
+
+    name: str
+    origin: str
+    size: int
+    executable: bool
+    read: Callable[[], bytes]
+
+
+def part(name: str, file: Path, origin: str) -> Part:
+    """A file on the disk as a part."""
+    status = file.stat()
+    return Part(name, origin, status.st_size, bool(status.st_mode & 0o100), file.read_bytes)
+
+
+def write_zip(target: Path, parts: Iterable[Part]) -> int:
+    """Write the zip.
+
+    Returns:
+        The bytes that it has when it is unpacked.
+
+    Raises:
+        BuildError: two parts with different content have one name, or all together are over Lambda's limit.
+    """
+    by_name: dict[str, Part] = {}
+    for each in parts:
+        other = by_name.setdefault(each.name, each)
+        if other is not each and other.read() != each.read():
+            raise BuildError(f"{other.origin} and {each.origin} both have a file {each.name}: only one can be there")
+    size = sum(each.size for each in by_name.values())
+    if size > MAX_UNZIPPED_BYTES:
+        raise BuildError(_too_large(size, by_name.values()))
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name, each in sorted(by_name.items()):
+            info = zipfile.ZipInfo(name, EPOCH)
+            info.create_system = 3  # Unix, on every machine
+            info.external_attr = (0o100755 if each.executable else 0o100644) << 16
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, each.read())
+    return size
+
+
+def megabytes(size: int) -> str:
+    """A size for people, in the MB that Lambda counts in."""
+    return f"{size / 1_048_576:.1f} MB"
+
+
+def _too_large(size: int, parts: Iterable[Part]) -> str:
+    sizes = Counter[str]()
+    for each in parts:
+        sizes[each.origin] += each.size
+    largest = ", ".join(f"{origin} {megabytes(count)}" for origin, count in sizes.most_common(LARGEST_SHOWN))
+    return (
+        f"the package is {megabytes(size)}, over Lambda's limit of {megabytes(MAX_UNZIPPED_BYTES)}; most is {largest}"
+    )

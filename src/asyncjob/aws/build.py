@@ -1,0 +1,166 @@
+"""`asyncjob build`: a folder with the template and the code, for `aws cloudformation package` and `deploy`.
+
+The folder is written beside its place and then renamed, so it is there whole or not at all; one that was there before
+is only replaced when it is such a folder.
+"""
+
+import math
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from asyncjob.aws.archive import BuildError, Part, megabytes, part, write_zip
+from asyncjob.aws.lambdas import MAX_TIMEOUT, Architecture, Python
+from asyncjob.aws.policy import load_statements
+from asyncjob.aws.sources import Sources, find_sources
+from asyncjob.aws.summary import summary
+from asyncjob.aws.template import HERE, RUNTIME, fill_package
+from asyncjob.aws.wheels import Wheels
+from asyncjob.registry import Jobs, load
+
+TEMPLATE, CODE, PACKAGED = "template.yaml", "code.zip", "packaged.yaml"
+MARK = "asyncjob/aws/processor.py"
+LAMBDAS_OWN = {"boto3", "botocore"}
+LEAST_TIMEOUT = 30
+MARGIN = 5  # seconds beyond the longest timeout of a function, to record it
+
+
+def build(
+    target: str,
+    out: Path,
+    *,
+    requirements: Path | None,
+    architecture: Architecture,
+    python: Python,
+    timeout: int | None,
+    policy: Path | None,
+    say: Callable[[str], None],
+) -> str:
+    """Build the folder, and tell what is in it.
+
+    Args:
+        target: the job functions, as `registry.load` takes it.
+        out: the folder; a new one, an empty one, or one that was built before.
+        requirements: pip's file of the libraries that the functions need, or None.
+        architecture: of the Lambda functions.
+        python: their version of Python.
+        timeout: seconds that one attempt may last; None for enough for each function's own timeout.
+        policy: a JSON file of further IAM statements for the functions, or None.
+        say: is told what happens, line by line.
+
+    Returns:
+        What the user should know of it.
+
+    Raises:
+        RegistrationError: the target cannot be imported, or is no registry.
+        BuildError: anything else that is in the way; nothing was written.
+    """
+    jobs = load(target)
+    _check_out(out)
+    sources = find_sources(target, out)
+    statements = [] if policy is None else load_statements(policy)
+    try:
+        template = fill_package(
+            (HERE / TEMPLATE).read_text(),
+            jobs,
+            code=CODE,
+            target=sources.target,
+            runtime=f"python{python}",
+            architecture=architecture,
+            timeout=_timeout(jobs, timeout),
+            statements=statements,
+        )
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as beside:
+            wheels = Wheels(Path(beside, "wheels"), python, architecture, say)
+            wheels.download(requirements)
+            new = Path(beside, "new")
+            new.mkdir()
+            (new / TEMPLATE).write_text(template)
+            say(f"Packing {CODE}")
+            contents = _pack(new / CODE, sources, list(wheels.parts()))
+            _replace(out, new, Path(beside, "old"))
+    except (OSError, ValueError) as error:
+        raise BuildError(str(error)) from None
+    head = f"{out}: {TEMPLATE} and {CODE}, for Python {python} on {architecture}"
+    return "\n".join([head, *contents, "", summary(template, jobs, out)])
+
+
+def _timeout(jobs: Jobs, timeout: int | None) -> int:
+    longest = max(jobs, key=lambda function: function.timeout or 0)
+    needed = longest.timeout or 0
+    allowed = MAX_TIMEOUT if timeout is None else timeout
+    if needed > allowed:
+        limit = "Lambda's limit of 900" if timeout is None or needed > MAX_TIMEOUT else f"--timeout {timeout}"
+        raise BuildError(f"{longest.name} has a timeout of {needed:g} seconds, over {limit}")
+    return timeout or min(MAX_TIMEOUT, max(LEAST_TIMEOUT, math.ceil(needed) + MARGIN))
+
+
+def _runtime() -> list[Part]:
+    package = HERE.parent
+    return [part(f"asyncjob/{name}", package / name, "asyncjob") for name in RUNTIME]
+
+
+def _check_imports(sources: Sources, parts: list[Part]) -> dict[str, str]:
+    """Refuse what could not even be imported there; what may be missing, with the files that import it."""
+    there = {each.name.partition("/")[0].partition(".")[0] for each in parts} | LAMBDAS_OWN | sys.stdlib_module_names
+    for name, file in sources.needed.items():
+        if name not in there:
+            raise BuildError(
+                f"{file} imports {name}, which is neither beside it nor among the wheels: name what it is in, in the "
+                "file for --requirements"
+            )
+    return {name: file for name, file in sources.wanted.items() if name not in there}
+
+
+def _pack(code: Path, sources: Sources, libraries: list[Part]) -> list[str]:
+    """Write the zip; what to say of it."""
+    optional = _check_imports(sources, libraries)
+    size = write_zip(code, [*_runtime(), *libraries, *sources.parts])
+    lines = [
+        f"  size         {megabytes(code.stat().st_size)}, unpacked {megabytes(size)}",
+        f"  your files   {', '.join(sorted(each.name for each in sources.parts))}",
+        f"  libraries    {', '.join(sorted({each.origin for each in libraries}))}",
+    ]
+    if sources.left_out:
+        lines.append(f"  left out     {', '.join(sorted(sources.left_out))}")
+    if optional:
+        missing = ", ".join(f"{name} ({file})" for name, file in sorted(optional.items()))
+        lines.append(f"  not there    {missing}: imported in a function or under a condition")
+    return lines
+
+
+def _check_out(out: Path) -> None:
+    """Refuse to replace what this command did not make."""
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise BuildError(f"{out} is a file: name another folder with --out")
+    names = {file.name for file in out.iterdir()}
+    others = sorted(names - {TEMPLATE, CODE, PACKAGED})
+    if others:
+        raise BuildError(f"{out} has other files than a build's, such as {others[0]}: name another folder with --out")
+    if names and not _is_built(out / CODE):
+        raise BuildError(f"{out} was not made by this command: name another folder with --out")
+
+
+def _is_built(code: Path) -> bool:
+    try:
+        with zipfile.ZipFile(code) as archive:
+            return MARK in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def _replace(out: Path, new: Path, old: Path) -> None:
+    place = out.resolve()  # where a link leads to, which stays
+    if place.exists():
+        place.rename(old)
+    try:
+        new.rename(place)
+    except OSError:
+        if old.exists():
+            old.rename(place)
+        raise

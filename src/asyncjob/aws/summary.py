@@ -1,0 +1,123 @@
+"""What `asyncjob build` says at its end: the API, who may do what, and what to do next.
+
+It is read from the template that was made, so that it cannot say anything else than what will be deployed.
+"""
+
+import inspect
+import json
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from asyncjob.registry import JobFunction, Jobs
+
+Tree = dict[str, Any]
+
+
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+    """YAML with CloudFormation's short forms: `!Ref x` is `{"Ref": "x"}`."""
+
+
+def _short_form(loader: _Loader, tag: str, node: Any) -> Tree:
+    construct = {
+        yaml.ScalarNode: loader.construct_scalar,
+        yaml.SequenceNode: lambda node: loader.construct_sequence(node, deep=True),
+        yaml.MappingNode: lambda node: loader.construct_mapping(node, deep=True),
+    }
+    return {tag if tag in ("Ref", "Condition") else f"Fn::{tag}": construct[type(node)](node)}
+
+
+_Loader.add_multi_constructor("!", _short_form)
+
+
+def summary(template: str, jobs: Jobs, out: Path) -> str:
+    """What to tell the user.
+
+    Args:
+        template: the text that was made.
+        jobs: the registry it was made for.
+        out: the folder it is in, as the user named it.
+    """
+    resources: Tree = yaml.load(template, _Loader)["Resources"]  # noqa: S506 - a SafeLoader
+    lines = ["The API", *_indented(_routes(resources)), "", "What POST /jobs takes, beside jobId"]
+    lines += _indented(line for each in jobs for line in _describe(each, len(jobs) > 1))
+    lines += ["", "What the roles may do", *_indented(_roles(resources)), "", "Next"]
+    return "\n".join([*lines, *_indented(_commands(out))])
+
+
+def _indented(lines: Iterator[str]) -> list[str]:
+    return [f"  {line}" for line in lines]
+
+
+def _of_type(resources: Tree, kind: str) -> Iterator[tuple[str, Tree]]:
+    return ((name, each) for name, each in resources.items() if each["Type"] == f"AWS::{kind}")
+
+
+def _routes(resources: Tree) -> Iterator[str]:
+    for _, method in _of_type(resources, "ApiGateway::Method"):
+        path, part = "", method["Properties"]["ResourceId"]
+        while part.get("Ref"):
+            properties = resources[part["Ref"]]["Properties"]
+            path, part = f"/{properties['PathPart']}{path}", properties["ParentId"]
+        when = f"   if {method['Condition']}" if "Condition" in method else ""
+        yield f"{method['Properties']['HttpMethod']:7} {path}{when}"
+
+
+def _describe(function: JobFunction, type_required: bool) -> Iterator[str]:
+    limits = [f"timeout {function.timeout:g} s"] if function.timeout else []
+    needed = "" if type_required else " (may be left out)"
+    yield f'"type": "{function.name}"{needed}   {", ".join([*limits, f"retries {function.retries}"])}'
+    for field in msgspec.structs.fields(function.parameters):
+        hint = inspect.formatannotation(field.type).replace("typing.", "").replace("msgspec.", "")
+        yield f'  "{field.name}": {hint}{_default(field)}'
+
+
+def _default(field: msgspec.structs.FieldInfo) -> str:
+    if field.required:
+        return ""
+    default = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+    return f" = {msgspec.json.encode(default).decode()}"
+
+
+def _roles(resources: Tree) -> Iterator[str]:
+    for name, role in _of_type(resources, "IAM::Role"):
+        takers = [each["Principal"]["Service"] for each in role["Properties"]["AssumeRolePolicyDocument"]["Statement"]]
+        yield f"{name}, of {', '.join(takers)}"
+        for policy in role["Properties"]["Policies"]:
+            yield from (f"  {line}" for each in policy["PolicyDocument"]["Statement"] for line in _statement(each))
+
+
+def _statement(statement: Tree, when: str = "") -> Iterator[str]:
+    if "Fn::If" in statement:
+        condition, *branches = statement["Fn::If"]
+        for branch, word in zip(branches, ("if", "if not"), strict=True):
+            if branch != {"Ref": "AWS::NoValue"}:
+                yield from _statement(branch, f"{when}   {word} {condition}")
+        return
+    actions, on = (each if isinstance(each, list) else [each] for each in (statement["Action"], statement["Resource"]))
+    may = "" if statement["Effect"] == "Allow" else "never "
+    only = f"   when {json.dumps(statement['Condition'])}" if "Condition" in statement else ""
+    yield f"{may}{', '.join(actions)}   on {', '.join(map(_resource, on))}{only}{when}"
+
+
+def _resource(value: Any) -> str:
+    """An ARN as the template says it: of a resource of its own, that one's name."""
+    if isinstance(value, str):
+        return value
+    if "Fn::GetAtt" in value:
+        return str(value["Fn::GetAtt"]).removesuffix(".Arn")
+    return str(value["Fn::Sub"]) if isinstance(value.get("Fn::Sub"), str) else json.dumps(value)
+
+
+def _commands(out: Path) -> Iterator[str]:
+    template, packaged = (shlex.quote(str(out / name)) for name in ("template.yaml", "packaged.yaml"))
+    yield (
+        f"aws cloudformation package --template-file {template} --s3-bucket MY-BUCKET --output-template-file {packaged}"
+    )
+    yield (
+        f"aws cloudformation deploy --template-file {packaged} --stack-name my-jobs --capabilities CAPABILITY_NAMED_IAM"
+    )
