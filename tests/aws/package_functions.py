@@ -86,7 +86,7 @@ async def overrun_async(context: JobContext) -> int:
 
 
 @jobs.job(retries=5, retry_on=(ConnectionError,))
-def flaky(context: JobContext, failures: int) -> int:
+def flaky(context: JobContext, failures: int, value: str = "") -> int:
     if context.attempt <= failures:
         raise ConnectionError(f"failure {context.attempt}")
     return context.attempt

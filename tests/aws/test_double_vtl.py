@@ -168,6 +168,7 @@ def test_what_is_url_encoded_and_decoded_is_the_same(text: str) -> None:
         r'#set($x = "\"q\"")',
         r"""$util.escapeJavaScript("\"")""",
         "#macro(m)a#end",
+        '#set($day = "1")$day-$day',
         "#m()",
         '#parse("a")',
         '#include("a")',

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from asyncjob.aws.item import expected
 from asyncjob.aws.table import Conflict, Item, TableError, call, plain, write
 from asyncjob.context import JobContext
 from asyncjob.job import Progress
@@ -122,22 +123,21 @@ class Attempt:
             write(self.item, expected(self._item), until)
         except Conflict:
             return False
+        except TableError:
+            self._untold = True
+            raise
         return True
 
     def _found(self, until: float) -> bool:
         request: Item = {
             "TableName": os.environ["TABLE"],
             "Key": {"jobId": {"S": self._item["jobId"]}},
+            "ConsistentRead": True,
             "ProjectionExpression": "#status, #attempt",
             "ExpressionAttributeNames": {"#status": "status", "#attempt": "attempt"},
         }
         found = call("GetItem", request, until).get("Item", {})
         return {name: plain(value) for name, value in found.items()} == expected(self._item)
-
-
-def expected(item: Item) -> Item:
-    """What a write of this attempt expects to find."""
-    return {name: item[name] for name in ("status", "attempt")}
 
 
 def _loop() -> "EventLoop":

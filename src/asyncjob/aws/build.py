@@ -16,7 +16,7 @@ from asyncjob.aws.lambdas import MAX_TIMEOUT, Architecture, Python
 from asyncjob.aws.policy import load_statements
 from asyncjob.aws.sources import Sources, find_sources
 from asyncjob.aws.summary import summary
-from asyncjob.aws.template import HERE, RUNTIME, fill_package
+from asyncjob.aws.template import HERE, RUNTIME, SPARE_SECONDS, fill_package
 from asyncjob.aws.wheels import Wheels
 from asyncjob.registry import Jobs, load
 
@@ -92,9 +92,11 @@ def _timeout(jobs: Jobs, timeout: int | None) -> int:
     longest = max(jobs, key=lambda function: function.timeout or 0)
     needed = longest.timeout or 0
     allowed = MAX_TIMEOUT if timeout is None else timeout
-    if needed > allowed:
+    if needed + SPARE_SECONDS > allowed:
         limit = "Lambda's limit of 900" if timeout is None or needed > MAX_TIMEOUT else f"--timeout {timeout}"
-        raise BuildError(f"{longest.name} has a timeout of {needed:g} seconds, over {limit}")
+        raise BuildError(
+            f"{longest.name} has a timeout of {needed:g} seconds; with {SPARE_SECONDS:g} for its outcome, over {limit}"
+        )
     return timeout or min(MAX_TIMEOUT, max(LEAST_TIMEOUT, math.ceil(needed) + MARGIN))
 
 

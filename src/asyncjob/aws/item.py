@@ -17,6 +17,9 @@ MAX_ITEM_BYTES = 400 * 1024
 ROOM_BYTES = 2_048  # for a cancel, and for what DynamoDB counts beside names and values
 ERROR_BYTES = 65_536  # of any error, and of progress: a claim leaves room for them
 COMPRESSED = ("parameters", "results", "error")
+MAX_REQUEST_BYTES = 1_015_808
+"""Of a submission. The record of a failed event holds the event, up to 10,000 characters of error, and some more, and
+Lambda takes 1 MB of that too: a larger job could vanish without an outcome."""
 OF_AN_ATTEMPT = ("startedAt", "deadline", "claimId", "progress")
 
 
@@ -56,7 +59,11 @@ def _size(item: Item) -> int:
 def begun(event: Item) -> tuple[Item, str | None]:
     """The item of a job that was submitted, and why it cannot be run if its parameters cannot be kept."""
     try:
-        return packed(submitted(event), ERROR_BYTES), None
+        item = submitted(event)
+        size = len(item["parameters"].encode())
+        if size <= MAX_REQUEST_BYTES:
+            return packed(item, ERROR_BYTES), None
+        problem = f"the parameters are {size:,} bytes of JSON, over the limit of {MAX_REQUEST_BYTES:,}"
     except TooLarge as large:
         problem = f"the parameters cannot be kept: {large}"
     except ValueError:  # what API Gateway takes as a number and Python as infinity
@@ -78,6 +85,11 @@ def succeeded(item: Item, results: str) -> Item:
 def failed(item: Item, reason: str) -> Item:
     """The item of a job that is a Failure."""
     return packed({**unpacked(item), **ended("fail", error=reason)})
+
+
+def expected(item: Item) -> Item:
+    """What a write of the item's attempt expects to find."""
+    return {name: item[name] for name in ("status", "attempt")}
 
 
 def repeated(item: Item) -> Item:

@@ -9,13 +9,14 @@ and an invocation that fails: nothing here waits, and a crash at any point leave
                    └── deadline ── as above ─── the function does not end: the process ends itself
 """
 
+import math
 import os
 import sys
 import time
 from typing import Any
 
-from asyncjob.aws.attempt import Attempt, expected
-from asyncjob.aws.item import begun, failed, may_repeat, repeated, succeeded
+from asyncjob.aws.attempt import Attempt
+from asyncjob.aws.item import begun, expected, failed, may_repeat, repeated, succeeded
 from asyncjob.aws.processor import CLOCK_SKEW_MS, StillRunning, claim
 from asyncjob.aws.table import (
     LAST_WRITE_SECONDS,
@@ -34,6 +35,7 @@ from asyncjob.runner import Failed, Outcome, Succeeded
 
 STOP_SECONDS = 1.0  # what a function gets, after its deadline, to notice it before its process ends
 OUTCOME_SECONDS = 1.0  # of the invocation, for the outcome
+CLAIM_SECONDS = 1.0  # that a claim may take before it costs the function of its timeout
 
 jobs = load(os.environ["ASYNCJOB_TARGET"])  # what fails here, the recorder records
 
@@ -64,10 +66,10 @@ def handler(event: Item, context: Any) -> None:
     until = time.time() + available - LAST_WRITE_SECONDS
     kind = event["request"].setdefault("type", jobs.names[0])
     function = next((each for each in jobs if each.name == kind), None)
-    limit = available - LAST_WRITE_SECONDS - OUTCOME_SECONDS
+    longest = available - LAST_WRITE_SECONDS - OUTCOME_SECONDS
     if function is not None and function.timeout is not None:
-        limit = min(limit, function.timeout)
-    lasts = min(available, limit + OUTCOME_SECONDS + STOP_SECONDS)
+        longest = min(longest, CLAIM_SECONDS + function.timeout)
+    lasts = min(available, longest + OUTCOME_SECONDS + STOP_SECONDS)
     first, problem = begun(event)
     first |= {
         "requestId": event["requestId"],
@@ -78,14 +80,16 @@ def handler(event: Item, context: Any) -> None:
         item = claim(first, until, next_attempt)
     except Lost as lost:
         reason = error("WorkerLost", "the process ended, or could not record what became of the job")
-        return _record(lost.item, failed(lost.item, reason), until)
+        _record(lost.item, failed(lost.item, reason), until)
+        return
     if item is None:
-        return None
+        return
     if function is None:
         problem = error("UnknownType", f"no function {kind!r} is registered in what is deployed")
     if function is None or problem is not None:
-        return _record(item, failed(item, str(problem)), until)
-    return _run(function, item, event, began, limit, until)
+        _record(item, failed(item, str(problem)), until)
+    else:
+        _run(function, item, event, began + longest, until)
 
 
 def next_attempt(held: Item, item: Item) -> int:
@@ -101,10 +105,11 @@ def next_attempt(held: Item, item: Item) -> int:
     return int(held["attempt"]) + 1
 
 
-def _run(function: JobFunction, item: Item, event: Item, began: float, limit: float, until: float) -> None:
+def _run(function: JobFunction, item: Item, event: Item, latest: float, until: float) -> None:
     attempt = Attempt(function, item)
+    limit = min(latest - time.monotonic(), function.timeout or math.inf)
     attempt.start(submitted(event)["parameters"].encode())
-    outcome = attempt.wait(began + limit)
+    outcome = attempt.wait(time.monotonic() + limit)
     if outcome is not None:
         return _settle(attempt.item, outcome, until)
     attempt.cancel()
@@ -117,27 +122,29 @@ def _run(function: JobFunction, item: Item, event: Item, began: float, limit: fl
 
 
 def _timeout(function: JobFunction, limit: float) -> Failed:
-    whose = "its timeout of" if function.timeout == limit else "what the processor may take:"
-    return Failed(Error("Timeout", f"it ran longer than {whose} {limit:g} seconds"), retryable=True)
+    whose = "its timeout of" if function.timeout == limit else "what was left to the processor:"
+    return Failed(Error("Timeout", f"it ran longer than {whose} {limit:.3g} seconds"), retryable=True)
 
 
 def _settle(item: Item, outcome: Outcome, until: float) -> None:
     """Record the outcome, or have the job run again."""
     if isinstance(outcome, Succeeded):
-        return _record(item, succeeded(item, outcome.results), until)
-    if not (outcome.retryable and may_repeat(item)):
+        _record(item, succeeded(item, outcome.results), until)
+    elif not (outcome.retryable and may_repeat(item)):
         reason = error(outcome.error.type, outcome.error.message)
-        return _record(item, failed(item, reason), until, outcome.traceback)
-    _record(item, repeated(item), until, outcome.traceback)
-    raise Repeated(f"attempt {item['attempt']}: {outcome.error.type}")
+        _record(item, failed(item, reason), until, outcome.traceback)
+    elif _record(item, repeated(item), until, outcome.traceback):
+        raise Repeated(f"attempt {item['attempt']}: {outcome.error.type}")
 
 
-def _record(item: Item, after: Item, until: float, traceback: str = "") -> None:
-    """Write what an attempt comes to, and log it."""
+def _record(item: Item, after: Item, until: float, traceback: str = "") -> bool:
+    """Write what an attempt comes to, and log it; False when that was decided already."""
+    written = True
     try:
         write(after, expected(item), until)
         status = after["status"]
     except Conflict as conflict:  # too late: it was canceled, another attempt has begun, or this one was given up
-        status = str(conflict)
+        written, status = False, str(conflict)
     line = {"jobId": item["jobId"], "attempt": item["attempt"], "status": status}
     print(to_json(line | ({"exception": traceback} if traceback else {})))
+    return written

@@ -6,15 +6,16 @@ allow, so this ends. A job that its event did not get to begin (its functions ca
 writes) is a Failure.
 """
 
-import json
 import os
+import time
 from typing import Any
 
 from asyncjob.aws import recorder
-from asyncjob.aws.item import begun, failed, may_repeat, repeated
-from asyncjob.aws.table import Item, post
+from asyncjob.aws.item import begun, expected, failed, may_repeat, repeated
+from asyncjob.aws.table import Item, error, post, to_json, write
 from asyncjob.job import Status
 
+WRITE_SECONDS = 10.0
 TRIES = 3  # the first may meet a connection that was closed
 
 
@@ -34,9 +35,12 @@ def handler(event: Item, context: Any) -> None:
     """
     request = event["requestPayload"]
     request["request"].setdefault("type", os.environ["DEFAULT_TYPE"])
-    written = recorder.handler(event, context, after)
-    if written is not None and written["status"] == Status.PENDING:
-        _send({**request, "attempt": written["attempt"]})
+    written = recorder.handler(event, context, after, lambda request: begun(request)[0])
+    if written is None or written["status"] != Status.PENDING:
+        return
+    if not _sent({**request, "attempt": written["attempt"]}):
+        problem = error("WorkerLost", "what would run it again is over Lambda's limit of an event")
+        write(failed(written, problem), expected(written), time.time() + WRITE_SECONDS)
 
 
 def after(item: Item, event: Item) -> Item:
@@ -46,18 +50,21 @@ def after(item: Item, event: Item) -> Item:
         return item
     if item.get("status") == Status.RUNNING and may_repeat(item):
         return repeated(item)
-    if "status" not in item:
-        item = {**begun(request)[0], "attempt": 1}
     return failed(item, recorder.reason(event))
 
 
-def _send(event: Item) -> None:
+def _sent(event: Item) -> bool:
+    """Whether Lambda has taken the event; False where it never will, since it is too large.
+
+    Raises:
+        NotSent: not now.
+    """
     path = f"/2015-03-31/functions/{os.environ['PROCESSOR']}/invocations"
-    body = json.dumps(event).encode()
+    body = to_json(event).encode()
     answers = (post("lambda", path, {"x-amz-invocation-type": "Event"}, body) for _ in range(TRIES))
     refusals = []
     for status, answer in answers:
-        if status == 202:
-            return
+        if status in (202, 413):
+            return status == 202
         refusals.append(f"{status} {answer.decode(errors='replace')}")
     raise NotSent(refusals[-1])

@@ -15,6 +15,7 @@ from asyncjob.job import Job
 
 JSON = ("parameters", "progress", "results", "error")
 PATIENCE_SECONDS = 5.0
+NOT_FOUND: Item = {"status": 404, "body": '{"message": "Not found"}'}
 
 
 def handler(event: Item, context: Any) -> Item:
@@ -30,12 +31,14 @@ def handler(event: Item, context: Any) -> Item:
     Raises:
         TableError: the table does not answer.
     """
+    if len(event["jobId"]) > 128:  # no job's; DynamoDB would refuse it as a key
+        return NOT_FOUND
     key = {"jobId": {"S": event["jobId"]}}
     request: Item = {"TableName": os.environ["TABLE"], "ConsistentRead": True, "Key": key}
     found = call("GetItem", request, time.time() + PATIENCE_SECONDS).get("Item", {})
     item = {name: plain(value) for name, value in found.items()}
     if not item or expired(item):
-        return {"status": 404, "body": '{"message": "Not found"}'}
+        return NOT_FOUND
     item = unpacked(item)
     job = {name: item[name] for name in Job.__struct_encode_fields__ if name in item}
     shown = {name: msgspec.Raw(value.encode()) if name in JSON else value for name, value in job.items()}

@@ -35,7 +35,9 @@ def failed(item: Item, event: Item) -> Item:
     return {**item, **ended("fail", error=reason(event))}
 
 
-def handler(event: Item, context: Any, after: Callable[..., Item] = failed) -> Item | None:
+def handler(
+    event: Item, context: Any, after: Callable[..., Item] = failed, first: Callable[[Item], Item] = submitted
+) -> Item | None:
     """Record one job as a Failure, unless it has another outcome.
 
     Args:
@@ -47,7 +49,7 @@ def handler(event: Item, context: Any, after: Callable[..., Item] = failed) -> I
     """
     until = time.time() + context.get_remaining_time_in_millis() / 1_000 - LAST_WRITE_SECONDS
     request = event["requestPayload"]
-    item, expected = {**submitted(request), "attempt": 1}, None  # it was never claimed
+    item, expected = {**first(request), "attempt": 1}, None  # it was never claimed
     while True:
         try:
             written = after(item, event)

@@ -19,6 +19,7 @@ from asyncjob.aws.model import submission_model
 from asyncjob.registry import Jobs, load
 
 HERE = Path(__file__).parent
+SPARE_SECONDS = 1.5  # of an invocation, for the outcome
 MAX_TEMPLATE_BYTES = 51_200  # what CloudFormation takes without a bucket
 API_BEGINS, API_ENDS = "# ---- The API.", "# ---- The stage."
 FENCED = re.compile(
@@ -88,19 +89,24 @@ def fill_package(
     text = _edition(source, "package")
     line = re.compile(r"^( *)- \{\{ statements \}\}\n", re.M)
     text = line.sub(lambda place: "".join(f"{place[1]}- {json.dumps(each)}\n" for each in statements), text)
-    least = max((math.ceil(function.timeout) for function in jobs if function.timeout), default=1)
+    least = least_timeout(jobs)
     values = {
         "code": json.dumps(code),
         "target": target,
         "default type": jobs.names[0],
         "runtime": runtime,
         "architecture": architecture,
-        "timeout": str(timeout),
+        "timeout": str(max(timeout, least)),
         "least timeout": str(least),
         "methods": "SubmitMethod, GetMethod, CancelMethod, LargeMethod",
         "preflights": "${JobsPreflight} ${JobPreflight} ${CancelPreflight} ${LargePreflight}",
     }
     return _filled(text, jobs, values)
+
+
+def least_timeout(jobs: Jobs) -> int:
+    """Seconds that the processor needs for the longest `timeout` of a function, and to record that it was over."""
+    return max(3, *(math.ceil((function.timeout or 0) + SPARE_SECONDS) for function in jobs))
 
 
 def _edition(source: str, edition: str) -> str:

@@ -237,7 +237,12 @@ class Double:
         if name not in self._events:
             return
         destination = self._events[name]["DestinationConfig"]["OnFailure"]["Destination"]
-        await self.services.invoke(self._role(name), destination, "Event", json.dumps(record).encode())
+        await self.services.invoke(
+            self._role(name),
+            destination,
+            "Event",
+            json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode(),
+        )
 
     async def _send_to_queue(self, name: str, event: bytes, attributes: dict[str, str]) -> None:
         queue = self._resources[name].properties.get("DeadLetterConfig")

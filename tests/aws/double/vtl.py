@@ -116,6 +116,8 @@ def _render(template: str, given: "_Input", context: dict[str, Any], stage_varia
 def _parsed(template: str) -> Any:
     if found := re.search(r"\\[$#].{0,20}", template):
         raise RenderError(f"what an escaped $ or # gives was not established: {found.group()}")
+    if found := re.search(r"\$!?[A-Za-z]\w*-(?![A-Za-z])", template):
+        raise RenderError(f"Velocity takes the hyphen into the name: write ${{name}}-, not {found.group()}")
     try:
         return vtl.TemplateBody("template", template).block
     except Exception as e:  # airspeed lets more than its own errors through, such as KeyError for an operator
