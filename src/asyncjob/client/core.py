@@ -5,6 +5,7 @@ httpx's error. Two small drivers, blocking.py and asynchronous.py, do the rest; 
 """
 
 import email.utils
+import math
 import random
 import re
 import time
@@ -124,7 +125,9 @@ class Api:
     def hold(self, job_id: str, seconds: float, delay: float, deadline: float | None) -> Operation[httpx.Response]:
         """GET a job, held by the API until it is final or the seconds are over, if the API can do that."""
         patience = self._timeout if deadline is None else min(self._timeout, LATE_SECONDS)
-        call = Call("GET", f"/jobs/{job_id}?wait={seconds:.3f}", seconds + patience, delay=delay)
+        call = Call(
+            "GET", f"/jobs/{job_id}?wait={math.floor(seconds * 1_000) / 1_000:.3f}", seconds + patience, delay=delay
+        )
         return self.exchange(call, deadline=deadline)
 
     def exchange(
