@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from msgspec import UNSET
+from prometheus_client import CollectorRegistry
 
 from asyncjob.contract import ListQuery, Submission
 from asyncjob.job import TRANSITIONS, Error, Progress, Status, Transition
 from asyncjob.local.database import Database, DatabaseError
+from asyncjob.local.metrics import Commits
 from asyncjob.local.store import Store, Success
 from asyncjob.local.transaction import Claims, Item, Results, Transaction
 from asyncjob.local.writer import Writer
@@ -26,7 +28,7 @@ class Opened:
         self.claimed: list[tuple[str, int]] = []
         self._claims = asyncio.Event()
         self._database = Database(path)
-        self.store = Store(self._database, self._claim)
+        self.store = Store(self._database, self._claim, Commits(CollectorRegistry()))
 
     def _claim(self, claims: Claims) -> None:
         self.claimed += [(job.job_id, job.attempt) for job in claims.jobs]
@@ -217,7 +219,9 @@ def test_an_operation_that_fails_takes_no_other_with_it(tmp_path: Path) -> None:
         ) -> tuple[Results, Claims]:
             return Transaction(connection, statements, slots=0, due=0, none_waits=False, singly=singly).run(batch)
 
-        writer: Writer[Claims] = Writer(connection, transact, lambda _: None, lambda _: None)
+        writer: Writer[Claims] = Writer(
+            connection, transact, lambda _: None, lambda _: None, Commits(CollectorRegistry())
+        )
 
         def fails(connection: sqlite3.Connection) -> Any:
             connection.execute("INSERT INTO number VALUES (7)")

@@ -66,15 +66,19 @@ class Endpoints:
         try:
             await self._dispatch(scope, receive, send)
         except ApiError as error:
-            await send_error(send, error)
+            await self._refuse(send, error)
         except HTTPException as error:  # Starlette's own 404 and 405
             message = "Not found" if error.status_code == 404 else error.detail
-            await send_error(send, ApiError(error.status_code, message, dict(error.headers or {})))
+            await self._refuse(send, ApiError(error.status_code, message, dict(error.headers or {})))
         except ClientLeft:
             pass
         except Exception:
             logger.exception("unexpected error")
-            await send_error(send, ApiError(500, "Internal server error"))
+            await self._refuse(send, ApiError(500, "Internal server error"))
+
+    async def _refuse(self, send: Send, error: ApiError) -> None:
+        self._engine.metrics.refused(error.status)
+        await send_error(send, error)
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         method, path, headers = scope["method"], scope["path"], dict(scope["headers"])

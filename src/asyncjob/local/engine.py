@@ -10,6 +10,7 @@ from asyncjob.contract import RETRY_AFTER_SECONDS, ApiError, ListQuery, Submissi
 from asyncjob.job import Job, Status, new_job_id, now_ms, timestamp
 from asyncjob.local.database import Database
 from asyncjob.local.logs import event
+from asyncjob.local.metrics import Metrics
 from asyncjob.local.settings import Settings
 from asyncjob.local.store import Change, Store
 from asyncjob.local.supervisor import Supervisor
@@ -34,10 +35,12 @@ class Engine:
         self._settings = settings
         self._database = database
         self._waiters: dict[str, set[asyncio.Event]] = {}
-        self._supervisor = Supervisor(jobs, settings, self._notify)
-        self._store = Store(database, self._supervisor.assign)
+        self.metrics = Metrics(jobs)
+        self._supervisor = Supervisor(jobs, settings, self._notify, self.metrics)
+        self._store = Store(database, self._supervisor.assign, self.metrics.commits)
         self._stopping = asyncio.Event()
         self._purging: asyncio.Task[None] | None = None
+        self._watch()
 
     async def start(self) -> None:
         """Take up what an earlier server left, and start the workers."""
@@ -86,9 +89,9 @@ class Engine:
                 earlier = await self._store.submit(job_id, submission)
             except sqlite3.Error as error:
                 raise _not_saved(error) from error
-        if earlier is not None and not (
-            earlier.type == submission.type and same_parameters(earlier.parameters, submission.parameters)
-        ):
+        if earlier is None:
+            self.metrics.submitted(submission.type)
+        elif not (earlier.type == submission.type and same_parameters(earlier.parameters, submission.parameters)):
             raise ApiError(409, f"there is already a job {job_id} with another type or other parameters")
         return job_id
 
@@ -141,7 +144,10 @@ class Engine:
             self._notify(job_id)
         elif change.before is not Status.CANCELED:
             raise _refused(job_id, change, "cancel")
-        return self.get(job_id)
+        job = self.get(job_id)
+        if change.applied:
+            self.metrics.canceled(job.type)
+        return job
 
     async def retry(self, job_id: str) -> None:
         """Have a final job run again, with its next attempt.
@@ -169,10 +175,18 @@ class Engine:
             self._store.find("")
         except sqlite3.Error as error:
             raise ApiError(503, f"the database cannot be read: {error}", RETRY_AFTER) from error
-        if not self._supervisor.is_ready:
+        if not self._supervisor.ready_workers:
             raise ApiError(503, "no worker is ready", RETRY_AFTER)
 
     # -- inside --------------------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        watch, settings = self.metrics.watch, self._settings
+        watch("asyncjob_waiting", "Jobs that wait, those between two attempts included.", lambda: self._store.pending)
+        watch("asyncjob_waiting_limit", "Jobs that may wait: --max-pending.", lambda: settings.max_pending)
+        watch("asyncjob_running", "Jobs that run.", lambda: self.running)
+        watch("asyncjob_running_limit", "Jobs that may run at once: --concurrency.", lambda: settings.concurrency)
+        watch("asyncjob_workers", "Worker processes that take jobs.", lambda: self._supervisor.ready_workers)
 
     @property
     def _is_full(self) -> bool:

@@ -1,10 +1,11 @@
-"""Every route but the two hot ones: list, cancel, retry, the OpenAPI document, the page that shows it, and health."""
+"""Every route but the two hot ones: list, cancel, retry, the OpenAPI document, its page, metrics and health."""
 
 import gzip
 from importlib import resources
 from typing import Any
 
 import msgspec
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
@@ -40,6 +41,7 @@ def router(engine: Engine) -> Router:
             Route("/openapi.json", routes.openapi, methods=["GET"]),
             Route("/docs", routes.docs, methods=["GET"]),
             Route("/docs/{name}", routes.docs_file, methods=["GET"]),
+            Route("/metrics", routes.metrics, methods=["GET"]),
             Route("/healthz", routes.health, methods=["GET"]),
         ],
     )
@@ -88,6 +90,9 @@ class Routes:
             else:
                 content = gzip.decompress(content)
         return Response(content, media_type=media_type, headers=headers)
+
+    async def metrics(self, request: Request) -> Response:
+        return Response(self._engine.metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
 
     async def health(self, request: Request) -> Response:
         self._engine.check()

@@ -54,7 +54,7 @@ SELECT type, parameters FROM job WHERE job_id = :job_id;
 -- name: waiting
 -- One JSON array of all, so that Python takes one row of it, and when the next one after them is due.
 SELECT
-    json_group_array(json_array(job_id, attempt, type, parameters, losses)),
+    json_group_array(json_array(job_id, attempt, type, parameters, losses, due_at)),
     (SELECT min(due_at) FROM job WHERE status = 'Pending' AND due_at > :due)
 FROM (
     SELECT *, sum(length(parameters)) OVER (ORDER BY due_at, sequence ROWS UNBOUNDED PRECEDING) AS size FROM (

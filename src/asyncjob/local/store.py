@@ -19,6 +19,7 @@ from msgspec import UNSET, Raw
 from asyncjob.contract import ListQuery, Submission
 from asyncjob.job import TRANSITIONS, Error, Job, Progress, Status, now_ms, timestamp, utc_now
 from asyncjob.local.database import Database, statements
+from asyncjob.local.metrics import Commits
 from asyncjob.local.transaction import Claims, Item, Results, Transaction
 from asyncjob.local.writer import Writer
 
@@ -62,9 +63,10 @@ class Store:
     Args:
         database: the open file.
         claimed: called in the event loop after each commit, with what it claimed.
+        commits: told of each commit.
     """
 
-    def __init__(self, database: Database, claimed: Callable[[Claims], None]) -> None:
+    def __init__(self, database: Database, claimed: Callable[[Claims], None], commits: Commits) -> None:
         self._claimed = claimed
         self._slots = 0
         self._slots_lock = threading.Lock()
@@ -74,7 +76,7 @@ class Store:
         self._list_reader = database.connect()
         self._list_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="list")
         self.pending: int = self._reader.execute(_SQL["count_pending"]).fetchone()[0]
-        self._writer = Writer(database.connect(), self._transact, self._committed, self._deliver)
+        self._writer = Writer(database.connect(), self._transact, self._committed, self._deliver, commits)
 
     # -- reads ---------------------------------------------------------------------------------------------------
 

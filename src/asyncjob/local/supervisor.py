@@ -9,6 +9,7 @@ import asyncio
 import logging
 import random
 import sqlite3
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +19,7 @@ from functools import partial
 from asyncjob.job import Error, now_ms
 from asyncjob.local.channel import Advanced, Cancel, Ended, Message, Noticed, Ready, Run
 from asyncjob.local.logs import event, events
+from asyncjob.local.metrics import Metrics
 from asyncjob.local.process import WorkerProcess
 from asyncjob.local.settings import Settings
 from asyncjob.local.store import Lost, Store, Success
@@ -40,6 +42,7 @@ class Attempt:
     """One attempt of a job that a worker runs.
 
     Attributes:
+        started: when it was handed to its worker, by the monotonic clock.
         recorded: True once what became of it is saved or decided; what the worker still says of it comes too late.
     """
 
@@ -47,6 +50,7 @@ class Attempt:
     attempt: int
     type: str
     losses: int
+    started: float = field(default_factory=time.monotonic)
     deadline: asyncio.TimerHandle | None = None
     recorded: bool = False
 
@@ -88,12 +92,14 @@ class Supervisor:
         jobs: the registry, for timeouts and retries.
         settings: of the server.
         changed: called with a job's id after a change of it was saved.
+        metrics: told how attempts go.
     """
 
-    def __init__(self, jobs: Jobs, settings: Settings, changed: Callable[[str], None]) -> None:
+    def __init__(self, jobs: Jobs, settings: Settings, changed: Callable[[str], None], metrics: Metrics) -> None:
         self._jobs = jobs
         self._settings = settings
         self._changed = changed
+        self._metrics = metrics
         self._workers: list[Worker] = []
         self._unassigned: deque[Claim] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -103,9 +109,9 @@ class Supervisor:
         self._nothing_runs = asyncio.Event()
 
     @property
-    def is_ready(self) -> bool:
-        """Whether there is a worker that takes jobs."""
-        return any(worker.ready and not worker.gone for worker in self._workers)
+    def ready_workers(self) -> int:
+        """How many workers take jobs."""
+        return sum(worker.ready and not worker.gone for worker in self._workers)
 
     @property
     def running(self) -> int:
@@ -143,6 +149,8 @@ class Supervisor:
 
     def _track(self, worker: Worker, job: Claim) -> None:
         attempt = worker.attempts[job.job_id, job.attempt] = _attempt(job)
+        if job.due_at:  # a released job waits for nothing but a server
+            self._metrics.waiting.observe(job.type, (now_ms() - job.due_at) / 1000)
         timeout = self._jobs[job.type].timeout
         if timeout is not None:
             later = asyncio.get_running_loop().call_later
@@ -214,6 +222,7 @@ class Supervisor:
 
     def _end(self, worker: Worker, message: Ended) -> Attempt:
         attempt = worker.attempts.pop((message.job_id, message.attempt))
+        self._metrics.running.observe(attempt.type, time.monotonic() - attempt.started)
         if attempt.deadline is not None:
             attempt.deadline.cancel()
         return attempt
@@ -229,13 +238,15 @@ class Supervisor:
             event(logging.ERROR, "outcomes not saved, trying again", jobs=len(successes), error=str(error))
             asyncio.get_running_loop().call_later(SAVE_AGAIN_SECONDS, self._save_successes, successes)
             return
-        done = []
+        done, types = [], []
         for attempt, written in zip(successes.values(), saved.result(), strict=True):
             if written:
                 done.append(attempt.fields | {"outcome": "Success"})
+                types.append(attempt.type)
                 self._changed(attempt.job_id)
             else:
                 event(logging.INFO, "late outcome refused", **attempt.fields)
+        self._metrics.succeeded(types)
         events(logging.INFO, "job ended", done)
 
     def _record_failure(self, attempt: Attempt, outcome: Failed) -> None:
@@ -246,6 +257,7 @@ class Supervisor:
 
     def _lose(self, attempt: Attempt, error: Error, traceback: str = "") -> None:
         """Record an attempt that is to be followed by another: again while retries are left, else Failure."""
+        self._metrics.lost(attempt.type, error.type)
         known = attempt.type in self._jobs
         retries = self._jobs[attempt.type].retries if known else DEFAULT_RETRIES
         if attempt.losses >= retries:
@@ -278,6 +290,8 @@ class Supervisor:
                 asyncio.get_running_loop().call_later(SAVE_AGAIN_SECONDS, lambda: write().add_done_callback(saved))
             elif written.result():
                 event(level, message, **attempt.fields, **happened)
+                if "outcome" in happened:
+                    self._metrics.failed(attempt.type, happened["error"])
                 self._changed(attempt.job_id)
             else:
                 event(logging.INFO, "late outcome refused", **attempt.fields)
@@ -345,12 +359,14 @@ class Supervisor:
         if not worker.ready:
             self._failed_starts += 1
         for attempt in worker.attempts.values():
+            self._metrics.running.observe(attempt.type, time.monotonic() - attempt.started)
             if attempt.deadline is not None:
                 attempt.deadline.cancel()
             if not attempt.recorded:
                 self._lose(attempt, Error("WorkerLost", f"the worker ended ({_describe(status)}) while the job ran"))
         if not self._stopping:
             level = logging.INFO if worker.retired else logging.ERROR
+            self._metrics.worker_ended("retired" if worker.retired else "died")
             event(level, "worker ended", worker=worker.process.pid, status=status)
             if not worker.retired:
                 self._spawn(self._start_worker(worker.capacity))

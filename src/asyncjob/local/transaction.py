@@ -53,13 +53,19 @@ class RowsRefused(Exception):
 
 
 class Claim(NamedTuple):
-    """A job that was claimed: run this attempt. `losses` is how many attempts were lost before."""
+    """A job that was claimed: run this attempt.
+
+    Attributes:
+        losses: how many attempts were lost before.
+        due_at: since when it waited, in milliseconds since 1970; 0 for one that was interrupted.
+    """
 
     job_id: str
     attempt: int
     type: str
     parameters: str
     losses: int
+    due_at: int
 
 
 _decode_claims = msgspec.json.Decoder(list[Claim]).decode
@@ -149,7 +155,9 @@ class Transaction:
         """How many of the jobs that are about to be saved are claimed as well: the first ones."""
         is_first = self._none_waits and not self._claimed and "submit" not in self._singly
         free = max(0, self._slots) if is_first else 0
-        self._claimed += [Claim(job_id, 1, name, text.decode(), 0) for job_id, name, *_, text in rows[:free]]
+        self._claimed += [
+            Claim(job_id, 1, name, text.decode(), 0, due_at) for job_id, name, due_at, _, text in rows[:free]
+        ]
         self._none_waits = self._none_waits and free >= len(rows)
         return min(free, len(rows))
 

@@ -9,9 +9,11 @@ import asyncio
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
+from asyncjob.local.metrics import Commits
 from asyncjob.local.transaction import Item, Operation, Results, Row, Rows, RowsRefused
 
 MAX_BATCH = 1_000  # of what is to be written in one transaction
@@ -29,6 +31,7 @@ class Writer(Generic[Claimed]):
             one; it runs again when the transaction is rolled back, so it has no other effect than on the database.
         committed: called in this thread after the commit, with what `transact` returned last.
         claimed: called in the event loop, with the same, after the futures of the transaction were resolved.
+        commits: told of each transaction.
     """
 
     def __init__(
@@ -37,11 +40,13 @@ class Writer(Generic[Claimed]):
         transact: "Transact[Claimed]",
         committed: Callable[[Claimed], None],
         claimed: Callable[[Claimed], None],
+        commits: Commits,
     ) -> None:
         self._connection = connection
         self._transact = transact
         self._committed = committed
         self._claimed = claimed
+        self._commits = commits
         self._gathered: list[Item] = []
         self._queue: queue.SimpleQueue[list[Item] | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
@@ -114,6 +119,7 @@ class Writer(Generic[Claimed]):
         try:
             results, claimed = self._transaction(batch)
         except Exception as error:
+            self._commits.failed()
             if len(batch) > 1:  # one that cannot be saved must not take its neighbours with it
                 for item in batch:
                     self._commit([item])
@@ -132,6 +138,7 @@ class Writer(Generic[Claimed]):
 
     def _try(self, batch: list[Item], singly: frozenset[str]) -> tuple[Results, Claimed]:
         connection = self._connection
+        began = time.perf_counter()
         connection.execute("BEGIN IMMEDIATE")
         try:
             results, claimed = self._transact(connection, batch, singly)
@@ -141,6 +148,8 @@ class Writer(Generic[Claimed]):
                 connection.execute("ROLLBACK")
             raise
         self._committed(claimed)
+        rows = sum(len(item.rows) if isinstance(item, Rows) else 1 for item in batch)
+        self._commits.saved(time.perf_counter() - began, rows)
         return results, claimed
 
     def _deliver(self, results: Results, claimed: Claimed) -> None:
