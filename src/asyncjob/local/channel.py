@@ -21,6 +21,7 @@ class Run(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=Tr
     attempt: int
     type: str
     parameters: bytes
+    traceparent: str | None
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=True):

@@ -25,6 +25,7 @@ from asyncjob.contract import (
     too_large,
 )
 from asyncjob.job import Job
+from asyncjob.local import tracing
 from asyncjob.local.engine import Engine
 from asyncjob.local.logs import logger
 from asyncjob.local.settings import Settings, is_loopback
@@ -97,7 +98,9 @@ class Endpoints:
     async def _submit(self, headers: Headers, receive: Receive, send: Send) -> None:
         check_content_type(headers.get(b"content-type"))
         submission = parse_submission(self._engine.jobs, await read_body(headers, receive))
-        body, answer_headers = accepted(await self._engine.submit(submission))
+        with tracing.submission(submission.type, headers.get(b"traceparent")) as traceparent:
+            job_id = await self._engine.submit(submission, traceparent)
+        body, answer_headers = accepted(job_id)
         await send_json(send, 202, body, answer_headers)
 
     async def _get(self, scope: Scope, receive: Receive, send: Send, job_id: str) -> None:

@@ -70,8 +70,12 @@ class Engine:
 
     # -- the contract --------------------------------------------------------------------------------------------
 
-    async def submit(self, submission: Submission) -> str:
+    async def submit(self, submission: Submission, traceparent: str | None = None) -> str:
         """Save a job; it runs as soon as a slot is free.
+
+        Args:
+            submission: what is to run.
+            traceparent: of the trace that it belongs to.
 
         Returns:
             The job's id, once the job is on the disk.
@@ -86,7 +90,7 @@ class Engine:
                 raise self._refused_as_full()
         else:
             try:
-                earlier = await self._store.submit(job_id, submission)
+                earlier = await self._store.submit(job_id, submission, traceparent)
             except sqlite3.Error as error:
                 raise _not_saved(error) from error
         if earlier is None:

@@ -38,13 +38,16 @@ CREATE INDEX job_unsuccessful ON job (status, sequence)  -- with OR, since SQLit
     WHERE status = 'Pending' OR status = 'Running' OR status = 'Failure' OR status = 'Canceled';
 CREATE INDEX job_type ON job (type, sequence);
 
+-- name: schema_2
+ALTER TABLE job ADD COLUMN traceparent TEXT;    -- of the trace that the job belongs to, as W3C Trace Context writes it
+
 -- name: submit
--- Rows: job_id, type, due_at, created_at, parameters. The first :claimed of them are claimed as they are saved, which
+-- Rows: job_id, type, due_at, created_at, traceparent, parameters. The first :claimed of them are claimed as they are saved, which
 -- is what `claim` would do to them later in the same transaction.
-INSERT INTO job (job_id, type, status, parameters, due_at, created_at, started_at)
+INSERT INTO job (job_id, type, status, parameters, due_at, created_at, started_at, traceparent)
 SELECT value ->> 0, value ->> 1, iif(key < :claimed, {claimed}, 'Pending'),
-    CAST(substr(:texts, value ->> 4, value ->> 5) AS TEXT),
-    iif(key < :claimed, NULL, value ->> 2), value ->> 3, iif(key < :claimed, :now, NULL)
+    CAST(substr(:texts, value ->> 5, value ->> 6) AS TEXT),
+    iif(key < :claimed, NULL, value ->> 2), value ->> 3, iif(key < :claimed, :now, NULL), value ->> 4
 FROM json_each(:rows) WHERE true
 ON CONFLICT (job_id) DO NOTHING;
 
@@ -54,7 +57,7 @@ SELECT type, parameters FROM job WHERE job_id = :job_id;
 -- name: waiting
 -- One JSON array of all, so that Python takes one row of it, and when the next one after them is due.
 SELECT
-    json_group_array(json_array(job_id, attempt, type, parameters, losses, due_at)),
+    json_group_array(json_array(job_id, attempt, type, parameters, losses, due_at, traceparent)),
     (SELECT min(due_at) FROM job WHERE status = 'Pending' AND due_at > :due)
 FROM (
     SELECT *, sum(length(parameters)) OVER (ORDER BY due_at, sequence ROWS UNBOUNDED PRECEDING) AS size FROM (

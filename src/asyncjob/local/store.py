@@ -158,7 +158,7 @@ class Store:
 
     # -- writes --------------------------------------------------------------------------------------------------
 
-    async def submit(self, job_id: str, submission: Submission) -> Submission | None:
+    async def submit(self, job_id: str, submission: Submission, traceparent: str | None = None) -> Submission | None:
         """Save a new job as Pending.
 
         Returns:
@@ -168,7 +168,7 @@ class Store:
             sqlite3.Error: it could not be saved.
         """
         now = now_ms()
-        row = (job_id, submission.type, now, timestamp(now), submission.parameters)
+        row = (job_id, submission.type, now, timestamp(now), traceparent, submission.parameters)
         self.pending += 1  # counted when it is asked for, so that a burst cannot pass the limit
         try:
             (saved,) = await self._writer.write("submit", [row])
@@ -178,7 +178,7 @@ class Store:
         if saved:
             return None
         self.pending -= 1
-        return self.find_submission(job_id) or await self.submit(job_id, submission)  # deleted since
+        return self.find_submission(job_id) or await self.submit(job_id, submission, traceparent)  # deleted since
 
     def succeed(self, successes: Sequence[Success]) -> "asyncio.Future[list[bool]]":
         """Running → Success. The future tells of each whether it was so: False where the guard refused it."""

@@ -143,7 +143,8 @@ class Supervisor:
             index = max(range(len(workers)), key=lambda number: workers[number].free)
             job = self._unassigned.popleft()
             self._track(workers[index], job)
-            batches.setdefault(index, []).append(Run(job.job_id, job.attempt, job.type, job.parameters.encode()))
+            run = Run(job.job_id, job.attempt, job.type, job.parameters.encode(), job.traceparent)
+            batches.setdefault(index, []).append(run)
         for index, messages in batches.items():
             workers[index].process.send(messages)
 

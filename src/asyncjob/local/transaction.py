@@ -58,6 +58,7 @@ class Claim(NamedTuple):
     Attributes:
         losses: how many attempts were lost before.
         due_at: since when it waited, in milliseconds since 1970; 0 for one that was interrupted.
+        traceparent: of the trace that the job belongs to.
     """
 
     job_id: str
@@ -66,6 +67,7 @@ class Claim(NamedTuple):
     parameters: str
     losses: int
     due_at: int
+    traceparent: str | None
 
 
 _decode_claims = msgspec.json.Decoder(list[Claim]).decode
@@ -156,7 +158,8 @@ class Transaction:
         is_first = self._none_waits and not self._claimed and "submit" not in self._singly
         free = max(0, self._slots) if is_first else 0
         self._claimed += [
-            Claim(job_id, 1, name, text.decode(), 0, due_at) for job_id, name, due_at, _, text in rows[:free]
+            Claim(job_id, 1, name, text.decode(), 0, due_at, traceparent)
+            for job_id, name, due_at, _, traceparent, text in rows[:free]
         ]
         self._none_waits = self._none_waits and free >= len(rows)
         return min(free, len(rows))

@@ -24,6 +24,7 @@ from typing import Any
 
 from asyncjob.context import JobContext
 from asyncjob.job import Error, Progress
+from asyncjob.local import tracing
 from asyncjob.local.channel import Advanced, Cancel, Ended, Message, Noticed, Ready, Run, Unpacker, pack
 from asyncjob.loop import EventLoop
 from asyncjob.registry import JobFunction, Jobs, load
@@ -187,7 +188,9 @@ class Worker:
 
     def _run(self, function: JobFunction, job: RunningJob) -> None:
         with _outcome_or_end():
-            self._end(job, run(function, job.context, job.message.parameters), self._outbox.send)
+            with tracing.attempt(job.message) as ended:
+                ended(outcome := run(function, job.context, job.message.parameters))
+            self._end(job, outcome, self._outbox.send)
 
     async def _run_async(self, function: JobFunction, job: RunningJob) -> None:
         job.task = asyncio.current_task()
@@ -195,7 +198,9 @@ class Worker:
             self._end(job, Failed(Error("JobCanceled", "canceled before it began")), self._outbox.send_soon)
         else:
             with _outcome_or_end():
-                self._end(job, await run_async(function, job.context, job.message.parameters), self._outbox.send_soon)
+                with tracing.attempt(job.message) as ended:
+                    ended(outcome := await run_async(function, job.context, job.message.parameters))
+                self._end(job, outcome, self._outbox.send_soon)
 
     def _end(self, job: RunningJob, outcome: Outcome, send: Callable[[Message], None]) -> None:
         del self._running[job.key]
@@ -214,10 +219,16 @@ class Worker:
 
 @contextmanager
 def _outcome_or_end() -> Iterator[None]:
-    """End the process if there is no memory left for an outcome: the server notices that, and nothing else."""
+    """End the process if an outcome cannot be told: the server notices that, and nothing else.
+
+    There may be no memory left for it, or what a user's OpenTelemetry SDK calls may raise.
+    """
     try:
         yield
     except MemoryError:
+        os._exit(1)
+    except Exception:
+        traceback.print_exc()
         os._exit(1)
 
 
