@@ -153,6 +153,28 @@ def build(
 
 
 @app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="Where the copy goes; a file that does not exist.")],
+    database: DatabaseFile = DEFAULT.database,
+) -> None:
+    """Copy the database while the server runs on it. `asyncjob serve --database FILE` then serves the copy."""
+    from asyncjob.local.backup import BackupError
+    from asyncjob.local.backup import backup as run
+
+    try:
+        with typer.progressbar(length=1, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+
+            def show(copied: int, pages: int) -> None:
+                bar.length = pages
+                bar.update(copied - bar.pos)
+
+            run(database, file, show)
+    except BackupError as error:
+        _exit(error, status=1)
+    typer.echo(f"{database} is copied to {file}: {file.stat().st_size:,} bytes")
+
+
+@app.command()
 def replay(
     queue_url: Annotated[str, typer.Argument(help="The failure queue: the stack's output FailureQueueUrl.")],
     recorder: Annotated[str, typer.Option(help="The stack's output RecorderName.")] = "AsyncJobFailureRecorder",
