@@ -62,7 +62,7 @@ COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 def test_every_command_is_documented_with_its_options(name: str) -> None:
     _, common, *sections = re.split(r"^(?=### asyncjob |## The command line)", CLIENT.read_text(), flags=re.MULTILINE)
     (section,) = [section for section in sections if section.startswith(f"### asyncjob {name}\n")]
-    parts = [section] if name in ("build", "replay", "serve") else [common, section]
+    parts = [section] if name in ("backup", "build", "replay", "serve") else [common, section]
     for parameter in COMMANDS[name].params:
         for option in parameter.opts:
             if option.startswith("--") and option != "--help":
