@@ -200,6 +200,7 @@ def test_it_says_what_the_api_will_look_like_and_what_to_do_next(build: Build, m
     routes = said.split("The API\n")[1].split("\n\n")[0].splitlines()
     assert [route.split()[0] for route in routes] == methods
     assert routes[:2] == ["  POST    /jobs", "  GET     /jobs/{jobId}"]
+    assert "\n  Authorization = NONE   Who may call the API. NONE is everybody" in said
     next_ = said.split("Next\n")[1].splitlines()
     assert next_ == [
         "  aws cloudformation package --template-file 'my build/template.yaml' --s3-bucket MY-BUCKET "

@@ -102,7 +102,7 @@ def test_nobody_can_deploy_less_time_than_a_function_asks_for() -> None:
     jobs = Jobs()
     jobs.job(name="long", timeout=59.5)(lambda: None)
     timeout = load(_filled(jobs, []))["Parameters"]["ProcessorTimeout"]
-    assert (timeout["MinValue"], timeout["Default"], timeout["MaxValue"]) == (60, 90, 900)
+    assert (timeout["MinValue"], timeout["Default"], timeout["MaxValue"]) == (61, 90, 900)
 
 
 def _filled(jobs: Jobs, statements: list[dict[str, Any]]) -> str:

@@ -42,10 +42,18 @@ def summary(template: str, jobs: Jobs, out: Path) -> str:
         jobs: the registry it was made for.
         out: the folder it is in, as the user named it.
     """
-    resources: Tree = yaml.load(template, _Loader)["Resources"]  # noqa: S506 - a SafeLoader
+    tree: Tree = yaml.load(template, _Loader)  # noqa: S506 - a SafeLoader
+    resources = tree["Resources"]
     lines = ["The API", *_indented(_routes(resources)), "", "What POST /jobs takes, beside jobId"]
     lines += _indented(line for each in jobs for line in _describe(each, len(jobs) > 1))
-    lines += ["", "What the roles may do", *_indented(_roles(resources)), "", "Next"]
+    lines += ["", "What the roles may do", *_indented(_roles(resources))]
+    lines += [
+        "",
+        "What deploy may set, with --parameter-overrides NAME=VALUE",
+        *_indented(_parameters(tree)),
+        "",
+        "Next",
+    ]
     return "\n".join([*lines, *_indented(_commands(out))])
 
 
@@ -111,6 +119,13 @@ def _resource(value: Any) -> str:
     if "Fn::GetAtt" in value:
         return str(value["Fn::GetAtt"]).removesuffix(".Arn")
     return str(value["Fn::Sub"]) if isinstance(value.get("Fn::Sub"), str) else json.dumps(value)
+
+
+def _parameters(tree: Tree) -> Iterator[str]:
+    """Every parameter with its default: who may call the API is one of them."""
+    for name, parameter in tree["Parameters"].items():
+        yield f"{name} = {parameter['Default']}   {parameter.get('Description', '')}".rstrip()
+    yield "Two stacks in one region need different names of the table and of the functions."
 
 
 def _commands(out: Path) -> Iterator[str]:

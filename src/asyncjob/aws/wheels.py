@@ -150,8 +150,8 @@ class Wheels:
         for line in reversed(errors):
             if name := re.match(r"No matching distribution found for (.+)", line):
                 return (
-                    f"there is no wheel of {name[1]} for {self._where}, and nothing is compiled here: name another "
-                    f"version, --python or --architecture (pip: {errors[0]})"
+                    f"there is no wheel of {name[1]} for {self._where}, or no such project, and nothing is compiled "
+                    f"here: name another version, --python, --architecture or a wheel's file (pip: {errors[0]})"
                 )
         return f"pip cannot get the wheels for {self._where}: {text}"
 

@@ -229,7 +229,7 @@ def _connected(url: str, api_key: str | None, aws_iam: bool) -> "Iterator[Client
     except WaitTimeout as error:
         _exit(error, TIMED_OUT)
     except Unreachable as error:
-        _exit(error, UNREACHABLE)
+        _exit(f"{error}. `asyncjob serve` starts a server here; --url names another", UNREACHABLE)
     except Refused as error:
         _exit(error, UNREACHABLE if error.status >= 500 or error.status == 429 else USAGE)
     except (ClientError, ValueError) as error:
