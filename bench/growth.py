@@ -33,7 +33,7 @@ Point = dict[str, float]
 Curve = dict[int, Point]
 
 
-def connections(number: int, seconds: float) -> Point:
+def connections(number: int, seconds: int) -> Point:
     """So many clients, each with one request at a time."""
     with served(*ROOM) as (url, _), httpx.Client(base_url=url) as client:
         job_id = asking(client)("/jobs", NO_OP)["jobId"]
@@ -48,13 +48,13 @@ def connections(number: int, seconds: float) -> Point:
         }
 
 
-def workers(number: int, seconds: float) -> Point:
+def workers(number: int, seconds: int) -> Point:
     """So many worker processes, for jobs that do nothing."""
     with served(*ROOM, "--workers", str(number)) as server:
         return _until_done(server, seconds, NO_OP)
 
 
-def bodies(size: int, seconds: float) -> Point:
+def bodies(size: int, seconds: int) -> Point:
     """Bodies of so many bytes; of large ones fewer at once, or those under way at the end would be most of all."""
     with served(str(HERE / "jobs.py"), *ROOM) as server:
         body = json.dumps({"text": "x" * (size - len('{"text": ""}'))})
@@ -62,7 +62,7 @@ def bodies(size: int, seconds: float) -> Point:
         return point | {"submitted, MB/s": point["submissions/s"] * size / 1e6}
 
 
-def _until_done(server: Served, seconds: float, body: str, at_once: int = 64) -> Point:
+def _until_done(server: Served, seconds: int, body: str, at_once: int = 64) -> Point:
     url, _ = server
     with httpx.Client(base_url=url, timeout=60) as client:
         client.post("/jobs", content=body, headers=JSON).raise_for_status()
@@ -83,7 +83,7 @@ class Stored:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def __call__(self, number: int, seconds: float) -> Point:
+    def __call__(self, number: int, seconds: int) -> Point:
         """So many finished jobs in the file."""
         path = self._folder / f"{number}.db"
         if not path.exists():
@@ -107,7 +107,7 @@ class Stored:
         }
 
 
-def grow(rounds: int, seconds: float) -> dict[str, Curve]:
+def grow(rounds: int, seconds: int) -> dict[str, Curve]:
     """All curves: what grows, its points, and the median of each figure there."""
     with _stored() as stored:
         curves: list[tuple[str, tuple[int, ...], Callable[[int, float], Point]]] = [
@@ -141,7 +141,7 @@ def main() -> None:
     """Measure, print the tables and write them as JSON, from which bench/plot.py draws."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--json", type=Path, default=HERE / "growth.json")
     given = parser.parse_args()
     curves = grow(given.rounds, given.seconds)
