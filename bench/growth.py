@@ -110,7 +110,7 @@ class Stored:
 def grow(rounds: int, seconds: int) -> dict[str, Curve]:
     """All curves: what grows, its points, and the median of each figure there."""
     with _stored() as stored:
-        curves: list[tuple[str, tuple[int, ...], Callable[[int, float], Point]]] = [
+        curves: list[tuple[str, tuple[int, ...], Callable[[int, int], Point]]] = [
             ("connections", CONNECTIONS, connections),
             ("worker processes", WORKERS, workers),
             ("bytes of a body", BODIES, bodies),
