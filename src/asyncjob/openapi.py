@@ -31,6 +31,8 @@ _REFUSALS = {
     503: "The server cannot save anything at the moment; try again after `Retry-After` seconds.",
 }
 
+_NOTHING_NEW = {"description": "The job is final, and `Last-Event-ID` names the event that said so."}
+
 
 def document(jobs: Jobs, version: str) -> Schema:
     """The OpenAPI document of an API that runs these job functions.
@@ -145,7 +147,24 @@ def _paths(submission: Schema) -> Schema:
         "/jobs/{jobId}": {"parameters": [job_id], "get": get},
         "/jobs/{jobId}/cancel": {"parameters": [job_id], "post": cancel},
         "/jobs/{jobId}/retry": {"parameters": [job_id], "post": retry},
+        "/jobs/{jobId}/events": {"parameters": [job_id], "get": _job_events()},
+        "/events": {"get": _events()},
     }
+
+
+def _job_events() -> Schema:
+    return _stream("jobEvents", "The job, each time it has changed, until it is final", {"204": _NOTHING_NEW}, 403, 404)
+
+
+def _events() -> Schema:
+    return _stream("events", "Every change of every job", {}, 403)
+
+
+def _stream(name: str, summary: str, others: Schema, *refusals: int) -> Schema:
+    stream = {"description": "Server-sent events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+    last = {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string"}}
+    last["description"] = "The last event that was received: what followed it is sent."
+    return _operation(name, summary, _responses({"200": stream, **others}, *refusals), parameters=[last])
 
 
 def _list_parameters() -> list[Schema]:

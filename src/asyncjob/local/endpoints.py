@@ -106,7 +106,7 @@ class Endpoints:
     async def _wait(self, job_id: str, seconds: float, receive: Receive) -> Job:
         """Wait for the job, or for the client to leave."""
         waiting = asyncio.ensure_future(self._engine.wait(job_id, seconds))
-        leaving = asyncio.ensure_future(_disconnected(receive))
+        leaving = asyncio.ensure_future(disconnected(receive))
         try:
             await asyncio.wait((waiting, leaving), return_when=asyncio.FIRST_COMPLETED)
             if not waiting.done():
@@ -117,7 +117,8 @@ class Endpoints:
             leaving.cancel()
 
 
-async def _disconnected(receive: Receive) -> None:
+async def disconnected(receive: Receive) -> None:
+    """Wait for the client to leave."""
     while (await receive())["type"] != "http.disconnect":
         pass
 

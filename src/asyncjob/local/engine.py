@@ -3,16 +3,19 @@
 import asyncio
 import logging
 import sqlite3
+from collections.abc import AsyncGenerator
 
 from msgspec import UNSET
 
 from asyncjob.contract import RETRY_AFTER_SECONDS, ApiError, ListQuery, Submission, same_parameters
 from asyncjob.job import Job, Status, new_job_id, now_ms, timestamp
 from asyncjob.local.database import Database
+from asyncjob.local.events import Events, JobEvent
 from asyncjob.local.logs import event
 from asyncjob.local.settings import Settings
 from asyncjob.local.store import Change, Store
 from asyncjob.local.supervisor import Supervisor
+from asyncjob.local.transaction import Claim, Claims
 from asyncjob.registry import Jobs
 
 PURGE_BATCH = 500
@@ -31,11 +34,12 @@ class Engine:
 
     def __init__(self, jobs: Jobs, settings: Settings, database: Database) -> None:
         self.jobs = jobs
+        self.events = Events()
         self._settings = settings
         self._database = database
         self._waiters: dict[str, set[asyncio.Event]] = {}
         self._supervisor = Supervisor(jobs, settings, self._notify)
-        self._store = Store(database, self._supervisor.assign)
+        self._store = Store(database, self._assign)
         self._stopping = asyncio.Event()
         self._purging: asyncio.Task[None] | None = None
 
@@ -54,6 +58,7 @@ class Engine:
         """Let running jobs end within the grace period (or until `hurry` is set) and put the others back."""
         await self._supervisor.stop(hurry)
         self._stopping.set()
+        self.events.stop()
         for events in list(self._waiters.values()):
             for changed in events:
                 changed.set()
@@ -86,6 +91,8 @@ class Engine:
                 earlier = await self._store.submit(job_id, submission)
             except sqlite3.Error as error:
                 raise _not_saved(error) from error
+            if earlier is None and self.events.wanted:
+                self.events.tell(JobEvent(job_id, submission.type, Status.PENDING, 1))
         if earlier is not None and not (
             earlier.type == submission.type and same_parameters(earlier.parameters, submission.parameters)
         ):
@@ -124,6 +131,10 @@ class Engine:
             if not self._waiters[job_id]:
                 del self._waiters[job_id]
 
+    def watch(self, job_id: str, last_id: str | None) -> AsyncGenerator[bytes, None]:
+        """The job as events, until it is final; see `Events.watch`."""
+        return self.events.watch(job_id, last_id, self._store.find)
+
     async def page(self, query: ListQuery) -> tuple[list[Job], int | None]:
         """A page of jobs, newest first, and the cursor of the next page if there is one."""
         return await self._store.page(query)
@@ -138,7 +149,7 @@ class Engine:
         if change.applied:
             event(logging.INFO, "job canceled", job_id=job_id, attempt=change.attempt)
             self._supervisor.cancel(job_id, change.attempt)
-            self._notify(job_id)
+            self._notify(JobEvent(job_id, self.get(job_id).type, Status.CANCELED, change.attempt))
         elif change.before is not Status.CANCELED:
             raise _refused(job_id, change, "cancel")
         return self.get(job_id)
@@ -158,6 +169,7 @@ class Engine:
         if not change.applied:
             raise _refused(job_id, change, "retry")
         event(logging.INFO, "job retried", job_id=job_id, attempt=change.attempt + 1)
+        self._notify(JobEvent(job_id, job.type, Status.PENDING, change.attempt + 1))
 
     def check(self) -> None:
         """See that jobs can be read and run.
@@ -181,9 +193,19 @@ class Engine:
     def _refused_as_full(self) -> ApiError:
         return ApiError(429, f"{self._store.pending:,} jobs are waiting already; try again later", RETRY_AFTER)
 
-    def _notify(self, job_id: str) -> None:
-        for changed in self._waiters.get(job_id, ()):
+    def _notify(self, change: JobEvent) -> None:
+        for changed in self._waiters.get(change.job_id, ()):
             changed.set()
+        self.events.tell(change)
+
+    def _assign(self, claims: Claims) -> None:
+        self._supervisor.assign(claims)
+        if claims.jobs and self.events.wanted:  # later: whoever submitted them is about to tell of that first
+            asyncio.get_running_loop().call_soon(self._tell_claims, claims.jobs)
+
+    def _tell_claims(self, jobs: list[Claim]) -> None:
+        for job in jobs:
+            self.events.tell(JobEvent(job.job_id, job.type, Status.RUNNING, job.attempt))
 
     async def _change(self, write: "asyncio.Future[Change]") -> Change:
         try:

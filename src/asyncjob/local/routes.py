@@ -13,6 +13,8 @@ from asyncjob import __version__
 from asyncjob.contract import ApiError, parse_list_query
 from asyncjob.local.endpoints import accepted, parse_query
 from asyncjob.local.engine import Engine
+from asyncjob.local.events import job_version
+from asyncjob.local.stream import EventStream
 from asyncjob.openapi import document
 
 # Swagger UI writes style attributes; scripts come from files of this server alone.
@@ -37,6 +39,8 @@ def router(engine: Engine) -> Router:
             Route("/jobs/{job_id}", _answered_before, methods=["GET"]),
             Route("/jobs/{job_id}/cancel", routes.cancel, methods=["POST"]),
             Route("/jobs/{job_id}/retry", routes.retry, methods=["POST"]),
+            Route("/jobs/{job_id}/events", routes.job_events, methods=["GET"]),
+            Route("/events", routes.events, methods=["GET"]),
             Route("/openapi.json", routes.openapi, methods=["GET"]),
             Route("/docs", routes.docs, methods=["GET"]),
             Route("/docs/{name}", routes.docs_file, methods=["GET"]),
@@ -67,6 +71,16 @@ class Routes:
         await self._engine.retry(job_id)
         body, headers = accepted(job_id)
         return _json(body, 202, {name.decode(): value.decode() for name, value in headers})
+
+    async def events(self, request: Request) -> Response:
+        return EventStream(self._engine.events.follow(request.headers.get("last-event-id")))
+
+    async def job_events(self, request: Request) -> Response:
+        job = self._engine.get(request.path_params["job_id"])
+        last_id = request.headers.get("last-event-id")
+        if job.status.is_final and last_id == job_version(job):
+            return Response(status_code=204)  # which tells a browser not to ask again
+        return EventStream(self._engine.watch(job.job_id, last_id))
 
     async def openapi(self, request: Request) -> Response:
         return _json(self._openapi)

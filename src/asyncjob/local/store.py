@@ -209,11 +209,10 @@ class Store:
         """A final status → Pending, with the next attempt and all its retries."""
         return self._change("retry", job_id, due_at=now_ms())
 
-    def progress(self, job_id: str, attempt: int, progress: Progress) -> None:
-        """Save how far a running attempt is; nothing happens when it runs no more."""
+    def progress(self, job_id: str, attempt: int, progress: Progress) -> "asyncio.Future[bool]":
+        """Save how far a running attempt is. The future tells whether it was so: False when it runs no more."""
         values = {"job_id": job_id, "attempt": attempt, "progress": msgspec.json.encode(progress).decode()}
-        future = self._writer.do(lambda connection: connection.execute(_SQL["progress"], values).rowcount)
-        future.add_done_callback(asyncio.Future.exception)  # one that could not be saved is followed by another
+        return self._writer.do(lambda connection: connection.execute(_SQL["progress"], values).rowcount == 1)
 
     def _transition(self, name: str, job_id: str, attempt: int, **values: Any) -> "asyncio.Future[bool]":
         values |= {"job_id": job_id, "attempt": attempt}

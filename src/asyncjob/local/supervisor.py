@@ -15,8 +15,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
-from asyncjob.job import Error, now_ms
+from asyncjob.job import Error, Status, now_ms
 from asyncjob.local.channel import Advanced, Cancel, Ended, Message, Noticed, Ready, Run
+from asyncjob.local.events import JobEvent
 from asyncjob.local.logs import event, events
 from asyncjob.local.process import WorkerProcess
 from asyncjob.local.settings import Settings
@@ -55,6 +56,10 @@ class Attempt:
         """What a log line says of it."""
         return {"job_id": self.job_id, "attempt": self.attempt}
 
+    def becomes(self, status: Status) -> JobEvent:
+        """What listeners are told once its job has that status: Pending is the status of the next attempt."""
+        return JobEvent(self.job_id, self.type, status, self.attempt + (status is Status.PENDING))
+
 
 @dataclass(eq=False)
 class Worker:
@@ -87,10 +92,10 @@ class Supervisor:
     Args:
         jobs: the registry, for timeouts and retries.
         settings: of the server.
-        changed: called with a job's id after a change of it was saved.
+        changed: called with what became of a job, or how far it is, after that was saved.
     """
 
-    def __init__(self, jobs: Jobs, settings: Settings, changed: Callable[[str], None]) -> None:
+    def __init__(self, jobs: Jobs, settings: Settings, changed: Callable[[JobEvent], None]) -> None:
         self._jobs = jobs
         self._settings = settings
         self._changed = changed
@@ -193,7 +198,7 @@ class Supervisor:
                 else:
                     self._record_failure(attempt, message.outcome)
             elif isinstance(message, Advanced):
-                self._store.progress(message.job_id, message.attempt, message.progress)
+                self._advance(worker, message)
             elif isinstance(message, Noticed):
                 worker.noticed += 1
             elif isinstance(message, Ready):
@@ -211,6 +216,17 @@ class Supervisor:
         self._store.offer(worker.capacity)
         self._store.wake()
         self.assign(Claims([], None))
+
+    def _advance(self, worker: Worker, message: Advanced) -> None:
+        running = worker.attempts[message.job_id, message.attempt]
+        change = JobEvent(message.job_id, running.type, Status.RUNNING, message.attempt, message.progress)
+        saved = self._store.progress(message.job_id, message.attempt, message.progress)
+
+        def tell(saved: "asyncio.Future[bool]") -> None:
+            if saved.exception() is None and saved.result():  # one that was not saved is followed by another
+                self._changed(change)
+
+        saved.add_done_callback(tell)
 
     def _end(self, worker: Worker, message: Ended) -> Attempt:
         attempt = worker.attempts.pop((message.job_id, message.attempt))
@@ -233,7 +249,7 @@ class Supervisor:
         for attempt, written in zip(successes.values(), saved.result(), strict=True):
             if written:
                 done.append(attempt.fields | {"outcome": "Success"})
-                self._changed(attempt.job_id)
+                self._changed(attempt.becomes(Status.SUCCESS))
             else:
                 event(logging.INFO, "late outcome refused", **attempt.fields)
         events(logging.INFO, "job ended", done)
@@ -255,19 +271,19 @@ class Supervisor:
         due_at = now_ms() + pause if known else None
         happened = {"error": error.type, "again_in": f"{pause / 1000:g}s", "exception": traceback}
         write = partial(self._store.repeat, attempt.job_id, attempt.attempt, due_at)
-        self._save(attempt, logging.WARNING, "job repeated", happened, write)
+        self._save(attempt, Status.PENDING, "job repeated", happened, write)
 
     def _fail(self, attempt: Attempt, error: Error, traceback: str = "") -> None:
         happened = {"outcome": "Failure", "error": error.type, "exception": traceback}
         write = partial(self._store.fail, attempt.job_id, attempt.attempt, error)
-        self._save(attempt, logging.WARNING, "job ended", happened, write)
+        self._save(attempt, Status.FAILURE, "job ended", happened, write)
 
     def _backoff(self, losses: int) -> int:
         """Milliseconds: full jitter over a range that doubles with each loss."""
         longest = min(MAX_BACKOFF_SECONDS, self._settings.backoff * 2**losses)
         return round(random.uniform(0, longest) * 1000)
 
-    def _save(self, attempt: Attempt, level: int, message: str, happened: dict[str, str], write: Write) -> None:
+    def _save(self, attempt: Attempt, status: Status, message: str, happened: dict[str, str], write: Write) -> None:
         """Write what became of an attempt, again and again until it is saved, and log it then."""
         attempt.recorded = True
 
@@ -277,8 +293,8 @@ class Supervisor:
                 event(logging.ERROR, "outcome not saved, trying again", **attempt.fields, error=str(error))
                 asyncio.get_running_loop().call_later(SAVE_AGAIN_SECONDS, lambda: write().add_done_callback(saved))
             elif written.result():
-                event(level, message, **attempt.fields, **happened)
-                self._changed(attempt.job_id)
+                event(logging.WARNING, message, **attempt.fields, **happened)
+                self._changed(attempt.becomes(status))
             else:
                 event(logging.INFO, "late outcome refused", **attempt.fields)
 
@@ -393,9 +409,11 @@ class Supervisor:
             attempt.recorded = True
             event(logging.WARNING, "job released", job_id=attempt.job_id, attempt=attempt.attempt)
         releases = [self._store.release(attempt.job_id, attempt.attempt) for attempt in running]
-        for refused in await asyncio.gather(*releases, return_exceptions=True):
-            if isinstance(refused, BaseException):  # still Running in the file: the next server finds it lost
-                event(logging.ERROR, "job not released", error=str(refused))
+        for attempt, written in zip(running, await asyncio.gather(*releases, return_exceptions=True), strict=True):
+            if isinstance(written, BaseException):  # still Running in the file: the next server finds it lost
+                event(logging.ERROR, "job not released", error=str(written))
+            elif written:
+                self._changed(attempt.becomes(Status.PENDING))
 
 
 def _attempt(job: Claim | Lost) -> Attempt:
