@@ -54,5 +54,7 @@ def test_the_published_description_names_every_route_and_parameter(api: httpx.Cl
         ("/jobs/{jobId}/retry", "post"),
         ("/jobs/{jobId}/events", "get"),
         ("/events", "get"),
+        ("/jobs/{jobId}/attempts", "get"),
+        ("/stats", "get"),
     }
     assert "seconds" in str(document["components"]["schemas"])

@@ -13,8 +13,9 @@ from asyncjob.local.database import Database
 from asyncjob.local.events import Events, JobEvent
 from asyncjob.local.logs import event
 from asyncjob.local.settings import Settings
-from asyncjob.local.store import Change, Store
+from asyncjob.local.store import Attempt, Change, Store
 from asyncjob.local.supervisor import Supervisor
+from asyncjob.local.throughput import MOMENT_SECONDS, Throughput
 from asyncjob.local.transaction import Claim, Claims
 from asyncjob.registry import Jobs
 
@@ -35,6 +36,7 @@ class Engine:
     def __init__(self, jobs: Jobs, settings: Settings, database: Database) -> None:
         self.jobs = jobs
         self.events = Events()
+        self._throughput = Throughput()
         self._settings = settings
         self._database = database
         self._waiters: dict[str, set[asyncio.Event]] = {}
@@ -135,6 +137,23 @@ class Engine:
         """The job as events, until it is final; see `Events.watch`."""
         return self.events.watch(job_id, last_id, self._store.find)
 
+    def attempts(self, job_id: str) -> list[Attempt]:
+        """The attempts of a job, the first one first.
+
+        Raises:
+            ApiError: 404.
+        """
+        job = self.get(job_id)
+        now = Attempt(job.attempt, job.status, job.started_at, job.finished_at, job.error)
+        return [*self._store.earlier_attempts(job_id), now]
+
+    async def stats(self) -> dict[str, object]:
+        """How many jobs there are of each status, and how many ended in each of the last moments."""
+        return {
+            "jobs": await self._store.counts(),
+            "ended": {"seconds": MOMENT_SECONDS, "counts": self._throughput.last()},
+        }
+
     async def page(self, query: ListQuery) -> tuple[list[Job], int | None]:
         """A page of jobs, newest first, and the cursor of the next page if there is one."""
         return await self._store.page(query)
@@ -196,6 +215,7 @@ class Engine:
     def _notify(self, change: JobEvent) -> None:
         for changed in self._waiters.get(change.job_id, ()):
             changed.set()
+        self._throughput.count(change.status)
         self.events.tell(change)
 
     def _assign(self, claims: Claims) -> None:

@@ -11,6 +11,8 @@ from starlette.routing import Route, Router
 
 from asyncjob import __version__
 from asyncjob.contract import ApiError, parse_list_query
+from asyncjob.local import page
+from asyncjob.local.access import Access
 from asyncjob.local.endpoints import accepted, parse_query
 from asyncjob.local.engine import Engine
 from asyncjob.local.events import job_version
@@ -28,7 +30,7 @@ DOCS_FILES = {
 }
 
 
-def router(engine: Engine) -> Router:
+def router(engine: Engine, access: Access) -> Router:
     """The routes, as an ASGI application. Refusals leave it as exceptions, for endpoints.py to answer."""
     routes = Routes(engine)
     return Router(
@@ -40,11 +42,14 @@ def router(engine: Engine) -> Router:
             Route("/jobs/{job_id}/cancel", routes.cancel, methods=["POST"]),
             Route("/jobs/{job_id}/retry", routes.retry, methods=["POST"]),
             Route("/jobs/{job_id}/events", routes.job_events, methods=["GET"]),
+            Route("/jobs/{job_id}/attempts", routes.attempts, methods=["GET"]),
+            Route("/stats", routes.stats, methods=["GET"]),
             Route("/events", routes.events, methods=["GET"]),
             Route("/openapi.json", routes.openapi, methods=["GET"]),
             Route("/docs", routes.docs, methods=["GET"]),
             Route("/docs/{name}", routes.docs_file, methods=["GET"]),
             Route("/healthz", routes.health, methods=["GET"]),
+            *page.routes(access),
         ],
     )
 
@@ -58,10 +63,10 @@ class Routes:
 
     async def list_jobs(self, request: Request) -> Response:
         jobs, cursor = await self._engine.page(parse_list_query(parse_query(request.scope)))
-        page: dict[str, Any] = {"jobs": jobs}
+        answer: dict[str, Any] = {"jobs": jobs}
         if cursor is not None:
-            page["next"] = str(cursor)
-        return _json(msgspec.json.encode(page))
+            answer["next"] = str(cursor)
+        return _json(msgspec.json.encode(answer))
 
     async def cancel(self, request: Request) -> Response:
         return _json(msgspec.json.encode(await self._engine.cancel(request.path_params["job_id"])))
@@ -71,6 +76,12 @@ class Routes:
         await self._engine.retry(job_id)
         body, headers = accepted(job_id)
         return _json(body, 202, {name.decode(): value.decode() for name, value in headers})
+
+    async def attempts(self, request: Request) -> Response:
+        return _json(msgspec.json.encode({"attempts": self._engine.attempts(request.path_params["job_id"])}))
+
+    async def stats(self, request: Request) -> Response:
+        return _json(msgspec.json.encode(await self._engine.stats()))
 
     async def events(self, request: Request) -> Response:
         return EventStream(self._engine.events.follow(request.headers.get("last-event-id")))

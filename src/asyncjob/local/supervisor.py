@@ -270,7 +270,7 @@ class Supervisor:
         pause = self._backoff(attempt.losses)
         due_at = now_ms() + pause if known else None
         happened = {"error": error.type, "again_in": f"{pause / 1000:g}s", "exception": traceback}
-        write = partial(self._store.repeat, attempt.job_id, attempt.attempt, due_at)
+        write = partial(self._store.repeat, attempt.job_id, attempt.attempt, due_at, error)
         self._save(attempt, Status.PENDING, "job repeated", happened, write)
 
     def _fail(self, attempt: Attempt, error: Error, traceback: str = "") -> None:
