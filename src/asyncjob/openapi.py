@@ -1,11 +1,12 @@
 """The contract as OpenAPI 3.1, generated from a registry: each job function's parameters are in it."""
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 
 from asyncjob.contract import DEFAULT_PAGE, JOB_ID, MAX_PAGE, MAX_WAIT_SECONDS
-from asyncjob.job import Status
+from asyncjob.job import FINAL, Status
 from asyncjob.registry import JobFunction, Jobs
 
 Schema = dict[str, Any]
@@ -30,6 +31,8 @@ _REFUSALS = {
     429: "Too many jobs are waiting; try again after `Retry-After` seconds.",
     503: "The server cannot save anything at the moment; try again after `Retry-After` seconds.",
 }
+
+_NOTHING_NEW = {"description": "The job is final, and `Last-Event-ID` names the event that said so."}
 
 
 def document(jobs: Jobs, version: str) -> Schema:
@@ -107,6 +110,14 @@ def _fixed_schemas() -> Schema:
         "startedAt": _TIME,
         "finishedAt": _TIME,
     }
+    attempt = {name: job[name] for name in ("attempt", "status", "startedAt", "finishedAt", "error")}
+    ended = _object(
+        {
+            "seconds": {"type": "integer", "description": "How long each moment is."},
+            "counts": {"type": "array", "items": _counts(FINAL), "description": "The last moments, the oldest first."},
+        },
+        required=["seconds", "counts"],
+    )
     return {
         "Status": {"type": "string", "enum": list(Status)},
         "Job": _object(job, required=["jobId", "type", "status", "parameters", "attempt", "createdAt"]),
@@ -118,8 +129,17 @@ def _fixed_schemas() -> Schema:
             },
             required=["jobs"],
         ),
+        "Attempts": _object(
+            {"attempts": {"type": "array", "items": _object(attempt, required=["attempt", "status"])}}, ["attempts"]
+        ),
+        "Stats": _object({"jobs": _counts(list(Status)), "ended": ended}, required=["jobs", "ended"]),
         "Message": _object({"message": {"type": "string"}}, required=["message"]),
     }
+
+
+def _counts(statuses: Collection[Status]) -> Schema:
+    names = [status for status in Status if status in statuses]
+    return _object({name: {"type": "integer", "minimum": 0} for name in names}, required=list(names))
 
 
 def _paths(submission: Schema) -> Schema:
@@ -140,12 +160,35 @@ def _paths(submission: Schema) -> Schema:
     get = _operation("get", "Get a job", _responses({"200": shown}, 400, 403, 404), parameters=[_wait_parameter()])
     cancel = _operation("cancel", "Cancel a job", _responses({"200": job}, 403, 404, 409, 503))
     retry = _operation("retry", "Run a final job again", _responses({"202": accepted}, 403, 404, 409, 429, 503))
+    listed = _response("The attempts, the first one first.", "Attempts")
+    attempts = _operation("attempts", "How each attempt of a job ended", _responses({"200": listed}, 403, 404))
+    counted = _response("The counts.", "Stats")
+    stats = _operation("stats", "Count jobs by status and by when they ended", _responses({"200": counted}, 403))
     return {
         "/jobs": {"post": submit, "get": listing},
         "/jobs/{jobId}": {"parameters": [job_id], "get": get},
         "/jobs/{jobId}/cancel": {"parameters": [job_id], "post": cancel},
         "/jobs/{jobId}/retry": {"parameters": [job_id], "post": retry},
+        "/jobs/{jobId}/events": {"parameters": [job_id], "get": _job_events()},
+        "/events": {"get": _events()},
+        "/jobs/{jobId}/attempts": {"parameters": [job_id], "get": attempts},
+        "/stats": {"get": stats},
     }
+
+
+def _job_events() -> Schema:
+    return _stream("jobEvents", "The job, each time it has changed, until it is final", {"204": _NOTHING_NEW}, 403, 404)
+
+
+def _events() -> Schema:
+    return _stream("events", "Every change of every job", {}, 403)
+
+
+def _stream(name: str, summary: str, others: Schema, *refusals: int) -> Schema:
+    stream = {"description": "Server-sent events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+    last = {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string"}}
+    last["description"] = "The last event that was received: what followed it is sent."
+    return _operation(name, summary, _responses({"200": stream, **others}, *refusals), parameters=[last])
 
 
 def _list_parameters() -> list[Schema]:

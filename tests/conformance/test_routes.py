@@ -52,5 +52,9 @@ def test_the_published_description_names_every_route_and_parameter(api: httpx.Cl
         ("/jobs/{jobId}", "get"),
         ("/jobs/{jobId}/cancel", "post"),
         ("/jobs/{jobId}/retry", "post"),
+        ("/jobs/{jobId}/events", "get"),
+        ("/events", "get"),
+        ("/jobs/{jobId}/attempts", "get"),
+        ("/stats", "get"),
     }
     assert "seconds" in str(document["components"]["schemas"])

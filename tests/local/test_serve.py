@@ -38,7 +38,7 @@ def test_it_says_where_everything_is_and_what_to_try(tmp_path: Path) -> None:
     )
     assert process.stdout is not None
     try:
-        said = [process.stdout.readline() for _ in range(6)]
+        said = [process.stdout.readline() for _ in range(7)]
     finally:
         process.terminate()
         process.stdout.close()
@@ -47,7 +47,7 @@ def test_it_says_where_everything_is_and_what_to_try(tmp_path: Path) -> None:
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+", address)
     assert str(tmp_path / "jobs.db") in said[2]
     assert "1 process" in said[3]
-    assert said[5].split(maxsplit=1)[1].startswith(f"curl -i {address}/jobs")
+    assert said[6].split(maxsplit=1)[1].startswith(f"curl -i {address}/jobs")
 
 
 def test_a_second_server_on_the_same_file_is_refused(server: Server, tmp_path: Path) -> None:
@@ -181,16 +181,17 @@ def test_settings_are_taken_from_the_environment(tmp_path: Path) -> None:
         assert all(line.startswith("{") for line in lines(server.log))
 
 
-def test_with_an_api_key_nothing_is_open_but_health_and_the_description(tmp_path: Path) -> None:
+def test_with_an_api_key_nothing_is_open_but_health_the_description_and_the_page(tmp_path: Path) -> None:
     with Server(tmp_path / "jobs.db", "--api-key", "s3cret!") as server:
         for method, path in [("GET", "/jobs"), ("POST", "/jobs"), ("GET", "/jobs/x"), ("POST", "/jobs/x/retry"),
-                             ("GET", "/nothing"), ("GET", "/"), ("POST", "/jobs/x/cancel")]:  # fmt: skip
+                             ("GET", "/nothing"), ("GET", "/events"), ("GET", "/stats"),
+                             ("POST", "/jobs/x/cancel")]:  # fmt: skip
             for headers in ({}, {"x-api-key": ""}, {"x-api-key": "S3cret!"}, {"x-api-key": "s3cret!x"}):
                 answer = server.client.request(method, path, headers=headers)
                 assert answer.status_code == 403
                 assert list(answer.json()) == ["message"]
         assert server.client.get("/healthz").status_code in (200, 503)
-        for path in ("/docs", "/docs/docs.js", "/openapi.json"):
+        for path in ("/", "/page/app.js", "/docs", "/docs/docs.js", "/openapi.json"):
             assert server.client.get(path).status_code == 200
         assert server.client.get("/jobs", headers={"x-api-key": "s3cret!"}).status_code == 200
         assert "s3cret!" not in server.log.read_text()

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from asyncjob.contract import ListQuery, Submission
 from asyncjob.job import TRANSITIONS, Error, Progress, Status, Transition
+from asyncjob.local import store as store_module
 from asyncjob.local.database import Database, DatabaseError
 from asyncjob.local.metrics import Commits
 from asyncjob.local.store import Store, Success
@@ -83,7 +84,7 @@ async def apply(opened: Opened, name: str, job_id: str, attempt: int) -> bool:
     if name == "fail":
         return await store.fail(job_id, attempt, ERROR)
     if name == "repeat":
-        return await store.repeat(job_id, attempt, 0)
+        return await store.repeat(job_id, attempt, 0, ERROR)
     if name == "release":
         return await store.release(job_id, attempt)
     change = await (store.cancel(job_id) if name == "cancel" else store.retry(job_id))
@@ -304,7 +305,7 @@ def test_a_job_that_is_not_due_is_not_claimed(tmp_path: Path) -> None:
     async def test(opened: Opened) -> None:
         await opened.submit("job")
         await opened.claim()
-        assert await opened.store.repeat("job", 1, 2**50)
+        assert await opened.store.repeat("job", 1, 2**50, ERROR)
         await opened.claim()
         assert opened.claimed == [("job", 1)]
         await opened.store.park(["echo"], latest_due=2**40)  # the clock was wrong when that was written
@@ -339,7 +340,7 @@ def test_a_new_job_is_claimed_by_the_commit_that_saves_it_unless_others_wait(tmp
     async def test(opened: Opened) -> None:
         await opened.submit("waits")
         await opened.claim()
-        assert await opened.store.repeat("waits", 1, 2**50)
+        assert await opened.store.repeat("waits", 1, 2**50, ERROR)
         opened.store.offer(2)
         await opened.submit("new")
         assert opened.status("new") == (Status.RUNNING, 1)
@@ -365,5 +366,23 @@ def test_of_many_submissions_with_one_id_one_is_claimed(tmp_path: Path) -> None:
         await opened.submit("job-0")
         assert opened.claimed == [(f"job-{number}", 1) for number in range(3)]
         assert opened.store.pending == 0
+
+    _with_store(tmp_path / "jobs.db", test)
+
+
+@pytest.mark.parametrize(("pause", "again"), [(0, 3), (10**9, 2)])
+def test_jobs_are_counted_again_once_that_is_due(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pause: int, again: int
+) -> None:
+    monkeypatch.setattr(store_module, "COUNT_PAUSE", pause)
+
+    async def test(opened: Opened) -> None:
+        for job_id in ("a", "b", "c"):
+            await opened.submit(job_id)
+        await opened.claim()
+        before = {Status.PENDING: 2, Status.RUNNING: 1, Status.SUCCESS: 0, Status.FAILURE: 0, Status.CANCELED: 0}
+        assert await opened.store.counts() == before
+        await opened.submit("d")
+        assert (await opened.store.counts())[Status.PENDING] == again
 
     _with_store(tmp_path / "jobs.db", test)

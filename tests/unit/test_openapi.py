@@ -75,6 +75,10 @@ def test_a_tool_that_reads_openapi_finds_every_operation() -> None:
         "POST /jobs",
         "GET /jobs",
         "GET /jobs/{jobId}",
+        "GET /jobs/{jobId}/attempts",
+        "GET /jobs/{jobId}/events",
         "POST /jobs/{jobId}/cancel",
         "POST /jobs/{jobId}/retry",
+        "GET /events",
+        "GET /stats",
     }

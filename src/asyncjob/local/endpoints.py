@@ -1,16 +1,14 @@
 """The two hot routes, submit and get, as plain ASGI in front of Starlette.
 
 A Starlette route was measured at 28,000 requests a second on a core that gives 50,000 to a bare handler, and these two
-are nearly all requests; every other route is Starlette's (routes.py). The API key and the origin are checked here too,
-since this is where every request enters.
+are nearly all requests; every other route is Starlette's (routes.py). Who may come in (access.py) is checked here
+too, since this is where every request enters.
 """
 
 import asyncio
-import hmac
 from collections.abc import Awaitable, Callable, MutableMapping
-from functools import lru_cache
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -26,22 +24,17 @@ from asyncjob.contract import (
 )
 from asyncjob.job import Job
 from asyncjob.local import tracing
+from asyncjob.local.access import Access, Headers
 from asyncjob.local.engine import Engine
 from asyncjob.local.logs import logger
-from asyncjob.local.settings import Settings, is_loopback
-
-LOCAL_ONLY = "for this machine only"
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-Headers = dict[bytes, bytes]
 
 _JSON = (b"content-type", b"application/json")
 _RETRY_AFTER = (b"retry-after", str(RETRY_AFTER_SECONDS).encode())
-# A load balancer has no key, and a browser cannot send one before it has the page to enter it in.
-_OPEN_PATHS = ("/healthz", "/openapi.json", "/docs")
 
 
 class ClientLeft(Exception):
@@ -54,14 +47,13 @@ class Endpoints:
     Args:
         engine: runs the jobs.
         others: the application for every route but the two.
-        settings: who may come in.
+        access: who may come in.
     """
 
-    def __init__(self, engine: Engine, others: App, settings: Settings) -> None:
+    def __init__(self, engine: Engine, others: App, access: Access) -> None:
         self._engine = engine
         self._others = others
-        self._api_key = None if settings.api_key is None else settings.api_key.encode()
-        self._browsers_only_from_here = settings.api_key is None and not settings.insecure
+        self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -83,10 +75,7 @@ class Endpoints:
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         method, path, headers = scope["method"], scope["path"], dict(scope["headers"])
-        if self._api_key is not None and not path.startswith(_OPEN_PATHS):
-            check_key(headers.get(b"x-api-key", b""), self._api_key)
-        if self._browsers_only_from_here:
-            check_origin(headers)
+        self._access.check(method, path, headers)
         if method == "POST" and path == "/jobs":
             await self._submit(headers, receive, send)
         elif method in ("GET", "HEAD") and path.startswith("/jobs/") and path.find("/", 6) < 0:
@@ -113,7 +102,7 @@ class Endpoints:
     async def _wait(self, job_id: str, seconds: float, receive: Receive) -> Job:
         """Wait for the job, or for the client to leave."""
         waiting = asyncio.ensure_future(self._engine.wait(job_id, seconds))
-        leaving = asyncio.ensure_future(_disconnected(receive))
+        leaving = asyncio.ensure_future(disconnected(receive))
         try:
             await asyncio.wait((waiting, leaving), return_when=asyncio.FIRST_COMPLETED)
             if not waiting.done():
@@ -124,43 +113,10 @@ class Endpoints:
             leaving.cancel()
 
 
-async def _disconnected(receive: Receive) -> None:
+async def disconnected(receive: Receive) -> None:
+    """Wait for the client to leave."""
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def check_key(given: bytes, api_key: bytes) -> None:
-    """Compare API keys in constant time.
-
-    Raises:
-        ApiError: 403.
-    """
-    if not hmac.compare_digest(given, api_key):
-        raise ApiError(403, "Forbidden: send the server's API key as x-api-key")
-
-
-def check_origin(headers: Headers) -> None:
-    """Keep web pages from elsewhere out of a server that lets everybody on this machine in, browsers included.
-
-    A page can post without asking, and read the answers once its own name resolves to 127.0.0.1 (DNS rebinding).
-
-    Raises:
-        ApiError: 403.
-    """
-    host = headers.get(b"host", b"").decode("latin-1")
-    if not _is_local(host):
-        raise ApiError(403, f"Forbidden: this server is {LOCAL_ONLY}; start it with an --api-key to serve others")
-    origin = headers.get(b"origin")
-    if origin is not None and origin.decode("latin-1") != f"http://{host}":
-        raise ApiError(403, f"Forbidden: this server is {LOCAL_ONLY}, not for pages of another origin")
-
-
-@lru_cache(maxsize=64)
-def _is_local(host: str) -> bool:
-    try:
-        return not host or is_loopback(urlsplit(f"//{host}").hostname or "")
-    except ValueError:
-        return False
 
 
 def parse_query(scope: Scope) -> dict[str, str]:

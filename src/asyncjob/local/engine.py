@@ -3,17 +3,21 @@
 import asyncio
 import logging
 import sqlite3
+from collections.abc import AsyncGenerator
 
 from msgspec import UNSET
 
 from asyncjob.contract import RETRY_AFTER_SECONDS, ApiError, ListQuery, Submission, same_parameters
 from asyncjob.job import Job, Status, new_job_id, now_ms, timestamp
 from asyncjob.local.database import Database
+from asyncjob.local.events import Events, JobEvent
 from asyncjob.local.logs import event
 from asyncjob.local.metrics import Metrics
 from asyncjob.local.settings import Settings
-from asyncjob.local.store import Change, Store
+from asyncjob.local.store import Attempt, Change, Store
 from asyncjob.local.supervisor import Supervisor
+from asyncjob.local.throughput import MOMENT_SECONDS, Throughput
+from asyncjob.local.transaction import Claim, Claims
 from asyncjob.registry import Jobs
 
 PURGE_BATCH = 500
@@ -32,12 +36,14 @@ class Engine:
 
     def __init__(self, jobs: Jobs, settings: Settings, database: Database) -> None:
         self.jobs = jobs
+        self.events = Events()
+        self._throughput = Throughput()
         self._settings = settings
         self._database = database
         self._waiters: dict[str, set[asyncio.Event]] = {}
         self.metrics = Metrics(jobs)
         self._supervisor = Supervisor(jobs, settings, self._notify, self.metrics)
-        self._store = Store(database, self._supervisor.assign, self.metrics.commits)
+        self._store = Store(database, self._assign, self.metrics.commits)
         self._stopping = asyncio.Event()
         self._purging: asyncio.Task[None] | None = None
         self._watch()
@@ -57,6 +63,7 @@ class Engine:
         """Let running jobs end within the grace period (or until `hurry` is set) and put the others back."""
         await self._supervisor.stop(hurry)
         self._stopping.set()
+        self.events.stop()
         for events in list(self._waiters.values()):
             for changed in events:
                 changed.set()
@@ -95,6 +102,8 @@ class Engine:
                 raise _not_saved(error) from error
         if earlier is None:
             self.metrics.submitted(submission.type)
+            if self.events.wanted:
+                self.events.tell(JobEvent(job_id, submission.type, Status.PENDING, 1))
         elif not (earlier.type == submission.type and same_parameters(earlier.parameters, submission.parameters)):
             raise ApiError(409, f"there is already a job {job_id} with another type or other parameters")
         return job_id
@@ -131,6 +140,27 @@ class Engine:
             if not self._waiters[job_id]:
                 del self._waiters[job_id]
 
+    def watch(self, job_id: str, last_id: str | None) -> AsyncGenerator[bytes, None]:
+        """The job as events, until it is final; see `Events.watch`."""
+        return self.events.watch(job_id, last_id, self._store.find)
+
+    def attempts(self, job_id: str) -> list[Attempt]:
+        """The attempts of a job, the first one first.
+
+        Raises:
+            ApiError: 404.
+        """
+        job = self.get(job_id)
+        now = Attempt(job.attempt, job.status, job.started_at, job.finished_at, job.error)
+        return [*self._store.earlier_attempts(job_id), now]
+
+    async def stats(self) -> dict[str, object]:
+        """How many jobs there are of each status, and how many ended in each of the last moments."""
+        return {
+            "jobs": await self._store.counts(),
+            "ended": {"seconds": MOMENT_SECONDS, "counts": self._throughput.last()},
+        }
+
     async def page(self, query: ListQuery) -> tuple[list[Job], int | None]:
         """A page of jobs, newest first, and the cursor of the next page if there is one."""
         return await self._store.page(query)
@@ -145,13 +175,13 @@ class Engine:
         if change.applied:
             event(logging.INFO, "job canceled", job_id=job_id, attempt=change.attempt)
             self._supervisor.cancel(job_id, change.attempt)
-            self._notify(job_id)
-        elif change.before is not Status.CANCELED:
-            raise _refused(job_id, change, "cancel")
-        job = self.get(job_id)
-        if change.applied:
+            job = self.get(job_id)
             self.metrics.canceled(job.type)
-        return job
+            self._notify(JobEvent(job_id, job.type, Status.CANCELED, change.attempt))
+            return job
+        if change.before is not Status.CANCELED:
+            raise _refused(job_id, change, "cancel")
+        return self.get(job_id)
 
     async def retry(self, job_id: str) -> None:
         """Have a final job run again, with its next attempt.
@@ -168,6 +198,7 @@ class Engine:
         if not change.applied:
             raise _refused(job_id, change, "retry")
         event(logging.INFO, "job retried", job_id=job_id, attempt=change.attempt + 1)
+        self._notify(JobEvent(job_id, job.type, Status.PENDING, change.attempt + 1))
 
     def check(self) -> None:
         """See that jobs can be read and run.
@@ -199,9 +230,20 @@ class Engine:
     def _refused_as_full(self) -> ApiError:
         return ApiError(429, f"{self._store.pending:,} jobs are waiting already; try again later", RETRY_AFTER)
 
-    def _notify(self, job_id: str) -> None:
-        for changed in self._waiters.get(job_id, ()):
+    def _notify(self, change: JobEvent) -> None:
+        for changed in self._waiters.get(change.job_id, ()):
             changed.set()
+        self._throughput.count(change.status)
+        self.events.tell(change)
+
+    def _assign(self, claims: Claims) -> None:
+        self._supervisor.assign(claims)
+        if claims.jobs and self.events.wanted:  # later: whoever submitted them is about to tell of that first
+            asyncio.get_running_loop().call_soon(self._tell_claims, claims.jobs)
+
+    def _tell_claims(self, jobs: list[Claim]) -> None:
+        for job in jobs:
+            self.events.tell(JobEvent(job.job_id, job.type, Status.RUNNING, job.attempt))
 
     async def _change(self, write: "asyncio.Future[Change]") -> Change:
         try:

@@ -12,8 +12,12 @@ from starlette.routing import Route, Router
 
 from asyncjob import __version__
 from asyncjob.contract import ApiError, parse_list_query
+from asyncjob.local import page
+from asyncjob.local.access import Access
 from asyncjob.local.endpoints import accepted, parse_query
 from asyncjob.local.engine import Engine
+from asyncjob.local.events import job_version
+from asyncjob.local.stream import EventStream
 from asyncjob.openapi import document
 
 # Swagger UI writes style attributes; scripts come from files of this server alone.
@@ -27,7 +31,7 @@ DOCS_FILES = {
 }
 
 
-def router(engine: Engine) -> Router:
+def router(engine: Engine, access: Access) -> Router:
     """The routes, as an ASGI application. Refusals leave it as exceptions, for endpoints.py to answer."""
     routes = Routes(engine)
     return Router(
@@ -38,11 +42,16 @@ def router(engine: Engine) -> Router:
             Route("/jobs/{job_id}", _answered_before, methods=["GET"]),
             Route("/jobs/{job_id}/cancel", routes.cancel, methods=["POST"]),
             Route("/jobs/{job_id}/retry", routes.retry, methods=["POST"]),
+            Route("/jobs/{job_id}/events", routes.job_events, methods=["GET"]),
+            Route("/jobs/{job_id}/attempts", routes.attempts, methods=["GET"]),
+            Route("/stats", routes.stats, methods=["GET"]),
+            Route("/events", routes.events, methods=["GET"]),
             Route("/openapi.json", routes.openapi, methods=["GET"]),
             Route("/docs", routes.docs, methods=["GET"]),
             Route("/docs/{name}", routes.docs_file, methods=["GET"]),
             Route("/metrics", routes.metrics, methods=["GET"]),
             Route("/healthz", routes.health, methods=["GET"]),
+            *page.routes(access),
         ],
     )
 
@@ -56,10 +65,10 @@ class Routes:
 
     async def list_jobs(self, request: Request) -> Response:
         jobs, cursor = await self._engine.page(parse_list_query(parse_query(request.scope)))
-        page: dict[str, Any] = {"jobs": jobs}
+        answer: dict[str, Any] = {"jobs": jobs}
         if cursor is not None:
-            page["next"] = str(cursor)
-        return _json(msgspec.json.encode(page))
+            answer["next"] = str(cursor)
+        return _json(msgspec.json.encode(answer))
 
     async def cancel(self, request: Request) -> Response:
         return _json(msgspec.json.encode(await self._engine.cancel(request.path_params["job_id"])))
@@ -69,6 +78,22 @@ class Routes:
         await self._engine.retry(job_id)
         body, headers = accepted(job_id)
         return _json(body, 202, {name.decode(): value.decode() for name, value in headers})
+
+    async def attempts(self, request: Request) -> Response:
+        return _json(msgspec.json.encode({"attempts": self._engine.attempts(request.path_params["job_id"])}))
+
+    async def stats(self, request: Request) -> Response:
+        return _json(msgspec.json.encode(await self._engine.stats()))
+
+    async def events(self, request: Request) -> Response:
+        return EventStream(self._engine.events.follow(request.headers.get("last-event-id")))
+
+    async def job_events(self, request: Request) -> Response:
+        job = self._engine.get(request.path_params["job_id"])
+        last_id = request.headers.get("last-event-id")
+        if job.status.is_final and last_id == job_version(job):
+            return Response(status_code=204)  # which tells a browser not to ask again
+        return EventStream(self._engine.watch(job.job_id, last_id))
 
     async def openapi(self, request: Request) -> Response:
         return _json(self._openapi)

@@ -12,6 +12,7 @@ from contextlib import suppress
 import uvloop
 
 from asyncjob.local import logs
+from asyncjob.local.access import Access
 from asyncjob.local.database import Database, DatabaseError
 from asyncjob.local.endpoints import Endpoints
 from asyncjob.local.engine import Engine
@@ -78,7 +79,8 @@ async def _serve(jobs: Jobs, settings: Settings, database: Database, listener: s
     _handle_signals(stop, hurry)
     try:
         await _start(engine, database)
-        http = HttpServer(config(Endpoints(engine, router(engine), settings), BACKLOG))
+        access = Access(settings)
+        http = HttpServer(config(Endpoints(engine, router(engine, access), access), BACKLOG))
         serving = asyncio.create_task(http.serve([listener]))
         _announce(jobs, settings, listener, database)
         await asyncio.wait([serving, asyncio.ensure_future(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
@@ -124,6 +126,7 @@ def _announce(jobs: Jobs, settings: Settings, listener: socket.socket, database:
         f"  jobs      {f'{names} ({settings.target})' if settings.target else 'the built-in sleep'}",
         f"  database  {database.path}",
         f"  workers   {workers} {'process' if workers == 1 else 'processes'}, {settings.concurrency:,} jobs at once",
+        f"  page      {address}/",
         f"  docs      {address}/docs",
     ]
     if settings.target is None:

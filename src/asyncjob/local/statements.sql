@@ -41,9 +41,33 @@ CREATE INDEX job_type ON job (type, sequence);
 -- name: schema_2
 ALTER TABLE job ADD COLUMN traceparent TEXT;    -- of the trace that the job belongs to, as W3C Trace Context writes it
 
+-- name: schema_3
+-- The attempts that were followed by another. A job that succeeds at once writes nothing here, and no statement of its
+-- life names the column that the first trigger waits for.
+CREATE TABLE attempt (
+    job_id      TEXT NOT NULL,
+    attempt     INTEGER NOT NULL,
+    status      TEXT NOT NULL,  -- how it ended: a final status, or Pending where it was put back
+    started_at  TEXT,           -- null: it was canceled while it waited
+    finished_at TEXT NOT NULL,
+    error       TEXT,           -- {"type", "message"}
+    PRIMARY KEY (job_id, attempt)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER attempt_ends AFTER UPDATE OF attempt ON job BEGIN
+    INSERT INTO attempt VALUES (
+        OLD.job_id, OLD.attempt,
+        CASE WHEN NEW.losses > OLD.losses THEN 'Failure' ELSE iif(OLD.finished_at IS NULL, NEW.status, OLD.status) END,
+        OLD.started_at,
+        coalesce(OLD.finished_at, strftime('%Y-%m-%dT%H:%M:%fZ')), OLD.error
+    );
+END;
+CREATE TRIGGER job_ends AFTER DELETE ON job BEGIN
+    DELETE FROM attempt WHERE job_id = OLD.job_id;
+END;
+
 -- name: submit
--- Rows: job_id, type, due_at, created_at, traceparent, parameters. The first :claimed of them are claimed as they are saved, which
--- is what `claim` would do to them later in the same transaction.
+-- Rows: job_id, type, due_at, created_at, traceparent, parameters. The first :claimed of them are claimed as they are
+-- saved, which is what `claim` would do to them later in the same transaction.
 INSERT INTO job (job_id, type, status, parameters, due_at, created_at, started_at, traceparent)
 SELECT value ->> 0, value ->> 1, iif(key < :claimed, {claimed}, 'Pending'),
     CAST(substr(:texts, value ->> 5, value ->> 6) AS TEXT),
@@ -83,6 +107,9 @@ UPDATE job SET {set}, error = :error, finished_at = :now WHERE {guard};
 -- name: repeat
 UPDATE job SET {set}, losses = losses + 1, due_at = :due_at, started_at = NULL, progress = NULL WHERE {guard};
 
+-- name: lost
+UPDATE attempt SET error = :error WHERE job_id = :job_id AND attempt = :attempt;
+
 -- name: release
 UPDATE job SET {set}, due_at = :due_at, started_at = NULL, progress = NULL WHERE {guard};
 
@@ -100,6 +127,18 @@ UPDATE job SET progress = :progress WHERE job_id = :job_id AND attempt = :attemp
 -- name: find
 SELECT job_id, type, status, parameters, progress, results, error, attempt, created_at, started_at, finished_at
 FROM job WHERE job_id = :job_id;
+
+-- name: earlier_attempts
+SELECT attempt, status, started_at, finished_at, error FROM attempt WHERE job_id = :job_id ORDER BY attempt;
+
+-- name: count
+-- Each from an index alone: a fiftieth of a second for a million jobs.
+SELECT
+    (SELECT count(*) FROM job),
+    (SELECT count(*) FROM job WHERE status = 'Pending'),
+    (SELECT count(*) FROM job WHERE status = 'Running'),
+    (SELECT count(*) FROM job WHERE status = 'Failure'),
+    (SELECT count(*) FROM job WHERE status = 'Canceled');
 
 -- name: list
 SELECT job_id, type, status, parameters, progress, results, error, attempt, created_at, started_at, finished_at,

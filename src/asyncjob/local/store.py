@@ -11,10 +11,11 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from asyncjob.contract import ListQuery, Submission
 from asyncjob.job import TRANSITIONS, Error, Job, Progress, Status, now_ms, timestamp, utc_now
@@ -25,6 +26,7 @@ from asyncjob.local.writer import Writer
 
 MAX_PAGE_BYTES = 4 << 20  # a page ends early where its jobs are large, so a listing never fills the memory
 WAKE_AGAIN_SECONDS = 0.5
+COUNT_PAUSE = 50  # times as long as counting took
 FIRST = 0  # due before everything else: a job that was interrupted has waited its turn already
 NEVER = 2**62  # above every sequence number and every time
 
@@ -47,6 +49,16 @@ class Success(NamedTuple):
     job_id: str
     attempt: int
     results: str
+
+
+class Attempt(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """An attempt of a job: how it ended, Pending where it was put back; or the status of one that goes on."""
+
+    attempt: int
+    status: Status
+    started_at: str | UnsetType = UNSET
+    finished_at: str | UnsetType = UNSET
+    error: Error | UnsetType = UNSET
 
 
 class Change(NamedTuple):
@@ -74,6 +86,8 @@ class Store:
         self._none_waits = False
         self._reader = database.connect()
         self._list_reader = database.connect()
+        self._counts: dict[Status, int] = {}
+        self._count_again = 0.0
         self._list_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="list")
         self.pending: int = self._reader.execute(_SQL["count_pending"]).fetchone()[0]
         self._writer = Writer(database.connect(), self._transact, self._committed, self._deliver, commits)
@@ -111,6 +125,37 @@ class Store:
             size += len(row[3]) + len(row[5] or "")
             last = row[-1]
         return jobs, None
+
+    def earlier_attempts(self, job_id: str) -> list[Attempt]:
+        """The attempts before the current one, the first one first."""
+        rows = self._reader.execute(_SQL["earlier_attempts"], {"job_id": job_id})
+        return [
+            Attempt(attempt, Status(status), _given(started_at), finished_at, _error(error))
+            for attempt, status, started_at, finished_at, error in rows
+        ]
+
+    async def counts(self) -> dict[Status, int]:
+        """How many jobs there are of each status.
+
+        Counting a million takes a fiftieth of a second, so what was counted is the answer for 50 times as long as the
+        counting took: whoever asks all the time costs a fiftieth of one core, however many jobs there are.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._list_thread, self._count)
+
+    def _count(self) -> dict[Status, int]:
+        begin = monotonic()
+        if begin >= self._count_again:
+            total, *counts = self._list_reader.execute(_SQL["count"]).fetchone()
+            pending, running, failed, canceled = counts
+            self._counts = {
+                Status.PENDING: pending,
+                Status.RUNNING: running,
+                Status.SUCCESS: total - sum(counts),
+                Status.FAILURE: failed,
+                Status.CANCELED: canceled,
+            }
+            self._count_again = begin + COUNT_PAUSE * (monotonic() - begin)
+        return self._counts
 
     # -- capacity ------------------------------------------------------------------------------------------------
 
@@ -191,13 +236,15 @@ class Store:
         """Running → Failure. The future tells whether it was so: False where the guard refused it."""
         return self._transition("fail", job_id, attempt, error=msgspec.json.encode(error).decode(), now=utc_now())
 
-    def repeat(self, job_id: str, attempt: int, due_at: int | None) -> "asyncio.Future[bool]":
+    def repeat(self, job_id: str, attempt: int, due_at: int | None, error: Error) -> "asyncio.Future[bool]":
         """Running → Pending, with the next attempt, which counts against `retries`.
 
         Args:
             due_at: not before, in milliseconds since 1970; None to wait until a server knows the function again.
+            error: how the attempt was lost.
         """
-        return self._transition("repeat", job_id, attempt, due_at=due_at)
+        values = {"job_id": job_id, "attempt": attempt, "error": msgspec.json.encode(error).decode()}
+        return self._transition("repeat", job_id, attempt, then=("lost", values), due_at=due_at)
 
     def release(self, job_id: str, attempt: int) -> "asyncio.Future[bool]":
         """Running → Pending, with the next attempt, which does not count against `retries`; it is the next to run."""
@@ -211,15 +258,23 @@ class Store:
         """A final status → Pending, with the next attempt and all its retries."""
         return self._change("retry", job_id, due_at=now_ms())
 
-    def progress(self, job_id: str, attempt: int, progress: Progress) -> None:
-        """Save how far a running attempt is; nothing happens when it runs no more."""
+    def progress(self, job_id: str, attempt: int, progress: Progress) -> "asyncio.Future[bool]":
+        """Save how far a running attempt is. The future tells whether it was so: False when it runs no more."""
         values = {"job_id": job_id, "attempt": attempt, "progress": msgspec.json.encode(progress).decode()}
-        future = self._writer.do(lambda connection: connection.execute(_SQL["progress"], values).rowcount)
-        future.add_done_callback(asyncio.Future.exception)  # one that could not be saved is followed by another
+        return self._writer.do(lambda connection: connection.execute(_SQL["progress"], values).rowcount == 1)
 
-    def _transition(self, name: str, job_id: str, attempt: int, **values: Any) -> "asyncio.Future[bool]":
+    def _transition(
+        self, name: str, job_id: str, attempt: int, then: tuple[str, dict[str, Any]] | None = None, **values: Any
+    ) -> "asyncio.Future[bool]":
         values |= {"job_id": job_id, "attempt": attempt}
-        future = self._writer.do(lambda connection: connection.execute(_SQL[name], values).rowcount == 1)
+
+        def operation(connection: sqlite3.Connection) -> bool:
+            written = connection.execute(_SQL[name], values).rowcount == 1
+            if written and then is not None:
+                connection.execute(_SQL[then[0]], then[1])
+            return written
+
+        future = self._writer.do(operation)
         if name in _PENDING:
             future.add_done_callback(self._count_pending)
         return future
@@ -307,9 +362,17 @@ def _job(row: tuple[Any, ...]) -> Job:
         parameters=Raw(parameters),
         progress=UNSET if progress is None else msgspec.json.decode(progress, type=Progress),
         results=UNSET if results is None else Raw(results),
-        error=UNSET if error is None else msgspec.json.decode(error, type=Error),
+        error=_error(error),
         attempt=attempt,
         created_at=created_at,
-        started_at=UNSET if started_at is None else started_at,
-        finished_at=UNSET if finished_at is None else finished_at,
+        started_at=_given(started_at),
+        finished_at=_given(finished_at),
     )
+
+
+def _given(text: str | None) -> str | UnsetType:
+    return UNSET if text is None else text
+
+
+def _error(text: str | None) -> Error | UnsetType:
+    return UNSET if text is None else msgspec.json.decode(text, type=Error)

@@ -13,14 +13,15 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 
-from asyncjob.job import Error, now_ms
+from asyncjob.job import Error, Status, now_ms
 from asyncjob.local.channel import Advanced, Cancel, Ended, Message, Noticed, Ready, Run
+from asyncjob.local.events import JobEvent
 from asyncjob.local.logs import event, events
 from asyncjob.local.metrics import Metrics
 from asyncjob.local.process import WorkerProcess
+from asyncjob.local.running import Attempt, Worker
 from asyncjob.local.settings import Settings
 from asyncjob.local.store import Lost, Store, Success
 from asyncjob.local.transaction import Claim, Claims
@@ -33,56 +34,7 @@ STUCK_SECONDS = 10.0  # without an answer to that cancel, nothing moves in the p
 RESTART_SECONDS = (0.0, 1.0, 2.0, 5.0, 15.0, 30.0)  # before a worker is started again that died before it was ready
 SAVE_AGAIN_SECONDS = 0.5  # between tries to record an outcome while the disk is full
 
-Key = tuple[str, int]
 Write = Callable[[], "asyncio.Future[bool]"]
-
-
-@dataclass(eq=False, slots=True)
-class Attempt:
-    """One attempt of a job that a worker runs.
-
-    Attributes:
-        started: when it was handed to its worker, by the monotonic clock.
-        recorded: True once what became of it is saved or decided; what the worker still says of it comes too late.
-    """
-
-    job_id: str
-    attempt: int
-    type: str
-    losses: int
-    started: float = field(default_factory=time.monotonic)
-    deadline: asyncio.TimerHandle | None = None
-    recorded: bool = False
-
-    @property
-    def fields(self) -> dict[str, object]:
-        """What a log line says of it."""
-        return {"job_id": self.job_id, "attempt": self.attempt}
-
-
-@dataclass(eq=False)
-class Worker:
-    """A worker process and what it runs.
-
-    Attributes:
-        ready: it has imported the functions, and its slots are offered.
-        retired: it gets no new job; it is killed when what it still runs is recorded.
-        noticed: how many cancels it has answered.
-        gone: its process has ended, or its socket is closed; what it ran is about to be recorded as lost.
-    """
-
-    process: WorkerProcess
-    capacity: int
-    ready: bool = False
-    retired: bool = False
-    gone: bool = False
-    noticed: int = 0
-    attempts: dict[Key, Attempt] = field(default_factory=dict)
-
-    @property
-    def free(self) -> int:
-        """How many more jobs it may run."""
-        return self.capacity - len(self.attempts)
 
 
 class Supervisor:
@@ -91,11 +43,11 @@ class Supervisor:
     Args:
         jobs: the registry, for timeouts and retries.
         settings: of the server.
-        changed: called with a job's id after a change of it was saved.
+        changed: called with what became of a job, or how far it is, after that was saved.
         metrics: told how attempts go.
     """
 
-    def __init__(self, jobs: Jobs, settings: Settings, changed: Callable[[str], None], metrics: Metrics) -> None:
+    def __init__(self, jobs: Jobs, settings: Settings, changed: Callable[[JobEvent], None], metrics: Metrics) -> None:
         self._jobs = jobs
         self._settings = settings
         self._changed = changed
@@ -202,7 +154,7 @@ class Supervisor:
                 else:
                     self._record_failure(attempt, message.outcome)
             elif isinstance(message, Advanced):
-                self._store.progress(message.job_id, message.attempt, message.progress)
+                self._advance(worker, message)
             elif isinstance(message, Noticed):
                 worker.noticed += 1
             elif isinstance(message, Ready):
@@ -220,6 +172,17 @@ class Supervisor:
         self._store.offer(worker.capacity)
         self._store.wake()
         self.assign(Claims([], None))
+
+    def _advance(self, worker: Worker, message: Advanced) -> None:
+        running = worker.attempts[message.job_id, message.attempt]
+        change = JobEvent(message.job_id, running.type, Status.RUNNING, message.attempt, message.progress)
+        saved = self._store.progress(message.job_id, message.attempt, message.progress)
+
+        def tell(saved: "asyncio.Future[bool]") -> None:
+            if saved.exception() is None and saved.result():  # one that was not saved is followed by another
+                self._changed(change)
+
+        saved.add_done_callback(tell)
 
     def _end(self, worker: Worker, message: Ended) -> Attempt:
         attempt = worker.attempts.pop((message.job_id, message.attempt))
@@ -244,7 +207,7 @@ class Supervisor:
             if written:
                 done.append(attempt.fields | {"outcome": "Success"})
                 types.append(attempt.type)
-                self._changed(attempt.job_id)
+                self._changed(attempt.becomes(Status.SUCCESS))
             else:
                 event(logging.INFO, "late outcome refused", **attempt.fields)
         self._metrics.succeeded(types)
@@ -267,20 +230,20 @@ class Supervisor:
         pause = self._backoff(attempt.losses)
         due_at = now_ms() + pause if known else None
         happened = {"error": error.type, "again_in": f"{pause / 1000:g}s", "exception": traceback}
-        write = partial(self._store.repeat, attempt.job_id, attempt.attempt, due_at)
-        self._save(attempt, logging.WARNING, "job repeated", happened, write)
+        write = partial(self._store.repeat, attempt.job_id, attempt.attempt, due_at, error)
+        self._save(attempt, Status.PENDING, "job repeated", happened, write)
 
     def _fail(self, attempt: Attempt, error: Error, traceback: str = "") -> None:
         happened = {"outcome": "Failure", "error": error.type, "exception": traceback}
         write = partial(self._store.fail, attempt.job_id, attempt.attempt, error)
-        self._save(attempt, logging.WARNING, "job ended", happened, write)
+        self._save(attempt, Status.FAILURE, "job ended", happened, write)
 
     def _backoff(self, losses: int) -> int:
         """Milliseconds: full jitter over a range that doubles with each loss."""
         longest = min(MAX_BACKOFF_SECONDS, self._settings.backoff * 2**losses)
         return round(random.uniform(0, longest) * 1000)
 
-    def _save(self, attempt: Attempt, level: int, message: str, happened: dict[str, str], write: Write) -> None:
+    def _save(self, attempt: Attempt, status: Status, message: str, happened: dict[str, str], write: Write) -> None:
         """Write what became of an attempt, again and again until it is saved, and log it then."""
         attempt.recorded = True
 
@@ -290,10 +253,10 @@ class Supervisor:
                 event(logging.ERROR, "outcome not saved, trying again", **attempt.fields, error=str(error))
                 asyncio.get_running_loop().call_later(SAVE_AGAIN_SECONDS, lambda: write().add_done_callback(saved))
             elif written.result():
-                event(level, message, **attempt.fields, **happened)
+                event(logging.WARNING, message, **attempt.fields, **happened)
                 if "outcome" in happened:
                     self._metrics.failed(attempt.type, happened["error"])
-                self._changed(attempt.job_id)
+                self._changed(attempt.becomes(status))
             else:
                 event(logging.INFO, "late outcome refused", **attempt.fields)
 
@@ -410,9 +373,11 @@ class Supervisor:
             attempt.recorded = True
             event(logging.WARNING, "job released", job_id=attempt.job_id, attempt=attempt.attempt)
         releases = [self._store.release(attempt.job_id, attempt.attempt) for attempt in running]
-        for refused in await asyncio.gather(*releases, return_exceptions=True):
-            if isinstance(refused, BaseException):  # still Running in the file: the next server finds it lost
-                event(logging.ERROR, "job not released", error=str(refused))
+        for attempt, written in zip(running, await asyncio.gather(*releases, return_exceptions=True), strict=True):
+            if isinstance(written, BaseException):  # still Running in the file: the next server finds it lost
+                event(logging.ERROR, "job not released", error=str(written))
+            elif written:
+                self._changed(attempt.becomes(Status.PENDING))
 
 
 def _attempt(job: Claim | Lost) -> Attempt:

@@ -1,0 +1,101 @@
+// Talks to the server: the API's own routes, its events, and the sign-in. Knows nothing of how a page looks.
+
+export class ApiError extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+// JSON knows no limit of digits, JavaScript's numbers do: what they cannot hold stays the text that it was.
+const exact = (key, value, context) =>
+  typeof value === "number" && JSON.rawJSON && context?.source !== undefined && String(value) !== context.source
+    ? JSON.rawJSON(context.source)
+    : value;
+
+export async function request(method, path, body) {
+  const headers = body === undefined ? {} : { "content-type": "application/json" };
+  let answer;
+  try {
+    answer = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+  } catch {
+    throw new ApiError(0, "The server does not answer.");
+  }
+  const text = await answer.text();
+  if (answer.ok) return text ? JSON.parse(text, exact) : undefined;
+  let message = `The server answered ${answer.status}.`;
+  try {
+    message = JSON.parse(text).message ?? message;
+  } catch {
+    // something between this page and the server has answered
+  }
+  throw new ApiError(answer.status, message);
+}
+
+const jobPath = (id) => `/jobs/${encodeURIComponent(id)}`;
+
+export const api = {
+  session: () => request("GET", "/session"),
+  signIn: (key) => request("POST", "/session", { key }),
+  signOut: () => request("DELETE", "/session"),
+  document: () => request("GET", "/openapi.json"),
+  stats: () => request("GET", "/stats"),
+  jobs: (query) => request("GET", `/jobs?${new URLSearchParams(query)}`),
+  job: (id) => request("GET", jobPath(id)),
+  attempts: async (id) => (await request("GET", `${jobPath(id)}/attempts`)).attempts,
+  cancel: (id) => request("POST", `${jobPath(id)}/cancel`),
+  retry: (id) => request("POST", `${jobPath(id)}/retry`),
+  submit: (body) => request("POST", "/jobs", body),
+};
+
+const AGAIN_MS = 3000;
+
+// The changes of all jobs, while the page can be seen: a browser has few connections to one server for all its tabs.
+export class Listener {
+  // changed: called with {jobId, ...} of each change, and without anything when some may have been missed.
+  // connected: called with whether the server is there.
+  constructor(changed, connected) {
+    this.changed = changed;
+    this.connected = connected;
+    this.wanted = false;
+    document.addEventListener("visibilitychange", () => this.#follow());
+  }
+
+  start() {
+    this.wanted = true;
+    this.#follow();
+  }
+
+  stop() {
+    this.wanted = false;
+    this.#follow();
+  }
+
+  #follow() {
+    const wanted = this.wanted && document.visibilityState === "visible";
+    if (wanted && !this.source) this.#open();
+    else if (!wanted && this.source) this.#close();
+  }
+
+  #open() {
+    const source = (this.source = new EventSource("/events"));
+    source.onopen = () => {
+      this.connected(true);
+      this.changed();
+    };
+    source.onmessage = (event) => this.changed(JSON.parse(event.data));
+    source.addEventListener("gap", () => this.changed());
+    source.onerror = () => {
+      this.connected(false);
+      if (source.readyState !== EventSource.CLOSED) return; // it tries again by itself
+      this.#close();
+      this.changed();
+      setTimeout(() => this.#follow(), AGAIN_MS);
+    };
+  }
+
+  #close() {
+    this.source.close();
+    this.source = undefined;
+  }
+}

@@ -1,0 +1,42 @@
+"""An HTTP answer that goes on for as long as there is something to tell: the text/event-stream that carries events."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from starlette.responses import Response
+
+from asyncjob.local.endpoints import Receive, Scope, Send, disconnected
+
+
+class EventStream(Response):
+    """Sends what comes until no more comes, or the client leaves.
+
+    Args:
+        texts: of the stream.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(self, texts: AsyncGenerator[bytes, None]) -> None:
+        # Asked so, nginx does not wait until it has more to pass on.
+        super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
+        del self.headers["content-length"]
+        self._texts = texts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        if scope["method"] != "HEAD":
+            sending = asyncio.ensure_future(self._send(send))
+            leaving = asyncio.ensure_future(disconnected(receive))
+            try:
+                await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                leaving.cancel()
+                sending.cancel()
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _send(self, send: Send) -> None:
+        async with aclosing(self._texts):
+            async for text in self._texts:
+                await send({"type": "http.response.body", "body": text, "more_body": True})

@@ -1,0 +1,42 @@
+"""How many jobs ended in each of the last minutes' moments, counted as they end: the file is not asked."""
+
+from collections import deque
+from time import monotonic
+
+from asyncjob.job import Status
+
+MOMENT_SECONDS = 10
+MOMENTS = 60
+
+Counts = dict[Status, int]
+
+
+class Throughput:
+    """Counts of ended jobs by status, for each of the last moments."""
+
+    def __init__(self) -> None:
+        self._moments: deque[Counts] = deque([_none() for _ in range(MOMENTS)], maxlen=MOMENTS)
+        self._current = self._moments[-1]
+        self._until = monotonic() + MOMENT_SECONDS
+
+    def count(self, status: Status) -> None:
+        """Count a job that ended; other statuses are no end and are not counted."""
+        if status is Status.SUCCESS or status is Status.FAILURE or status is Status.CANCELED:
+            if monotonic() >= self._until:
+                self._go_on()
+            self._current[status] += 1
+
+    def last(self) -> list[Counts]:
+        """The last moments, the oldest first; the last one is not over yet."""
+        self._go_on()
+        return list(self._moments)
+
+    def _go_on(self) -> None:
+        passed = max(0, int((monotonic() - self._until) // MOMENT_SECONDS) + 1)
+        self._until += passed * MOMENT_SECONDS
+        self._moments.extend(_none() for _ in range(min(passed, MOMENTS)))
+        self._current = self._moments[-1]
+
+
+def _none() -> Counts:
+    return {Status.SUCCESS: 0, Status.FAILURE: 0, Status.CANCELED: 0}

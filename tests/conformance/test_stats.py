@@ -1,0 +1,51 @@
+"""GET /stats and GET /jobs/{jobId}/attempts."""
+
+import time
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from tests.conformance.answers import Job, assert_refused
+
+pytestmark = pytest.mark.needs("stats")
+
+COUNTED_SECONDS = 30  # counts may be some seconds old
+STATUSES = ["Pending", "Running", "Success", "Failure", "Canceled"]
+
+
+def test_jobs_are_counted_by_status_and_by_when_they_ended(
+    api: httpx.Client, submitted: Callable[..., str], ended: Callable[[str], Job]
+) -> None:
+    before = api.get("/stats").json()
+    for _ in range(3):
+        ended(submitted(0))
+    canceled = submitted(5)
+    assert api.post(f"/jobs/{canceled}/cancel").status_code == 200
+    deadline = time.monotonic() + COUNTED_SECONDS
+    while (after := api.get("/stats").json())["jobs"] == before["jobs"] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert list(after["jobs"]) == STATUSES
+    assert after["jobs"]["Success"] == before["jobs"]["Success"] + 3
+    assert after["jobs"]["Canceled"] == before["jobs"]["Canceled"] + 1
+    assert after["ended"]["seconds"] * len(after["ended"]["counts"]) == 600
+    assert sum(counts["Success"] for counts in after["ended"]["counts"][-3:]) >= 3
+    assert sum(counts["Canceled"] for counts in after["ended"]["counts"][-3:]) >= 1
+
+
+def test_the_attempts_of_a_job_are_told_the_first_one_first(
+    api: httpx.Client, submitted: Callable[..., str], ended: Callable[[str], Job]
+) -> None:
+    job_id = submitted(0)
+    first = ended(job_id)
+    assert api.post(f"/jobs/{job_id}/retry").status_code == 202
+    second = ended(job_id)
+    assert api.get(f"/jobs/{job_id}/attempts").json() == {
+        "attempts": [
+            {name: job[name] for name in ("attempt", "status", "startedAt", "finishedAt")} for job in (first, second)
+        ]
+    }
+
+
+def test_an_unknown_job_has_no_attempts(api: httpx.Client, job_id: str) -> None:
+    assert assert_refused(api.get(f"/jobs/{job_id}/attempts"), 404) == "Not found"
