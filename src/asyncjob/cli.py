@@ -80,6 +80,23 @@ ApiKey = Annotated[
     ),
 ]
 Insecure = Annotated[bool, _setting("insecure", "Allow a --host beyond this machine without an API key.")]
+NotifyAllow = Annotated[
+    list[str],
+    _setting(
+        "notify_allow",
+        "A host that a job's notify may name: a name, *.name, an address or a network. Give it once for each.",
+        metavar="HOST",
+        show_default="none",
+    ),
+]
+NotifySecret = Annotated[
+    str | None,
+    _setting(
+        "notify_secret",
+        "What notifications are signed with: whsec_ and base64. Better given in the environment.",
+        show_default="none",
+    ),
+]
 Format = Annotated[LogFormat, _setting("log_format", "For people, or for programs.")]
 Level = Annotated[LogLevel, _setting("log_level", "The least level that is logged.")]
 
@@ -103,6 +120,8 @@ def serve(
     backoff: Backoff = DEFAULT.backoff,
     api_key: ApiKey = DEFAULT.api_key,
     insecure: Insecure = DEFAULT.insecure,
+    notify_allow: NotifyAllow = list(DEFAULT.notify_allow),  # noqa: B006  # typer only reads it
+    notify_secret: NotifySecret = DEFAULT.notify_secret,
     log_format: Format = DEFAULT.log_format,
     log_level: Level = DEFAULT.log_level,
 ) -> None:

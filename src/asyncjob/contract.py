@@ -41,11 +41,15 @@ class ApiError(Exception):
 
 
 class Submission(msgspec.Struct, frozen=True):
-    """A valid `POST /jobs`: `parameters` is the JSON object without `jobId` and `type`, values as they were given."""
+    """A valid `POST /jobs`: `parameters` is the JSON object without the API's own fields, values as they were given.
+
+    `notify` is any text yet: which URLs are allowed, an engine decides.
+    """
 
     job_id: str | UnsetType
     type: str
     parameters: bytes
+    notify: str | UnsetType = UNSET
 
 
 class ListQuery(msgspec.Struct, frozen=True):
@@ -89,12 +93,15 @@ def parse_submission(jobs: Jobs, body: bytes) -> Submission:
     job_id = fields.pop("jobId", UNSET)
     if job_id is not UNSET and not (isinstance(job_id, str) and JOB_ID.fullmatch(job_id)):
         raise ApiError(400, f"jobId must be {JOB_ID_RULE}")
+    notify = fields.pop("notify", UNSET)
+    if notify is not UNSET and not isinstance(notify, str):
+        raise ApiError(400, "notify must be a URL")
     name = _select_type(jobs, fields.pop("type", UNSET))
     try:
         jobs[name].check(fields)
     except InvalidParameters as error:
         raise ApiError(400, str(error)) from None
-    return Submission(job_id, name, _encode(fields))
+    return Submission(job_id, name, _encode(fields), notify)
 
 
 def _decode_object(body: bytes) -> dict[str, Any]:
@@ -121,6 +128,11 @@ def _select_type(jobs: Jobs, name: Any) -> str:
     if len(jobs) > 1:
         raise ApiError(400, f"type is missing; it must be one of: {known}")
     return jobs.names[0]
+
+
+def same_request(one: Submission, other: Submission) -> bool:
+    """Whether two submissions under one id ask for the same."""
+    return one.type == other.type and one.notify == other.notify and same_parameters(one.parameters, other.parameters)
 
 
 def same_parameters(one: bytes, other: bytes) -> bool:

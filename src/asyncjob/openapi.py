@@ -18,6 +18,11 @@ _JOB_ID: Schema = {
     "examples": ["12345"],
     "description": "Any id you like; posting the same request with the same id again starts nothing new.",
 }
+_NOTIFY: Schema = {
+    "type": "string",
+    "format": "uri",
+    "description": "Told how the job ended: an https URL of a host that the server allows (Standard Webhooks).",
+}
 _TIME: Schema = {"type": "string", "format": "date-time", "examples": ["2024-06-06T12:34:56.789Z"]}
 
 _REFUSALS = {
@@ -35,14 +40,15 @@ _REFUSALS = {
 _NOTHING_NEW = {"description": "The job is final, and `Last-Event-ID` names the event that said so."}
 
 
-def document(jobs: Jobs, version: str) -> Schema:
+def document(jobs: Jobs, version: str, *, notify: bool = False) -> Schema:
     """The OpenAPI document of an API that runs these job functions.
 
     Args:
         jobs: the registry; each of its functions becomes a request body.
         version: what `info.version` says.
+        notify: whether a submission may name whom to notify.
     """
-    submissions, components = _submissions(jobs)
+    submissions, components = _submissions(jobs, notify)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -59,7 +65,7 @@ def document(jobs: Jobs, version: str) -> Schema:
     }
 
 
-def _submissions(jobs: Jobs) -> tuple[Schema, Schema]:
+def _submissions(jobs: Jobs, notify: bool) -> tuple[Schema, Schema]:
     """The schema of a `POST /jobs` body, and the components it refers to.
 
     Those are prefixed, so that a user's own class called `Job` does not meet ours.
@@ -72,6 +78,8 @@ def _submissions(jobs: Jobs) -> tuple[Schema, Schema]:
     for function, reference in zip(jobs, references, strict=True):
         schema = components[reference["$ref"].removeprefix(_SCHEMAS)]
         _add_common_fields(schema, function, type_required=len(jobs) > 1)
+        if notify:
+            schema["properties"]["notify"] = _NOTIFY
     if len(jobs) == 1:
         return references[0], components
     mapping = {function.name: reference["$ref"] for function, reference in zip(jobs, references, strict=True)}
@@ -132,9 +140,26 @@ def _fixed_schemas() -> Schema:
         "Attempts": _object(
             {"attempts": {"type": "array", "items": _object(attempt, required=["attempt", "status"])}}, ["attempts"]
         ),
+        "Deliveries": _object({"deliveries": {"type": "array", "items": _delivery()}}, ["deliveries"]),
         "Stats": _object({"jobs": _counts(list(Status)), "ended": ended}, required=["jobs", "ended"]),
         "Message": _object({"message": {"type": "string"}}, required=["message"]),
     }
+
+
+def _delivery() -> Schema:
+    text: Schema = {"type": "string"}
+    properties: Schema = {
+        "id": text | {"description": "The `webhook-id` of each try."},
+        "attempt": {"type": "integer", "minimum": 1},
+        "url": text,
+        "status": {"type": "string", "enum": ["Waiting", "Delivered", "Failed"]},
+        "tries": {"type": "integer", "minimum": 0},
+        "createdAt": _TIME,
+        "nextTryAt": _TIME,
+        "finishedAt": _TIME,
+        "error": text | {"description": "What became of the last try that failed."},
+    }
+    return _object(properties, required=["id", "attempt", "url", "status", "tries", "createdAt"])
 
 
 def _counts(statuses: Collection[Status]) -> Schema:
@@ -162,6 +187,8 @@ def _paths(submission: Schema) -> Schema:
     retry = _operation("retry", "Run a final job again", _responses({"202": accepted}, 403, 404, 409, 429, 503))
     listed = _response("The attempts, the first one first.", "Attempts")
     attempts = _operation("attempts", "How each attempt of a job ended", _responses({"200": listed}, 403, 404))
+    told = _response("The notifications of its ends, the first one first.", "Deliveries")
+    deliveries = _operation("deliveries", "Who was notified of the job's end", _responses({"200": told}, 403, 404))
     counted = _response("The counts.", "Stats")
     stats = _operation("stats", "Count jobs by status and by when they ended", _responses({"200": counted}, 403))
     return {
@@ -172,6 +199,7 @@ def _paths(submission: Schema) -> Schema:
         "/jobs/{jobId}/events": {"parameters": [job_id], "get": _job_events()},
         "/events": {"get": _events()},
         "/jobs/{jobId}/attempts": {"parameters": [job_id], "get": attempts},
+        "/jobs/{jobId}/deliveries": {"parameters": [job_id], "get": deliveries},
         "/stats": {"get": stats},
     }
 

@@ -23,7 +23,7 @@ from asyncjob.context import JobContext
 
 DEFAULT_RETRIES = 2
 MAX_RETRIES = 100
-RESERVED_PARAMETERS = ("jobId", "type")
+RESERVED_PARAMETERS = ("jobId", "type", "notify")
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
 Function = TypeVar("Function", bound=Callable[..., Any])

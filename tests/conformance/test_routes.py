@@ -55,6 +55,7 @@ def test_the_published_description_names_every_route_and_parameter(api: httpx.Cl
         ("/jobs/{jobId}/events", "get"),
         ("/events", "get"),
         ("/jobs/{jobId}/attempts", "get"),
+        ("/jobs/{jobId}/deliveries", "get"),
         ("/stats", "get"),
     }
     assert "seconds" in str(document["components"]["schemas"])

@@ -64,7 +64,8 @@ def test_a_file_of_the_first_schema_is_upgraded_with_its_jobs(tmp_path: Path) ->
     Database(path).close()
     with sqlite3.connect(path) as connection:  # as the first version left it
         connection.executescript(
-            "DROP TABLE attempt; DROP TABLE job; PRAGMA user_version = 1;" + statements()["schema_1"]
+            "DROP TABLE attempt; DROP TABLE delivery; DROP TABLE job; PRAGMA user_version = 1;"
+            + statements()["schema_1"]
         )
         connection.execute(
             "INSERT INTO job (job_id, type, status, parameters, created_at, started_at, finished_at, results)"

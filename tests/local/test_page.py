@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.local.browser import WAIT_MS, chromium, watched_page
 from tests.local.conftest import Gate, lines, wait_for
+from tests.receiver import Receiver
 from tests.serving import FUNCTIONS, Server
 
 HTML = "<img src=x onerror=alert(1)><script>alert(2)</script>"
@@ -139,6 +140,21 @@ def test_progress_is_shown_as_it_is_told(page: Page, server: Server, tmp_path: P
     expect(page.locator("tr", has_text=job_id)).to_contain_text("50 % half")
     _go(page, f"#/jobs/{job_id}")
     expect(page.locator("header.job progress")).to_have_js_property("value", 0.5)
+
+
+def test_who_was_notified_is_shown(browser: Browser, tmp_path: Path) -> None:
+    env = {"ASYNCJOB_NOTIFY_SECRET": f"whsec_{'A' * 32}", "ASYNCJOB_NOTIFY_ALLOW": "127.0.0.1"}
+    with (
+        Receiver(lambda received: (410, {})) as receiver,
+        Server(tmp_path / "jobs.db", target=FUNCTIONS, env=env) as server,
+        watched_page(browser, server.url) as page,
+    ):
+        job_id = server.submit("add", a=1, notify=f"http://127.0.0.1:{receiver.port}/")
+        wait_for(lambda: '"Failed"' in server.client.get(f"/jobs/{job_id}/deliveries").text, "the delivery")
+        page.get_by_role("link", name=job_id).click()
+        row = page.locator("table.deliveries tbody tr")
+        expect(row).to_contain_text("Failed the answer was 410")
+        expect(row).to_contain_text(f"http://127.0.0.1:{receiver.port}/")
 
 
 def test_html_is_shown_and_not_run(page: Page, server: Server) -> None:

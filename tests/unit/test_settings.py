@@ -33,3 +33,19 @@ def test_another_address_needs_a_key_or_a_word(host: str) -> None:
 
 def test_there_are_never_more_workers_than_jobs_at_once() -> None:
     assert Settings(workers=8, concurrency=3).worker_count == 3
+
+
+def test_notifications_need_a_secret_that_cannot_be_guessed() -> None:
+    with pytest.raises(SettingsError, match="needs ASYNCJOB_NOTIFY_SECRET"):
+        Settings(notify_allow=["hooks.example"])
+    for secret in ("", "whsec_", "whsec_c2hvcnQ=", "whsec_%%%", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_é"):
+        with pytest.raises(SettingsError, match="--notify-secret must be whsec_"):
+            Settings(notify_allow=["hooks.example"], notify_secret=secret)
+    assert Settings(
+        notify_allow=["hooks.example"], notify_secret="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    ).notify_secret
+
+
+def test_a_host_that_is_none_is_no_setting() -> None:
+    with pytest.raises(SettingsError, match=r"--notify-allow 'https://hooks.example' is no host"):
+        Settings(notify_allow=["https://hooks.example"])

@@ -7,17 +7,20 @@ from collections.abc import AsyncGenerator
 
 from msgspec import UNSET
 
-from asyncjob.contract import RETRY_AFTER_SECONDS, ApiError, ListQuery, Submission, same_parameters
+from asyncjob.contract import RETRY_AFTER_SECONDS, ApiError, ListQuery, Submission, same_request
 from asyncjob.job import Job, Status, new_job_id, now_ms, timestamp
 from asyncjob.local.database import Database
+from asyncjob.local.deliveries import Delivery
 from asyncjob.local.events import Events, JobEvent
 from asyncjob.local.logs import event
 from asyncjob.local.metrics import Metrics
+from asyncjob.local.notify import NotifyPolicy
 from asyncjob.local.settings import Settings
 from asyncjob.local.store import Attempt, Change, Store
 from asyncjob.local.supervisor import Supervisor
 from asyncjob.local.throughput import MOMENT_SECONDS, Throughput
 from asyncjob.local.transaction import Claim, Claims
+from asyncjob.local.webhooks import Sender
 from asyncjob.registry import Jobs
 
 PURGE_BATCH = 500
@@ -44,6 +47,8 @@ class Engine:
         self.metrics = Metrics(jobs)
         self._supervisor = Supervisor(jobs, settings, self._notify, self.metrics)
         self._store = Store(database, self._assign, self.metrics.commits)
+        self._policy = NotifyPolicy(settings.notify_allow)
+        self._sender: Sender | None = None
         self._stopping = asyncio.Event()
         self._purging: asyncio.Task[None] | None = None
         self._watch()
@@ -51,8 +56,21 @@ class Engine:
     async def start(self) -> None:
         """Take up what an earlier server left, and start the workers."""
         await self._supervisor.start(self._store)
+        if self._settings.notify_secret is not None and self._policy.allows_any:
+            self._sender = Sender(
+                self._store.deliveries,
+                self._policy,
+                self._settings.notify_secret,
+                self._settings.backoff,
+                self.metrics.delivery,
+            )
         if self._settings.keep is not None:
             self._purging = asyncio.create_task(self._purge_for_ever(self._settings.keep))
+
+    @property
+    def notifies(self) -> bool:
+        """Whether a job may name whom to notify of its end."""
+        return self._policy.allows_any
 
     @property
     def running(self) -> int:
@@ -72,6 +90,8 @@ class Engine:
         """Close the file. Nothing may be asked of the engine any more."""
         if self._purging is not None:
             self._purging.cancel()
+        if self._sender is not None:
+            await self._sender.stop()
         await self._store.close()
         self._database.close()
 
@@ -88,8 +108,11 @@ class Engine:
             The job's id, once the job is on the disk.
 
         Raises:
-            ApiError: 409, there is another job of that id; 429, too many are waiting; 503, it cannot be saved.
+            ApiError: 400, its `notify` is not allowed; 409, there is another job of that id; 429, too many are
+                waiting; 503, it cannot be saved.
         """
+        if submission.notify is not UNSET:
+            self._policy.check(submission.notify)
         job_id = new_job_id() if submission.job_id is UNSET else submission.job_id
         if self._is_full:
             earlier = self._store.find_submission(job_id)
@@ -104,7 +127,7 @@ class Engine:
             self.metrics.submitted(submission.type)
             if self.events.wanted:
                 self.events.tell(JobEvent(job_id, submission.type, Status.PENDING, 1))
-        elif not (earlier.type == submission.type and same_parameters(earlier.parameters, submission.parameters)):
+        elif not same_request(earlier, submission):
             raise ApiError(409, f"there is already a job {job_id} with another type or other parameters")
         return job_id
 
@@ -153,6 +176,15 @@ class Engine:
         job = self.get(job_id)
         now = Attempt(job.attempt, job.status, job.started_at, job.finished_at, job.error)
         return [*self._store.earlier_attempts(job_id), now]
+
+    def deliveries(self, job_id: str) -> list[Delivery]:
+        """What was sent, and is to be, to whom the job's `notify` named: one for each end that it had.
+
+        Raises:
+            ApiError: 404.
+        """
+        self.get(job_id)
+        return self._store.deliveries.of_job(job_id)
 
     async def stats(self) -> dict[str, object]:
         """How many jobs there are of each status, and how many ended in each of the last moments."""
@@ -234,6 +266,8 @@ class Engine:
         for changed in self._waiters.get(change.job_id, ()):
             changed.set()
         self._throughput.count(change.status)
+        if self._sender is not None and change.status.is_final:
+            self._sender.wake()
         self.events.tell(change)
 
     def _assign(self, claims: Claims) -> None:

@@ -150,6 +150,11 @@ class Metrics:
         )
         for reason in ("died", "retired"):
             self._restarts.labels(reason)
+        self._deliveries = Counter(
+            "asyncjob_deliveries", "Tries to notify of a job's end.", ["outcome"], registry=registry
+        )
+        for outcome in ("delivered", "again", "failed"):
+            self._deliveries.labels(outcome)
 
     def watch(self, name: str, documentation: str, value: Callable[[], int]) -> None:
         """Show a number that is asked for whenever the metrics are."""
@@ -183,6 +188,10 @@ class Metrics:
     def worker_ended(self, reason: str) -> None:
         """A worker is gone: it `died`, or was `retired`, since a job overran its timeout."""
         self._restarts.labels(reason).inc()
+
+    def delivery(self, outcome: str) -> None:
+        """A try to notify of a job's end: `delivered`, `again` (it is tried again) or `failed` (it is given up)."""
+        self._deliveries.labels(outcome).inc()
 
     def text(self) -> bytes:
         """All of it, in Prometheus' text format."""

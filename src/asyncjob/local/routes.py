@@ -44,6 +44,7 @@ def router(engine: Engine, access: Access) -> Router:
             Route("/jobs/{job_id}/retry", routes.retry, methods=["POST"]),
             Route("/jobs/{job_id}/events", routes.job_events, methods=["GET"]),
             Route("/jobs/{job_id}/attempts", routes.attempts, methods=["GET"]),
+            Route("/jobs/{job_id}/deliveries", routes.deliveries, methods=["GET"]),
             Route("/stats", routes.stats, methods=["GET"]),
             Route("/events", routes.events, methods=["GET"]),
             Route("/openapi.json", routes.openapi, methods=["GET"]),
@@ -61,7 +62,7 @@ class Routes:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._openapi = msgspec.json.encode(document(engine.jobs, __version__))
+        self._openapi = msgspec.json.encode(document(engine.jobs, __version__, notify=engine.notifies))
 
     async def list_jobs(self, request: Request) -> Response:
         jobs, cursor = await self._engine.page(parse_list_query(parse_query(request.scope)))
@@ -81,6 +82,9 @@ class Routes:
 
     async def attempts(self, request: Request) -> Response:
         return _json(msgspec.json.encode({"attempts": self._engine.attempts(request.path_params["job_id"])}))
+
+    async def deliveries(self, request: Request) -> Response:
+        return _json(msgspec.json.encode({"deliveries": self._engine.deliveries(request.path_params["job_id"])}))
 
     async def stats(self, request: Request) -> Response:
         return _json(msgspec.json.encode(await self._engine.stats()))

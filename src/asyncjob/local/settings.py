@@ -2,14 +2,19 @@
 
 import os
 import re
+from base64 import b64decode
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
 
+from asyncjob.local.notify import NotifyPolicy
+
 DURATION = re.compile(r"([0-9]{1,6}) *([smhdw])")
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
+MIN_SECRET, MAX_SECRET = 24, 64  # bytes, as Standard Webhooks has it
 MAX_SECONDS = 36_500 * SECONDS["d"]
 
 
@@ -55,6 +60,8 @@ class Settings:
         backoff: seconds; the first further attempt waits up to so long, each one after it up to twice as long.
         api_key: what clients must send as `x-api-key`; None to let everybody in.
         insecure: allow an address that is not loopback without an API key.
+        notify_allow: hosts that jobs may have notified of their end, as `NotifyPolicy` takes them.
+        notify_secret: what notifications are signed with: `whsec_` and base64.
         log_format: how log lines look.
         log_level: the least level that is logged.
 
@@ -74,6 +81,8 @@ class Settings:
     backoff: float = 1.0
     api_key: str | None = None
     insecure: bool = False
+    notify_allow: Sequence[str] = ()
+    notify_secret: str | None = None
     log_format: LogFormat = LogFormat.TEXT
     log_level: LogLevel = LogLevel.INFO
 
@@ -92,6 +101,32 @@ class Settings:
             )
         if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable() and self.api_key):
             raise SettingsError("--api-key must be printable ASCII characters, at least one")
+        self._check_notify()
+
+    def _check_notify(self) -> None:
+        try:
+            NotifyPolicy(self.notify_allow)
+        except ValueError as error:
+            raise SettingsError(f"--notify-allow {error}") from None
+        if self.notify_allow and self.notify_secret is None:
+            raise SettingsError(
+                "--notify-allow needs ASYNCJOB_NOTIFY_SECRET, which notifications are signed with; "
+                'make one: echo "whsec_$(openssl rand -base64 32)"'
+            )
+        if self.notify_secret is not None:
+            _check_secret(self.notify_secret)
+
+
+def _check_secret(secret: str) -> None:
+    try:
+        size = len(b64decode(secret.removeprefix("whsec_"), validate=True)) if secret.startswith("whsec_") else 0
+    except ValueError:
+        size = 0
+    if not MIN_SECRET <= size <= MAX_SECRET:
+        raise SettingsError(
+            f"--notify-secret must be whsec_ and the base64 of {MIN_SECRET} to {MAX_SECRET} random bytes; "
+            'make one: echo "whsec_$(openssl rand -base64 32)"'
+        )
 
 
 def is_loopback(host: str) -> bool:

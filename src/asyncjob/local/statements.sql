@@ -65,18 +65,83 @@ CREATE TRIGGER job_ends AFTER DELETE ON job BEGIN
     DELETE FROM attempt WHERE job_id = OLD.job_id;
 END;
 
+-- name: schema_4
+ALTER TABLE job ADD COLUMN notify TEXT;         -- the URL that is told how the job ended
+-- What is to be told, written by the very transaction that ends a job. It has its own copy of what it says, since a job
+-- that is run again goes on, and a job that is purged leaves what is not delivered yet.
+CREATE TABLE delivery (
+    sequence    INTEGER PRIMARY KEY,
+    delivery_id TEXT NOT NULL UNIQUE,
+    job_id      TEXT NOT NULL,
+    attempt     INTEGER NOT NULL,
+    url         TEXT NOT NULL,
+    body        TEXT NOT NULL,                  -- JSON, as it is signed and sent
+    status      TEXT NOT NULL DEFAULT 'Waiting' CHECK (status IN ('Waiting', 'Delivered', 'Failed')),
+    tries       INTEGER NOT NULL DEFAULT 0,
+    created_ms  INTEGER NOT NULL,               -- milliseconds since 1970
+    due_at      INTEGER,                        -- while Waiting: not before, in milliseconds since 1970
+    finished_at TEXT,
+    error       TEXT,                           -- what became of the last try that failed
+    CHECK ((status = 'Waiting') = (due_at IS NOT NULL)),
+    CHECK ((status = 'Waiting') = (finished_at IS NULL))
+) STRICT;
+CREATE INDEX delivery_job ON delivery (job_id, sequence);
+CREATE INDEX delivery_waiting ON delivery (due_at) WHERE status = 'Waiting';
+CREATE TRIGGER job_is_told AFTER UPDATE OF status ON job WHEN NEW.notify IS NOT NULL AND NEW.finished_at IS NOT NULL BEGIN
+    INSERT INTO delivery (delivery_id, job_id, attempt, url, body, created_ms, due_at)
+    SELECT 'msg_' || lower(hex(randomblob(16))), NEW.job_id, NEW.attempt, NEW.notify,
+        json_patch('{}', json_object(           -- which leaves out what is null
+            'type', 'job.' || lower(NEW.status), 'timestamp', NEW.finished_at,
+            'data', json_object(
+                'jobId', NEW.job_id, 'type', NEW.type, 'status', NEW.status, 'error', json(NEW.error),
+                'attempt', NEW.attempt, 'createdAt', NEW.created_at, 'startedAt', NEW.started_at,
+                'finishedAt', NEW.finished_at
+            )
+        )),
+        now, now
+    FROM (SELECT CAST(round((julianday(NEW.finished_at) - 2440587.5) * 86400000) AS INTEGER) AS now);
+END;
+CREATE TRIGGER job_is_gone AFTER DELETE ON job BEGIN
+    DELETE FROM delivery WHERE job_id = OLD.job_id AND status <> 'Waiting';
+END;
+
+-- name: deliveries
+SELECT delivery_id, attempt, url, status, tries, created_ms, due_at, finished_at, error
+FROM delivery WHERE job_id = :job_id ORDER BY sequence;
+
+-- name: due_deliveries
+SELECT delivery_id, due_at FROM delivery WHERE status = 'Waiting' ORDER BY due_at LIMIT :limit;
+
+-- name: find_delivery
+SELECT delivery_id, job_id, url, body, created_ms, tries FROM delivery
+WHERE delivery_id = :delivery_id AND status = 'Waiting';
+
+-- name: try_again
+UPDATE delivery SET tries = :tries, error = :error, due_at = :due_at
+WHERE delivery_id = :delivery_id AND status = 'Waiting';
+
+-- name: finish_delivery
+UPDATE delivery SET (status, tries, finished_at, due_at) = (:status, :tries, :now, NULL), error = coalesce(:error, error)
+WHERE delivery_id = :delivery_id AND status = 'Waiting';
+
+-- name: forget_delivery
+-- Once it is done with, nobody asks for one whose job is gone.
+DELETE FROM delivery
+WHERE delivery_id = :delivery_id AND NOT EXISTS (SELECT 1 FROM job WHERE job.job_id = delivery.job_id);
+
 -- name: submit
--- Rows: job_id, type, due_at, created_at, traceparent, parameters. The first :claimed of them are claimed as they are
+-- Rows: job_id, type, due_at, created_at, traceparent, notify, parameters. The first :claimed of them are claimed as they are
 -- saved, which is what `claim` would do to them later in the same transaction.
-INSERT INTO job (job_id, type, status, parameters, due_at, created_at, started_at, traceparent)
+INSERT INTO job (job_id, type, status, parameters, due_at, created_at, started_at, traceparent, notify)
 SELECT value ->> 0, value ->> 1, iif(key < :claimed, {claimed}, 'Pending'),
-    CAST(substr(:texts, value ->> 5, value ->> 6) AS TEXT),
-    iif(key < :claimed, NULL, value ->> 2), value ->> 3, iif(key < :claimed, :now, NULL), value ->> 4
+    CAST(substr(:texts, value ->> 6, value ->> 7) AS TEXT),
+    iif(key < :claimed, NULL, value ->> 2), value ->> 3, iif(key < :claimed, :now, NULL), value ->> 4,
+    value ->> 5
 FROM json_each(:rows) WHERE true
 ON CONFLICT (job_id) DO NOTHING;
 
 -- name: find_request
-SELECT type, parameters FROM job WHERE job_id = :job_id;
+SELECT type, parameters, notify FROM job WHERE job_id = :job_id;
 
 -- name: waiting
 -- One JSON array of all, so that Python takes one row of it, and when the next one after them is due.

@@ -20,6 +20,7 @@ from msgspec import UNSET, Raw, UnsetType
 from asyncjob.contract import ListQuery, Submission
 from asyncjob.job import TRANSITIONS, Error, Job, Progress, Status, now_ms, timestamp, utc_now
 from asyncjob.local.database import Database, statements
+from asyncjob.local.deliveries import Deliveries
 from asyncjob.local.metrics import Commits
 from asyncjob.local.transaction import Claims, Item, Results, Transaction
 from asyncjob.local.writer import Writer
@@ -91,6 +92,7 @@ class Store:
         self._list_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="list")
         self.pending: int = self._reader.execute(_SQL["count_pending"]).fetchone()[0]
         self._writer = Writer(database.connect(), self._transact, self._committed, self._deliver, commits)
+        self.deliveries = Deliveries(database, self._writer.do)
 
     # -- reads ---------------------------------------------------------------------------------------------------
 
@@ -102,7 +104,7 @@ class Store:
     def find_submission(self, job_id: str) -> Submission | None:
         """What a job was submitted with."""
         row = self._reader.execute(_SQL["find_request"], {"job_id": job_id}).fetchone()
-        return None if row is None else Submission(job_id, row[0], row[1].encode())
+        return None if row is None else Submission(job_id, row[0], row[1].encode(), _given(row[2]))
 
     async def page(self, query: ListQuery) -> tuple[list[Job], int | None]:
         """A page of jobs, newest first, and the cursor of the next page if there is one.
@@ -213,7 +215,8 @@ class Store:
             sqlite3.Error: it could not be saved.
         """
         now = now_ms()
-        row = (job_id, submission.type, now, timestamp(now), traceparent, submission.parameters)
+        notify = None if submission.notify is UNSET else submission.notify
+        row = (job_id, submission.type, now, timestamp(now), traceparent, notify, submission.parameters)
         self.pending += 1  # counted when it is asked for, so that a burst cannot pass the limit
         try:
             (saved,) = await self._writer.write("submit", [row])
@@ -341,6 +344,7 @@ class Store:
         self._list_thread.shutdown()
         self._list_reader.close()
         self._reader.close()
+        self.deliveries.close()
         await self._writer.close()
 
 

@@ -159,7 +159,7 @@ class Transaction:
         free = max(0, self._slots) if is_first else 0
         self._claimed += [
             Claim(job_id, 1, name, text.decode(), 0, due_at, traceparent)
-            for job_id, name, due_at, _, traceparent, text in rows[:free]
+            for job_id, name, due_at, _, traceparent, _, text in rows[:free]
         ]
         self._none_waits = self._none_waits and free >= len(rows)
         return min(free, len(rows))

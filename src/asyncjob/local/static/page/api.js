@@ -43,6 +43,7 @@ export const api = {
   jobs: (query) => request("GET", `/jobs?${new URLSearchParams(query)}`),
   job: (id) => request("GET", jobPath(id)),
   attempts: async (id) => (await request("GET", `${jobPath(id)}/attempts`)).attempts,
+  deliveries: async (id) => (await request("GET", `${jobPath(id)}/deliveries`)).deliveries,
   cancel: (id) => request("POST", `${jobPath(id)}/cancel`),
   retry: (id) => request("POST", `${jobPath(id)}/retry`),
   submit: (body) => request("POST", "/jobs", body),

@@ -6,8 +6,8 @@ import { duration, json } from "./format.js";
 import { badge, isFinal, moment, progress } from "./parts.js";
 
 export async function load(id) {
-  const [job, attempts] = await Promise.all([api.job(id), api.attempts(id)]);
-  return { job, attempts };
+  const [job, attempts, deliveries] = await Promise.all([api.job(id), api.attempts(id), api.deliveries(id)]);
+  return { job, attempts, deliveries };
 }
 
 function timeLine(attempts) {
@@ -52,7 +52,25 @@ function attemptsTable(attempts) {
 
 const fact = (name, value) => (value === nothing ? nothing : html`<div><dt>${name}</dt><dd>${value}</dd></div>`);
 
-export function view({ data: { job, attempts }, act }) {
+function deliveriesTable(deliveries) {
+  return html`<h2>Notifications</h2>
+    <table class="deliveries">
+      <thead><tr><th>#</th><th>Status</th><th>To</th><th>Tries</th><th>Finished, or next try</th></tr></thead>
+      <tbody>
+        ${deliveries.map(
+          (delivery) => html`<tr>
+            <td>${delivery.attempt}</td>
+            <td>${delivery.status} ${delivery.error ? html`<small>${delivery.error}</small>` : nothing}</td>
+            <td class="wide">${delivery.url}</td>
+            <td>${delivery.tries}</td>
+            <td>${moment(delivery.finishedAt ?? delivery.nextTryAt)}</td>
+          </tr>`,
+        )}
+      </tbody>
+    </table>`;
+}
+
+export function view({ data: { job, attempts, deliveries }, act }) {
   return html`<p><a href="#/">← Jobs</a></p>
     <header class="job">
       <h1 class="id">${job.jobId}</h1>
@@ -74,5 +92,5 @@ export function view({ data: { job, attempts }, act }) {
     ${"results" in job ? html`<h2>Results</h2><pre class="results">${json(job.results)}</pre>` : nothing}
     <h2>Parameters</h2>
     <pre class="parameters">${json(job.parameters)}</pre>
-    ${attemptsTable(attempts)}`;
+    ${attemptsTable(attempts)} ${deliveries.length ? deliveriesTable(deliveries) : nothing}`;
 }
