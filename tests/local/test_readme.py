@@ -1,25 +1,13 @@
 """Everything in the README is true: its commands are run, in order, and say what it shows."""
 
-import os
 import re
-import select
-import shlex
-import signal
-import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from tests.aws.double.cloudformation import deploy
-from tests.serving import COMMAND
+from tests.local.terminal import ROOT, Terminal, blocks, commands
 
-ROOT = Path(__file__).parent.parent.parent
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-SERVERS = ("make run", "make aws-local", "asyncjob serve")
-BUILD, PACKAGE, DEPLOY = "asyncjob build ", "aws cloudformation package ", "aws cloudformation deploy "
 # What differs from run to run, and what stands for it.
 VOLATILE = [
     (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]{12}Z"), "TIME"),
@@ -31,131 +19,10 @@ VOLATILE = [
 ]
 
 
-class Command(NamedTuple):
-    """A command of the README and what it shows of its output."""
-
-    line: str
-    output: str
-
-
-def _blocks(readme: str) -> list[tuple[str, str]]:
-    return BLOCK.findall((ROOT / readme).read_text())
-
-
-def _commands(block: str) -> Iterator[Command]:
-    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-        line, _, output = part.partition("\n")
-        yield Command(line, output)
-
-
 def _stable(text: str) -> str:
     for pattern, replacement in VOLATILE:
         text = pattern.sub(replacement, text)
     return text.replace("\r\n", "\n").strip("\n")
-
-
-class Terminal:
-    """Runs what a reader would type: servers in the background, on a free port that stands for 8000."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._server: subprocess.Popen[str] | None = None
-        self._ports = {"8000": _free_port(), "8001": _free_port()}
-        outer = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")  # the tests run under make themselves
-        self._env = {
-            **{name: value for name, value in os.environ.items() if name not in outer},
-            "ASYNCJOB_PORT": self._ports["8000"],
-            "AWS_LOCAL_PORT": self._ports["8001"],
-            "ASYNCJOB_URL": f"http://127.0.0.1:{self._ports['8000']}",
-            "ASYNCJOB_DATABASE": str(folder / "jobs.db"),
-            "PATH": f"{COMMAND.parent}:{os.environ['PATH']}",
-        }
-
-    def run(self, command: Command) -> str:
-        """Run a command as the README has it; what it printed."""
-        if command.line.startswith(SERVERS):
-            return self._serve(command)
-        if command.line.startswith(PACKAGE):
-            return _package(self._folder, shlex.split(command.line.removeprefix(PACKAGE)))
-        if command.line.startswith(DEPLOY):
-            return _deploy(self._folder, shlex.split(command.line.removeprefix(DEPLOY)))
-        line = re.sub(r"^curl ", "curl -s ", command.line)
-        arguments = shlex.split(self._here(line))
-        done = subprocess.run(
-            arguments, cwd=self._folder, env=self._env, capture_output=True, text=True, timeout=60, check=True
-        )
-        return "" if line.startswith(BUILD) and not command.output else done.stdout
-
-    def write(self, source: str) -> None:
-        """Write a file that the README shows, with its name in the first line."""
-        (self._folder / source.splitlines()[0].removeprefix("# ")).write_text(self._here(source))
-
-    def _here(self, text: str) -> str:
-        for shown, port in self._ports.items():
-            text = text.replace(f":{shown}", f":{port}")
-        return text
-
-    def _serve(self, command: Command) -> str:
-        self.stop()
-        folder = ROOT if command.line.startswith("make") else self._folder
-        with (self._folder / "server.log").open("a") as log:
-            self._server = subprocess.Popen(
-                shlex.split(command.line),
-                cwd=folder,
-                env=self._env,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                start_new_session=True,
-            )
-        assert self._server.stdout is not None
-        assert select.select([self._server.stdout], [], [], 60)[0], (self._folder / "server.log").read_text()
-        shown = max(1, len(command.output.splitlines()))
-        said = "".join(self._server.stdout.readline() for _ in range(shown))
-        for number, port in self._ports.items():
-            said = said.replace(port, number)
-        return said if command.output else ""
-
-    def stop(self) -> None:
-        """Press Ctrl-C, if a server runs."""
-        if self._server is not None:
-            os.killpg(self._server.pid, signal.SIGINT)
-            assert self._server.stdout is not None
-            self._server.stdout.close()
-            self._server.wait(timeout=60)
-            self._server = None
-
-
-def _free_port() -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return str(free.getsockname()[1])
-
-
-def _package(folder: Path, arguments: list[str]) -> str:
-    """What the AWS command line does: it puts the code into the bucket, and names it in the template."""
-    options = dict(zip(arguments[::2], arguments[1::2], strict=True))
-    template = folder / options["--template-file"]
-    text, count = re.subn(
-        r"Code: \"(.*)\"", f"Code: {{S3Bucket: {options['--s3-bucket']}, S3Key: \\1}}", template.read_text()
-    )
-    assert count > 0
-    assert (template.parent / "code.zip").is_file()
-    (folder / options["--output-template-file"]).write_text(text)
-    return ""
-
-
-def _deploy(folder: Path, arguments: list[str]) -> str:
-    """What CloudFormation would check of the command, by the double: there is no account here."""
-    options = dict(zip(arguments[::2], arguments[1::2], strict=True))
-    assert set(options) == {"--template-file", "--stack-name", "--capabilities"}
-    template = options["--template-file"]
-    stack = deploy(
-        (folder / template if "/" in template else ROOT / template).read_text(), name=options["--stack-name"]
-    )
-    named = any("RoleName" in role.properties for role in stack.of_type("AWS::IAM::Role"))
-    assert options["--capabilities"] == ("CAPABILITY_NAMED_IAM" if named else "CAPABILITY_IAM")
-    return ""
 
 
 @pytest.fixture
@@ -167,19 +34,19 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
 
 def test_its_commands_do_what_it_shows(terminal: Terminal) -> None:
     run = 0
-    for language, block in _blocks("README.md")[1:]:
+    for language, block in blocks("README.md")[1:]:
         if language == "python":
             terminal.write(block)
             continue
         assert language == "console"
-        for command in _commands(block):
+        for command in commands(block):
             assert _stable(terminal.run(command)) == _stable(command.output), command.line
             run += 1
     assert run == 19
 
 
 def test_its_two_commands_are_in_the_makefile() -> None:
-    shown = [command.line.split()[:2] for command in _commands(_blocks("README.md")[0][1])]
+    shown = [command.line.split()[:2] for command in commands(blocks("README.md")[0][1])]
     assert shown == [["make", "run"], ["make", "test"]]
     for _, target in shown:
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
@@ -187,7 +54,7 @@ def test_its_two_commands_are_in_the_makefile() -> None:
 
 def test_the_japanese_one_is_kept_in_step() -> None:
     english, japanese = (ROOT / "README.md").read_text(), (ROOT / "README.ja.md").read_text()
-    assert _blocks("README.ja.md") == _blocks("README.md")
+    assert blocks("README.ja.md") == blocks("README.md")
     for mark in ("\n## ", "\n|", "\n- ", "]("):
         assert japanese.count(mark) == english.count(mark), mark
 

@@ -1,0 +1,143 @@
+"""What a reader of the documentation would type, typed: commands and what they show, servers in the background."""
+
+import os
+import re
+import select
+import shlex
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.aws.double.cloudformation import deploy
+from tests.serving import COMMAND
+
+ROOT = Path(__file__).parent.parent.parent
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SERVERS = ("make run", "make aws-local", "asyncjob serve")
+BUILD, PACKAGE, DEPLOY = "asyncjob build ", "aws cloudformation package ", "aws cloudformation deploy "
+
+
+class Command(NamedTuple):
+    """A command of a page and what the page shows of its output."""
+
+    line: str
+    output: str
+
+
+def blocks(page: str) -> list[tuple[str, str]]:
+    """The code blocks of a page, named by its path in the repository: language and text."""
+    return BLOCK.findall((ROOT / page).read_text())
+
+
+def commands(block: str) -> Iterator[Command]:
+    """The commands of a block."""
+    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+        line, _, output = part.partition("\n")
+        yield Command(line, output)
+
+
+class Terminal:
+    """Runs what a reader would type: servers in the background, on a free port that stands for 8000."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._server: subprocess.Popen[str] | None = None
+        self._ports = {"8000": _free_port(), "8001": _free_port()}
+        outer = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")  # the tests run under make themselves
+        self._env = {
+            **{name: value for name, value in os.environ.items() if name not in outer},
+            "ASYNCJOB_PORT": self._ports["8000"],
+            "AWS_LOCAL_PORT": self._ports["8001"],
+            "ASYNCJOB_URL": f"http://127.0.0.1:{self._ports['8000']}",
+            "ASYNCJOB_DATABASE": str(folder / "jobs.db"),
+            "PATH": f"{COMMAND.parent}:{os.environ['PATH']}",
+        }
+
+    def run(self, command: Command) -> str:
+        """Run a command as the README has it; what it printed."""
+        if command.line.startswith(SERVERS):
+            return self._serve(command)
+        if command.line.startswith(PACKAGE):
+            return _package(self._folder, shlex.split(command.line.removeprefix(PACKAGE)))
+        if command.line.startswith(DEPLOY):
+            return _deploy(self._folder, shlex.split(command.line.removeprefix(DEPLOY)))
+        line = re.sub(r"^curl ", "curl -s ", command.line)
+        arguments = shlex.split(self._here(line))
+        done = subprocess.run(
+            arguments, cwd=self._folder, env=self._env, capture_output=True, text=True, timeout=60, check=True
+        )
+        return "" if line.startswith(BUILD) and not command.output else done.stdout
+
+    def write(self, source: str) -> None:
+        """Write a file that the README shows, with its name in the first line."""
+        (self._folder / source.splitlines()[0].removeprefix("# ")).write_text(self._here(source))
+
+    def _here(self, text: str) -> str:
+        for shown, port in self._ports.items():
+            text = text.replace(f":{shown}", f":{port}")
+        return text
+
+    def _serve(self, command: Command) -> str:
+        self.stop()
+        folder = ROOT if command.line.startswith("make") else self._folder
+        with (self._folder / "server.log").open("a") as log:
+            self._server = subprocess.Popen(
+                shlex.split(command.line),
+                cwd=folder,
+                env=self._env,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            )
+        assert self._server.stdout is not None
+        assert select.select([self._server.stdout], [], [], 60)[0], (self._folder / "server.log").read_text()
+        shown = max(1, len(command.output.splitlines()))
+        said = "".join(self._server.stdout.readline() for _ in range(shown))
+        for number, port in self._ports.items():
+            said = said.replace(port, number)
+        return said if command.output else ""
+
+    def stop(self) -> None:
+        """Press Ctrl-C, if a server runs."""
+        if self._server is not None:
+            os.killpg(self._server.pid, signal.SIGINT)
+            assert self._server.stdout is not None
+            self._server.stdout.close()
+            self._server.wait(timeout=60)
+            self._server = None
+
+
+def _free_port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
+def _package(folder: Path, arguments: list[str]) -> str:
+    """What the AWS command line does: it puts the code into the bucket, and names it in the template."""
+    options = dict(zip(arguments[::2], arguments[1::2], strict=True))
+    template = folder / options["--template-file"]
+    text, count = re.subn(
+        r"Code: \"(.*)\"", f"Code: {{S3Bucket: {options['--s3-bucket']}, S3Key: \\1}}", template.read_text()
+    )
+    assert count > 0
+    assert (template.parent / "code.zip").is_file()
+    (folder / options["--output-template-file"]).write_text(text)
+    return ""
+
+
+def _deploy(folder: Path, arguments: list[str]) -> str:
+    """What CloudFormation would check of the command, by the double: there is no account here."""
+    options = dict(zip(arguments[::2], arguments[1::2], strict=True))
+    assert set(options) == {"--template-file", "--stack-name", "--capabilities"}
+    template = options["--template-file"]
+    stack = deploy(
+        (folder / template if "/" in template else ROOT / template).read_text(), name=options["--stack-name"]
+    )
+    named = any("RoleName" in role.properties for role in stack.of_type("AWS::IAM::Role"))
+    assert options["--capabilities"] == ("CAPABILITY_NAMED_IAM" if named else "CAPABILITY_IAM")
+    return ""
