@@ -1,5 +1,6 @@
 """Where the API under test is, and what its engine declares that it can do."""
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,6 +29,7 @@ def declared_capabilities(engine: str) -> set[str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what starts tests in the background has it ignored
     config.addinivalue_line("markers", "needs(capability): deselected where the engine does not declare it")
 
 

@@ -49,7 +49,7 @@ class JobFunction:
         takes_context: True when its first parameter is a JobContext.
         timeout: seconds one attempt may last; None for no limit.
         retries: how many lost attempts are followed by another.
-        retry_on: exceptions after which the job runs again, within `retries`.
+        retry_on: an exception class, or a tuple of them, after which the job runs again, within `retries`.
     """
 
     name: str
@@ -109,7 +109,7 @@ class Jobs:
         name: str | None = None,
         timeout: float | None = None,
         retries: int = DEFAULT_RETRIES,
-        retry_on: tuple[type[BaseException], ...] = (),
+        retry_on: type[BaseException] | tuple[type[BaseException], ...] = (),
     ) -> Callable[[Function], Function]: ...
 
     def job(
@@ -119,7 +119,7 @@ class Jobs:
         name: str | None = None,
         timeout: float | None = None,
         retries: int = DEFAULT_RETRIES,
-        retry_on: tuple[type[BaseException], ...] = (),
+        retry_on: type[BaseException] | tuple[type[BaseException], ...] = (),
     ) -> Any:
         """Register a function as a job. It stays what it was and can still be called.
 
@@ -172,7 +172,7 @@ def _describe(
     name: str,
     timeout: float | None,
     retries: int,
-    retry_on: tuple[type[BaseException], ...],
+    retry_on: type[BaseException] | tuple[type[BaseException], ...],
 ) -> JobFunction:
     if not (isinstance(name, str) and NAME.fullmatch(name)):
         raise RegistrationError(
@@ -182,10 +182,9 @@ def _describe(
         raise RegistrationError(f"{name}: timeout is a number of seconds above 0, not {timeout!r}")
     if not (isinstance(retries, int) and 0 <= retries <= MAX_RETRIES):
         raise RegistrationError(f"{name}: retries is a whole number from 0 to {MAX_RETRIES}, not {retries!r}")
-    if not isinstance(retry_on, tuple) or not all(
-        isinstance(kind, type) and issubclass(kind, BaseException) for kind in retry_on
-    ):
-        raise RegistrationError(f"{name}: retry_on is a tuple of exception classes, not {retry_on!r}")
+    kinds = retry_on if isinstance(retry_on, tuple) else (retry_on,)
+    if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
+        raise RegistrationError(f"{name}: retry_on is an exception class or a tuple of them, not {retry_on!r}")
     fields, takes_context = _fields(function, name)
     return JobFunction(
         name=name,
@@ -195,7 +194,7 @@ def _describe(
         takes_context=takes_context,
         timeout=timeout,
         retries=retries,
-        retry_on=retry_on,
+        retry_on=kinds,
     )
 
 
@@ -300,4 +299,15 @@ def _import(source: str) -> Any:
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = "" if last.filename == __file__ or "importlib" in last.filename else f" ({last.filename}:{last.lineno})"
-        raise RegistrationError(f"importing {source} failed: {type(error).__name__}: {error}{where}") from error
+        hint = _dotted(path) if is_file and isinstance(error, ImportError) else ""
+        raise RegistrationError(f"importing {source} failed: {type(error).__name__}: {error}{where}{hint}") from error
+
+
+def _dotted(path: Path) -> str:
+    """What to write instead of the path of a file that is in a package, whose imports begin above it."""
+    parts = [path.stem]
+    folder = path.resolve().parent
+    while (folder / "__init__.py").is_file():
+        parts.insert(0, folder.name)
+        folder = folder.parent
+    return f"; it is in a package: in the folder {folder}, say {'.'.join(parts)}" if len(parts) > 1 else ""

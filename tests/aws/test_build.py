@@ -66,6 +66,7 @@ def test_a_file_takes_with_it_what_it_imports_from_beside_it(build: Build, mine:
     expected = {"jobs.py", "near.py", "late.py", "shop/__init__.py", "shop/prices.py", "shop/prices.csv"}
     assert own(mine) == expected
     assert f"your files   {', '.join(sorted(expected))}\n" in done.stdout
+    assert "not taken    data.csv, unrelated.py: beside your file; a package is taken whole" in done.stdout
 
 
 def test_a_package_goes_whole_but_for_what_is_nobodys_business(build: Build, mine: Path, tmp_path: Path) -> None:

@@ -113,3 +113,8 @@ def test_asyncjob_itself_has_wheels_for_every_python_on_lambda(
     suffix = {"arm64": "aarch64", "x86_64": "x86_64"}[architecture]
     tag = f"cpython-{python.replace('.', '')}-{suffix}-linux-gnu.so"
     assert [name for name in names(mine) if name.endswith(tag)]
+
+
+def test_this_package_is_not_to_be_required(build: Build, mine: Path) -> None:
+    (mine / "requirements.txt").write_text("Async_Job.API[aws]>=0.1\n")
+    assert refused(build("--requirements", "requirements.txt")).startswith("leave Async_Job.API[aws]>=0.1 out of")

@@ -199,14 +199,15 @@ def test_stats_counts_by_type_and_status_and_says_what_it_counted(run: Run, tmp_
             ["raises", "0", "0", "0", "1", "0"],
             ["all", "0", "0", "3", "1", "0"],
         ]
-        assert said == "all 4 jobs"
+        assert said == "all 4 jobs; in all: 0 Pending, 0 Running, 3 Success, 1 Failure, 0 Canceled"
         counted = json.loads(run("stats", *here, "--json").stdout)
         assert (counted["jobs"], counted["more"]) == (4, False)
         assert counted["all"]["statuses"] == {"Success": 3, "Failure": 1}
         assert 0 <= counted["all"]["medianRunSeconds"] < 60
         for number in range(1_000):
             server.submit("add", a=number)
-        assert run("stats", *here).stdout.splitlines()[-1] == "the newest 1,000 jobs"
+        assert run("stats", *here).stdout.splitlines()[-1].startswith("the newest 1,000 jobs; in all: ")
+        assert sum(json.loads(run("stats", *here, "--json").stdout)["statuses"].values()) == 1_004
 
 
 def test_openapi_comes_from_the_api_or_from_a_file(run: Run) -> None:

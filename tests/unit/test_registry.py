@@ -1,13 +1,14 @@
 """Registering job functions, and what their signatures mean."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
 from msgspec import Meta
 
 from asyncjob import JobContext, Jobs, RegistrationError
-from asyncjob.registry import InvalidParameters
+from asyncjob.registry import InvalidParameters, load
 
 
 def test_a_function_is_registered_under_its_name_and_stays_itself() -> None:
@@ -111,7 +112,7 @@ def test_a_function_that_cannot_be_a_job_is_refused_with_the_reason(function: Ca
         ({"retries": 101}, "retries"),
         ({"retries": 1.5}, "retries"),
         ({"timeout": "1"}, "timeout"),
-        ({"retry_on": ConnectionError}, "retry_on"),
+        ({"retry_on": "ConnectionError"}, "retry_on"),
         ({"retry_on": ("ConnectionError",)}, "retry_on"),
         ({"name": ""}, "cannot name"),
         ({"name": 5}, "cannot name"),
@@ -141,3 +142,19 @@ def test_parameters_are_checked_against_the_hints() -> None:
     for wrong in ({}, {"color": "green"}, {"color": "red", "size": 0}, {"color": "red", "extra": 1}, {"color": 1}):
         with pytest.raises(InvalidParameters):
             jobs["paint"].parse(wrong)
+
+
+def test_one_exception_to_retry_on_needs_no_tuple() -> None:
+    jobs = Jobs()
+    jobs.job(name="one", retry_on=OSError)(lambda: None)
+    assert jobs["one"].retry_on == (OSError,)
+
+
+def test_a_file_that_is_in_a_package_is_better_named_as_its_module(tmp_path: Path) -> None:
+    package = tmp_path / "shop" / "jobs"
+    package.mkdir(parents=True)
+    for folder in (package, package.parent):
+        (folder / "__init__.py").write_text("")
+    (package / "work.py").write_text("from ..prices import PRICES\n")
+    with pytest.raises(RegistrationError, match=rf"it is in a package: in the folder {tmp_path}, say shop.jobs.work$"):
+        load(str(package / "work.py"))

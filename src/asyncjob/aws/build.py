@@ -24,6 +24,7 @@ TEMPLATE, CODE, PACKAGED = "template.yaml", "code.zip", "packaged.yaml"
 MARK = "asyncjob/aws/processor.py"
 LAMBDAS_OWN = {"boto3", "botocore"}
 LEAST_TIMEOUT = 30
+SHOWN_BESIDE = 10
 MARGIN = 5  # seconds beyond the longest timeout of a function, to record it
 
 
@@ -128,6 +129,9 @@ def _pack(code: Path, sources: Sources, libraries: list[Part]) -> list[str]:
     ]
     if sources.left_out:
         lines.append(f"  left out     {', '.join(sorted(sources.left_out))}")
+    if sources.beside:
+        named = ", ".join(sources.beside[:SHOWN_BESIDE]) + (", ..." if len(sources.beside) > SHOWN_BESIDE else "")
+        lines.append(f"  not taken    {named}: beside your file; a package is taken whole, with its data")
     if optional:
         missing = ", ".join(f"{name} ({file})" for name, file in sorted(optional.items()))
         lines.append(f"  not there    {missing}: imported in a function or under a condition")

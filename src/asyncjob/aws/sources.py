@@ -34,6 +34,7 @@ class Sources:
         target: what imports the registry there.
         parts: the files.
         left_out: files and folders that are in a package of the user's, and not in the zip.
+        beside: files in the folder of a single file that are not in the zip.
         needed: for each module that is imported when the target is, and is not among the parts: the file that does so.
         wanted: the same of those that are imported elsewhere: in a function, after `try:`.
     """
@@ -41,6 +42,7 @@ class Sources:
     target: str
     parts: list[Part] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    beside: list[str] = field(default_factory=list)
     needed: dict[str, str] = field(default_factory=dict)
     wanted: dict[str, str] = field(default_factory=dict)
 
@@ -70,6 +72,10 @@ def find_sources(target: str, out: Path) -> Sources:
             raise BuildError(f"{source} is no module of files: name the file of your job functions")
         first, folder = location, location.parent
     _Walk(found, folder, out.resolve()).add(first)
+    if is_file:
+        taken = {each.name for each in found.parts}
+        names = sorted(file.name for file in folder.iterdir() if file.is_file() and file.name not in taken)
+        found.beside = [name for name in names if not any(fnmatch.fnmatch(name, each) for each in LEFT_OUT)]
     return found
 
 

@@ -61,6 +61,7 @@ class Wheels:
         Raises:
             BuildError: there is no wheel for one of them, or pip cannot do it.
         """
+        _check_own(requirements)
         self._say(f"Getting wheels for {self._where}")
         wanted: list[str] = [] if requirements is None else ["--requirement", str(requirements)]
         ignored: set[str] = set()
@@ -170,3 +171,12 @@ def _place(name: str) -> str | None:
 def _read(wheel: Path, name: str) -> bytes:
     with zipfile.ZipFile(wheel) as archive:
         return archive.read(name)
+
+
+def _check_own(requirements: Path | None) -> None:
+    """Refuse to look for a wheel of this package: what is needed of it is there."""
+    lines = [] if requirements is None else requirements.read_text("utf-8", "replace").splitlines()
+    for line in lines:
+        name = re.match(r"[A-Za-z0-9._-]+", line.strip())
+        if name is not None and canonicalize_name(name[0]) == "async-job-api":
+            raise BuildError(f"leave {line.strip()} out of {requirements}: the build brings what is needed of it")

@@ -86,6 +86,10 @@ class AsyncClient:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
+    async def stats(self) -> dict[str, Any]:
+        """See `Client.stats`."""
+        return await self._run(self._api.stats())
+
     async def openapi(self) -> dict[str, Any]:
         """See `Client.openapi`."""
         return await self._run(self._api.openapi())

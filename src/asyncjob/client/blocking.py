@@ -127,6 +127,14 @@ class Client:
         while running:
             yield _ended(running.popleft())
 
+    def stats(self) -> dict[str, Any]:
+        """How many jobs there are of each status, and how many ended in each of the last moments: `GET /stats`.
+
+        Raises:
+            Refused: this API does not count; NotFound, or with status 403, on AWS.
+        """
+        return self._run(self._api.stats())
+
     def openapi(self) -> dict[str, Any]:
         """The API's OpenAPI document."""
         return self._run(self._api.openapi())

@@ -109,6 +109,10 @@ class Api:
         except (KeyError, TypeError, msgspec.ValidationError):
             raise _foreign(response) from None
 
+    def stats(self) -> Operation[dict[str, Any]]:
+        """What the API counts."""
+        return _document((yield from self.exchange(Call("GET", "/stats", self._timeout))))
+
     def openapi(self) -> Operation[dict[str, Any]]:
         """The OpenAPI document."""
         return _document((yield from self.exchange(Call("GET", "/openapi.json", self._timeout))))

@@ -157,7 +157,7 @@ def retry(
 
 @app.command()
 def stats(url: Url = LOCAL, api_key: Key = None, aws_iam: Signed = False, as_json: Json = False) -> None:
-    """Count the newest 1,000 jobs by type and status, with the medians of their times."""
+    """Count jobs by status, and the newest 1,000 by type and status, with the medians of their times."""
     from asyncjob.commands import console, counts
 
     with _connected(url, api_key, aws_iam) as client:

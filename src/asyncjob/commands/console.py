@@ -79,7 +79,8 @@ def statistics(counted: dict[str, Any]) -> RenderableType:
         name = plain(each["type"]) if "type" in each else Text("all")
         shown.add_row(name, *(str(each["statuses"].get(status, 0)) for status in Status), *times)
     which = f"the newest {counted['jobs']:,} jobs" if counted["more"] else f"all {counted['jobs']:,} jobs"
-    return Group(shown, Text(which, style="dim"))
+    there = ", ".join(f"{count:,} {status}" for status, count in counted.get("statuses", {}).items())
+    return Group(shown, Text(which + (f"; in all: {there}" if there else ""), style="dim"))
 
 
 def watch(newest: Callable[[], list[JobSnapshot]], write: Callable[[Any], None] | None) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
@@ -20,8 +21,10 @@ from asyncjob.local.store import Attempt, Change, Store
 from asyncjob.local.supervisor import Supervisor
 from asyncjob.local.throughput import MOMENT_SECONDS, Throughput
 from asyncjob.local.transaction import Claim, Claims
-from asyncjob.local.webhooks import Sender
 from asyncjob.registry import Jobs
+
+if TYPE_CHECKING:
+    from asyncjob.local.webhooks import Sender
 
 PURGE_BATCH = 500
 PURGE_INTERVAL_SECONDS = 60.0
@@ -57,6 +60,8 @@ class Engine:
         """Take up what an earlier server left, and start the workers."""
         await self._supervisor.start(self._store)
         if self._settings.notify_secret is not None and self._policy.allows_any:
+            from asyncjob.local.webhooks import Sender  # whose httpx is memory and time at the start that others save
+
             self._sender = Sender(
                 self._store.deliveries,
                 self._policy,
