@@ -14,7 +14,7 @@ run: .venv/run
 	@$(BIN)/asyncjob serve
 
 test: check
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 3 --dist loadfile
 
 check: .venv/test .venv/checkov
 	$(BIN)/ruff check .

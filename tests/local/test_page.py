@@ -81,6 +81,7 @@ def test_the_list_is_filtered_by_status_type_and_id(page: Page, server: Server) 
 
 def test_older_jobs_are_on_further_pages(page: Page, server: Server) -> None:
     ids = [server.submit("add", a=number) for number in range(60)]
+    expect(page.locator("table.jobs tbody td.id").first).to_have_text(ids[-1])
     expect(page.locator("table.jobs tbody tr")).to_have_count(50)
     page.get_by_role("link", name="Older").click()
     expect(page.locator("table.jobs tbody tr")).to_have_count(10)

@@ -87,7 +87,7 @@ def test_parameters_that_fit_no_more_are_a_failure_that_no_retry_mends() -> None
     assert (outcome.error.type, outcome.retryable) == ("InvalidParameters", False)
 
 
-@pytest.mark.parametrize("value", [pytest.param(pytest.param(object(), id="object"), id="object"), {1j: 1}, "\ud800", [[]]], ids=ascii)
+@pytest.mark.parametrize("value", [pytest.param(object(), id="object"), {1j: 1}, "\ud800", [[]]], ids=ascii)
 def test_results_that_are_no_json_are_a_failure(value: Any) -> None:
     if value == [[]]:
         value[0] = value
