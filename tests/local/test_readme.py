@@ -1,168 +1,18 @@
 """Everything in the README is true: its commands are run, in order, and say what it shows."""
 
-import os
 import re
-import select
-import shlex
-import signal
-import socket
-import subprocess
-from collections.abc import Iterator
+from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
 
-import pytest
-
-from tests.aws.double.cloudformation import deploy
-from tests.serving import COMMAND
+from tests.terminal import Terminal, commands, is_shown
 
 ROOT = Path(__file__).parent.parent.parent
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-SERVERS = ("make run", "make aws-local", "asyncjob serve")
-BUILD, PACKAGE, DEPLOY = "asyncjob build ", "aws cloudformation package ", "aws cloudformation deploy "
-# What differs from run to run, and what stands for it.
-VOLATILE = [
-    (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]{12}Z"), "TIME"),
-    (re.compile(r"\w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT"), "DATE"),
-    (re.compile(r"^(  database  ).*", re.MULTILINE), r"\1FILE"),
-    (re.compile(r"^(  workers   )\d+ process(es)?", re.MULTILINE), r"\1N processes"),
-    (re.compile(r'"status":"(Pending|Running)"'), '"status":"Running"'),
-    (re.compile(r'("createdAt":"TIME")(?!,"startedAt")'), r'\1,"startedAt":"TIME"'),
-]
-
-
-class Command(NamedTuple):
-    """A command of the README and what it shows of its output."""
-
-    line: str
-    output: str
+LINK = re.compile(r"\]\(([^)]+)\)")
 
 
 def _blocks(readme: str) -> list[tuple[str, str]]:
     return BLOCK.findall((ROOT / readme).read_text())
-
-
-def _commands(block: str) -> Iterator[Command]:
-    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-        line, _, output = part.partition("\n")
-        yield Command(line, output)
-
-
-def _stable(text: str) -> str:
-    for pattern, replacement in VOLATILE:
-        text = pattern.sub(replacement, text)
-    return text.replace("\r\n", "\n").strip("\n")
-
-
-class Terminal:
-    """Runs what a reader would type: servers in the background, on a free port that stands for 8000."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._server: subprocess.Popen[str] | None = None
-        self._ports = {"8000": _free_port(), "8001": _free_port()}
-        outer = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")  # the tests run under make themselves
-        self._env = {
-            **{name: value for name, value in os.environ.items() if name not in outer},
-            "ASYNCJOB_PORT": self._ports["8000"],
-            "AWS_LOCAL_PORT": self._ports["8001"],
-            "ASYNCJOB_URL": f"http://127.0.0.1:{self._ports['8000']}",
-            "ASYNCJOB_DATABASE": str(folder / "jobs.db"),
-            "PATH": f"{COMMAND.parent}:{os.environ['PATH']}",
-        }
-
-    def run(self, command: Command) -> str:
-        """Run a command as the README has it; what it printed."""
-        if command.line.startswith(SERVERS):
-            return self._serve(command)
-        if command.line.startswith(PACKAGE):
-            return _package(self._folder, shlex.split(command.line.removeprefix(PACKAGE)))
-        if command.line.startswith(DEPLOY):
-            return _deploy(self._folder, shlex.split(command.line.removeprefix(DEPLOY)))
-        line = re.sub(r"^curl ", "curl -s ", command.line)
-        arguments = shlex.split(self._here(line))
-        done = subprocess.run(
-            arguments, cwd=self._folder, env=self._env, capture_output=True, text=True, timeout=60, check=True
-        )
-        return "" if line.startswith(BUILD) and not command.output else done.stdout
-
-    def write(self, source: str) -> None:
-        """Write a file that the README shows, with its name in the first line."""
-        (self._folder / source.splitlines()[0].removeprefix("# ")).write_text(self._here(source))
-
-    def _here(self, text: str) -> str:
-        for shown, port in self._ports.items():
-            text = text.replace(f":{shown}", f":{port}")
-        return text
-
-    def _serve(self, command: Command) -> str:
-        self.stop()
-        folder = ROOT if command.line.startswith("make") else self._folder
-        with (self._folder / "server.log").open("a") as log:
-            self._server = subprocess.Popen(
-                shlex.split(command.line),
-                cwd=folder,
-                env=self._env,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                start_new_session=True,
-            )
-        assert self._server.stdout is not None
-        assert select.select([self._server.stdout], [], [], 60)[0], (self._folder / "server.log").read_text()
-        shown = max(1, len(command.output.splitlines()))
-        said = "".join(self._server.stdout.readline() for _ in range(shown))
-        for number, port in self._ports.items():
-            said = said.replace(port, number)
-        return said if command.output else ""
-
-    def stop(self) -> None:
-        """Press Ctrl-C, if a server runs."""
-        if self._server is not None:
-            os.killpg(self._server.pid, signal.SIGINT)
-            assert self._server.stdout is not None
-            self._server.stdout.close()
-            self._server.wait(timeout=60)
-            self._server = None
-
-
-def _free_port() -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return str(free.getsockname()[1])
-
-
-def _package(folder: Path, arguments: list[str]) -> str:
-    """What the AWS command line does: it puts the code into the bucket, and names it in the template."""
-    options = dict(zip(arguments[::2], arguments[1::2], strict=True))
-    template = folder / options["--template-file"]
-    text, count = re.subn(
-        r"Code: \"(.*)\"", f"Code: {{S3Bucket: {options['--s3-bucket']}, S3Key: \\1}}", template.read_text()
-    )
-    assert count > 0
-    assert (template.parent / "code.zip").is_file()
-    (folder / options["--output-template-file"]).write_text(text)
-    return ""
-
-
-def _deploy(folder: Path, arguments: list[str]) -> str:
-    """What CloudFormation would check of the command, by the double: there is no account here."""
-    options = dict(zip(arguments[::2], arguments[1::2], strict=True))
-    assert set(options) == {"--template-file", "--stack-name", "--capabilities"}
-    template = options["--template-file"]
-    stack = deploy(
-        (folder / template if "/" in template else ROOT / template).read_text(), name=options["--stack-name"]
-    )
-    named = any("RoleName" in role.properties for role in stack.of_type("AWS::IAM::Role"))
-    assert options["--capabilities"] == ("CAPABILITY_NAMED_IAM" if named else "CAPABILITY_IAM")
-    return ""
-
-
-@pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    terminal = Terminal(tmp_path)
-    yield terminal
-    terminal.stop()
 
 
 def test_its_commands_do_what_it_shows(terminal: Terminal) -> None:
@@ -172,14 +22,15 @@ def test_its_commands_do_what_it_shows(terminal: Terminal) -> None:
             terminal.write(block)
             continue
         assert language == "console"
-        for command in _commands(block):
-            assert _stable(terminal.run(command)) == _stable(command.output), command.line
+        for command in commands(block):
+            said = terminal.run(command)
+            assert is_shown(said, command.output), f"{command.line}\n{said}"
             run += 1
     assert run == 19
 
 
 def test_its_two_commands_are_in_the_makefile() -> None:
-    shown = [command.line.split()[:2] for command in _commands(_blocks("README.md")[0][1])]
+    shown = [command.line.split()[:2] for command in commands(_blocks("README.md")[0][1])]
     assert shown == [["make", "run"], ["make", "test"]]
     for _, target in shown:
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
@@ -188,11 +39,7 @@ def test_its_two_commands_are_in_the_makefile() -> None:
 def test_the_japanese_one_is_kept_in_step() -> None:
     english, japanese = (ROOT / "README.md").read_text(), (ROOT / "README.ja.md").read_text()
     assert _blocks("README.ja.md") == _blocks("README.md")
-    for mark in ("\n## ", "\n|", "\n- ", "]("):
+    for mark in ("\n## ", "\n|", "\n- "):
         assert japanese.count(mark) == english.count(mark), mark
-
-
-def test_its_links_lead_somewhere() -> None:
-    for readme in ("README.md", "README.ja.md"):
-        for target in re.findall(r"\]\(([^)]+)\)", (ROOT / readme).read_text()):
-            assert (ROOT / target).exists(), target
+    links = [Counter(target for target in LINK.findall(text) if "README" not in target) for text in (english, japanese)]
+    assert links[0] == links[1]
