@@ -22,6 +22,7 @@ ROOT = Path(__file__).parent.parent
 SERVERS = ("make run", "make aws-local", "asyncjob serve")
 BUILD, PACKAGE, DEPLOY = "asyncjob build ", "aws cloudformation package ", "aws cloudformation deploy "
 CTRL_C = "^C"
+BACKUPS = "/backups/"  # as shown; the terminal's own folder stands for it
 # What differs from run to run, and what stands for it.
 VOLATILE = [
     (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]{12}Z"), "TIME"),
@@ -99,11 +100,8 @@ class Terminal:
             timeout=60,
         )
         assert done.returncode == 0, (line, done.stdout, done.stderr)
-        return (
-            ""
-            if line.startswith(BUILD) and not command.output
-            else done.stdout.replace(f"{self._folder}/", "/backups/")
-        )
+        said = done.stdout.replace(f"{self._folder}/", BACKUPS)
+        return "" if line.startswith(BUILD) and not command.output else said
 
     def write(self, source: str) -> None:
         """Write a file that is shown, with its name in the first line."""
@@ -112,7 +110,7 @@ class Terminal:
     def _here(self, text: str) -> str:
         for shown, port in self._ports.items():
             text = text.replace(f":{shown}", f":{port}")
-        return text.replace(" /backups/", f" {self._folder}/")
+        return text.replace(f" {BACKUPS}", f" {self._folder}/")
 
     def _serve(self, command: Command) -> str:
         self.stop()

@@ -43,3 +43,9 @@ def test_the_japanese_one_is_kept_in_step() -> None:
         assert japanese.count(mark) == english.count(mark), mark
     links = [Counter(target for target in LINK.findall(text) if "README" not in target) for text in (english, japanese)]
     assert links[0] == links[1]
+
+
+def test_its_table_names_every_page() -> None:
+    pages = {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")}
+    rows = re.findall(r"^\| \[\w+\]\((docs/[^)]+)\) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert {*rows} == pages and len(rows) == len(pages)
