@@ -1,6 +1,7 @@
 # run: serve the API; test: everything that must hold; check: lint and types; bench: what it can do on this machine;
 # template: write template.yaml; aws-local: serve it as AWS would; bench-aws: what a job costs there;
-# bench-peers: the same beside other stacks; soak and overload: that it holds; screenshot and lifecycle: the pictures in the docs.
+# bench-peers: the same beside other stacks; soak and overload: that it holds; screenshot: the picture in the README;
+# lifecycle: the one in docs/lifecycle.md.
 PYTHON ?= python3
 MINUTES ?= 5
 AWS_LOCAL_PORT ?= 8001
@@ -8,7 +9,7 @@ BIN := .venv/bin
 CHECKOV := .venv/checkov-env/bin/checkov
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install --constraint constraints.txt
 
-.PHONY: run test check lifecycle screenshot bench bench-aws bench-growth bench-peers soak overload template aws-local clean
+.PHONY: run test check screenshot lifecycle bench bench-aws bench-growth bench-peers soak overload template aws-local clean
 
 run: .venv/run
 	@$(BIN)/asyncjob serve
@@ -24,11 +25,11 @@ check: .venv/test .venv/checkov
 	$(BIN)/cfn-lint template.yaml
 	$(CHECKOV) --file template.yaml --framework cloudformation --compact --quiet --skip-download
 
-lifecycle: .venv/test
-	$(BIN)/python -m tests.lifecycle docs/lifecycle.svg
-
 screenshot: .venv/test
 	$(BIN)/python -m tests.screenshot docs/page.png
+
+lifecycle: .venv/test
+	$(BIN)/python -m tests.lifecycle docs/lifecycle.svg
 
 bench: .venv/test
 	$(BIN)/python bench/bench.py

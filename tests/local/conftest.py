@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.serving import FUNCTIONS, Server
+from tests.terminal import Terminal
 
 WAIT_SECONDS = 30
 
@@ -17,6 +18,14 @@ def server(tmp_path: Path) -> Iterator[Server]:
     """A server of its own for each test, with two workers."""
     with Server(tmp_path / "jobs.db", "--workers", "2", target=FUNCTIONS) as server:
         yield server
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    """For what the documentation has its reader type."""
+    terminal = Terminal(tmp_path)
+    yield terminal
+    terminal.stop()
 
 
 class Gate:

@@ -1,15 +1,14 @@
-"""The code in docs/ works, and the page at /docs has all it needs from the server itself."""
+"""What docs/ say of commands, options and errors is so, and the page at /docs needs nothing but the server."""
 
 import gzip
 import os
 import re
 import signal
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
 import pytest
+import typer.core
 import typer.main
 
 from asyncjob.cli import app
@@ -18,34 +17,8 @@ from tests.local.conftest import wait_for
 from tests.serving import Server
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
-PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-CLIENT = DOCS / "client.md"  # whose code wants a server
-WEBHOOKS = DOCS / "webhooks.md"  # whose code wants a notification: test_webhooks.py
-
-
-@pytest.mark.parametrize("page", sorted({*DOCS.glob("*.md")} - {CLIENT, WEBHOOKS}), ids=lambda page: page.name)
-def test_the_code_of_a_page_registers_functions(page: Path) -> None:
-    for code in PYTHON.findall(page.read_text()):
-        names: dict[str, object] = {}
-        exec(compile(code, str(page), "exec"), names)
-        assert len(names["jobs"]) > 0  # type: ignore[arg-type]
-
-
-def test_the_code_of_the_client_does_what_it_says(tmp_path: Path) -> None:
-    functions, *uses = PYTHON.findall(CLIENT.read_text())
-    target = tmp_path / "mine.py"
-    target.write_text(functions)
-    with Server(tmp_path / "jobs.db", target=str(target)) as server:
-        for use in uses:
-            code = use.replace("http://127.0.0.1:8000", server.url).replace(
-                "AsyncClient()", f"AsyncClient({server.url!r})"
-            )
-            done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-            assert "{'pixels': 64000}" in done.stdout
-        assert len(uses) == 2
-        assert len(server.client.get("/jobs?limit=1000&status=Success").json()["jobs"]) == 102
+CLIENT = DOCS / "client.md"
+LOCAL = DOCS / "local.md"
 
 
 def test_the_tree_of_errors_is_the_one_that_is_raised() -> None:
@@ -64,10 +37,28 @@ def test_every_command_is_documented_with_its_options(name: str) -> None:
     _, common, *sections = re.split(r"^(?=### asyncjob |## The command line)", CLIENT.read_text(), flags=re.MULTILINE)
     (section,) = [section for section in sections if section.startswith(f"### asyncjob {name}\n")]
     parts = [section] if name in ("backup", "build", "replay", "serve") else [common, section]
+    if name == "serve":  # whose options are the server's operator's
+        parts = [LOCAL.read_text()]
     for parameter in COMMANDS[name].params:
         for option in parameter.opts:
             if option.startswith("--") and option != "--help":
                 assert any(re.search(rf"(?<![\w-]){option}(?![\w-])", part) for part in parts), option
+
+
+def test_the_table_of_options_is_what_serve_takes() -> None:
+    rows = re.findall(r"^\| `(--[\w-]+)` \| `(\w+)` \| (.*?) \|", LOCAL.read_text(), re.MULTILINE)
+    options = [one for one in COMMANDS["serve"].params if one.opts[0].startswith("--") and one.name != "help"]
+    assert rows == [(option.opts[0], option.envvar, _default(option)) for option in options]
+
+
+def _default(option: typer.core.TyperOption) -> str:
+    if isinstance(option.show_default, str):
+        return option.show_default
+    if isinstance(option.default, bool):
+        return "on" if option.default else "off"
+    if isinstance(option.default, int | float):
+        return str(option.default) if option.name == "port" else f"{option.default:,g}"
+    return str(option.default)
 
 
 def test_no_command_is_documented_that_does_not_exist() -> None:

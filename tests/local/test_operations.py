@@ -107,8 +107,3 @@ def test_the_proxy_is_as_patient_and_as_generous_as_the_server() -> None:
     assert int(directives["client_max_body_size"].removesuffix("m")) << 20 > MAX_BODY_BYTES
     assert int(directives["keepalive_timeout"].removesuffix("s")) < config(None, 1).timeout_keep_alive
     assert directives["proxy_buffering"] == "off"
-
-
-def test_every_file_that_is_named_is_there() -> None:
-    for path in re.findall(r"\]\(([^)#]+)\)", PAGE):
-        assert (ROOT / "docs" / path).exists(), path

@@ -1,9 +1,11 @@
 """Notifications: signed, sent until they are answered, survivors of `kill -9`, and never where they must not go."""
 
+import os
 import re
 import signal
 import sqlite3
 import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -11,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -19,7 +22,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from tests.local.conftest import Gate, lines, wait_for
 from tests.receiver import Received, Receiver
-from tests.serving import FUNCTIONS, Server
+from tests.serving import COMMAND, FUNCTIONS, Server
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="
 ENV = {"ASYNCJOB_NOTIFY_SECRET": SECRET, "ASYNCJOB_NOTIFY_ALLOW": "127.0.0.1 hooks.example"}
@@ -92,6 +95,22 @@ def test_the_receiver_of_the_documentation_takes_what_is_sent_and_nothing_else(s
     assert names["ended"](received.body.encode(), received.headers) == f"{job_id} is a Success"
     with pytest.raises(WebhookVerificationError):
         names["ended"](received.body.replace("Success", "Failure").encode(), received.headers)
+
+
+def test_a_server_that_may_notify_is_started_as_the_documentation_says(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text()
+    (block,) = re.findall(r"^```console\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    *before, serve = [line.removeprefix("$ ") for line in block.splitlines()]
+    (tmp_path / "mine.py").write_text(Path(FUNCTIONS).read_text())
+    env = {**os.environ, "PATH": f"{COMMAND.parent}:{os.environ['PATH']}"}
+    script = "\n".join([*before, f"exec {serve} --port 0"])
+    with subprocess.Popen(["bash", "-ec", script], cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        url = server.stdout.readline().split()[-1]
+        refused = httpx.post(f"{url}/jobs", json={"type": "add", "a": 1, "notify": "https://other.example.com/"})
+        server.terminate()
+    assert server.returncode == 0
+    assert "other.example.com is not allowed" in refused.json()["message"]
 
 
 def test_a_canceled_job_and_each_further_end_are_told(server: Server, tmp_path: Path, gate: Gate) -> None:

@@ -1,4 +1,8 @@
-"""What a reader of the documentation would type, typed: commands and what they show, servers in the background."""
+"""Runs what the documentation has its reader type, and compares what it shows.
+
+The README and the pages of docs/ share it, so what counts as shown is one rule: of each command that is shown with
+output the output must come, where `...` stands for anything and what differs from run to run for its like.
+"""
 
 import os
 import re
@@ -14,29 +18,48 @@ from typing import NamedTuple
 from tests.aws.double.cloudformation import deploy
 from tests.serving import COMMAND
 
-ROOT = Path(__file__).parent.parent.parent
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+ROOT = Path(__file__).parent.parent
 SERVERS = ("make run", "make aws-local", "asyncjob serve")
 BUILD, PACKAGE, DEPLOY = "asyncjob build ", "aws cloudformation package ", "aws cloudformation deploy "
+CTRL_C = "^C"
+BACKUPS = "/backups/"  # as shown; the terminal's own folder stands for it
+# What differs from run to run, and what stands for it.
+VOLATILE = [
+    (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]{12}Z"), "TIME"),
+    (re.compile(r"\w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT"), "DATE"),
+    (re.compile(r"^id: [0-9a-f]{16}$", re.MULTILINE), "id: ID"),
+    (re.compile(r"\b[\d,]+ bytes$", re.MULTILINE), "N bytes"),
+    (re.compile(r"^(  database  ).*", re.MULTILINE), r"\1FILE"),
+    (re.compile(r"^(  workers   )\d+ process(es)?", re.MULTILINE), r"\1N processes"),
+    (re.compile(r'"status":"(Pending|Running)"'), '"status":"Running"'),
+    (re.compile(r'("createdAt":"TIME")(?!,"startedAt")'), r'\1,"startedAt":"TIME"'),
+]
 
 
 class Command(NamedTuple):
-    """A command of a page and what the page shows of its output."""
+    """A command and what is shown of its output."""
 
     line: str
     output: str
 
 
-def blocks(page: str) -> list[tuple[str, str]]:
-    """The code blocks of a page, named by its path in the repository: language and text."""
-    return BLOCK.findall((ROOT / page).read_text())
-
-
 def commands(block: str) -> Iterator[Command]:
-    """The commands of a block."""
+    """The commands of a block, each behind a `$ `, and what it shows of their output."""
     for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
         line, _, output = part.partition("\n")
         yield Command(line, output)
+
+
+def stable(text: str) -> str:
+    """The text without what differs from run to run."""
+    for pattern, replacement in VOLATILE:
+        text = pattern.sub(replacement, text)
+    return text.replace("\r\n", "\n").strip("\n")
+
+
+def is_shown(said: str, output: str) -> bool:
+    """Whether a command said what is shown of it."""
+    return re.fullmatch(re.escape(stable(output)).replace(r"\.\.\.", ".*"), stable(said)) is not None
 
 
 class Terminal:
@@ -57,7 +80,10 @@ class Terminal:
         }
 
     def run(self, command: Command) -> str:
-        """Run a command as the README has it; what it printed."""
+        """Run a command as it is shown; what it printed."""
+        if command.line == CTRL_C:
+            self.stop()
+            return ""
         if command.line.startswith(SERVERS):
             return self._serve(command)
         if command.line.startswith(PACKAGE):
@@ -65,20 +91,26 @@ class Terminal:
         if command.line.startswith(DEPLOY):
             return _deploy(self._folder, shlex.split(command.line.removeprefix(DEPLOY)))
         line = re.sub(r"^curl ", "curl -s ", command.line)
-        arguments = shlex.split(self._here(line))
         done = subprocess.run(
-            arguments, cwd=self._folder, env=self._env, capture_output=True, text=True, timeout=60, check=True
+            ["sh", "-euc", self._here(line)],
+            cwd=self._folder,
+            env=self._env,
+            capture_output=True,
+            text=True,
+            timeout=60,
         )
-        return "" if line.startswith(BUILD) and not command.output else done.stdout
+        assert done.returncode == 0, (line, done.stdout, done.stderr)
+        said = done.stdout.replace(f"{self._folder}/", BACKUPS)
+        return "" if line.startswith(BUILD) and not command.output else said
 
     def write(self, source: str) -> None:
-        """Write a file that the README shows, with its name in the first line."""
+        """Write a file that is shown, with its name in the first line."""
         (self._folder / source.splitlines()[0].removeprefix("# ")).write_text(self._here(source))
 
     def _here(self, text: str) -> str:
         for shown, port in self._ports.items():
             text = text.replace(f":{shown}", f":{port}")
-        return text
+        return text.replace(f" {BACKUPS}", f" {self._folder}/")
 
     def _serve(self, command: Command) -> str:
         self.stop()
