@@ -97,27 +97,7 @@ def _add_common_fields(schema: Schema, function: JobFunction, type_required: boo
 
 
 def _fixed_schemas() -> Schema:
-    job = {
-        "jobId": _JOB_ID,
-        "type": {"type": "string", "description": "The job function."},
-        "status": _ref("Status"),
-        "parameters": {"type": "object"},
-        "progress": {
-            "type": "object",
-            "properties": {"fraction": {"type": "number", "minimum": 0, "maximum": 1}, "message": {"type": "string"}},
-            "required": ["fraction"],
-        },
-        "results": {"description": "What the function returned: any JSON value."},
-        "error": {
-            "type": "object",
-            "properties": {"type": {"type": "string"}, "message": {"type": "string"}},
-            "required": ["type", "message"],
-        },
-        "attempt": {"type": "integer", "minimum": 1},
-        "createdAt": _TIME,
-        "startedAt": _TIME,
-        "finishedAt": _TIME,
-    }
+    job = _job()
     attempt = {name: job[name] for name in ("attempt", "status", "startedAt", "finishedAt", "error")}
     ended = _object(
         {
@@ -143,6 +123,30 @@ def _fixed_schemas() -> Schema:
         "Deliveries": _object({"deliveries": {"type": "array", "items": _delivery()}}, ["deliveries"]),
         "Stats": _object({"jobs": _counts(list(Status)), "ended": ended}, required=["jobs", "ended"]),
         "Message": _object({"message": {"type": "string"}}, required=["message"]),
+    }
+
+
+def _job() -> Schema:
+    return {
+        "jobId": _JOB_ID,
+        "type": {"type": "string", "description": "The job function."},
+        "status": _ref("Status"),
+        "parameters": {"type": "object"},
+        "progress": {
+            "type": "object",
+            "properties": {"fraction": {"type": "number", "minimum": 0, "maximum": 1}, "message": {"type": "string"}},
+            "required": ["fraction"],
+        },
+        "results": {"description": "What the function returned: any JSON value."},
+        "error": {
+            "type": "object",
+            "properties": {"type": {"type": "string"}, "message": {"type": "string"}},
+            "required": ["type", "message"],
+        },
+        "attempt": {"type": "integer", "minimum": 1},
+        "createdAt": _TIME,
+        "startedAt": _TIME,
+        "finishedAt": _TIME,
     }
 
 
