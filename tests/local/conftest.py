@@ -65,5 +65,5 @@ def alive(pid: int) -> bool:
     """Whether the process runs: it is there, and no zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # gone before, or between, opening and reading
         return False
