@@ -30,6 +30,9 @@ PRIVATE = [
     "2002:a00:1::",
     "fc00::1",
     "fe80::1",
+    "fec0::1",
+    "::a00:1",
+    "4000::1",
     "ff0e::1",
 ]
 
@@ -50,6 +53,12 @@ def test_a_name_leads_to_no_address_that_is_not_public(address: str, monkeypatch
         "https://93.184.215.14:8443/a?b=c"
     )
     assert _resolved(NotifyPolicy(["hooks.example", address]), monkeypatch, address)
+
+
+@pytest.mark.parametrize("host", ["a..example", f"{'a' * 64}.example", "nowhere.invalid"])
+def test_a_name_that_has_no_address_is_unreachable(host: str) -> None:
+    with pytest.raises(Unreachable, match="has no address"):
+        asyncio.run(NotifyPolicy(["*.example", "*.invalid"]).resolve(f"https://{host}/", 0))
 
 
 def test_tries_take_the_addresses_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:

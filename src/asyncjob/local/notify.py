@@ -18,6 +18,7 @@ from asyncjob.contract import ApiError
 
 MAX_URL = 2_000  # characters
 _NAME = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9-]{0,62}\.?)*")
+_GLOBAL_UNICAST = ip_network("2000::/3")  # RFC 4291, section 2.4, and IANA's registry
 _URL = re.compile(r"[!-~]+")  # ASCII without spaces: a URL as it goes over the wire
 
 Address = IPv4Address | IPv6Address
@@ -158,16 +159,15 @@ def _address(host: str) -> Address | None:
 async def _look_up(host: str) -> list[Address]:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise Unreachable(f"{host} has no address: {error.strerror}") from None
+    except (OSError, UnicodeError) as error:  # the latter: it is no name that the DNS could have
+        raise Unreachable(f"{host} has no address: {error}") from None
     return [ip_address(str(place[0]).partition("%")[0]) for *_, place in found]
 
 
 def _is_public(address: Address) -> bool:
-    if isinstance(address, IPv6Address):
-        # Forms that carry an IPv4 address lead to where that leads, and how is not for the client to choose.
-        if address.ipv4_mapped is not None or address.sixtofour is not None or address.teredo is not None:
-            return False
-        if address in ip_network("64:ff9b::/96") or address in ip_network("64:ff9b:1::/48"):
-            return False
+    if isinstance(address, IPv6Address) and (
+        # What is outside has special uses; what carries an IPv4 address leads to where that leads.
+        address not in _GLOBAL_UNICAST or address.sixtofour is not None or address.teredo is not None
+    ):
+        return False
     return address.is_global and not address.is_multicast

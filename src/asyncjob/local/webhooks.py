@@ -25,7 +25,7 @@ from asyncjob import __version__
 from asyncjob.job import now_ms
 from asyncjob.local.deliveries import Deliveries, Due
 from asyncjob.local.logs import event
-from asyncjob.local.notify import NotifyPolicy, Unreachable
+from asyncjob.local.notify import NotifyPolicy
 
 AT_ONCE = 32  # tries under way
 TRY_SECONDS = 15.0  # one try, from the look-up of the name to the answer's head
@@ -56,10 +56,12 @@ class Sender:
         self._counted = counted
         self._news = asyncio.Event()
         self._sending: dict[str, asyncio.Task[None]] = {}
-        # Neither a proxy nor a password of the environment: what is reached is what was looked at.
+        # Neither a proxy nor a password of the environment: what is reached is what was looked at. And no connection is
+        # used twice: names at one address would share it, and with it the certificate of the first.
         self._client = httpx.AsyncClient(
             verify=httpx.create_ssl_context(),  # which honours SSL_CERT_FILE
             timeout=TRY_SECONDS,
+            limits=httpx.Limits(max_keepalive_connections=0),
             follow_redirects=False,
             trust_env=False,
             headers={"user-agent": f"async-job-api/{__version__}", "content-type": "application/json"},
@@ -140,7 +142,7 @@ class Sender:
                 await answer.aclose()
         except TimeoutError:
             return None, f"no answer within {TRY_SECONDS:g} seconds"
-        except (Unreachable, httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except Exception as error:  # whatever becomes of a request to a stranger, it is a try that failed
             return None, str(error) or type(error).__name__
         return answer.status_code, "" if answer.is_success else f"the answer was {answer.status_code}"
 
