@@ -158,6 +158,35 @@ def test_who_was_notified_is_shown(browser: Browser, tmp_path: Path) -> None:
         expect(row).to_contain_text(f"http://127.0.0.1:{receiver.port}/")
 
 
+def test_a_whole_fraction_is_a_number_like_any_other(browser: Browser, tmp_path: Path) -> None:
+    target = tmp_path / "whole.py"
+    target.write_text(
+        "from asyncjob import JobContext, Jobs\njobs = Jobs()\n\n@jobs.job\n"
+        "def stops(context: JobContext, at: float) -> None:\n"
+        "    context.progress(at)\n    raise ValueError('no')\n"
+    )
+    with Server(tmp_path / "jobs.db", target=str(target)) as server, watched_page(browser, server.url) as page:
+        for at in (0.0, 1.0):
+            job_id = server.submit("stops", at=at)
+            server.result(job_id)
+            _go(page, f"#/jobs/{job_id}")
+            expect(page.locator("main")).to_contain_text(f"{at * 100:.0f} %")
+        _go(page, "#/")
+        expect(page.locator("table.jobs tbody tr")).to_have_count(2)
+
+
+def test_a_refused_submission_says_why_until_the_next_one(page: Page, server: Server) -> None:
+    server.submit("add", a=1, jobId="taken")
+    page.get_by_role("link", name="Submit").click()
+    page.get_by_label("Type").select_option("add")
+    page.get_by_label("jobId").fill("taken")
+    page.locator("input[name='p.a']").fill("7")
+    page.get_by_role("button", name="Submit").click()
+    expect(page.get_by_role("alert")).to_contain_text("there is already a job taken")
+    page.wait_for_timeout(1_000)  # longer than a page waits before it loads again
+    expect(page.get_by_role("alert")).to_contain_text("there is already a job taken")
+
+
 def test_html_is_shown_and_not_run(page: Page, server: Server) -> None:
     failed = server.submit("raises", message=HTML)
     echoed = server.submit("echo", value={HTML: HTML})

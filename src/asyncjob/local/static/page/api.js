@@ -8,8 +8,14 @@ export class ApiError extends Error {
 }
 
 // JSON knows no limit of digits, JavaScript's numbers do: what they cannot hold stays the text that it was.
+// 1.0 is 1, and stays a number: what a page computes with must not become a text.
+const MOST_DIGITS = 17;
+const isLost = (value, source) =>
+  !Number.isFinite(value) ||
+  (Number.isInteger(value) && !Number.isSafeInteger(value)) ||
+  source.replace(/e.*/i, "").replace(/[^0-9]/g, "").replace(/^0+/, "").length > MOST_DIGITS;
 const exact = (key, value, context) =>
-  typeof value === "number" && JSON.rawJSON && context?.source !== undefined && String(value) !== context.source
+  typeof value === "number" && JSON.rawJSON && context?.source !== undefined && isLost(value, context.source)
     ? JSON.rawJSON(context.source)
     : value;
 

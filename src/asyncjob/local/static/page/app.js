@@ -33,10 +33,10 @@ async function act(action) {
   state.notice = "";
   try {
     await action();
+    refresh();
   } catch (error) {
-    fail(error);
+    fail(error); // and no refresh, which would take the message away
   }
-  refresh();
 }
 
 function fail(error) {
