@@ -24,7 +24,10 @@ def test_a_lost_attempt_is_kept_with_its_error(server: Server, tmp_path: Path) -
     job_id = server.submit("dies", runs=str(tmp_path / "runs"))
     job = server.result(job_id)
     first, second = _attempts(server, job_id)
-    assert first["error"] == {"type": "WorkerLost", "message": "the worker ended (exit status 7) while the job ran"}
+    assert first["error"] == {
+        "type": "WorkerLost",
+        "message": "the worker died (exit status 7); this job ran alone in it",
+    }
     assert (first["attempt"], first["status"]) == (1, "Failure")
     assert str(first["startedAt"]) <= str(first["finishedAt"]) <= str(second["startedAt"])
     assert second == {name: job[name] for name in ("attempt", "status", "startedAt", "finishedAt", "error")}

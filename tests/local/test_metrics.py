@@ -120,7 +120,7 @@ def test_a_worker_that_is_retired_after_a_timeout_is_counted_as_such(server: Ser
     assert value(scrape(server), "worker_restarts_total", reason="died") == 0
 
 
-def test_what_an_earlier_server_left_running_is_counted_as_lost(tmp_path: Path, gate: Gate) -> None:
+def test_what_an_earlier_server_left_running_is_counted_as_put_back(tmp_path: Path, gate: Gate) -> None:
     started = tmp_path / "started"
     with Server(tmp_path / "jobs.db", target=FUNCTIONS) as server:
         job_id = server.submit("holds", started=str(started), gate=gate.path)
@@ -129,7 +129,7 @@ def test_what_an_earlier_server_left_running_is_counted_as_lost(tmp_path: Path, 
         server.start()
         gate.open()
         server.result(job_id)
-        assert value(scrape(server), "attempts_lost_total", type="holds", error="WorkerLost") == 1
+        assert value(scrape(server), "attempts_put_back_total", type="holds", reason="server_ended") == 1
 
 
 def test_a_transaction_that_cannot_be_saved_is_counted(tmp_path: Path) -> None:

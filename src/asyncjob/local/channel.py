@@ -1,15 +1,23 @@
 """What the server and a worker process say to each other, and how it is framed on their socket.
 
 A frame is a length of four bytes and a MessagePack list of messages: whatever there is to say goes in one write, so a
-thousand short jobs do not cost a thousand system calls. Both ends are this program; nothing here is read from outside.
+thousand short jobs do not cost a thousand system calls. A worker runs other people's code, which can reach its end of
+the socket: so the server believes only what `check` lets through.
 """
 
 import struct
+from collections.abc import Iterator
 
 import msgspec
 
-from asyncjob.job import Progress
-from asyncjob.runner import Outcome
+from asyncjob.context import MAX_PROGRESS_MESSAGE
+from asyncjob.job import Error, Progress
+from asyncjob.runner import MAX_ERROR_CHARACTERS, MAX_RESULTS_BYTES, Failed, Outcome, Succeeded
+
+MAX_FRAME_BYTES = 8 << 20  # one message's text may be a million characters of four bytes
+FULL_FRAME_BYTES = 1 << 20  # of texts: then the next frame begins
+MAX_TRACEBACK_CHARACTERS = 100_000
+TOO_DEEP = Error("InvalidResults", "the results are nested too deeply")
 
 _LENGTH = struct.Struct("!I")
 
@@ -55,16 +63,48 @@ class Ended(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=
     outcome: Outcome
 
 
-Message = Run | Cancel | Ready | Noticed | Advanced | Ended
+FromWorker = Ready | Noticed | Advanced | Ended
+Message = Run | Cancel | FromWorker
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Message])
+_skip_json = msgspec.json.Decoder(msgspec.Raw).decode  # reads all of it, and makes nothing of it
+
+
+class Unbelievable(Exception):
+    """The other end sent what no program of ours would; the message says what."""
 
 
 def pack(messages: list[Message]) -> bytes:
-    """One frame that holds the messages."""
+    """The frames that hold the messages: one, unless their texts are large."""
+    return b"".join(_frame(portion) for portion in _portions(messages))
+
+
+def _frame(messages: list[Message]) -> bytes:
     body = _encoder.encode(messages)
     return _LENGTH.pack(len(body)) + body
+
+
+def _portions(messages: list[Message]) -> Iterator[list[Message]]:
+    portion: list[Message] = []
+    size = 0
+    for message in messages:
+        size += _text_size(message)
+        if portion and size > FULL_FRAME_BYTES:
+            yield portion
+            portion, size = [], _text_size(message)
+        portion.append(message)
+    yield portion
+
+
+def _text_size(message: Message) -> int:
+    if isinstance(message, Run):
+        return len(message.parameters)
+    if not isinstance(message, Ended):
+        return 0
+    if isinstance(message.outcome, Succeeded):
+        return len(message.outcome.results)
+    return len(message.outcome.error.message) + len(message.outcome.traceback)
 
 
 class Unpacker:
@@ -78,6 +118,9 @@ class Unpacker:
 
         Returns:
             The messages that are now complete, in the order in which they were sent.
+
+        Raises:
+            Unbelievable: a frame is too long, or holds something else than messages.
         """
         buffer = self._buffer
         buffer += data
@@ -85,10 +128,70 @@ class Unpacker:
         start = 0
         while len(buffer) - start >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(buffer, start)
+            if length > MAX_FRAME_BYTES:
+                raise Unbelievable(f"a frame of {length:,} bytes")
             end = start + _LENGTH.size + length
             if len(buffer) < end:
                 break
-            messages += _decoder.decode(memoryview(buffer)[start + _LENGTH.size : end].tobytes())
+            messages += _decode(memoryview(buffer)[start + _LENGTH.size : end].tobytes())
             start = end
         del buffer[:start]
         return messages
+
+
+def _decode(body: bytes) -> list[Message]:
+    try:
+        return _decoder.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # ValueError: text that is no UTF-8
+        raise Unbelievable(f"no messages: {error}") from None
+
+
+def check(messages: list[Message]) -> list[FromWorker]:
+    """The messages, if a worker of ours could have sent them.
+
+    Raises:
+        Unbelievable: one cannot be a worker's, or what it tells could not be saved or shown.
+    """
+    return [_check(message) for message in messages]
+
+
+def _check(message: Message) -> FromWorker:
+    if isinstance(message, (Run, Cancel)):
+        raise Unbelievable(f"{type(message).__name__} is not for a worker to say")
+    if isinstance(message, Advanced):
+        _check_progress(message.progress)
+    elif isinstance(message, Ended):
+        if isinstance(message.outcome, Failed):
+            _check_failure(message.outcome)
+        elif not _is_json(message.outcome.results):
+            return Ended(message.job_id, message.attempt, Failed(TOO_DEEP))
+    return message
+
+
+def _is_json(results: str) -> bool:
+    """Whether it is JSON; False where it is nested too deeply to tell."""
+    if len(results) > MAX_RESULTS_BYTES or len(text := results.encode()) > MAX_RESULTS_BYTES:
+        raise Unbelievable("results over the limit")
+    try:
+        _skip_json(text)
+    except RecursionError:
+        return False
+    except msgspec.MsgspecError:
+        raise Unbelievable("results that are no JSON") from None
+    return True
+
+
+def _check_failure(outcome: Failed) -> None:
+    error = outcome.error
+    if (
+        max(len(error.type), len(error.message)) > MAX_ERROR_CHARACTERS
+        or len(outcome.traceback) > MAX_TRACEBACK_CHARACTERS
+    ):
+        raise Unbelievable("an error over the limit")
+
+
+def _check_progress(progress: Progress) -> None:
+    if not 0 <= progress.fraction <= 1:  # which not a number is not
+        raise Unbelievable("a progress that is no fraction")
+    if isinstance(progress.message, str) and len(progress.message) > MAX_PROGRESS_MESSAGE:
+        raise Unbelievable("a progress message over the limit")

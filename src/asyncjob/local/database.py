@@ -13,7 +13,7 @@ from pathlib import Path
 from asyncjob.job import TRANSITIONS, Transition
 
 APPLICATION_ID = 0x4A4F4253  # "JOBS", in the file's header: tells our files from everybody else's
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 OLDEST_SQLITE = (3, 38, 0)  # the first with the operator ->>
 BUSY_TIMEOUT_MS = 5_000  # a reader of the file outside this process may hold it for a moment
 

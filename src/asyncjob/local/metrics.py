@@ -145,6 +145,17 @@ class Metrics:
             ["type", "error"],
             registry=registry,
         )
+        self._put_back = Counter(
+            "asyncjob_attempts_put_back",
+            "Attempts that ended by no known fault of their job, and counted against nothing.",
+            ["type", "reason"],
+            registry=registry,
+        )
+        self._ignored = Counter(
+            "asyncjob_worker_messages_ignored",
+            "Messages from workers about attempts that had ended, or were not theirs.",
+            registry=registry,
+        )
         self._restarts = Counter(
             "asyncjob_worker_restarts", "Workers that ended while the server ran.", ["reason"], registry=registry
         )
@@ -184,6 +195,14 @@ class Metrics:
     def lost(self, type: str, error: str) -> None:  # noqa: A002
         """An attempt counted against its job's retries."""
         self._lost.labels(self._type(type), self._error(error)).inc()
+
+    def put_back(self, type: str, reason: str) -> None:  # noqa: A002
+        """An attempt ended because of something else: `worker_died`, `worker_stuck` or `server_ended`."""
+        self._put_back.labels(self._type(type), reason).inc()
+
+    def ignored(self) -> None:
+        """A worker told something of an attempt that it does not run."""
+        self._ignored.inc()
 
     def worker_ended(self, reason: str) -> None:
         """A worker is gone: it `died`, or was `retired`, since a job overran its timeout."""

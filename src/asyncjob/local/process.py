@@ -1,31 +1,42 @@
-"""One worker process as the server sees it: start it, talk to it, notice its end."""
+"""One worker process as the server sees it: start it, talk to it, notice its end.
+
+What the process inherits is decided here: one socket, standard output and error, an environment without the server's
+secrets, and a session of its own, so that a Ctrl-C in the terminal is the server's business alone.
+"""
 
 import asyncio
+import os
 import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 
-from asyncjob.local.channel import Message, Unpacker, pack
+from asyncjob.local import guard
+from asyncjob.local.channel import FromWorker, Message, Unbelievable, Unpacker, check, pack
 
 LAST_WORDS_SECONDS = 0.5  # what a dead worker had sent may still lie in the socket
+SECRETS = ("ASYNCJOB_API_KEY", "ASYNCJOB_NOTIFY_SECRET")  # job functions are not to have them
 
 
 class WorkerProcess(asyncio.Protocol):
     """The server's end of the socket to a worker.
 
     Attributes:
-        pid: the process.
+        pid: the process; the id of its session too.
+        nonsense: what the worker sent that no worker of ours would send, and why; it gets no further hearing.
 
     Args:
+        mark: of this worker alone, for its environment; see guard.py.
         received: called with the messages that came, in order.
         ended: called once, after the last message, when the process is gone or has closed its end.
     """
 
-    def __init__(self, received: Callable[[list[Message]], None], ended: Callable[[], None]) -> None:
+    def __init__(self, mark: str, received: Callable[[list[FromWorker]], None], ended: Callable[[], None]) -> None:
+        self._mark = mark
         self._received = received
         self._ended = ended
         self._unpacker = Unpacker()
+        self.nonsense: str | None = None
 
     async def start(self, target: str | None) -> None:
         """Start the process: a fresh interpreter (spawn, not fork), which imports the registry itself.
@@ -44,6 +55,8 @@ class WorkerProcess(asyncio.Protocol):
                     *([] if target is None else [target]),
                     stdin=asyncio.subprocess.DEVNULL,
                     pass_fds=[theirs.fileno()],
+                    env=self._environment(),
+                    start_new_session=True,
                 )
             except BaseException:
                 ours.close()
@@ -51,6 +64,10 @@ class WorkerProcess(asyncio.Protocol):
         self.pid = self._process.pid
         self._transport, _ = await loop.create_connection(lambda: self, sock=ours)
         self._watch = loop.create_task(self._notice_end())
+
+    def _environment(self) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if name not in SECRETS}
+        return inherited | {guard.VARIABLE: self._mark}
 
     async def _notice_end(self) -> None:
         """The socket of a dead worker closes by itself, unless a process that a job started holds it open too."""
@@ -69,11 +86,21 @@ class WorkerProcess(asyncio.Protocol):
             self._process.kill()
 
     async def wait(self) -> int:
-        """The exit status, negative for a signal."""
-        return await self._process.wait()
+        """Wait for its end, and end what its jobs have started; the exit status, negative for a signal."""
+        status = await self._process.wait()
+        await asyncio.to_thread(guard.end_left, self._mark, [self.pid])
+        return status
 
     def data_received(self, data: bytes) -> None:
-        self._received(self._unpacker.feed(data))
+        if self.nonsense is not None:
+            return
+        try:
+            messages = check(self._unpacker.feed(data))
+        except Unbelievable as error:
+            self.nonsense = str(error)
+            self.kill()
+        else:
+            self._received(messages)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._ended()

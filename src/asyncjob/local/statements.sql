@@ -105,6 +105,12 @@ CREATE TRIGGER job_is_gone AFTER DELETE ON job BEGIN
     DELETE FROM delivery WHERE job_id = OLD.job_id AND status <> 'Waiting';
 END;
 
+-- name: schema_5
+-- A process died with this job and others in it, and nobody knows which of them ended it: so many jobs at most, this one
+-- among them, may be in one process when it runs again. Null for all others. While Pending such a job has no due_at.
+ALTER TABLE job ADD COLUMN group_limit INTEGER CHECK (group_limit >= 1);
+ALTER TABLE job ADD COLUMN interruptions INTEGER NOT NULL DEFAULT 0;  -- attempts that ended because the server did
+
 -- name: deliveries
 SELECT delivery_id, attempt, url, status, tries, created_ms, due_at, finished_at, error
 FROM delivery WHERE job_id = :job_id ORDER BY sequence;
@@ -146,7 +152,7 @@ SELECT type, parameters, notify FROM job WHERE job_id = :job_id;
 -- name: waiting
 -- One JSON array of all, so that Python takes one row of it, and when the next one after them is due.
 SELECT
-    json_group_array(json_array(job_id, attempt, type, parameters, losses, due_at, traceparent)),
+    json_group_array(json_array(job_id, attempt, type, parameters, losses, due_at, traceparent, group_limit)),
     (SELECT min(due_at) FROM job WHERE status = 'Pending' AND due_at > :due)
 FROM (
     SELECT *, sum(length(parameters)) OVER (ORDER BY due_at, sequence ROWS UNBOUNDED PRECEDING) AS size FROM (
@@ -170,20 +176,28 @@ WHERE job_id = row.value ->> 0 AND attempt = row.value ->> 1 AND {from};
 UPDATE job SET {set}, error = :error, finished_at = :now WHERE {guard};
 
 -- name: repeat
-UPDATE job SET {set}, losses = losses + 1, due_at = :due_at, started_at = NULL, progress = NULL WHERE {guard};
+UPDATE job SET {set}, losses = losses + 1, group_limit = :group_limit, due_at = iif(:group_limit IS NULL, :due_at, NULL),
+    started_at = NULL, progress = NULL
+WHERE {guard};
 
 -- name: lost
 UPDATE attempt SET error = :error WHERE job_id = :job_id AND attempt = :attempt;
 
 -- name: release
-UPDATE job SET {set}, due_at = :due_at, started_at = NULL, progress = NULL WHERE {guard};
+UPDATE job SET {set}, interruptions = interruptions + :interrupted, group_limit = :group_limit,
+    due_at = iif(:group_limit IS NULL, :due_at, NULL), started_at = NULL, progress = NULL
+WHERE {guard};
+
+-- name: admit
+UPDATE job SET due_at = :due_at
+WHERE job_id = :job_id AND attempt = :attempt AND status = 'Pending' AND group_limit IS NOT NULL;
 
 -- name: cancel
 UPDATE job SET {set}, due_at = NULL, finished_at = :now WHERE {guard};
 
 -- name: retry
-UPDATE job SET {set}, losses = 0, due_at = :due_at, started_at = NULL, finished_at = NULL,
-    progress = NULL, results = NULL, error = NULL
+UPDATE job SET {set}, losses = 0, interruptions = 0, group_limit = NULL, due_at = :due_at, started_at = NULL,
+    finished_at = NULL, progress = NULL, results = NULL, error = NULL
 WHERE {guard};
 
 -- name: progress
@@ -211,7 +225,11 @@ SELECT job_id, type, status, parameters, progress, results, error, attempt, crea
 FROM job WHERE sequence < :before {filters} ORDER BY sequence DESC;
 
 -- name: running
-SELECT job_id, attempt, type, losses FROM job WHERE status = 'Running' ORDER BY sequence;
+SELECT job_id, attempt, type, losses, group_limit, interruptions FROM job WHERE status = 'Running' ORDER BY sequence;
+
+-- name: suspects
+SELECT job_id, attempt, group_limit, interruptions FROM job
+WHERE status = 'Pending' AND group_limit IS NOT NULL AND type IN (SELECT value FROM json_each(:types)) ORDER BY sequence;
 
 -- name: count_pending
 SELECT count(*) FROM job WHERE status = 'Pending';
@@ -222,10 +240,16 @@ WHERE status = 'Pending' AND type NOT IN (SELECT value FROM json_each(:types));
 
 -- name: unpark
 UPDATE job SET due_at = :due_at
-WHERE status = 'Pending' AND (due_at IS NULL OR due_at > :latest) AND type IN (SELECT value FROM json_each(:types));
+WHERE status = 'Pending' AND group_limit IS NULL AND (due_at IS NULL OR due_at > :latest)
+    AND type IN (SELECT value FROM json_each(:types));
+
+-- name: hold_suspects
+-- Those that had been admitted when the server ended.
+UPDATE job SET due_at = NULL WHERE status = 'Pending' AND group_limit IS NOT NULL;
 
 -- name: count_parked
-SELECT type, count(*) FROM job WHERE status = 'Pending' AND due_at IS NULL GROUP BY type;
+SELECT type, count(*) FROM job
+WHERE status = 'Pending' AND due_at IS NULL AND type NOT IN (SELECT value FROM json_each(:types)) GROUP BY type;
 
 -- name: oldest
 SELECT sequence, status, created_at, finished_at FROM job WHERE sequence > :after ORDER BY sequence LIMIT :limit;

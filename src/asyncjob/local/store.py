@@ -36,12 +36,31 @@ _PENDING = {name for name, transition in TRANSITIONS.items() if transition.targe
 
 
 class Lost(NamedTuple):
-    """A job that was running when the server ended."""
+    """A job that was running when the server ended.
+
+    Attributes:
+        interruptions: how many of its attempts had ended with a server before.
+    """
 
     job_id: str
     attempt: int
     type: str
     losses: int
+    group_limit: int | None
+    interruptions: int
+
+
+class Suspect(NamedTuple):
+    """A job that waits to run apart from others, since a process died that it was in; see quarantine.py.
+
+    Attributes:
+        group_limit: how many jobs at most may share a process with it.
+    """
+
+    job_id: str
+    attempt: int
+    group_limit: int
+    interruptions: int = 0
 
 
 class Success(NamedTuple):
@@ -166,6 +185,11 @@ class Store:
         with self._slots_lock:
             self._slots += slots
 
+    @property
+    def slots(self) -> int:
+        """How many jobs more may be claimed."""
+        return self._slots
+
     async def stop_claiming(self) -> None:
         """Claim no more, whatever is offered; what was claimed has been delivered when this returns.
 
@@ -239,19 +263,47 @@ class Store:
         """Running → Failure. The future tells whether it was so: False where the guard refused it."""
         return self._transition("fail", job_id, attempt, error=msgspec.json.encode(error).decode(), now=utc_now())
 
-    def repeat(self, job_id: str, attempt: int, due_at: int | None, error: Error) -> "asyncio.Future[bool]":
+    def repeat(
+        self, job_id: str, attempt: int, due_at: int | None, error: Error, group_limit: int | None = None
+    ) -> "asyncio.Future[bool]":
         """Running → Pending, with the next attempt, which counts against `retries`.
 
         Args:
             due_at: not before, in milliseconds since 1970; None to wait until a server knows the function again.
             error: how the attempt was lost.
+            group_limit: not None for a suspect, which waits until it is admitted.
         """
-        values = {"job_id": job_id, "attempt": attempt, "error": msgspec.json.encode(error).decode()}
-        return self._transition("repeat", job_id, attempt, then=("lost", values), due_at=due_at)
+        values = {"due_at": due_at, "group_limit": group_limit}
+        return self._transition("repeat", job_id, attempt, then=_lost(job_id, attempt, error), **values)
 
-    def release(self, job_id: str, attempt: int) -> "asyncio.Future[bool]":
-        """Running → Pending, with the next attempt, which does not count against `retries`; it is the next to run."""
-        return self._transition("release", job_id, attempt, due_at=FIRST)
+    def release(
+        self,
+        job_id: str,
+        attempt: int,
+        error: Error | None = None,
+        *,
+        due_at: int | None = FIRST,
+        group_limit: int | None = None,
+        interrupted: bool = False,
+    ) -> "asyncio.Future[bool]":
+        """Running → Pending, with the next attempt, which does not count against `retries`.
+
+        Args:
+            error: how the attempt ended, if not by the server's own stop.
+            due_at: as in `repeat`; unless it is given, the job is the next to run.
+            group_limit: not None for a suspect, which waits until it is admitted.
+            interrupted: whether the attempt ended because the server did.
+        """
+        values = {"due_at": due_at, "group_limit": group_limit, "interrupted": interrupted}
+        then = None if error is None else _lost(job_id, attempt, error)
+        return self._transition("release", job_id, attempt, then=then, **values)
+
+    def admit(self, suspects: Sequence[Suspect]) -> "asyncio.Future[list[bool]]":
+        """Let suspects be claimed, next of all. The future tells of each whether it still waits in that attempt."""
+        rows = [{"job_id": one.job_id, "attempt": one.attempt, "due_at": FIRST} for one in suspects]
+        return self._writer.do(
+            lambda connection: [connection.execute(_SQL["admit"], row).rowcount == 1 for row in rows]
+        )
 
     def cancel(self, job_id: str) -> "asyncio.Future[Change]":
         """Pending or Running → Canceled."""
@@ -303,6 +355,10 @@ class Store:
         """The jobs that were Running at the last commit; asked at the start, those whose attempt is lost."""
         return [Lost(*row) for row in self._reader.execute(_SQL["running"])]
 
+    def suspects(self, types: Iterable[str]) -> list[Suspect]:
+        """The suspects that wait, of these types."""
+        return [Suspect(*row) for row in self._reader.execute(_SQL["suspects"], {"types": json.dumps(list(types))})]
+
     async def park(self, types: Iterable[str], latest_due: int) -> dict[str, int]:
         """Set waiting jobs of unregistered types aside, and take those up again whose type is registered now.
 
@@ -318,7 +374,8 @@ class Store:
         def operation(connection: sqlite3.Connection) -> dict[str, int]:
             connection.execute(_SQL["park"], values)
             connection.execute(_SQL["unpark"], values)
-            return dict(connection.execute(_SQL["count_parked"]).fetchall())
+            connection.execute(_SQL["hold_suspects"])
+            return dict(connection.execute(_SQL["count_parked"], values).fetchall())
 
         return await self._writer.do(operation)
 
@@ -346,6 +403,11 @@ class Store:
         self._reader.close()
         self.deliveries.close()
         await self._writer.close()
+
+
+def _lost(job_id: str, attempt: int, error: Error) -> tuple[str, dict[str, Any]]:
+    """What is to be written beside a transition: how the attempt ended that another one follows."""
+    return "lost", {"job_id": job_id, "attempt": attempt, "error": msgspec.json.encode(error).decode()}
 
 
 def _change(connection: sqlite3.Connection, name: str, job_id: str, values: dict[str, Any]) -> Change:

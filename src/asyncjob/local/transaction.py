@@ -59,6 +59,7 @@ class Claim(NamedTuple):
         losses: how many attempts were lost before.
         due_at: since when it waited, in milliseconds since 1970; 0 for one that was interrupted.
         traceparent: of the trace that the job belongs to.
+        group_limit: how many jobs at most may share a process with it; None: any number. See quarantine.py.
     """
 
     job_id: str
@@ -68,6 +69,7 @@ class Claim(NamedTuple):
     losses: int
     due_at: int
     traceparent: str | None
+    group_limit: int | None = None
 
 
 _decode_claims = msgspec.json.Decoder(list[Claim]).decode
