@@ -129,7 +129,7 @@ def test_what_an_earlier_server_left_running_is_counted_as_put_back(tmp_path: Pa
         server.start()
         gate.open()
         server.result(job_id)
-        assert value(scrape(server), "attempts_put_back_total", type="holds", reason="server_ended") == 1
+        assert value(scrape(server), "attempts_put_back_total", reason="server_ended") == 1
 
 
 def test_a_transaction_that_cannot_be_saved_is_counted(tmp_path: Path) -> None:

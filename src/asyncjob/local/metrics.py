@@ -148,9 +148,11 @@ class Metrics:
         self._put_back = Counter(
             "asyncjob_attempts_put_back",
             "Attempts that ended by no known fault of their job, and counted against nothing.",
-            ["type", "reason"],
+            ["reason"],
             registry=registry,
         )
+        for reason in ("worker_died", "worker_stuck", "server_ended"):
+            self._put_back.labels(reason)
         self._ignored = Counter(
             "asyncjob_worker_messages_ignored",
             "Messages from workers about attempts that had ended, or were not theirs.",
@@ -196,9 +198,9 @@ class Metrics:
         """An attempt counted against its job's retries."""
         self._lost.labels(self._type(type), self._error(error)).inc()
 
-    def put_back(self, type: str, reason: str) -> None:  # noqa: A002
+    def put_back(self, reason: str) -> None:
         """An attempt ended because of something else: `worker_died`, `worker_stuck` or `server_ended`."""
-        self._put_back.labels(self._type(type), reason).inc()
+        self._put_back.labels(reason).inc()
 
     def ignored(self) -> None:
         """A worker told something of an attempt that it does not run."""

@@ -149,7 +149,7 @@ class Outcomes:
         """
 
         def saved() -> None:
-            self._metrics.put_back(attempt.type, reason)
+            self._metrics.put_back(reason)
             event(logging.WARNING, "job put back", **attempt.fields, reason=reason)
             self._goes_on(attempt, group_limit, 0)
 
@@ -174,7 +174,7 @@ class Outcomes:
         )
 
         def saved() -> None:
-            self._metrics.put_back(lost.type, "server_ended")
+            self._metrics.put_back("server_ended")
             event(logging.WARNING, "job put back", **attempt.fields, reason="server_ended")
             self._goes_on(attempt, group_limit, 0)
 
