@@ -9,7 +9,7 @@ AWS_LOCAL_PORT ?= 8001
 BIN := .venv/bin
 CHECKOV := .venv/checkov-env/bin/checkov
 PIP := pip --disable-pip-version-check --quiet install
-# Only files whose hash is known, and none that would have to be built: a build's own tools would not be checked.
+# Only files whose hash is known, and none that would be built with tools whose hash is not.
 HASHED := $(PIP) --require-hashes --only-binary :all: --requirement
 SUPPLY := .venv/supply-env/bin
 UPGRADE ?=
@@ -72,7 +72,7 @@ constraints: .venv/supply
 	$(LOCK) --group aws-peer --constraint tests/constraints.txt --output-file bench/aws_peer/requirements.txt
 	$(LOCK) --group checkov --output-file tests/aws/checkov.txt
 	$(LOCK) --group plot --output-file bench/plot.txt
-	$(LOCK) --group supply --output-file tests/supply.txt
+	$(LOCK) --group supply --constraint tests/constraints.txt --output-file tests/supply.txt
 
 clean:
 	rm -rf .venv bench/.peers
@@ -88,7 +88,7 @@ clean:
 	@$(BIN)/$(PIP) --no-deps --no-build-isolation --editable . && touch $@
 
 .venv/test: .venv/run tests/constraints.txt
-	@$(BIN)/$(HASHED) tests/constraints.txt && touch $@
+	@$(BIN)/$(HASHED) tests/constraints.txt --no-binary airspeed-ext --no-build-isolation --use-pep517 && touch $@
 
 # Apart from the rest: they pin libraries that the tests need newer.
 .venv/checkov: tests/aws/checkov.txt
