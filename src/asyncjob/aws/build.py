@@ -8,7 +8,7 @@ import math
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from asyncjob.aws.archive import BuildError, Part, megabytes, part, write_zip
@@ -24,7 +24,7 @@ TEMPLATE, CODE, PACKAGED = "template.yaml", "code.zip", "packaged.yaml"
 MARK = "asyncjob/aws/processor.py"
 LAMBDAS_OWN = {"boto3", "botocore"}
 LEAST_TIMEOUT = 30
-SHOWN_BESIDE = 10
+SHOWN = 20  # names of files in a list
 MARGIN = 5  # seconds beyond the longest timeout of a function, to record it
 
 
@@ -37,6 +37,7 @@ def build(
     python: Python,
     timeout: int | None,
     policy: Path | None,
+    include: Sequence[str] = (),
     say: Callable[[str], None],
 ) -> str:
     """Build the folder, and tell what is in it.
@@ -49,6 +50,7 @@ def build(
         python: their version of Python.
         timeout: seconds that one attempt may last; None for enough for each function's own timeout.
         policy: a JSON file of further IAM statements for the functions, or None.
+        include: files that are to be there although they would be left out, as they are named in the zip.
         say: is told what happens, line by line.
 
     Returns:
@@ -60,9 +62,9 @@ def build(
     """
     jobs = load(target)
     _check_out(out)
-    sources = find_sources(target, out)
     statements = [] if policy is None else load_statements(policy)
     try:
+        sources = find_sources(target, out, include)
         template = fill_package(
             (HERE / TEMPLATE).read_text(),
             jobs,
@@ -128,14 +130,23 @@ def _pack(code: Path, sources: Sources, libraries: list[Part]) -> list[str]:
         f"  libraries    {', '.join(sorted({each.origin for each in libraries}))}",
     ]
     if sources.left_out:
-        lines.append(f"  left out     {', '.join(sorted(sources.left_out))}")
+        why = sorted(sources.left_out.items())
+        lines.append(f"  left out     {_listed([name + f' ({reason})' * (reason != '') for name, reason in why])}")
     if sources.beside:
-        named = ", ".join(sources.beside[:SHOWN_BESIDE]) + (", ..." if len(sources.beside) > SHOWN_BESIDE else "")
-        lines.append(f"  not taken    {named}: beside your file; a package is taken whole, with its data")
+        lines.append(
+            f"  not taken    {_listed(sources.beside)}: beside your file; a package is taken whole, with its data"
+        )
     if optional:
         missing = ", ".join(f"{name} ({file})" for name, file in sorted(optional.items()))
         lines.append(f"  not there    {missing}: imported in a function or under a condition")
     return lines
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first of them, in one line whatever is in a name, and how many there are."""
+    more = f", ... ({len(names)} in all)" if len(names) > SHOWN else ""
+    shown = ", ".join(names[:SHOWN]) + more
+    return "".join(letter if letter.isprintable() else "?" for letter in shown)
 
 
 def _check_out(out: Path) -> None:
