@@ -22,6 +22,7 @@ from asyncjob.registry import Jobs, load
 
 TEMPLATE, CODE, PACKAGED = "template.yaml", "code.zip", "packaged.yaml"
 MARK = "asyncjob/aws/processor.py"
+PYTHONS_OWN = sys.stdlib_module_names - {"test"}  # which wheels have by mistake, and nobody imports
 LAMBDAS_OWN = {"boto3", "botocore"}
 LEAST_TIMEOUT = 30
 SHOWN = 20  # names of files in a list
@@ -120,9 +121,36 @@ def _check_imports(sources: Sources, parts: list[Part]) -> dict[str, str]:
     return {name: file for name, file in sources.wanted.items() if name not in there}
 
 
+def _check_libraries(libraries: list[Part], sources: Sources) -> None:
+    """Refuse a library that would stand in for another's modules: what is in the zip comes first on Lambda.
+
+    A package and a module of one name do so without having a file in common.
+    """
+    own = {_module(each.name): each for each in sources.parts}
+    for each in libraries:
+        module = _module(each.name)
+        other = own.get(module)
+        if (
+            module in PYTHONS_OWN
+            or module == "asyncjob"
+            or (module == "msgspec" and not each.origin.startswith("msgspec "))
+        ):
+            raise BuildError(
+                f"{each.origin} has {each.name}, in the place of Python's or asyncjob's own module {module!r}"
+            )
+        if other is not None and ("/" in other.name) != ("/" in each.name):
+            raise BuildError(f"{each.origin} has {each.name}, which hides your {other.name}: give that another name")
+
+
+def _module(name: str) -> str:
+    """The top-level module that a file is, or is in."""
+    return name.partition("/")[0].partition(".")[0] if "/" not in name else name.partition("/")[0]
+
+
 def _pack(code: Path, sources: Sources, libraries: list[Part]) -> list[str]:
     """Write the zip; what to say of it."""
     optional = _check_imports(sources, libraries)
+    _check_libraries(libraries, sources)
     size = write_zip(code, [*_runtime(), *libraries, *sources.parts])
     lines = [
         f"  size         {megabytes(code.stat().st_size)}, unpacked {megabytes(size)}",
