@@ -101,7 +101,10 @@ def test_a_package_goes_whole_but_for_what_is_nobodys_business(build: Build, min
     with zipfile.ZipFile(shop / "build" / "code.zip") as archive:
         found = {name for name in archive.namelist() if not name.startswith(("asyncjob/", "msgspec"))}
     assert found == {"shop/__init__.py", "shop/data/prices.csv", "shop/late.py", "shop/work.py"}
-    left_out = "shop/.env, shop/.git, shop/deep/id_rsa, shop/linked.txt, shop/prod.env, shop/server.pem, shop/venv"
+    left_out = (
+        "shop/.env, shop/.git, shop/deep/id_rsa, shop/jobs.db, shop/linked.txt (a link that leads out), shop/prod.env, "
+        "shop/server.pem, shop/venv"
+    )
     assert f"left out     {left_out}\n" in done.stdout
 
 

@@ -71,11 +71,11 @@ def library(mine: Path) -> Path:
     [
         ("./library", "library"),
         ("./old", "old"),
-        ("--editable ./old", "file:"),
+        ("--editable ./old", "old"),
         ("library @ file://{mine}/library", "library"),
         ("./library-1.0.tar.gz", "library-1.0.tar.gz"),
-        ("library @ git+file://{mine}/library", "library"),
-        ("--find-links .\n--no-binary library\nlibrary==1.0", "library==1.0"),
+        ("git+file://{mine}/library#egg=library", "library"),
+        ("--find-links .\n--no-binary library\nlibrary==1.0", "library-1.0.tar.gz"),
         ("--requirement more.txt", "old"),
         ("./asks-1.0-py3-none-any.whl", "library"),  # a wheel whose metadata asks for a folder
     ],

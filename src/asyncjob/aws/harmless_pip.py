@@ -14,7 +14,7 @@ KEYRING = "keyring"  # which pip may ask for the password of an index
 
 def _refuse(event: str, arguments: tuple[object, ...]) -> None:
     if event in STARTS and not (event == "subprocess.Popen" and _is_keyring(arguments)):
-        raise PermissionError(REFUSAL)
+        raise OSError(REFUSAL)  # which pip takes for no other error than it is
 
 
 def _is_keyring(arguments: tuple[object, ...]) -> bool:
