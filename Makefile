@@ -74,6 +74,14 @@ constraints: .venv/supply
 	$(LOCK) --group plot --output-file bench/plot.txt
 	$(LOCK) --group supply --constraint tests/constraints.txt --output-file tests/supply.txt
 
+sbom: .venv/supply
+	$(SUPPLY)/cyclonedx-py requirements --pyproject pyproject.toml --output-format JSON --output-reproducible \
+		--output-file sbom.json constraints.txt
+
+audit: .venv/supply
+	@$(SUPPLY)/pip-audit --require-hashes --disable-pip --progress-spinner off --requirement constraints.txt \
+		|| { echo "make audit: a known fault, or the advisory database cannot be reached: see above" >&2; exit 1; }
+
 clean:
 	rm -rf .venv bench/.peers
 
