@@ -79,7 +79,7 @@ sbom: .venv/supply
 		--output-file sbom.json constraints.txt
 
 audit: .venv/supply
-	@$(SUPPLY)/pip-audit --require-hashes --disable-pip --progress-spinner off --requirement constraints.txt \
+	@$(SUPPLY)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off --requirement constraints.txt \
 		|| { echo "make audit: a known fault, or the advisory database cannot be reached: see above" >&2; exit 1; }
 
 clean:
