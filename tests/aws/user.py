@@ -48,7 +48,7 @@ def wheel(
         f"{info}/METADATA": metadata + "".join(f"Requires-Dist: {each}\n" for each in requires),
         f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n",
     }
-    content[f"{entry}/RECORD"] = "".join(f"{path},,\n" for path in content)
+    content[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in content)
     folder.mkdir(exist_ok=True)
     wheel = folder / f"{name}-1.0-{tag}.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
