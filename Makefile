@@ -1,15 +1,22 @@
 # run: serve the API; test: everything that must hold; check: lint and types; bench: what it can do on this machine;
 # template: write template.yaml; aws-local: serve it as AWS would; bench-aws: what a job costs there;
 # bench-peers: the same beside other stacks; soak and overload: that it holds; screenshot: the picture in the README;
-# lifecycle: the one in docs/lifecycle.md.
+# lifecycle: the one in docs/lifecycle.md; constraints: pin every package by version and hash; sbom, audit: what the
+# product is made of, and what is known against it.
 PYTHON ?= python3
 MINUTES ?= 5
 AWS_LOCAL_PORT ?= 8001
 BIN := .venv/bin
 CHECKOV := .venv/checkov-env/bin/checkov
-PIP := $(BIN)/pip --disable-pip-version-check --quiet install --constraint constraints.txt
+PIP := pip --disable-pip-version-check --quiet install
+# Only files whose hash is known, and none that would be built with tools whose hash is not.
+HASHED := $(PIP) --require-hashes --only-binary :all: --requirement
+SUPPLY := .venv/supply-env/bin
+UPGRADE ?=
+LOCK := UV_CUSTOM_COMPILE_COMMAND="make constraints" $(SUPPLY)/uv pip compile --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-annotate $(UPGRADE)
 
-.PHONY: run test check screenshot lifecycle bench bench-aws bench-growth bench-peers soak overload template aws-local clean
+.PHONY: run test check screenshot lifecycle bench bench-aws bench-growth bench-peers soak overload template aws-local constraints sbom audit clean
 
 run: .venv/run
 	@$(BIN)/asyncjob serve
@@ -56,6 +63,25 @@ template: .venv/run
 aws-local: .venv/test
 	@$(BIN)/python -m tests.aws.double template.yaml --port $(AWS_LOCAL_PORT) $(PARAMETERS)
 
+# UPGRADE=--upgrade takes the newest versions, UPGRADE="--upgrade-package NAME" that of one.
+constraints: .venv/supply
+	$(LOCK) --group build --output-file constraints-build.txt
+	$(LOCK) pyproject.toml --constraint constraints-build.txt --output-file constraints.txt
+	$(LOCK) pyproject.toml --extra test --group build --constraint constraints-build.txt --constraint constraints.txt \
+		--output-file tests/constraints.txt
+	$(LOCK) --group aws-peer --constraint tests/constraints.txt --output-file bench/aws_peer/requirements.txt
+	$(LOCK) --group checkov --output-file tests/aws/checkov.txt
+	$(LOCK) --group plot --output-file bench/plot.txt
+	$(LOCK) --group supply --constraint tests/constraints.txt --output-file tests/supply.txt
+
+sbom: .venv/supply
+	$(SUPPLY)/cyclonedx-py requirements --pyproject pyproject.toml --output-format JSON --output-reproducible \
+		--output-file sbom.json constraints.txt
+
+audit: .venv/supply
+	@$(SUPPLY)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off --requirement constraints.txt \
+		|| { echo "make audit: a known fault, or the advisory database cannot be reached: see above" >&2; exit 1; }
+
 clean:
 	rm -rf .venv bench/.peers
 
@@ -65,21 +91,21 @@ clean:
 	@echo "Setting up .venv: a minute, once"
 	@$(PYTHON) -m venv .venv && touch $@
 
-.venv/run: .venv/python pyproject.toml constraints.txt
-	@$(PIP) --editable . && touch $@
+.venv/run: .venv/python pyproject.toml constraints.txt constraints-build.txt
+	@$(BIN)/$(HASHED) constraints.txt --requirement constraints-build.txt
+	@$(BIN)/$(PIP) --no-deps --no-build-isolation --editable . && touch $@
 
-.venv/test: .venv/run
-	@$(PIP) --editable '.[test]' && touch $@
+.venv/test: .venv/run tests/constraints.txt
+	@$(BIN)/$(HASHED) tests/constraints.txt --no-binary airspeed-ext --no-build-isolation --use-pep517 && touch $@
 
-# Apart from the rest: it pins libraries that the tests need newer.
-.venv/checkov: .venv/python tests/aws/checkov.txt
-	@$(PYTHON) -m venv .venv/checkov-env
-	@.venv/checkov-env/bin/pip --disable-pip-version-check --quiet install --requirement tests/aws/checkov.txt && touch $@
-
-.venv/plot: .venv/python bench/plot.txt
-	@$(PYTHON) -m venv .venv/plot-env
-	@.venv/plot-env/bin/pip --disable-pip-version-check --quiet install --requirement bench/plot.txt && touch $@
+# Apart from the rest: they pin libraries that the tests need newer.
+.venv/checkov: tests/aws/checkov.txt
+.venv/plot: bench/plot.txt
+.venv/supply: tests/supply.txt
+.venv/checkov .venv/plot .venv/supply: .venv/python
+	@$(PYTHON) -m venv $@-env
+	@$@-env/bin/$(HASHED) $(filter %.txt,$^) && touch $@
 
 .venv/aws-peer: .venv/test bench/aws_peer/requirements.txt
 	@rm -rf .venv/aws-peer-libraries
-	@$(PIP) --target .venv/aws-peer-libraries --requirement bench/aws_peer/requirements.txt && touch $@
+	@$(BIN)/$(HASHED) bench/aws_peer/requirements.txt --target .venv/aws-peer-libraries && touch $@

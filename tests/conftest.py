@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from asyncjob.client.signing import AwsAuth
 from tests.serving import Server
 
 CONTRACT = Path(__file__).parent.parent / "docs" / "contract.md"
@@ -15,6 +16,7 @@ CONTRACT = Path(__file__).parent.parent / "docs" / "contract.md"
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--base-url", help="test the API that is served there, instead of starting a local server")
     parser.addoption("--api-key", help="sent as x-api-key")
+    parser.addoption("--aws-iam", action="store_true", help="sign requests with the AWS credentials of the environment")
     parser.addoption("--capabilities", default="local", help="whose column of the table in docs/contract.md to ask")
 
 
@@ -64,7 +66,8 @@ def connect(request: pytest.FixtureRequest, base_url: str) -> Callable[[], httpx
     """Makes a further client of the API."""
     key = request.config.getoption("--api-key")
     headers = {} if key is None else {"x-api-key": key}
-    return lambda: httpx.Client(base_url=base_url, headers=headers, timeout=40)
+    auth = AwsAuth(httpx.URL(base_url)) if request.config.getoption("--aws-iam") else None
+    return lambda: httpx.Client(base_url=base_url, headers=headers, auth=auth, timeout=40)
 
 
 @pytest.fixture

@@ -12,10 +12,12 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.aws.double.cloudformation import deploy
+from tests.aws.double.double import Double
 from tests.serving import COMMAND
 
 ROOT = Path(__file__).parent.parent
@@ -67,6 +69,7 @@ class Terminal:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._deployed = ExitStack()
         self._server: subprocess.Popen[str] | None = None
         self._ports = {"8000": _free_port(), "8001": _free_port()}
         outer = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")  # the tests run under make themselves
@@ -89,7 +92,7 @@ class Terminal:
         if command.line.startswith(PACKAGE):
             return _package(self._folder, shlex.split(command.line.removeprefix(PACKAGE)))
         if command.line.startswith(DEPLOY):
-            return _deploy(self._folder, shlex.split(command.line.removeprefix(DEPLOY)))
+            return self._deploy(shlex.split(command.line.removeprefix(DEPLOY)))
         line = re.sub(r"^curl ", "curl -s ", command.line)
         done = subprocess.run(
             ["sh", "-euc", self._here(line)],
@@ -133,6 +136,25 @@ class Terminal:
             said = said.replace(port, number)
         return said if command.output else ""
 
+    def _deploy(self, arguments: list[str]) -> str:
+        """What CloudFormation would check of the command, by the double, which stays up for a package."""
+        options = dict(zip(arguments[::2], arguments[1::2], strict=True))
+        assert set(options) == {"--template-file", "--stack-name", "--capabilities"}
+        template = options["--template-file"]
+        file = self._folder / template if "/" in template else ROOT / template
+        stack = deploy(file.read_text(), name=options["--stack-name"])
+        named = any("RoleName" in role.properties for role in stack.of_type("AWS::IAM::Role"))
+        assert options["--capabilities"] == ("CAPABILITY_NAMED_IAM" if named else "CAPABILITY_IAM")
+        if file.name == "packaged.yaml":
+            double = self._deployed.enter_context(Double(file.read_text(), bucket=file.parent))
+            self._env |= {"ApiEndpoint": double.url, **double.tester}
+        return ""
+
+    def close(self) -> None:
+        """Stop what was started."""
+        self.stop()
+        self._deployed.close()
+
     def stop(self) -> None:
         """Press Ctrl-C, if a server runs."""
         if self._server is not None:
@@ -154,22 +176,12 @@ def _package(folder: Path, arguments: list[str]) -> str:
     options = dict(zip(arguments[::2], arguments[1::2], strict=True))
     template = folder / options["--template-file"]
     text, count = re.subn(
-        r"Code: \"(.*)\"", f"Code: {{S3Bucket: {options['--s3-bucket']}, S3Key: \\1}}", template.read_text()
+        r'^( *Code): "(.*)"$',
+        rf"\1: {{S3Bucket: {options['--s3-bucket']}, S3Key: \2}}",
+        template.read_text(),
+        flags=re.M,
     )
     assert count > 0
     assert (template.parent / "code.zip").is_file()
     (folder / options["--output-template-file"]).write_text(text)
-    return ""
-
-
-def _deploy(folder: Path, arguments: list[str]) -> str:
-    """What CloudFormation would check of the command, by the double: there is no account here."""
-    options = dict(zip(arguments[::2], arguments[1::2], strict=True))
-    assert set(options) == {"--template-file", "--stack-name", "--capabilities"}
-    template = options["--template-file"]
-    stack = deploy(
-        (folder / template if "/" in template else ROOT / template).read_text(), name=options["--stack-name"]
-    )
-    named = any("RoleName" in role.properties for role in stack.of_type("AWS::IAM::Role"))
-    assert options["--capabilities"] == ("CAPABILITY_NAMED_IAM" if named else "CAPABILITY_IAM")
     return ""

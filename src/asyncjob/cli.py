@@ -158,6 +158,14 @@ def build(
     policy: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="What your functions may do: IAM statements, JSON.")
     ] = None,
+    include: Annotated[
+        list[str],
+        typer.Option(
+            metavar="FILE",
+            help="A file to take although it would be left out, named as the output names it. Give it once for each.",
+            show_default="none",
+        ),
+    ] = [],  # noqa: B006  # typer only reads it
 ) -> None:
     """For AWS: make a folder with your functions and the template that deploys them."""
     options = dict(locals())

@@ -27,4 +27,4 @@ def deployed_folder(out: Path) -> Iterator[Api]:
     """The double, running a built folder and nothing else."""
     with ExitStack() as stack:
         double = Double((out / "template.yaml").read_text(), scale=0.001, bucket=out)
-        yield Api(stack.enter_context(double), stack)
+        yield Api(stack.enter_context(double), stack, signed=True)

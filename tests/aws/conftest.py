@@ -3,15 +3,19 @@
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from tests.aws.double.double import Double
+from tests.aws.double.services import REGION, TESTER
 from tests.aws.user import SOURCE, Build
 from tests.serving import COMMAND
 
@@ -31,8 +35,11 @@ def deployed(template: str) -> Iterator[Callable[..., "Api"]]:
     """Deploys the template with parameters, for one test."""
     with ExitStack() as stack:
 
-        def deploy(text: str = template, scale: float = 0.01, bucket: Path = Path(), **parameters: str) -> Api:
-            return Api(stack.enter_context(Double(text, parameters, scale=scale, bucket=bucket)), stack)
+        def deploy(
+            text: str = template, scale: float = 0.01, bucket: Path = Path(), signed: bool = False, **parameters: str
+        ) -> Api:
+            double = stack.enter_context(Double(text, parameters, scale=scale, bucket=bucket))
+            return Api(double, stack, signed=signed)
 
         yield deploy
 
@@ -63,12 +70,25 @@ def build(mine: Path) -> Build:
     return run
 
 
-class Api:
-    """A client of a double."""
+class Signed(httpx.Auth):
+    """Signs requests as a caller whom the double knows."""
 
-    def __init__(self, double: Double, stack: ExitStack) -> None:
+    requires_request_body = True
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        signed = AWSRequest(request.method, str(request.url), data=request.content)
+        SigV4Auth(Credentials(*TESTER), "execute-api", REGION).add_auth(signed)
+        request.headers.update(dict(signed.headers))
+        yield request
+
+
+class Api:
+    """A client of a double; one that signs its requests, where the double is a package's."""
+
+    def __init__(self, double: Double, stack: ExitStack, *, signed: bool = False) -> None:
         self.double = double
-        self.client = stack.enter_context(httpx.Client(base_url=double.url, timeout=30))
+        auth = Signed() if signed else None
+        self.client = stack.enter_context(httpx.Client(base_url=double.url, auth=auth, timeout=30))
 
     def post(self, **body: Any) -> httpx.Response:
         """POST /jobs."""

@@ -9,10 +9,13 @@ import time
 import zipfile
 from pathlib import Path
 
+import httpx
 import pytest
 
 from asyncjob.aws.template import RUNTIME
+from tests.aws.building import ARCHITECTURE
 from tests.aws.double.cloudformation import load
+from tests.aws.double.double import Double
 from tests.aws.user import SOURCE, Build, names, own, refused
 from tests.serving import COMMAND
 
@@ -98,7 +101,10 @@ def test_a_package_goes_whole_but_for_what_is_nobodys_business(build: Build, min
     with zipfile.ZipFile(shop / "build" / "code.zip") as archive:
         found = {name for name in archive.namelist() if not name.startswith(("asyncjob/", "msgspec"))}
     assert found == {"shop/__init__.py", "shop/data/prices.csv", "shop/late.py", "shop/work.py"}
-    left_out = "shop/.env, shop/.git, shop/deep/id_rsa, shop/linked.txt, shop/prod.env, shop/server.pem, shop/venv"
+    left_out = (
+        "shop/.env, shop/.git, shop/deep/id_rsa, shop/jobs.db, shop/linked.txt (a link that leads out), shop/prod.env, "
+        "shop/server.pem, shop/venv"
+    )
     assert f"left out     {left_out}\n" in done.stdout
 
 
@@ -201,7 +207,9 @@ def test_it_says_what_the_api_will_look_like_and_what_to_do_next(build: Build, m
     routes = said.split("The API\n")[1].split("\n\n")[0].splitlines()
     assert [route.split()[0] for route in routes] == methods
     assert routes[:2] == ["  POST    /jobs", "  GET     /jobs/{jobId}"]
-    assert "\n  Authorization = NONE   Who may call the API. NONE is everybody" in said
+    assert "\n  Authorization = AWS_IAM   Who may call the API. NONE is everybody" in said
+    assert "Who may call it\n  who signs requests with AWS credentials" in said
+    assert "For everybody on the internet, at your cost: deploy with --parameter-overrides Authorization=NONE\n" in said
     next_ = said.split("Next\n")[1].splitlines()
     assert next_ == [
         "  aws cloudformation package --template-file 'my build/template.yaml' --s3-bucket MY-BUCKET "
@@ -209,6 +217,19 @@ def test_it_says_what_the_api_will_look_like_and_what_to_do_next(build: Build, m
         "  aws cloudformation deploy --template-file 'my build/packaged.yaml' --stack-name my-jobs "
         "--capabilities CAPABILITY_NAMED_IAM",
     ]
+
+
+def test_a_package_is_open_to_everybody_only_where_that_is_said_on_purpose(build: Build, mine: Path) -> None:
+    assert build("--architecture", ARCHITECTURE).returncode == 0
+    text = (mine / "build" / "template.yaml").read_text()
+    body = {"jobId": "1", "type": "area", "width": 2}
+    with Double(text, bucket=mine / "build") as double:
+        routes = [("POST", "/jobs"), ("GET", "/jobs/1"), ("GET", "/jobs/1/large"), ("POST", "/jobs/1/cancel")]
+        assert [httpx.request(method, double.url + path, json=body).status_code for method, path in routes] == [403] * 4
+        assert double.item("1") is None
+    with Double(text, {"Authorization": "NONE"}, bucket=mine / "build") as double:
+        assert httpx.post(f"{double.url}/jobs", json=body).status_code == 202
+        double.idle()
 
 
 def test_a_terminal_is_told_what_happens(mine: Path) -> None:

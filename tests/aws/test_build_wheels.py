@@ -2,6 +2,10 @@
 
 import hashlib
 import os
+import stat
+import subprocess
+import tarfile
+import zipfile
 from pathlib import Path
 
 import boto3
@@ -14,6 +18,7 @@ from tests.aws.user import Build, names, own, refused, wheel
 OTHER = next(each for each in Architecture if each.value != os.uname().machine)
 MACHINE = {"arm64": "aarch64", "x86_64": "x86_64"}[OTHER]
 
+RAN = "from pathlib import Path\nPath({ran!r}).touch()\n"
 BACKEND = """
 import pathlib, zipfile
 
@@ -41,15 +46,114 @@ def test_an_index_that_does_not_answer_is_not_taken_for_a_missing_wheel(build: B
     assert line.startswith("pip cannot reach its index: ")
 
 
-def test_what_is_given_as_sources_is_refused(build: Build, mine: Path) -> None:
+@pytest.fixture
+def library(mine: Path) -> Path:
+    """A library as its sources, of which a build would leave a file `ran`."""
     package = mine / "library"
     package.mkdir()
     system = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
     (package / "pyproject.toml").write_text(f'{system}[project]\nname = "library"\nversion = "1.0"\n')
-    (package / "backend.py").write_text(BACKEND)
-    (mine / "requirements.txt").write_text("./library\n")
+    (package / "backend.py").write_text(RAN.format(ran=str(mine / "ran")) + BACKEND)
+    old = mine / "old"
+    old.mkdir()
+    (old / "setup.py").write_text(
+        RAN.format(ran=str(mine / "ran")) + "from setuptools import setup\nsetup(name='old')\n"
+    )
+    with tarfile.open(mine / "library-1.0.tar.gz", "w:gz") as archive:
+        archive.add(package, "library-1.0")
+    for command in (["init", "-q"], ["add", "."], ["-c", "user.name=x", "-c", "user.email=x@x", "commit", "-qm", "x"]):
+        subprocess.run(["git", *command], cwd=package, check=True)
+    return package
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ("./library", "library"),
+        ("./old", "old"),
+        ("--editable ./old", "old"),
+        ("library @ file://{mine}/library", "library"),
+        ("./library-1.0.tar.gz", "library-1.0.tar.gz"),
+        ("git+file://{mine}/library#egg=library", "library"),
+        ("--find-links .\n--no-binary library\nlibrary==1.0", "library-1.0.tar.gz"),
+        ("--requirement more.txt", "old"),
+        ("./asks-1.0-py3-none-any.whl", "library"),  # a wheel whose metadata asks for a folder
+    ],
+)
+def test_nothing_of_what_is_given_as_sources_runs(
+    build: Build, mine: Path, library: Path, asked: str, named: str
+) -> None:
+    (mine / "more.txt").write_text("./old\n")
+    wheel(mine, "asks", f"library @ {library.as_uri()}")
+    (mine / "requirements.txt").write_text("--no-index\n" + asked.format(mine=mine) + "\n")
+    line = refused(build("--requirements", "requirements.txt", PIP_NO_BINARY=":all:", PIP_NO_BUILD_ISOLATION="0"))
+    assert " is given as its sources: build a wheel for Python " in line
+    assert line.startswith(named)
+    assert not (mine / "ran").exists()
+    assert not (mine / "build").exists()
+
+
+def test_pip_is_not_what_lies_in_the_current_folder(build: Build, mine: Path) -> None:
+    (mine / "pip.py").write_text(RAN.format(ran=str(mine / "ran")))
+    assert build().returncode == 0
+    assert not (mine / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("../evil.py", "lib/../../evil.py", "/evil.py", "C:/evil.py", "c:evil.py", "..\\evil.py", "lib\\evil.py"),
+        *("lib-1.0.data/purelib/../evil.py", "lib-1.0.data/platlib//evil.py", "lib//evil.py", "./evil.py", "a\nb.py"),
+    ],
+)
+def test_a_name_in_a_wheel_that_leads_out_of_the_package_is_refused(build: Build, mine: Path, name: str) -> None:
+    file = wheel(mine / "wheels", "lib", files={name: ""})
+    (mine / "requirements.txt").write_text(f"--no-index\n{file}\n")
     line = refused(build("--requirements", "requirements.txt"))
-    assert line.startswith("library is given as its sources: build a wheel for Python ")
+    assert line.startswith("lib 1.0 has a file whose name leads out of the package: ")
+    assert not (mine / "build").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("asyncjob/aws/package.py", "lib 1.0 has asyncjob/aws/package.py, in the place of Python's or asyncjob's own"),
+        ("asyncjob/more.py", "lib 1.0 has asyncjob/more.py, in the place of"),
+        ("asyncjob.py", "lib 1.0 has asyncjob.py, in the place of"),
+        ("lib-1.0.data/purelib/asyncjob/more.py", "lib 1.0 has asyncjob/more.py, in the place of"),
+        ("msgspec/more.py", "lib 1.0 has msgspec/more.py, in the place of"),
+        ("json/__init__.py", "lib 1.0 has json/__init__.py, in the place of"),
+        ("typing.py", "lib 1.0 has typing.py, in the place of"),
+        ("jobs/__init__.py", "lib 1.0 has jobs/__init__.py, which hides your jobs.py"),
+        ("idna", "lib 1.0 has a file idna, which is a folder elsewhere in the package"),
+    ],
+)
+def test_a_library_that_would_stand_in_for_other_modules_is_refused(
+    build: Build, mine: Path, name: str, said: str
+) -> None:
+    file = wheel(mine / "wheels", "lib", files={name: ""})
+    (mine / "requirements.txt").write_text(f"{file}\nidna==3.10\n")
+    assert refused(build("--requirements", "requirements.txt")).startswith(said)
+
+
+def test_what_became_pythons_own_is_left_out(build: Build, mine: Path) -> None:
+    file = wheel(mine / "wheels", "argparse")
+    (mine / "requirements.txt").write_text(f"--no-index\n{file}\n")
+    assert build("--requirements", "requirements.txt").returncode == 0
+    assert own(mine) == {"jobs.py"}
+
+
+def test_a_wheel_with_a_link_or_with_what_cannot_be_unpacked_is_refused(build: Build, mine: Path) -> None:
+    file = wheel(mine / "wheels", "lib")
+    (mine / "requirements.txt").write_text(f"--no-index\n{file}\n")
+    link = zipfile.ZipInfo("lib/link")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr(link, "/etc/passwd")
+    assert refused(build("--requirements", "requirements.txt")).startswith(f"{file.name} has a link, or a file without")
+    content = wheel(mine / "wheels", "lib").read_bytes()
+    file.write_bytes(content.replace(b"NAME = 'lib'", b"NAME = 'lob'"))
+    assert refused(build("--requirements", "requirements.txt")).startswith(f"{file.name} cannot be unpacked: ")
 
 
 def test_what_holds_on_lambda_alone_is_in_the_package(build: Build, mine: Path) -> None:

@@ -42,14 +42,14 @@ def deploy(deployed: Deploy, package: str, folder: Path) -> Deploy:
 
 
 def _deploy(deployed: Deploy, package: str, folder: Path, text: str = "", **more: Any) -> Api:
-    return deployed(text or package, **{"scale": 0.001, "bucket": folder, **more})
+    return deployed(text or package, **{"scale": 0.001, "bucket": folder, "signed": True, **more})
 
 
 @pytest.fixture(scope="module")
 def api(package: str, folder: Path) -> Iterator[Api]:
     """One deployment for all that need none of their own."""
     with ExitStack() as stack:
-        yield Api(stack.enter_context(Double(package, scale=0.001, bucket=folder)), stack)
+        yield Api(stack.enter_context(Double(package, scale=0.001, bucket=folder)), stack, signed=True)
 
 
 def _submit(api: Api, job_id: str, **body: Any) -> None:

@@ -44,8 +44,9 @@ def test_a_package_keeps_the_contract_with_its_declared_capabilities(tmp_path: P
     text = packaged(tmp_path, load_registry("asyncjob.sleep"), {}, target="asyncjob.sleep", timeout=30)
     with Double(text, bucket=tmp_path) as double:
         command = [sys.executable, "-m", "pytest", "tests/conformance", "-q", "-p", "no:cacheprovider"]
-        command += ["--base-url", double.url, "--capabilities", "aws-package"]
-        suite = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True)
+        command += ["--base-url", double.url, "--capabilities", "aws-package", "--aws-iam"]
+        env = {**os.environ, **double.tester}
+        suite = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
         assert suite.returncode == 0, suite.stdout
         double.idle()
         assert double.services.refused == []
@@ -85,7 +86,7 @@ def _use(api: Api) -> None:
 def test_every_action_and_every_resource_of_every_statement_is_used(
     deployed: Deploy, template: str, folder: Path
 ) -> None:
-    api = deployed(template, scale=0.001, bucket=folder, ProcessorTimeout="20")
+    api = deployed(template, scale=0.001, bucket=folder, signed=True, ProcessorTimeout="20")
     _use(api)
     assert api.double.policies.unused() == []
 
@@ -130,6 +131,6 @@ def test_nothing_works_without(template: str, folder: Path, deployed: Deploy, na
     changed = load(template)
     ((found, number),) = [(found, at) for known, found, at in statements(changed) if known == name]
     del found[number]
-    api = deployed(written(changed), scale=0.001, bucket=folder, ProcessorTimeout="8")
+    api = deployed(written(changed), scale=0.001, bucket=folder, signed=True, ProcessorTimeout="8")
     with pytest.raises(AssertionError):
         _use(api)

@@ -38,6 +38,8 @@ def test_with_aws_iam_only_signed_requests_pass(deployed: Deploy) -> None:
     SigV4Auth(Credentials(*TESTER), "execute-api", "us-east-1").add_auth(request)
     assert api.client.post("/jobs", content=body, headers=dict(request.headers)).status_code == 202
     assert_refused(api.client.post("/jobs", content=body + b" ", headers=dict(request.headers)), 403)
+    SigV4Auth(Credentials("AKIASTRANGER", TESTER[1]), "execute-api", "us-east-1").add_auth(request)
+    assert_refused(api.client.post("/jobs", content=body, headers=dict(request.headers)), 403)
 
 
 def test_above_its_rate_the_api_answers_429_and_says_when_to_try_again(deployed: Deploy) -> None:

@@ -53,5 +53,7 @@ def wheel(
     wheel = folder / f"{name}-1.0-{tag}.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         for path, text in content.items():
-            archive.writestr(path, text)
+            entry = zipfile.ZipInfo(path)
+            entry.filename = path  # as it is, which ZipInfo would mend
+            archive.writestr(entry, text)
     return wheel

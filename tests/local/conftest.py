@@ -25,7 +25,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     """For what the documentation has its reader type."""
     terminal = Terminal(tmp_path)
     yield terminal
-    terminal.stop()
+    terminal.close()
 
 
 class Gate:

@@ -4,11 +4,12 @@ Names are sorted, times and modes are fixed, and nothing is compiled on the way.
 another Python; what is unpacked is then still the same.)
 """
 
+import re
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 MAX_UNZIPPED_BYTES = 262_144_000
 """What Lambda unpacks. Its limit of 50 MB for a zip is that of direct uploads, and this one comes from a bucket."""
@@ -52,13 +53,18 @@ def write_zip(target: Path, parts: Iterable[Part]) -> int:
         The bytes that it has when it is unpacked.
 
     Raises:
-        BuildError: two parts with different content have one name, or all together are over Lambda's limit.
+        BuildError: a name leads out of the zip or is a file's and a folder's, two parts with different content have
+            one name, or all together are over Lambda's limit.
     """
     by_name: dict[str, Part] = {}
     for each in parts:
+        if not _is_below(each.name):
+            raise BuildError(f"{each.origin} has a file whose name leads out of the package: {each.name!r}")
         other = by_name.setdefault(each.name, each)
         if other is not each and other.read() != each.read():
             raise BuildError(f"{other.origin} and {each.origin} both have a file {each.name}: only one can be there")
+    for folder in {str(folder) for name in by_name for folder in PurePosixPath(name).parents} & {*by_name}:
+        raise BuildError(f"{by_name[folder].origin} has a file {folder}, which is a folder elsewhere in the package")
     size = sum(each.size for each in by_name.values())
     if size > MAX_UNZIPPED_BYTES:
         raise BuildError(_too_large(size, by_name.values()))
@@ -70,6 +76,12 @@ def write_zip(target: Path, parts: Iterable[Part]) -> int:
             info.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(info, each.read())
     return size
+
+
+def _is_below(name: str) -> bool:
+    """Whether every unpacker puts it below the folder that it unpacks to."""
+    drive = re.match(r"[A-Za-z]:", name)
+    return not drive and "\\" not in name and not {"", ".", ".."} & {*name.split("/")} and name.isprintable()
 
 
 def megabytes(size: int) -> str:

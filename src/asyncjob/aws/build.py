@@ -8,7 +8,7 @@ import math
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from asyncjob.aws.archive import BuildError, Part, megabytes, part, write_zip
@@ -22,9 +22,10 @@ from asyncjob.registry import Jobs, load
 
 TEMPLATE, CODE, PACKAGED = "template.yaml", "code.zip", "packaged.yaml"
 MARK = "asyncjob/aws/processor.py"
+PYTHONS_OWN = sys.stdlib_module_names - {"test"}  # which wheels have by mistake, and nobody imports
 LAMBDAS_OWN = {"boto3", "botocore"}
 LEAST_TIMEOUT = 30
-SHOWN_BESIDE = 10
+SHOWN = 20  # names of files in a list
 MARGIN = 5  # seconds beyond the longest timeout of a function, to record it
 
 
@@ -37,6 +38,7 @@ def build(
     python: Python,
     timeout: int | None,
     policy: Path | None,
+    include: Sequence[str] = (),
     say: Callable[[str], None],
 ) -> str:
     """Build the folder, and tell what is in it.
@@ -49,6 +51,7 @@ def build(
         python: their version of Python.
         timeout: seconds that one attempt may last; None for enough for each function's own timeout.
         policy: a JSON file of further IAM statements for the functions, or None.
+        include: files that are to be there although they would be left out, as they are named in the zip.
         say: is told what happens, line by line.
 
     Returns:
@@ -60,9 +63,9 @@ def build(
     """
     jobs = load(target)
     _check_out(out)
-    sources = find_sources(target, out)
     statements = [] if policy is None else load_statements(policy)
     try:
+        sources = find_sources(target, out, include)
         template = fill_package(
             (HERE / TEMPLATE).read_text(),
             jobs,
@@ -118,9 +121,36 @@ def _check_imports(sources: Sources, parts: list[Part]) -> dict[str, str]:
     return {name: file for name, file in sources.wanted.items() if name not in there}
 
 
+def _check_libraries(libraries: list[Part], sources: Sources) -> None:
+    """Refuse a library that would stand in for another's modules: what is in the zip comes first on Lambda.
+
+    A package and a module of one name do so without having a file in common.
+    """
+    own = {_module(each.name): each for each in sources.parts}
+    for each in libraries:
+        module = _module(each.name)
+        other = own.get(module)
+        if (
+            module in PYTHONS_OWN
+            or module == "asyncjob"
+            or (module == "msgspec" and not each.origin.startswith("msgspec "))
+        ):
+            raise BuildError(
+                f"{each.origin} has {each.name}, in the place of Python's or asyncjob's own module {module!r}"
+            )
+        if other is not None and ("/" in other.name) != ("/" in each.name):
+            raise BuildError(f"{each.origin} has {each.name}, which hides your {other.name}: give that another name")
+
+
+def _module(name: str) -> str:
+    """The top-level module that a file is, or is in."""
+    return name.partition("/")[0].partition(".")[0] if "/" not in name else name.partition("/")[0]
+
+
 def _pack(code: Path, sources: Sources, libraries: list[Part]) -> list[str]:
     """Write the zip; what to say of it."""
     optional = _check_imports(sources, libraries)
+    _check_libraries(libraries, sources)
     size = write_zip(code, [*_runtime(), *libraries, *sources.parts])
     lines = [
         f"  size         {megabytes(code.stat().st_size)}, unpacked {megabytes(size)}",
@@ -128,14 +158,23 @@ def _pack(code: Path, sources: Sources, libraries: list[Part]) -> list[str]:
         f"  libraries    {', '.join(sorted({each.origin for each in libraries}))}",
     ]
     if sources.left_out:
-        lines.append(f"  left out     {', '.join(sorted(sources.left_out))}")
+        why = sorted(sources.left_out.items())
+        lines.append(f"  left out     {_listed([name + f' ({reason})' * (reason != '') for name, reason in why])}")
     if sources.beside:
-        named = ", ".join(sources.beside[:SHOWN_BESIDE]) + (", ..." if len(sources.beside) > SHOWN_BESIDE else "")
-        lines.append(f"  not taken    {named}: beside your file; a package is taken whole, with its data")
+        lines.append(
+            f"  not taken    {_listed(sources.beside)}: beside your file; a package is taken whole, with its data"
+        )
     if optional:
         missing = ", ".join(f"{name} ({file})" for name, file in sorted(optional.items()))
         lines.append(f"  not there    {missing}: imported in a function or under a condition")
     return lines
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first of them, in one line whatever is in a name, and how many there are."""
+    more = f", ... ({len(names)} in all)" if len(names) > SHOWN else ""
+    shown = ", ".join(names[:SHOWN]) + more
+    return "".join(letter if letter.isprintable() else "?" for letter in shown)
 
 
 def _check_out(out: Path) -> None:

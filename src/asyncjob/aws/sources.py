@@ -9,21 +9,19 @@ import ast
 import fnmatch
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import invalidate_caches
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from asyncjob.aws.archive import BuildError, Part, part
+from asyncjob.aws.private import BY_NAME, DATABASE, JOURNAL, NOT_PLAIN, is_private_name, private
 
-LEFT_OUT = (
-    *(".*", "*.env", "*.pem", "*.key", "*.p12", "*.pfx", "id_rsa*", "id_ed25519*"),
-    *("__pycache__", "*.py[co]", "*.egg-info", "node_modules", "jobs.db*"),
-)
-"""What no package has: hidden files, what tends to hold secrets, what was compiled, installed, or kept by a server."""
-UNSAID = ("__pycache__", "*.py[co]", "*.egg-info", "jobs.db*")
+UNSAID = ("__pycache__", "*.py[co]", "*.egg-info")
+"""What no package has and nobody misses: what was compiled or installed."""
 COMPILED = (".so", ".pyd", ".dylib")
+NEVER = (DATABASE, JOURNAL, NOT_PLAIN)
 
 
 @dataclass
@@ -33,7 +31,8 @@ class Sources:
     Attributes:
         target: what imports the registry there.
         parts: the files.
-        left_out: files and folders that are in a package of the user's, and not in the zip.
+        left_out: files and folders that are in a package of the user's, and not in the zip; why, where their names do
+            not say it.
         beside: files in the folder of a single file that are not in the zip.
         needed: for each module that is imported when the target is, and is not among the parts: the file that does so.
         wanted: the same of those that are imported elsewhere: in a function, after `try:`.
@@ -41,18 +40,19 @@ class Sources:
 
     target: str
     parts: list[Part] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
     beside: list[str] = field(default_factory=list)
     needed: dict[str, str] = field(default_factory=dict)
     wanted: dict[str, str] = field(default_factory=dict)
 
 
-def find_sources(target: str, out: Path) -> Sources:
+def find_sources(target: str, out: Path, include: Sequence[str] = ()) -> Sources:
     """The files that a target needs, which must have been imported.
 
     Args:
         target: as `registry.load` takes it.
         out: the folder that is built, which is never part of a package.
+        include: files that are to be there although they would be left out, as they are named in the zip.
 
     Raises:
         BuildError: one of them cannot be there.
@@ -71,19 +71,22 @@ def find_sources(target: str, out: Path) -> Sources:
         if location is None:
             raise BuildError(f"{source} is no module of files: name the file of your job functions")
         first, folder = location, location.parent
-    _Walk(found, folder, out.resolve()).add(first)
+    walk = _Walk(found, folder, out.resolve(), frozenset(include))
+    walk.add(first)
+    walk.add_included()
     if is_file:
         taken = {each.name for each in found.parts}
         names = sorted(file.name for file in folder.iterdir() if file.is_file() and file.name not in taken)
-        found.beside = [name for name in names if not any(fnmatch.fnmatch(name, each) for each in LEFT_OUT)]
+        found.beside = [name for name in names if not is_private_name(name)]
     return found
 
 
 class _Walk:
     """Goes from file to file along their imports, within one folder."""
 
-    def __init__(self, found: Sources, folder: Path, out: Path) -> None:
+    def __init__(self, found: Sources, folder: Path, out: Path, include: frozenset[str]) -> None:
         self._found = found
+        self._include = include
         self._folder = folder
         self._out = out
         self._seen: set[str] = {"asyncjob"}
@@ -94,14 +97,36 @@ class _Walk:
         """Add a module or a package, and what it imports from beside it."""
         self._seen.add(first.stem)
         for file in self._files(first) if first.is_dir() else [first]:
-            name = file.relative_to(self._folder).as_posix()
-            if file.suffix in COMPILED:
+            self._take(file)
+
+    def add_included(self) -> None:
+        """Add what is to be there on purpose; never a database of jobs, or what is not in the folder."""
+        taken = {each.name for each in self._found.parts}
+        for name in sorted(self._include - taken):
+            file = self._folder / name
+            if not _is_inside(file, self._folder) or not file.is_file():
+                raise BuildError(f"--include {name}: there is no such file in {self._folder}")
+            self._take(file)
+            self._found.left_out.pop(name, None)
+
+    def _take(self, file: Path) -> None:
+        name = file.relative_to(self._folder).as_posix()
+        if file.suffix in COMPILED:
+            raise BuildError(f"{name} is compiled for this machine: make a wheel of it and name it in --requirements")
+        reason = private(file)
+        wanted = name in self._include
+        if reason is not None and (not wanted or reason in NEVER):
+            if wanted:
+                raise BuildError(f"--include {name}: it is {reason}, which is never packed")
+            if file.suffix == ".py":  # without it something else would be missing
                 raise BuildError(
-                    f"{name} is compiled for this machine: make a wheel of it and name it in --requirements"
+                    f"{name} holds {reason}: keep that in Secrets Manager or Parameter Store, or say --include {name}"
                 )
-            self._found.parts.append(part(name, file, "your files"))
-            if file.suffix == ".py":
-                self._follow(file, name)
+            self._found.left_out[name] = reason
+            return
+        self._found.parts.append(part(name, file, "your files"))
+        if file.suffix == ".py":
+            self._follow(file, name)
 
     def _follow(self, file: Path, name: str) -> None:
         always, sometimes = _imports(file, name)
@@ -124,16 +149,30 @@ class _Walk:
                     yield inside / name
 
     def _is_own(self, path: Path, package: Path) -> bool:
-        if any(fnmatch.fnmatch(path.name, pattern) for pattern in UNSAID) or path.resolve() == self._out:
+        is_out = os.path.realpath(path) == str(self._out)  # which, unlike resolve(), minds no links in a circle
+        if is_out or any(fnmatch.fnmatch(path.name, pattern) for pattern in UNSAID):
             return False
-        own = (
-            not any(fnmatch.fnmatch(path.name, pattern) for pattern in LEFT_OUT)
-            and not (path / "pyvenv.cfg").exists()
-            and path.resolve().is_relative_to(package.resolve())
-        )
-        if not own:
-            self._found.left_out.append(path.relative_to(self._folder).as_posix())
-        return own
+        reason = _not_own(path, package)
+        if reason is not None:
+            self._found.left_out[path.relative_to(self._folder).as_posix()] = reason
+        return reason is None
+
+
+def _not_own(path: Path, package: Path) -> str | None:
+    """Why a file or folder of a package stays where it is, or None."""
+    if not _is_inside(path, package):
+        return "a link that leads out"
+    if not path.is_dir():
+        return None if path.is_file() else NOT_PLAIN
+    if path.is_symlink():
+        return "a link to a folder"
+    if (path / "pyvenv.cfg").exists() or path.name == "node_modules" or path.name.startswith("."):
+        return BY_NAME
+    return None
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def _location(spec: ModuleSpec | None) -> Path | None:

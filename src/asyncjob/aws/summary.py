@@ -18,6 +18,14 @@ from asyncjob.registry import JobFunction, Jobs
 Tree = dict[str, Any]
 
 
+CALLERS = {
+    "NONE": "everybody on the internet",
+    "AWS_IAM": "who signs requests with AWS credentials that allow execute-api:Invoke: Client(aws_iam=True), --aws-iam",
+    "API_KEY": "who sends the stack's key as x-api-key",
+}
+"""Who may call the API, by the parameter Authorization."""
+
+
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]
     """YAML with CloudFormation's short forms: `!Ref x` is `{"Ref": "x"}`."""
 
@@ -44,7 +52,15 @@ def summary(template: str, jobs: Jobs, out: Path) -> str:
     """
     tree: Tree = yaml.load(template, _Loader)  # noqa: S506 - a SafeLoader
     resources = tree["Resources"]
-    lines = ["The API", *_indented(_routes(resources)), "", "What POST /jobs takes, beside jobId"]
+    lines = [
+        "The API",
+        *_indented(_routes(resources)),
+        "",
+        "Who may call it",
+        *_indented(_callers(tree)),
+        "",
+        "What POST /jobs takes, beside jobId",
+    ]
     lines += _indented(line for each in jobs for line in _describe(each, len(jobs) > 1))
     lines += ["", "What the roles may do", *_indented(_roles(resources))]
     lines += [
@@ -73,6 +89,14 @@ def _routes(resources: Tree) -> Iterator[str]:
             path, part = f"/{properties['PathPart']}{path}", properties["ParentId"]
         when = f"   if {method['Condition']}" if "Condition" in method else ""
         yield f"{method['Properties']['HttpMethod']:7} {path}{when}"
+
+
+def _callers(tree: Tree) -> Iterator[str]:
+    """By default, how to let others, and what a new default does not change."""
+    default = tree["Parameters"]["Authorization"]["Default"]
+    yield f"{CALLERS[default]} (Authorization = {default})"
+    yield "For everybody on the internet, at your cost: deploy with --parameter-overrides Authorization=NONE"
+    yield "A stack that exists keeps the Authorization it has; the same option changes it"
 
 
 def _describe(function: JobFunction, type_required: bool) -> Iterator[str]:

@@ -50,6 +50,7 @@ def fill(source: str, jobs: Jobs) -> str:
     for name in ("processor", "recorder"):
         text = re.sub(rf'^( *)ZipFile: "{{{{ {name} }}}}"$', partial(_zip_file, code(name)), text, flags=re.M)
     values = {
+        "authorization": "NONE",  # as the original
         "timeout": "30",
         "least timeout": "1",
         "runtime": "python3.15",
@@ -91,6 +92,7 @@ def fill_package(
     text = line.sub(lambda place: "".join(f"{place[1]}- {json.dumps(each)}\n" for each in statements), text)
     least = least_timeout(jobs)
     values = {
+        "authorization": "AWS_IAM",  # who may call starts jobs at the owner's cost: everybody only if the owner says so
         "code": json.dumps(code),
         "target": target,
         "default type": jobs.names[0],

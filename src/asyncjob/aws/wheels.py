@@ -6,10 +6,13 @@ it runs on: what it leaves out for that reason is found in the wheels' own metad
 """
 
 import re
+import stat
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +22,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from asyncjob.aws.archive import BuildError, Part
+from asyncjob.aws.harmless_pip import REFUSAL
 from asyncjob.aws.lambdas import GLIBC, MACHINES, Architecture, Python
 
 OLDEST_GLIBC = 5
@@ -26,6 +30,7 @@ ROUNDS = 10
 IGNORED = re.compile(r"Ignoring (\S+): markers '(.*)' don't match your environment")
 DOWNLOADED = "Successfully downloaded "
 UNREACHED = re.compile(r"connection broken|Could not fetch URL")
+ASKED = re.compile(r"(?:Collecting|Processing|Obtaining) ([^\s@]+)")
 SHOWN = re.compile(r"(Collecting|Downloading|Processing) ")
 
 
@@ -91,9 +96,12 @@ class Wheels:
         """What the wheels hold, where an installation would put it."""
         for file in self._files().values():
             name, version, *_ = parse_wheel_filename(file.name)
-            with zipfile.ZipFile(file) as archive:
+            with _opened(file) as archive:
                 for info in archive.infolist():
+                    _check_entry(info, file)
                     place = _place(info.filename)
+                    if name in sys.stdlib_module_names:
+                        place = None  # once a module of its own, now Python's: that one comes first elsewhere, too
                     if place is not None and not info.is_dir():
                         executable = bool(info.external_attr >> 16 & 0o100)
                         read = partial(_read, file, info.filename)
@@ -104,7 +112,9 @@ class Wheels:
 
     def _pip(self, arguments: list[str]) -> set[str]:
         """Run pip; the names that it left out although their markers hold on Lambda."""
-        command = [sys.executable, "-m", "pip", "download", "--only-binary=:all:", *self._options]
+        # -P: what lies in the current folder is not pip.
+        command = [sys.executable, "-P", "-m", "asyncjob.aws.harmless_pip", "download"]
+        command += ["--only-binary=:all:", *self._options]
         command += ["--no-input", "--progress-bar", "off", "--disable-pip-version-check"]
         command += ["--dest", str(self._folder), *arguments]
         lines = []
@@ -119,9 +129,7 @@ class Wheels:
         downloaded = (line.removeprefix(DOWNLOADED).split() for line in lines if line.startswith(DOWNLOADED))
         for name in (name for names in downloaded for name in names):  # of a folder or a repository pip saves no wheel
             if canonicalize_name(name) not in self._files():
-                raise BuildError(
-                    f"{name} is given as its sources: build a wheel for {self._where}, and name that instead"
-                )
+                raise BuildError(f"{name} {self._as_sources()}")
         left_out = (IGNORED.match(line) for line in lines)
         return {canonicalize_name(each[1]) for each in left_out if each and self._holds(each[2])}
 
@@ -142,8 +150,14 @@ class Wheels:
                 if holds and canonicalize_name(requirement.name) not in files:
                     yield str(requirement)
 
+    def _as_sources(self) -> str:
+        return f"is given as its sources: build a wheel for {self._where}, and name that instead"
+
     def _refusal(self, lines: list[str]) -> str:
         """The errors of pip in one line, which name the package."""
+        if any(REFUSAL in line for line in lines):
+            name = next((found[1] for line in reversed(lines) if (found := ASKED.match(line))), "a library")
+            return f"{Path(name).name} {self._as_sources()}"
         errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")] or lines[-1:]
         text = " ".join(errors) or "it said nothing"
         if unreached := next(filter(UNREACHED.search, lines), None):
@@ -168,8 +182,23 @@ def _place(name: str) -> str | None:
     return inner if kind in ("purelib", "platlib") else None
 
 
+def _check_entry(info: zipfile.ZipInfo, wheel: Path) -> None:
+    """Refuse what an unpacker may put elsewhere than it seems: a name is cut at a NUL, a link leads anywhere."""
+    if info.orig_filename != info.filename or stat.S_ISLNK(info.external_attr >> 16):
+        raise BuildError(f"{wheel.name} has a link, or a file without a proper name: {info.orig_filename!r}")
+
+
+@contextmanager
+def _opened(wheel: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            yield archive
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # the last of an encrypted one
+        raise BuildError(f"{wheel.name} cannot be unpacked: {error}") from None
+
+
 def _read(wheel: Path, name: str) -> bytes:
-    with zipfile.ZipFile(wheel) as archive:
+    with _opened(wheel) as archive:
         return archive.read(name)
 
 
