@@ -1,15 +1,18 @@
 # run: serve the API; test: everything that must hold; check: lint and types; bench: what it can do on this machine;
 # template: write template.yaml; aws-local: serve it as AWS would; bench-aws: what a job costs there;
-# bench-peers: the same beside other stacks; soak and overload: that it holds; screenshot: the picture in the README;
+# bench-peers: the same beside other stacks; soak and overload: that it holds; fuzz: what strangers send, SECONDS for
+# each target; bench-listeners: what 1,000 listeners to events cost; screenshot: the picture in the README;
 # lifecycle: the one in docs/lifecycle.md.
 PYTHON ?= python3
 MINUTES ?= 5
+SECONDS ?= 600
 AWS_LOCAL_PORT ?= 8001
 BIN := .venv/bin
 CHECKOV := .venv/checkov-env/bin/checkov
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install --constraint constraints.txt
 
-.PHONY: run test check screenshot lifecycle bench bench-aws bench-growth bench-peers soak overload template aws-local clean
+.PHONY: run test check screenshot lifecycle bench bench-aws bench-growth bench-listeners bench-peers soak overload fuzz \
+	template aws-local clean
 
 run: .venv/run
 	@$(BIN)/asyncjob serve
@@ -44,6 +47,14 @@ soak: .venv/test
 overload: .venv/test
 	$(BIN)/python bench/overload.py
 
+fuzz: .venv/fuzz
+	@for target in submission query channel notify; do \
+		.venv/fuzz-env/bin/python -m tests.fuzz $$target --seconds $(SECONDS) || exit 1; \
+	done
+
+bench-listeners: .venv/test
+	$(BIN)/python bench/listeners.py
+
 bench-aws: .venv/test .venv/aws-peer
 	$(BIN)/python -m bench.aws
 
@@ -75,6 +86,12 @@ clean:
 .venv/checkov: .venv/python tests/aws/checkov.txt
 	@$(PYTHON) -m venv .venv/checkov-env
 	@.venv/checkov-env/bin/pip --disable-pip-version-check --quiet install --requirement tests/aws/checkov.txt && touch $@
+
+# Apart from the rest: wheels of the fuzzer are not there for every Python that the tests run on.
+.venv/fuzz: .venv/python pyproject.toml constraints.txt tests/fuzz/atheris.txt
+	@$(PYTHON) -m venv .venv/fuzz-env
+	@.venv/fuzz-env/bin/pip --disable-pip-version-check --quiet install --constraint constraints.txt --editable . \
+		--requirement tests/fuzz/atheris.txt && touch $@
 
 .venv/plot: .venv/python bench/plot.txt
 	@$(PYTHON) -m venv .venv/plot-env
