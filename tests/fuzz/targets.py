@@ -20,7 +20,7 @@ from asyncjob.contract import (
     parse_wait,
     same_request,
 )
-from asyncjob.local.channel import Message, Unpacker
+from asyncjob.local.channel import Unpacker, pack
 from asyncjob.local.endpoints import parse_query
 from asyncjob.local.notify import NotifyPolicy
 
@@ -76,11 +76,11 @@ def channel(data: bytes) -> None:
     assert whole is None or whole == cut
 
 
-def _unpacked(pieces: list[bytes]) -> list[Message] | None:
-    """The messages; None where one cannot be read, which costs that worker its connection."""
+def _unpacked(pieces: list[bytes]) -> bytes | None:
+    """The messages, packed again, since one with a NaN is not equal to itself; None where one cannot be read, which costs that worker its connection."""
     unpacker = Unpacker()
     try:
-        return [message for piece in pieces for message in unpacker.feed(piece)]
+        return pack([message for piece in pieces for message in unpacker.feed(piece)])
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
 

@@ -90,14 +90,15 @@ class Routes:
         return _json(msgspec.json.encode(await self._engine.stats()))
 
     async def events(self, request: Request) -> Response:
-        return EventStream(self._engine.events.follow(request.headers.get("last-event-id")))
+        events = self._engine.events
+        return EventStream(events.follow(request.headers.get("last-event-id")), events.listeners.opened())
 
     async def job_events(self, request: Request) -> Response:
         job = self._engine.get(request.path_params["job_id"])
         last_id = request.headers.get("last-event-id")
         if job.status.is_final and last_id == job_version(job):
             return Response(status_code=204)  # which tells a browser not to ask again
-        return EventStream(self._engine.watch(job.job_id, last_id))
+        return EventStream(self._engine.watch(job.job_id, last_id), self._engine.events.watchers.opened())
 
     async def openapi(self, request: Request) -> Response:
         return _json(self._openapi)
