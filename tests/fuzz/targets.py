@@ -77,7 +77,10 @@ def channel(data: bytes) -> None:
 
 
 def _unpacked(pieces: list[bytes]) -> bytes | None:
-    """The messages, packed again, since one with a NaN is not equal to itself; None where one cannot be read, which costs that worker its connection."""
+    """The messages, packed again, since one with a NaN is not equal to itself.
+
+    None where one cannot be read, which costs that worker its connection.
+    """
     unpacker = Unpacker()
     try:
         return pack([message for piece in pieces for message in unpacker.feed(piece)])
