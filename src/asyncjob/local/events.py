@@ -5,9 +5,9 @@ contained in the next, so there is nothing to buffer. A listener to all jobs get
 thousand are kept once, encoded, in a ring that all listeners read at their own pace: whoever falls behind the ring is
 dropped, and whoever comes back says what was last (`Last-Event-ID`) and gets what followed, or is told of the gap.
 
-Each change is encoded once. Listeners are woken together, and the more there are the less often, so that a thousand of
-them cost the jobs an eighth of the event loop's time and not all of it; one alone is told at once. What one is sent is
-what the others are sent: the same bytes.
+Each change is encoded once. Listeners are woken together, and the more there are the less often: what a waking costs is
+then shared by all that has happened meanwhile. One alone is told at once. What one is sent is what the others are sent,
+the same bytes; what is left of the cost is to hand these to the system once for each.
 
 While nobody listens nothing is kept, so that jobs cost the same with this file as without it.
 """
@@ -29,7 +29,7 @@ CHUNK = 512  # changes that are sent at once, at most
 CHUNK_BYTES = 65_536  # and about so much: what a slow listener has not read yet is kept for it alone
 MAX_LISTENERS = 1_000  # to all jobs
 MAX_WATCHERS = 10_000  # of single jobs
-PAUSE_SECONDS = 200e-6  # for each listener, from one waking of all to the next; sending to one takes about an eighth
+PAUSE_SECONDS = 200e-6  # for each listener, from one waking of all to the next
 KEPT_SECONDS = 60.0  # changes are kept for so long after the last listener left, for when it comes back
 SILENCE_SECONDS = 15.0  # after which a comment is sent: what lies between ends connections on which nothing moves
 RECONNECT_MS = 1_000  # what a browser is told to wait before it connects again
