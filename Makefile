@@ -1,10 +1,12 @@
 # run: serve the API; test: everything that must hold; check: lint and types; bench: what it can do on this machine;
 # template: write template.yaml; aws-local: serve it as AWS would; bench-aws: what a job costs there;
-# bench-peers: the same beside other stacks; soak and overload: that it holds; screenshot: the picture in the README;
-# lifecycle: the one in docs/lifecycle.md; constraints: pin every package by version and hash; sbom, audit: what the
-# product is made of, and what is known against it.
+# bench-peers: the same beside other stacks; bench-listeners: what 1,000 listeners to events cost; soak and overload:
+# that it holds; fuzz: what strangers send, SECONDS for each target; screenshot: the picture in the README; lifecycle:
+# the one in docs/lifecycle.md; constraints: pin every package by version and hash; sbom, audit: what the product is
+# made of, and what is known against it.
 PYTHON ?= python3
 MINUTES ?= 5
+SECONDS ?= 600
 AWS_LOCAL_PORT ?= 8001
 BIN := .venv/bin
 CHECKOV := .venv/checkov-env/bin/checkov
@@ -16,7 +18,8 @@ UPGRADE ?=
 LOCK := UV_CUSTOM_COMPILE_COMMAND="make constraints" $(SUPPLY)/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-annotate $(UPGRADE)
 
-.PHONY: run test check screenshot lifecycle bench bench-aws bench-growth bench-peers soak overload template aws-local constraints sbom audit clean
+.PHONY: run test check screenshot lifecycle bench bench-aws bench-growth bench-listeners bench-peers soak overload fuzz \
+	template aws-local constraints sbom audit clean
 
 run: .venv/run
 	@$(BIN)/asyncjob serve
@@ -51,6 +54,14 @@ soak: .venv/test
 overload: .venv/test
 	$(BIN)/python bench/overload.py
 
+fuzz: .venv/fuzz
+	@for target in submission query channel notify; do \
+		.venv/fuzz-env/bin/python -m tests.fuzz $$target --seconds $(SECONDS) || exit 1; \
+	done
+
+bench-listeners: .venv/test
+	$(BIN)/python bench/listeners.py
+
 bench-aws: .venv/test .venv/aws-peer
 	$(BIN)/python -m bench.aws
 
@@ -73,6 +84,7 @@ constraints: .venv/supply
 	$(LOCK) --group checkov --output-file tests/aws/checkov.txt
 	$(LOCK) --group plot --output-file bench/plot.txt
 	$(LOCK) --group supply --constraint tests/constraints.txt --output-file tests/supply.txt
+	$(LOCK) --group fuzz --output-file tests/fuzz/atheris.txt
 
 sbom: .venv/supply
 	$(SUPPLY)/cyclonedx-py requirements --pyproject pyproject.toml --output-format JSON --output-reproducible \
@@ -105,6 +117,12 @@ clean:
 .venv/checkov .venv/plot .venv/supply: .venv/python
 	@$(PYTHON) -m venv $@-env
 	@$@-env/bin/$(HASHED) $(filter %.txt,$^) && touch $@
+
+# Wheels of the fuzzer are not there for every Python that the tests run on.
+.venv/fuzz: .venv/python pyproject.toml constraints.txt constraints-build.txt tests/fuzz/atheris.txt
+	@$(PYTHON) -m venv $@-env
+	@$@-env/bin/$(HASHED) constraints.txt --requirement constraints-build.txt --requirement tests/fuzz/atheris.txt
+	@$@-env/bin/$(PIP) --no-deps --no-build-isolation --editable . && touch $@
 
 .venv/aws-peer: .venv/test bench/aws_peer/requirements.txt
 	@rm -rf .venv/aws-peer-libraries

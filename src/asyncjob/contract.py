@@ -52,6 +52,13 @@ class Submission(msgspec.Struct, frozen=True):
     notify: str | UnsetType = UNSET
 
 
+class PageQuery(msgspec.Struct, frozen=True):
+    """A valid query of what a job has many of. `after` is the cursor: the number that the page begins above."""
+
+    limit: int = DEFAULT_PAGE
+    after: int = 0
+
+
 class ListQuery(msgspec.Struct, frozen=True):
     """A valid query of `GET /jobs`. `before` is the cursor: the sequence number that the page begins below."""
 
@@ -163,19 +170,31 @@ def parse_list_query(query: dict[str, str]) -> ListQuery:
         ApiError: 400.
     """
     _refuse_unknown(query, ("status", "type", "limit", "cursor"))
-    status, limit, cursor = query.get("status"), query.get("limit", str(DEFAULT_PAGE)), query.get("cursor")
+    status = query.get("status")
     if status is not None and status not in list(Status):
         raise ApiError(400, f"status must be one of: {', '.join(Status)}")
+    limit, before = _page(query)
+    return ListQuery(None if status is None else Status(status), query.get("type"), limit, before)
+
+
+def parse_page_query(query: dict[str, str]) -> PageQuery:
+    """The page of `GET /jobs/{jobId}/attempts` and of its `deliveries`.
+
+    Raises:
+        ApiError: 400.
+    """
+    _refuse_unknown(query, ("limit", "cursor"))
+    limit, after = _page(query)
+    return PageQuery(limit, after or 0)
+
+
+def _page(query: dict[str, str]) -> tuple[int, int | None]:
+    limit, cursor = query.get("limit", str(DEFAULT_PAGE)), query.get("cursor")
     if not re.fullmatch(r"\d{1,4}", limit, re.ASCII) or not 1 <= int(limit) <= MAX_PAGE:
         raise ApiError(400, f"limit must be a whole number from 1 to {MAX_PAGE}")
     if cursor is not None and not re.fullmatch(r"\d{1,18}", cursor, re.ASCII):
         raise ApiError(400, "cursor must be the next of an earlier page")
-    return ListQuery(
-        status=None if status is None else Status(status),
-        type=query.get("type"),
-        limit=int(limit),
-        before=None if cursor is None else int(cursor),
-    )
+    return int(limit), None if cursor is None else int(cursor)
 
 
 def _refuse_unknown(query: dict[str, str], known: tuple[str, ...]) -> None:

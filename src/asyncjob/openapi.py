@@ -110,20 +110,17 @@ def _fixed_schemas() -> Schema:
         "Status": {"type": "string", "enum": list(Status)},
         "Job": _object(job, required=["jobId", "type", "status", "parameters", "attempt", "createdAt"]),
         "Accepted": _object({"jobId": _JOB_ID}, required=["jobId"]),
-        "Page": _object(
-            {
-                "jobs": {"type": "array", "items": _ref("Job")},
-                "next": {"type": "string", "description": "The cursor of the next page; absent on the last."},
-            },
-            required=["jobs"],
-        ),
-        "Attempts": _object(
-            {"attempts": {"type": "array", "items": _object(attempt, required=["attempt", "status"])}}, ["attempts"]
-        ),
-        "Deliveries": _object({"deliveries": {"type": "array", "items": _delivery()}}, ["deliveries"]),
+        "Page": _page("jobs", _ref("Job")),
+        "Attempts": _page("attempts", _object(attempt, required=["attempt", "status"])),
+        "Deliveries": _page("deliveries", _delivery()),
         "Stats": _object({"jobs": _counts(list(Status)), "ended": ended}, required=["jobs", "ended"]),
         "Message": _object({"message": {"type": "string"}}, required=["message"]),
     }
+
+
+def _page(name: str, items: Schema) -> Schema:
+    cursor = {"type": "string", "description": "The cursor of the next page; absent on the last."}
+    return _object({name: {"type": "array", "items": items}, "next": cursor}, required=[name])
 
 
 def _job() -> Schema:
@@ -182,17 +179,19 @@ def _paths(submission: Schema) -> Schema:
     listing = _operation(
         "list",
         "List jobs, newest first",
-        _responses({"200": _response("A page of jobs.", "Page")}, 400, 403),
-        parameters=_list_parameters(),
+        _responses({"200": _response("A page of jobs.", "Page")}, 400, 403, 503),
+        parameters=[_query("status", _ref("Status")), _query("type", {"type": "string"}), *_page_parameters()],
     )
     shown = {**job, "headers": _retry_after("Until it is final.")}
     get = _operation("get", "Get a job", _responses({"200": shown}, 400, 403, 404), parameters=[_wait_parameter()])
     cancel = _operation("cancel", "Cancel a job", _responses({"200": job}, 403, 404, 409, 503))
     retry = _operation("retry", "Run a final job again", _responses({"202": accepted}, 403, 404, 409, 429, 503))
     listed = _response("The attempts, the first one first.", "Attempts")
-    attempts = _operation("attempts", "How each attempt of a job ended", _responses({"200": listed}, 403, 404))
+    attempts = _operation("attempts", "How each attempt of a job ended", _responses({"200": listed}, 400, 403, 404))
+    attempts["parameters"] = _page_parameters()
     told = _response("The notifications of its ends, the first one first.", "Deliveries")
-    deliveries = _operation("deliveries", "Who was notified of the job's end", _responses({"200": told}, 403, 404))
+    deliveries = _operation("deliveries", "Who was notified of the job's end", _responses({"200": told}, 400, 403, 404))
+    deliveries["parameters"] = _page_parameters()
     counted = _response("The counts.", "Stats")
     stats = _operation("stats", "Count jobs by status and by when they ended", _responses({"200": counted}, 403))
     return {
@@ -209,11 +208,13 @@ def _paths(submission: Schema) -> Schema:
 
 
 def _job_events() -> Schema:
-    return _stream("jobEvents", "The job, each time it has changed, until it is final", {"204": _NOTHING_NEW}, 403, 404)
+    return _stream(
+        "jobEvents", "The job, each time it has changed, until it is final", {"204": _NOTHING_NEW}, 403, 404, 503
+    )
 
 
 def _events() -> Schema:
-    return _stream("events", "Every change of every job", {}, 403)
+    return _stream("events", "Every change of every job", {}, 403, 503)
 
 
 def _stream(name: str, summary: str, others: Schema, *refusals: int) -> Schema:
@@ -223,10 +224,8 @@ def _stream(name: str, summary: str, others: Schema, *refusals: int) -> Schema:
     return _operation(name, summary, _responses({"200": stream, **others}, *refusals), parameters=[last])
 
 
-def _list_parameters() -> list[Schema]:
+def _page_parameters() -> list[Schema]:
     return [
-        _query("status", _ref("Status")),
-        _query("type", {"type": "string"}),
         _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": DEFAULT_PAGE}),
         _query("cursor", {"type": "string", "pattern": "^[0-9]{1,18}$"}),
     ]

@@ -54,6 +54,23 @@ def test_a_job_that_succeeds_at_once_writes_no_attempt(server: Server) -> None:
     assert _kept(server.database) == 0
 
 
+def test_attempts_are_told_in_pages(server: Server) -> None:
+    job_id = server.submit("add", a=1)
+    for _ in range(4):
+        server.result(job_id)
+        server.client.post(f"/jobs/{job_id}/retry").raise_for_status()
+    server.result(job_id)
+    pages, cursor = [], "0"
+    while cursor:
+        page = server.client.get(f"/jobs/{job_id}/attempts?limit=2&cursor={cursor}").json()
+        pages.append([one["attempt"] for one in page["attempts"]])
+        cursor = page.get("next")
+    assert pages == [[1, 2], [3, 4], [5]]
+    assert [one["attempt"] for one in _attempts(server, job_id)] == [1, 2, 3, 4, 5]
+    assert server.client.get(f"/jobs/{job_id}/attempts?limit=0").status_code == 400
+    assert server.client.get(f"/jobs/{job_id}/deliveries?cursor=x").status_code == 400
+
+
 def test_attempts_are_deleted_with_their_job(tmp_path: Path) -> None:
     with Server(tmp_path / "jobs.db", "--keep", "1s", target=FUNCTIONS) as server:
         job_id = server.submit("dies", runs=str(tmp_path / "runs"))

@@ -9,9 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from asyncjob.contract import ApiError
 from asyncjob.job import Status
 from asyncjob.local import events as module
-from asyncjob.local.events import CHUNK, RING, Events, JobEvent
+from asyncjob.local.events import CHUNK, RING, Events, JobEvent, Streams
 from tests.eventstream import Event, parse, read
 from tests.local.conftest import Gate, lines, wait_for
 from tests.serving import FUNCTIONS, PatchedServer, Server
@@ -195,5 +196,29 @@ def test_a_silent_stream_says_something_now_and_then(monkeypatch: pytest.MonkeyP
         await anext(stream)
         assert await anext(stream) == b":\n\n"
         await stream.aclose()
+
+    _run(test)
+
+
+def test_beyond_so_many_a_listener_is_refused_and_let_in_once_another_has_left() -> None:
+    streams = Streams("listeners", 1)
+    with streams.opened(), pytest.raises(ApiError, match="1 listeners are served already") as caught, streams.opened():
+        pass
+    assert (caught.value.status, caught.value.headers) == (503, {"Retry-After": "1"})
+    with streams.opened():
+        pass
+
+
+def test_listeners_are_told_together_and_the_same_bytes() -> None:
+    async def test(events: Events) -> None:
+        streams = [events.follow(None) for _ in range(3)]
+        for stream in streams:
+            await anext(stream)
+        _tell(events, 5)
+        texts = [await anext(stream) for stream in streams]
+        assert texts[0].count(b"jobId") == 5
+        assert texts[0] is texts[1] is texts[2]
+        for stream in streams:
+            await stream.aclose()
 
     _run(test)

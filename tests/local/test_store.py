@@ -291,11 +291,12 @@ def test_a_listing_by_status_reads_an_index_and_not_the_table(tmp_path: Path, st
     asked: list[str] = []
 
     async def test(opened: Opened) -> None:
-        reader = opened.store._list_reader
+        reader = opened.store._lists._connection
         reader.set_trace_callback(asked.append)
+        await opened.submit("job")
         await opened.store.page(ListQuery(status=status))
         reader.set_trace_callback(None)
-        plan = " ".join(row[3] for row in reader.execute(f"EXPLAIN QUERY PLAN {asked[0]}"))
+        plan = " ".join(row[3] for row in reader.execute(f"EXPLAIN QUERY PLAN {asked[1]}"))
         assert "INDEX job_" in plan, plan
 
     _with_store(tmp_path / "jobs.db", test)

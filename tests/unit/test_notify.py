@@ -1,6 +1,8 @@
 """Who may be notified: what is allowed is reached, and what is not never is, whatever a name resolves to."""
 
 import asyncio
+import subprocess
+import sys
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -82,6 +84,14 @@ def test_tries_take_the_addresses_in_turn(monkeypatch: pytest.MonkeyPatch) -> No
         ("10.1.2.3", "https://10.1.2.3/"),
         ("[::1]", "http://[::1]:8000/"),
         ("localhost", "http://localhost:8000/"),
+        ("hooks.example:8443", "https://hooks.example:8443/"),
+        ("*.example:8443", "https://a.example:8443/"),
+        ("hooks.example:443", "https://hooks.example/"),
+        ("10.0.0.0/8:9000", "http://10.1.2.3:9000/"),
+        ("10.1.2.3:80", "http://10.1.2.3/"),
+        ("[::1]:9000", "http://[::1]:9000/"),
+        ("[fd00::/8]:9000", "https://[fd00::1]:9000/"),
+        ("fd00::1:9000", "https://[fd00::1:9000]/"),
     ],
 )
 def test_what_is_named_is_allowed(allowed: str, url: str) -> None:
@@ -97,6 +107,14 @@ def test_what_is_named_is_allowed(allowed: str, url: str) -> None:
         ("10.0.0.0/8", "http://11.0.0.1/"),
         ("localhost", "http://127.0.0.1/"),
         ("hooks.example", "https://hooks.example@other.example/"),
+        ("hooks.example:8443", "https://hooks.example/"),
+        ("hooks.example:8443", "https://hooks.example:443/"),
+        ("*.example:8443", "https://a.example:8444/"),
+        ("10.0.0.0/8:9000", "http://10.1.2.3/"),
+        ("[::1]:9000", "http://[::1]:9001/"),
+        ("127.0.0.1", "http://[::ffff:127.0.0.1]/"),
+        ("fe80::/10", "http://[fe80::1%25eth0]/"),
+        ("*.example", f"https://{'a.' * 130}example/"),
     ],
 )
 def test_nothing_else_is(allowed: str, url: str) -> None:
@@ -104,10 +122,63 @@ def test_nothing_else_is(allowed: str, url: str) -> None:
         NotifyPolicy([allowed]).check(url)
 
 
-@pytest.mark.parametrize("entry", ["https://hooks.example", "hooks.example:443", "", "*", "a b", "*.*.example", "a/b"])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "https://hooks.example",
+        "hooks.example:",
+        "hooks.example:0",
+        "hooks.example:65536",
+        "hooks.example:٣",
+        ":80",
+        "[hooks.example]:80",
+        "fe80::1%eth0",
+        "10.0.0",
+        "10.0.0.256",
+        "",
+        "*",
+        "*.",
+        "*.:80",
+        "-.example",
+        "a b",
+        "*.*.example",
+        "a/b",
+        f"{'a' * 64}.example",
+        "a." * 127 + "a",
+    ],
+)
 def test_an_entry_that_is_no_host_is_refused(entry: str) -> None:
     with pytest.raises(ValueError, match="is no host"):
         NotifyPolicy([entry])
+
+
+def test_an_allow_list_is_read_in_one_pass_whatever_is_in_it() -> None:
+    """As long an expression with a port as a command line can have once took time that doubled with each character."""
+    entries = ["a" * 10_000, "a." * 5_000 + ":8443", "a" * 10_000 + ":", ":" * 10_000, "*." * 5_000, "[" * 10_000]
+    code = f"""
+from asyncjob.local.notify import NotifyPolicy
+for entry in {entries!r}:
+    try:
+        NotifyPolicy([entry])
+    except ValueError as error:
+        assert len(str(error)) < 500
+    else:
+        raise AssertionError(entry)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=100)
+
+
+def test_a_name_that_is_allowed_at_a_port_leads_to_no_other_port_of_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _resolved(NotifyPolicy(["hooks.example", "10.0.0.0/8:8443"]), monkeypatch, "10.0.0.1")
+    with pytest.raises(Unreachable, match="not public and not allowed"):
+        _resolved(NotifyPolicy(["hooks.example", "10.0.0.0/8:443"]), monkeypatch, "10.0.0.1")
+
+
+def test_what_the_dns_answers_is_not_in_the_message_that_clients_see(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Unreachable) as caught:
+        _resolved(NotifyPolicy(["hooks.example"]), monkeypatch, "10.11.12.13")
+    assert "10.11.12.13" not in caught.value.message
+    assert "10.11.12.13" in caught.value.detail
 
 
 @given(url=st.text() | st.from_regex(r"https?://[^/]*/.*"))

@@ -6,8 +6,8 @@ too, since this is where every request enters.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -31,6 +31,7 @@ from asyncjob.local.logs import logger
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Result = TypeVar("Result")
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _JSON = (b"content-type", b"application/json")
@@ -100,17 +101,25 @@ class Endpoints:
         await send_json(send, 200, msgspec.json.encode(job), () if job.status.is_final else (_RETRY_AFTER,))
 
     async def _wait(self, job_id: str, seconds: float, receive: Receive) -> Job:
-        """Wait for the job, or for the client to leave."""
-        waiting = asyncio.ensure_future(self._engine.wait(job_id, seconds))
-        leaving = asyncio.ensure_future(disconnected(receive))
-        try:
-            await asyncio.wait((waiting, leaving), return_when=asyncio.FIRST_COMPLETED)
-            if not waiting.done():
-                raise ClientLeft
-            return await waiting
-        finally:
-            waiting.cancel()
-            leaving.cancel()
+        return await unless_left(self._engine.wait(job_id, seconds), receive)
+
+
+async def unless_left(work: Coroutine[Any, Any, Result], receive: Receive) -> Result:
+    """Wait for the work, or for the client to leave, which cancels it.
+
+    Raises:
+        ClientLeft: before the work was done.
+    """
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(disconnected(receive))
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientLeft
+        return await working
+    finally:
+        working.cancel()
+        leaving.cancel()
 
 
 async def disconnected(receive: Receive) -> None:

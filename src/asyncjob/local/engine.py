@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
-from asyncjob.contract import RETRY_AFTER_SECONDS, ApiError, ListQuery, Submission, same_request
+from asyncjob.contract import RETRY_AFTER_SECONDS, ApiError, ListQuery, PageQuery, Submission, same_request
 from asyncjob.job import Job, Status, new_job_id, now_ms, timestamp
 from asyncjob.local.database import Database
 from asyncjob.local.deliveries import Delivery
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 PURGE_BATCH = 500
 PURGE_INTERVAL_SECONDS = 60.0
+MAX_WAITING_PAGES = 128
+PAGE_WAIT_SECONDS = 10.0
 RETRY_AFTER = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 
 
@@ -172,24 +174,27 @@ class Engine:
         """The job as events, until it is final; see `Events.watch`."""
         return self.events.watch(job_id, last_id, self._store.find)
 
-    def attempts(self, job_id: str) -> list[Attempt]:
-        """The attempts of a job, the first one first.
+    def attempts(self, job_id: str, query: PageQuery) -> tuple[list[Attempt], int | None]:
+        """A page of the attempts of a job, the first one first, and the cursor of the next one if there is one.
 
         Raises:
             ApiError: 404.
         """
         job = self.get(job_id)
+        attempts, is_full = self._store.earlier_attempts(job_id, query.after, query.limit)
+        if is_full:
+            return attempts, attempts[-1].attempt
         now = Attempt(job.attempt, job.status, job.started_at, job.finished_at, job.error)
-        return [*self._store.earlier_attempts(job_id), now]
+        return [*attempts, *([now] if query.after < job.attempt else [])], None
 
-    def deliveries(self, job_id: str) -> list[Delivery]:
-        """What was sent, and is to be, to whom the job's `notify` named: one for each end that it had.
+    def deliveries(self, job_id: str, query: PageQuery) -> tuple[list[Delivery], int | None]:
+        """A page of what was sent, and is to be, to whom the job's `notify` named: one for each end that it had.
 
         Raises:
             ApiError: 404.
         """
         self.get(job_id)
-        return self._store.deliveries.of_job(job_id)
+        return self._store.deliveries.of_job(job_id, query.after, query.limit)
 
     async def stats(self) -> dict[str, object]:
         """How many jobs there are of each status, and how many ended in each of the last moments."""
@@ -199,8 +204,19 @@ class Engine:
         }
 
     async def page(self, query: ListQuery) -> tuple[list[Job], int | None]:
-        """A page of jobs, newest first, and the cursor of the next page if there is one."""
-        return await self._store.page(query)
+        """A page of jobs, newest first, and the cursor of the next page if there is one.
+
+        Raises:
+            ApiError: 503, so many wait for theirs that this one is not reached soon.
+        """
+        if self._store.waiting_pages >= MAX_WAITING_PAGES:
+            raise ApiError(503, f"{MAX_WAITING_PAGES} lists are waiting already; try again later", RETRY_AFTER)
+        try:
+            async with asyncio.timeout(PAGE_WAIT_SECONDS):
+                return await self._store.page(query)
+        except TimeoutError:
+            message = f"so many lists are waiting that this one was not read within {PAGE_WAIT_SECONDS:g} seconds"
+            raise ApiError(503, f"{message}; try again later", RETRY_AFTER) from None
 
     async def cancel(self, job_id: str) -> Job:
         """Cancel a job that is not final; canceling a canceled one again changes nothing.

@@ -5,6 +5,10 @@ contained in the next, so there is nothing to buffer. A listener to all jobs get
 thousand are kept once, encoded, in a ring that all listeners read at their own pace: whoever falls behind the ring is
 dropped, and whoever comes back says what was last (`Last-Event-ID`) and gets what followed, or is told of the gap.
 
+Each change is encoded once. Listeners are woken together, and the more there are the less often: what a waking costs is
+then shared by all that has happened meanwhile. One alone is told at once. What one is sent is what the others are sent,
+the same bytes; what is left of the cost is to hand these to the system once for each.
+
 While nobody listens nothing is kept, so that jobs cost the same with this file as without it.
 """
 
@@ -17,10 +21,15 @@ from hashlib import blake2s
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from asyncjob.contract import RETRY_AFTER_SECONDS, ApiError
 from asyncjob.job import Job, Progress, Status, now_ms
 
 RING = 4_096  # changes that are kept
 CHUNK = 512  # changes that are sent at once, at most
+CHUNK_BYTES = 65_536  # and about so much: what a slow listener has not read yet is kept for it alone
+MAX_LISTENERS = 1_000  # to all jobs
+MAX_WATCHERS = 10_000  # of single jobs
+PAUSE_SECONDS = 200e-6  # for each listener, from one waking of all to the next
 KEPT_SECONDS = 60.0  # changes are kept for so long after the last listener left, for when it comes back
 SILENCE_SECONDS = 15.0  # after which a comment is sent: what lies between ends connections on which nothing moves
 RECONNECT_MS = 1_000  # what a browser is told to wait before it connects again
@@ -39,30 +48,81 @@ class JobEvent(msgspec.Struct, frozen=True, rename="camel"):
     progress: Progress | UnsetType = UNSET
 
 
+class Streams:
+    """How many streams there are of a kind, and may be.
+
+    Args:
+        what: they are, in the plural.
+        most: may be open at once.
+    """
+
+    def __init__(self, what: str, most: int) -> None:
+        self._what = what
+        self._most = most
+        self._open = 0
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """One more, for as long as this lasts.
+
+        Raises:
+            ApiError: 503, there are too many.
+        """
+        if self._open >= self._most:
+            message = f"{self._most:,} {self._what} are served already; try again later"
+            raise ApiError(503, message, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+        self._open += 1
+        try:
+            yield
+        finally:
+            self._open -= 1
+
+
+class _Watch:
+    """One job that is watched: who waits for its next change, and what all of them are told of it."""
+
+    def __init__(self) -> None:
+        self.watchers: set[asyncio.Event] = set()
+        self.told: tuple[str, bytes, bool] | None = None  # the version, the text, whether it is final
+
+
 class Events:
     """The changes of all jobs, for listeners.
 
     Attributes:
         wanted: whether there is anybody to tell; who has changes to tell may look here first.
+        listeners: the streams of all jobs.
+        watchers: the streams of single jobs.
     """
 
     def __init__(self) -> None:
         self.wanted = False
+        self.listeners = Streams("listeners to all jobs", MAX_LISTENERS)
+        self.watchers = Streams("listeners to single jobs", MAX_WATCHERS)
         self._epoch = f"{now_ms():x}"  # numbers begin anew with each server
         self._ring = [b""] * RING
         self._oldest = self._next = 1
+        self._shown = 1  # what lies before it may be sent; the rest waits for the next waking
         self._is_kept = False
         self._forgetting: asyncio.TimerHandle | None = None
-        self._listeners: set[asyncio.Event] = set()
-        self._watchers: dict[str, set[asyncio.Event]] = {}
+        self._listening = 0
+        self._turn = asyncio.Event()  # the next waking, which all wait for
+        self._waking: asyncio.TimerHandle | None = None
+        self._woken_at = 0.0
+        self._asked = (0, 0)  # from where to where the last text was put together, for all who ask for the same
+        self._text_and_end = (b"", 0)
+        self._watched: dict[str, _Watch] = {}
         self._stopped = False
 
     def tell(self, change: JobEvent) -> None:
         """Tell all who listen of a change that was saved."""
         if not self.wanted:
             return
-        for changed in self._watchers.get(change.job_id, ()):
-            changed.set()
+        watch = self._watched.get(change.job_id)
+        if watch is not None:
+            watch.told = None
+            for changed in watch.watchers:
+                changed.set()
         if self._is_kept:
             self._ring[self._next % RING] = b"id: %b\ndata: %b\n\n" % (
                 self._id(self._next),
@@ -70,14 +130,32 @@ class Events:
             )
             self._next += 1
             self._oldest = max(self._oldest, self._next - RING)
-            for news in self._listeners:
-                news.set()
+            if not self._listening:
+                self._shown = self._next
+            elif self._shown == self._next - 1:  # the first one since the last waking
+                self._wake_in(self._woken_at + PAUSE_SECONDS * self._listening - asyncio.get_running_loop().time())
+
+    def _wake_in(self, seconds: float) -> None:
+        if self._waking is not None:
+            self._waking.cancel()
+        self._waking = asyncio.get_running_loop().call_later(max(0.0, seconds), self._wake)
+
+    def _wake(self) -> None:
+        """Let all listeners send what there is; where there is nothing, a comment."""
+        self._woken_at = asyncio.get_running_loop().time()
+        self._shown = self._next
+        self._turn.set()
+        self._turn = asyncio.Event()
+        self._wake_in(SILENCE_SECONDS)
 
     def stop(self) -> None:
         """End all streams, once they have told what was told before."""
         self._stopped = True
-        for news in self._listeners.union(*self._watchers.values()):
-            news.set()
+        if self._listening:
+            self._wake()
+        for watch in self._watched.values():
+            for changed in watch.watchers:
+                changed.set()
 
     async def follow(self, last_id: str | None) -> AsyncGenerator[bytes, None]:
         """All changes from now on, as text of the stream.
@@ -86,20 +164,32 @@ class Events:
             last_id: the last event that the listener has; it gets those since, or an event `gap` where they are not
                 kept any more. None: it asks for the first time.
         """
-        news = asyncio.Event()
-        with self._listen(news):
+        with self._listen():
             position, greeting = self._resume(last_id)
             yield greeting
             while position >= self._oldest:
-                news.clear()
-                end = min(position + CHUNK, self._next)
-                if position < end:
-                    yield b"".join([self._ring[number % RING] for number in range(position, end)])
-                    position = end
+                if position < self._shown:
+                    text, position = self._text(position)
+                    yield text
                 elif self._stopped:
                     return
-                elif not await _happens(news):
-                    yield _COMMENT
+                else:
+                    await self._turn.wait()
+                    if position >= self._shown and not self._stopped:
+                        yield _COMMENT
+
+    def _text(self, start: int) -> tuple[bytes, int]:
+        """Changes from there on, as many as are sent at once, and where they end."""
+        asked = (start, self._shown)
+        if asked != self._asked:
+            changes: list[bytes] = []
+            size, end = 0, start
+            while end < min(start + CHUNK, self._shown) and size < CHUNK_BYTES:
+                changes.append(self._ring[end % RING])
+                size += len(changes[-1])
+                end += 1
+            self._asked, self._text_and_end = asked, (b"".join(changes), end)
+        return self._text_and_end
 
     async def watch(
         self, job_id: str, last_id: str | None, find: Callable[[str], Job | None]
@@ -112,54 +202,63 @@ class Events:
             find: gives the job as it is; None once it was deleted, which ends the stream.
         """
         changed = asyncio.Event()
-        with self._watching(job_id, changed):
+        with self._watching(job_id, changed) as watch:
             while True:
                 changed.clear()
-                job = find(job_id)
-                if job is None:
-                    return
-                version = job_version(job)
+                if watch.told is None:  # by the first of the watchers that gets here
+                    job = find(job_id)
+                    if job is None:
+                        return
+                    watch.told = _told(job)
+                version, text, is_final = watch.told
                 if version != last_id:
                     last_id = version
-                    yield b"id: %b\ndata: %b\n\n" % (version.encode(), msgspec.json.encode(job))
-                if job.status.is_final or self._stopped:
+                    yield text
+                if is_final or self._stopped:
                     return
                 while not await _happens(changed):
                     yield _COMMENT
 
     @contextmanager
-    def _listen(self, news: asyncio.Event) -> Iterator[None]:
+    def _listen(self) -> Iterator[None]:
         if self._forgetting is not None:
             self._forgetting.cancel()
             self._forgetting = None
-        self._listeners.add(news)
+        self._listening += 1
         self._is_kept = self.wanted = True
+        if self._waking is None:
+            self._wake_in(SILENCE_SECONDS)
         try:
             yield
         finally:
-            self._listeners.discard(news)
-            if not self._listeners:
+            self._listening -= 1
+            if not self._listening:
                 self._forgetting = asyncio.get_running_loop().call_later(KEPT_SECONDS, self._forget)
 
     def _forget(self) -> None:
         self._forgetting = None
         self._is_kept = False
         self._next += 1  # so that an id from before is told of a gap: what happens from now on has no number
-        self._oldest = self._next
+        self._oldest = self._shown = self._next
         self._ring = [b""] * RING
-        self.wanted = bool(self._watchers)
+        self._asked, self._text_and_end = (0, 0), (b"", 0)
+        if self._waking is not None:
+            self._waking.cancel()
+            self._waking = None
+        self.wanted = bool(self._watched)
 
     @contextmanager
-    def _watching(self, job_id: str, changed: asyncio.Event) -> Iterator[None]:
-        self._watchers.setdefault(job_id, set()).add(changed)
+    def _watching(self, job_id: str, changed: asyncio.Event) -> Iterator[_Watch]:
+        watch = self._watched.setdefault(job_id, _Watch())
+        watch.watchers.add(changed)
         self.wanted = True
         try:
-            yield
+            yield watch
         finally:
-            self._watchers[job_id].discard(changed)
-            if not self._watchers[job_id]:
-                del self._watchers[job_id]
-            self.wanted = self._is_kept or bool(self._watchers)
+            watch.watchers.discard(changed)
+            if not watch.watchers:
+                del self._watched[job_id]
+            self.wanted = self._is_kept or bool(self._watched)
 
     def _id(self, number: int) -> bytes:
         return f"{self._epoch}-{number}".encode()
@@ -172,6 +271,11 @@ class Events:
             return int(match[2]) + 1, retry + b"\n"
         gap = b"" if last_id is None else b"event: gap\ndata: {}\n"
         return self._next, retry + b"id: %b\n" % self._id(self._next - 1) + gap + b"\n"
+
+
+def _told(job: Job) -> tuple[str, bytes, bool]:
+    version = job_version(job)
+    return version, b"id: %b\ndata: %b\n\n" % (version.encode(), msgspec.json.encode(job)), job.status.is_final
 
 
 def job_version(job: Job) -> str:

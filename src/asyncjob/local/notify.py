@@ -10,23 +10,36 @@ import asyncio
 import re
 import socket
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from asyncjob.contract import ApiError
+from asyncjob.local.addresses import Address, is_public
 
 MAX_URL = 2_000  # characters
-_NAME = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9-]{0,62}\.?)*")
-_GLOBAL_UNICAST = ip_network("2000::/3")  # RFC 4291, section 2.4, and IANA's registry
+MAX_NAME = 253  # characters, as the DNS has it
+_LABEL = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_PORT = re.compile(r"[0-9]{1,5}")
 _URL = re.compile(r"[!-~]+")  # ASCII without spaces: a URL as it goes over the wire
+_DEFAULT_PORTS = {"https": 443, "http": 80}
 
-Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
+Ports = set[int | None]  # None among them: every port
 
 
 class Unreachable(Exception):
-    """The host cannot be reached, or must not be; the message says why."""
+    """The host cannot be reached, or must not be.
+
+    Attributes:
+        message: why, for whoever may read the job.
+        detail: what else is known, for the log alone: it holds what the DNS answered.
+    """
+
+    def __init__(self, message: str, detail: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.detail = detail
 
 
 class Target(NamedTuple):
@@ -47,25 +60,23 @@ class NotifyPolicy:
     """What `--notify-allow` allows.
 
     Args:
-        allowed: host names, `*.` before one for all names below it, addresses, and networks such as `10.0.0.0/8`. A
-            name allows only the public addresses that it resolves to; others must be allowed as addresses too.
+        allowed: host names, `*.` before one for all names below it, addresses, and networks such as `10.0.0.0/8`; each
+            with `:` and a port behind it to allow that port alone, for which IPv6 is written in brackets. A name allows
+            only the public addresses that it resolves to; others must be allowed as addresses too.
 
     Raises:
         ValueError: an entry is none of these.
     """
 
     def __init__(self, allowed: Sequence[str]) -> None:
-        self._names: set[str] = set()
-        self._networks: list[Network] = []
+        self._names: dict[str, Ports] = {}
+        self._networks: list[tuple[Network, int | None]] = []
         for entry in allowed:
-            try:
-                self._networks.append(ip_network(entry.strip("[]"), strict=False))
-            except ValueError:
-                if not _NAME.fullmatch(entry.lower()):
-                    raise ValueError(
-                        f"{entry!r} is no host: give a name, *.name, an address or a network, without scheme or port"
-                    ) from None
-                self._names.add(entry.lower())
+            host, port = _parse(entry)
+            if isinstance(host, str):
+                self._names.setdefault(host, set()).add(port)
+            else:
+                self._networks.append((host, port))
 
     @property
     def allows_any(self) -> bool:
@@ -91,11 +102,11 @@ class NotifyPolicy:
         parts, host = _split(url)
         if parts.username is not None or parts.password is not None:
             raise ValueError("must not carry a user or a password")
-        address = _address(host)
-        if address is None and not self._allows_name(host):
-            raise ValueError(f"host {host} is not allowed here, see --notify-allow")
-        if address is not None and not self._allows_address(address):
-            raise ValueError(f"address {host} is not allowed here, see --notify-allow")
+        address, port = _address(host), _port(parts)
+        if address is None and not self._allows_name(host, port):
+            raise ValueError(f"host {host} is not allowed here at port {port}, see --notify-allow")
+        if address is not None and not self._allows_address(address, port):
+            raise ValueError(f"address {host} is not allowed here at port {port}, see --notify-allow")
         if parts.scheme != "https" and not (parts.scheme == "http" and (address is not None or host == "localhost")):
             raise ValueError("must begin with https:// (http:// only to an allowed address or localhost)")
 
@@ -116,20 +127,67 @@ class NotifyPolicy:
         parts, host = _split(url)
         address = _address(host)
         found = [address] if address is not None else await _look_up(host)
-        allowed = [one for one in found if _is_public(one) or self._allows_address(one)]
-        if not allowed:
-            raise Unreachable(f"{host} is at {', '.join(map(str, found))}, which is not public and not allowed")
+        allowed = [one for one in found if is_public(one) or self._allows_address(one, _port(parts))]
+        if not allowed:  # which address that is, is for the log: it may be one of a network that clients do not see
+            raise Unreachable(f"{host} is at an address that is not public and not allowed", ", ".join(map(str, found)))
         chosen = allowed[number % len(allowed)]
         literal = f"[{chosen}]" if chosen.version == 6 else str(chosen)
         place = literal if parts.port is None else f"{literal}:{parts.port}"
         return Target(parts._replace(netloc=place, fragment="").geturl(), parts.netloc, host)
 
-    def _allows_name(self, host: str) -> bool:
+    def _allows_name(self, host: str, port: int | None) -> bool:
         labels = host.split(".")
-        return host in self._names or any(f"*.{'.'.join(labels[at:])}" in self._names for at in range(1, len(labels)))
+        names = [host, *(f"*.{'.'.join(labels[at:])}" for at in range(1, len(labels)))]
+        return any({None, port} & self._names.get(name, set()) for name in names)
 
-    def _allows_address(self, address: Address) -> bool:
-        return any(address in network for network in self._networks if network.version == address.version)
+    def _allows_address(self, address: Address, port: int | None) -> bool:
+        return any(allowed in (None, port) and address in network for network, allowed in self._networks)
+
+
+def _parse(entry: str) -> tuple[str | Network, int | None]:
+    """An entry of the allow list: a name or a network, and the port that it allows; None for all.
+
+    Each step looks at each character once, whatever the entry is.
+
+    Raises:
+        ValueError: it is none.
+    """
+    network = _network(entry)
+    if network is not None:
+        return network, None
+    host, colon, port = entry.rpartition(":")
+    if not colon:
+        host, port = entry, ""
+    elif not _PORT.fullmatch(port) or not 0 < int(port) < 65_536:
+        raise _no_host(entry)
+    number = int(port) if port else None
+    network = _network(host) if "." in host or host.startswith("[") else None  # IPv6 in brackets alone has a port
+    return (_name(host, entry) if network is None else network), number
+
+
+def _name(host: str, entry: str) -> str:
+    name = host.lower().removesuffix(".")
+    labels = name.removeprefix("*.").split(".")
+    # One that ends in a number is an address that was mistyped: resolvers take 10.1 for 10.0.0.1.
+    if len(name) > MAX_NAME or labels[-1].isdigit() or not all(map(_LABEL.fullmatch, labels)):
+        raise _no_host(entry)
+    return name
+
+
+def _network(text: str) -> Network | None:
+    inner = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    try:
+        return None if "%" in inner else ip_network(inner, strict=False)
+    except ValueError:
+        return None
+
+
+def _no_host(entry: str) -> ValueError:
+    shown = entry if len(entry) <= MAX_NAME else f"{entry[:MAX_NAME]}…"
+    return ValueError(
+        f"{shown!r} is no host: give a name, *.name, an address or a network, without scheme, and :port for that port "
+        "alone ([::1]:8443 for IPv6)"
+    )
 
 
 def _split(url: str) -> tuple[SplitResult, str]:
@@ -146,7 +204,13 @@ def _split(url: str) -> tuple[SplitResult, str]:
         raise ValueError("is not a URL") from None
     if not host:
         raise ValueError("must be a URL with a host")
+    if len(host) > MAX_NAME or "%" in host:  # the latter: an address with the name of this machine's interface
+        raise ValueError("has a host that is none")
     return parts, host
+
+
+def _port(parts: SplitResult) -> int | None:
+    return _DEFAULT_PORTS.get(parts.scheme) if parts.port is None else parts.port
 
 
 def _address(host: str) -> Address | None:
@@ -160,14 +224,5 @@ async def _look_up(host: str) -> list[Address]:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:  # the latter: it is no name that the DNS could have
-        raise Unreachable(f"{host} has no address: {error}") from None
+        raise Unreachable(f"{host} has no address", str(error)) from None
     return [ip_address(str(place[0]).partition("%")[0]) for *_, place in found]
-
-
-def _is_public(address: Address) -> bool:
-    if isinstance(address, IPv6Address) and (
-        # What is outside has special uses; what carries an IPv4 address leads to where that leads.
-        address not in _GLOBAL_UNICAST or address.sixtofour is not None or address.teredo is not None
-    ):
-        return False
-    return address.is_global and not address.is_multicast

@@ -1,6 +1,7 @@
 """Every route but the two hot ones: list, cancel, retry, the OpenAPI document, its page, metrics and health."""
 
 import gzip
+from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
@@ -11,10 +12,10 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 
 from asyncjob import __version__
-from asyncjob.contract import ApiError, parse_list_query
+from asyncjob.contract import ApiError, parse_list_query, parse_page_query
 from asyncjob.local import page
 from asyncjob.local.access import Access
-from asyncjob.local.endpoints import accepted, parse_query
+from asyncjob.local.endpoints import accepted, parse_query, unless_left
 from asyncjob.local.engine import Engine
 from asyncjob.local.events import job_version
 from asyncjob.local.stream import EventStream
@@ -65,11 +66,8 @@ class Routes:
         self._openapi = msgspec.json.encode(document(engine.jobs, __version__, notify=engine.notifies))
 
     async def list_jobs(self, request: Request) -> Response:
-        jobs, cursor = await self._engine.page(parse_list_query(parse_query(request.scope)))
-        answer: dict[str, Any] = {"jobs": jobs}
-        if cursor is not None:
-            answer["next"] = str(cursor)
-        return _json(msgspec.json.encode(answer))
+        page = self._engine.page(parse_list_query(parse_query(request.scope)))
+        return _page("jobs", *await unless_left(page, request.receive))
 
     async def cancel(self, request: Request) -> Response:
         return _json(msgspec.json.encode(await self._engine.cancel(request.path_params["job_id"])))
@@ -81,23 +79,26 @@ class Routes:
         return _json(body, 202, {name.decode(): value.decode() for name, value in headers})
 
     async def attempts(self, request: Request) -> Response:
-        return _json(msgspec.json.encode({"attempts": self._engine.attempts(request.path_params["job_id"])}))
+        query = parse_page_query(parse_query(request.scope))
+        return _page("attempts", *self._engine.attempts(request.path_params["job_id"], query))
 
     async def deliveries(self, request: Request) -> Response:
-        return _json(msgspec.json.encode({"deliveries": self._engine.deliveries(request.path_params["job_id"])}))
+        query = parse_page_query(parse_query(request.scope))
+        return _page("deliveries", *self._engine.deliveries(request.path_params["job_id"], query))
 
     async def stats(self, request: Request) -> Response:
         return _json(msgspec.json.encode(await self._engine.stats()))
 
     async def events(self, request: Request) -> Response:
-        return EventStream(self._engine.events.follow(request.headers.get("last-event-id")))
+        events = self._engine.events
+        return EventStream(events.follow(request.headers.get("last-event-id")), events.listeners.opened())
 
     async def job_events(self, request: Request) -> Response:
         job = self._engine.get(request.path_params["job_id"])
         last_id = request.headers.get("last-event-id")
         if job.status.is_final and last_id == job_version(job):
             return Response(status_code=204)  # which tells a browser not to ask again
-        return EventStream(self._engine.watch(job.job_id, last_id))
+        return EventStream(self._engine.watch(job.job_id, last_id), self._engine.events.watchers.opened())
 
     async def openapi(self, request: Request) -> Response:
         return _json(self._openapi)
@@ -134,6 +135,13 @@ async def _answered_before(request: Request) -> Response:
 
 def _static(path: str) -> bytes:
     return resources.files("asyncjob.local").joinpath("static", path).read_bytes()
+
+
+def _page(name: str, page: Sequence[object], cursor: int | None) -> Response:
+    answer: dict[str, Any] = {name: page}
+    if cursor is not None:
+        answer["next"] = str(cursor)
+    return _json(msgspec.json.encode(answer))
 
 
 def _json(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -10,7 +10,6 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -22,9 +21,12 @@ from asyncjob.job import TRANSITIONS, Error, Job, Progress, Status, now_ms, time
 from asyncjob.local.database import Database, statements
 from asyncjob.local.deliveries import Deliveries
 from asyncjob.local.metrics import Commits
+from asyncjob.local.reading import Reader
 from asyncjob.local.transaction import Claims, Item, Results, Transaction
 from asyncjob.local.writer import Writer
 
+PAGE_SECONDS = 1.0  # a search ends its page early rather than take longer
+SEARCHED = 50_000  # jobs that a search looks at between two looks at the clock
 MAX_PAGE_BYTES = 4 << 20  # a page ends early where its jobs are large, so a listing never fills the memory
 WAKE_AGAIN_SECONDS = 0.5
 COUNT_PAUSE = 50  # times as long as counting took
@@ -105,10 +107,10 @@ class Store:
         self._due = 0
         self._none_waits = False
         self._reader = database.connect()
-        self._list_reader = database.connect()
+        self._lists = Reader(database.connect(), "list")
+        self._counter = Reader(database.connect(), "count")  # of its own: no count waits for a search
         self._counts: dict[Status, int] = {}
         self._count_again = 0.0
-        self._list_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="list")
         self.pending: int = self._reader.execute(_SQL["count_pending"]).fetchone()[0]
         self._writer = Writer(database.connect(), self._transact, self._committed, self._deliver, commits)
         self.deliveries = Deliveries(database, self._writer.do)
@@ -128,32 +130,62 @@ class Store:
     async def page(self, query: ListQuery) -> tuple[list[Job], int | None]:
         """A page of jobs, newest first, and the cursor of the next page if there is one.
 
-        A page has `query.limit` jobs, or fewer where they are large.
+        A page has `query.limit` jobs, or fewer, even none, where they are large or the search for them takes long.
+        Whoever cancels this ends the search.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._list_thread, self._page, query)
+        return await self._lists.read(lambda connection: self._page(connection, query))
 
-    def _page(self, query: ListQuery) -> tuple[list[Job], int | None]:
+    @property
+    def waiting_pages(self) -> int:
+        """How many pages are asked for and not read yet."""
+        return self._lists.waiting
+
+    def _page(self, connection: sqlite3.Connection, query: ListQuery) -> tuple[list[Job], int | None]:
         # The status is one of five words of ours; written out, it lets SQLite use the partial index of that status.
         filters = "" if query.status is None else f" AND status = '{query.status}'"
         filters += "" if query.type is None else " AND type = :type"
-        values = {"before": NEVER if query.before is None else query.before, "type": query.type}
+        by_type = "" if query.type is None else " AND type = :type"
+        before = NEVER if query.before is None else query.before
+        until = monotonic() + PAGE_SECONDS
         jobs: list[Job] = []
         size, last = 0, None
-        for row in self._list_reader.execute(_SQL["list"].replace("{filters}", filters), values):
-            if len(jobs) == query.limit or size > MAX_PAGE_BYTES:
-                return jobs, last
-            jobs.append(_job(row))
-            size += len(row[3]) + len(row[5] or "")
-            last = row[-1]
-        return jobs, None
+        while True:
+            values = {"before": before, "type": query.type}
+            (newest,) = connection.execute(_SQL["list_from"].replace("{filters}", by_type), values).fetchone()
+            if newest is None:
+                return jobs, None
+            if monotonic() > until:
+                return jobs, before
+            least = newest - SEARCHED + 1
+            for row in connection.execute(_SQL["list"].replace("{filters}", filters), values | {"least": least}):
+                if len(jobs) == query.limit or size > MAX_PAGE_BYTES:
+                    return jobs, last
+                jobs.append(_job(row))
+                size += len(row[3]) + len(row[5] or "")
+                last = row[-1]
+            before = least
 
-    def earlier_attempts(self, job_id: str) -> list[Attempt]:
-        """The attempts before the current one, the first one first."""
-        rows = self._reader.execute(_SQL["earlier_attempts"], {"job_id": job_id})
-        return [
-            Attempt(attempt, Status(status), _given(started_at), finished_at, _error(error))
-            for attempt, status, started_at, finished_at, error in rows
-        ]
+    def earlier_attempts(self, job_id: str, after: int, limit: int) -> tuple[list[Attempt], bool]:
+        """The attempts before the current one, the first one first.
+
+        Args:
+            job_id: the job's.
+            after: the number of the attempt that they begin behind.
+            limit: how many at most; fewer are given where their errors are long.
+
+        Returns:
+            They, and whether they are a page of their own: others follow, if only the current one.
+        """
+        attempts: list[Attempt] = []
+        size = 0
+        for number, status, started_at, finished_at, error in self._reader.execute(
+            _SQL["earlier_attempts"], {"job_id": job_id, "after": after, "limit": limit}
+        ):
+            attempts.append(Attempt(number, Status(status), _given(started_at), finished_at, _error(error)))
+            size += len(error or "")
+            if len(attempts) == limit or size > MAX_PAGE_BYTES:
+                return attempts, True
+        return attempts, False
 
     async def counts(self) -> dict[Status, int]:
         """How many jobs there are of each status.
@@ -161,12 +193,14 @@ class Store:
         Counting a million takes a fiftieth of a second, so what was counted is the answer for 50 times as long as the
         counting took: whoever asks all the time costs a fiftieth of one core, however many jobs there are.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._list_thread, self._count)
+        if monotonic() < self._count_again:
+            return self._counts
+        return await self._counter.read(self._count)
 
-    def _count(self) -> dict[Status, int]:
+    def _count(self, connection: sqlite3.Connection) -> dict[Status, int]:
         begin = monotonic()
         if begin >= self._count_again:
-            total, *counts = self._list_reader.execute(_SQL["count"]).fetchone()
+            total, *counts = connection.execute(_SQL["count"]).fetchone()
             pending, running, failed, canceled = counts
             self._counts = {
                 Status.PENDING: pending,
@@ -398,8 +432,8 @@ class Store:
 
     async def close(self) -> None:
         """Commit what was asked for and close the file."""
-        self._list_thread.shutdown()
-        self._list_reader.close()
+        self._lists.close()
+        self._counter.close()
         self._reader.close()
         self.deliveries.close()
         await self._writer.close()

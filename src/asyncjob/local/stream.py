@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing
 
 from starlette.responses import Response
 
@@ -14,17 +14,23 @@ class EventStream(Response):
 
     Args:
         texts: of the stream.
+        opened: entered for as long as the stream lasts; what it raises is the answer.
     """
 
     media_type = "text/event-stream"
 
-    def __init__(self, texts: AsyncGenerator[bytes, None]) -> None:
+    def __init__(self, texts: AsyncGenerator[bytes, None], opened: AbstractContextManager[None]) -> None:
         # Asked so, nginx does not wait until it has more to pass on.
         super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
         del self.headers["content-length"]
         self._texts = texts
+        self._opened = opened
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._opened:
+            await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         if scope["method"] != "HEAD":
             sending = asyncio.ensure_future(self._send(send))

@@ -7,31 +7,48 @@
 
 Nothing polls: the sender is woken by an ended job and by the time of the next try. A server that is killed sends again
 what it may have sent, under the same id.
+
+A receiver is a stranger. Each try has a connection of its own, a bound on its time and on what is read of the answer,
+and nothing of that answer is kept but its status and Retry-After: no cookies, no body, no words. And a receiver has so
+many tries at once and no more, however many of its notifications are due, so that one that never answers delays
+nobody else's.
 """
 
 import asyncio
 import logging
 import random
 import sqlite3
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from time import monotonic
 from urllib.parse import urlsplit
 
+import httpcore
 import httpx
 from standardwebhooks import Webhook
 
 from asyncjob import __version__
 from asyncjob.job import now_ms
+from asyncjob.local.answers import Answer, BoundedBackend, failure, retry_after
 from asyncjob.local.deliveries import Deliveries, Due
 from asyncjob.local.logs import event
-from asyncjob.local.notify import NotifyPolicy
+from asyncjob.local.notify import NotifyPolicy, Unreachable
 
-AT_ONCE = 32  # tries under way
+AT_ONCE = 256  # tries under way
+AT_ONCE_EACH = 8  # of them to one host and port
 TRY_SECONDS = 15.0  # one try, from the look-up of the name to the answer's head
 MAX_PAUSE_SECONDS = 4 * 3_600.0
 GIVE_UP_MS = 24 * 3_600_000
 SAVE_AGAIN_SECONDS = 0.5
+LOOK_PAUSE = 10  # times as long as a look took until the next one, so that looking costs a tenth of a core at most
+LEAST_PAUSE_SECONDS = 0.005
+OWN_HEADERS = {
+    "user-agent": f"async-job-api/{__version__}",
+    "content-type": "application/json",
+    "connection": "close",
+}
 GONE = 410  # the receiver says that it wants no more
 
 
@@ -55,17 +72,10 @@ class Sender:
         self._backoff = backoff
         self._counted = counted
         self._news = asyncio.Event()
+        self._lanes: dict[str, deque[str]] = {}  # ids of what is due, by receiver, in the order of their turns
         self._sending: dict[str, asyncio.Task[None]] = {}
-        # Neither a proxy nor a password of the environment: what is reached is what was looked at. And no connection is
-        # used twice: names at one address would share it, and with it the certificate of the first.
-        self._client = httpx.AsyncClient(
-            verify=httpx.create_ssl_context(),  # which honours SSL_CERT_FILE
-            timeout=TRY_SECONDS,
-            limits=httpx.Limits(max_keepalive_connections=0),
-            follow_redirects=False,
-            trust_env=False,
-            headers={"user-agent": f"async-job-api/{__version__}", "content-type": "application/json"},
-        )
+        self._receivers: Counter[str] = Counter()  # of what is under way
+        self._tls = httpx.create_ssl_context()  # which honours SSL_CERT_FILE
         self._running = asyncio.create_task(self._run())
 
     def wake(self) -> None:
@@ -78,73 +88,107 @@ class Sender:
         for one in ending:
             one.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
-        await self._client.aclose()
 
     async def _run(self) -> None:
         while True:
             self._news.clear()
-            pause = self._send_due()
+            began = monotonic()
+            until_next: float | None = SAVE_AGAIN_SECONDS
+            try:
+                until_next = await self._look()
+            except sqlite3.Error as error:
+                event(logging.ERROR, "notifications cannot be read, trying again", error=str(error))
+            await asyncio.sleep(max(LEAST_PAUSE_SECONDS, LOOK_PAUSE * (monotonic() - began)))
             with suppress(TimeoutError):
-                async with asyncio.timeout(pause):
+                async with asyncio.timeout(until_next):
                     await self._news.wait()
 
-    def _send_due(self) -> float | None:
-        """Begin what is due and find a place; how many seconds until the next one is, None where none waits."""
-        try:
-            waiting = self._deliveries.due_at(AT_ONCE * 2)  # what is under way is still among them
-            for delivery_id, due_at in waiting:
-                if delivery_id in self._sending:
-                    continue
-                if due_at > (now := now_ms()):
-                    return (due_at - now) / 1000
-                if len(self._sending) == AT_ONCE:
-                    return None  # the end of one wakes this
-                self._begin(delivery_id)
-        except sqlite3.Error as error:
-            event(logging.ERROR, "notifications cannot be read, trying again", error=str(error))
-            return SAVE_AGAIN_SECONDS
-        return None
+    async def _look(self) -> float | None:
+        """Begin what is due and finds a place; how many seconds until the next one is due, None where none waits."""
+        now = now_ms()
+        busy = [receiver for receiver, count in self._receivers.items() if count >= AT_ONCE_EACH]
+        for receiver, ids in (await self._deliveries.due({*self._lanes, *busy}, now)).items():
+            new = deque(one for one in ids if one not in self._sending)
+            if new:
+                self._lanes[receiver] = new
+        self._fill()
+        due_at = self._deliveries.next_due_at(now)
+        return None if due_at is None else max(0, due_at - now_ms()) / 1000
 
-    def _begin(self, delivery_id: str) -> None:
+    def _fill(self) -> None:
+        """Give the free places to those whose turn it is."""
+        for receiver in list(self._lanes):
+            if len(self._sending) >= AT_ONCE:
+                return
+            lane = self._lanes.pop(receiver)
+            while lane and self._receivers[receiver] < AT_ONCE_EACH and len(self._sending) < AT_ONCE:
+                self._begin(lane.popleft(), receiver)
+            if lane:
+                self._lanes[receiver] = lane  # behind all others
+
+    def _begin(self, delivery_id: str, receiver: str) -> None:
         delivery = self._deliveries.find(delivery_id)
         if delivery is not None:
+            self._receivers[receiver] += 1
             sending = self._sending[delivery_id] = asyncio.create_task(self._send(delivery))
-            sending.add_done_callback(lambda _: self._ended(delivery_id))
+            sending.add_done_callback(lambda _: self._ended(delivery_id, receiver))
 
-    def _ended(self, delivery_id: str) -> None:
+    def _ended(self, delivery_id: str, receiver: str) -> None:
         del self._sending[delivery_id]
-        self.wake()
+        self._receivers[receiver] -= 1
+        self._receivers += Counter()  # without those that have none
+        try:
+            self._fill()
+        except sqlite3.Error as error:
+            event(logging.ERROR, "notifications cannot be read, trying again", error=str(error))
+            self._lanes.clear()
+        if receiver not in self._lanes:  # it may have more than the look has taken
+            self.wake()
 
     async def _send(self, delivery: Due) -> None:
         delivery = delivery._replace(tries=delivery.tries + 1)
-        status, error = await self._try(delivery)
+        answer = await self._try(delivery)
         while True:
             try:
-                await self._record(delivery, status, error)
+                await self._record(delivery, answer)
                 return
-            except sqlite3.Error as failure:  # the disk is full: what became of it is kept here until there is room
-                event(logging.ERROR, "notification not saved, trying again", job_id=delivery.job_id, error=str(failure))
+            except sqlite3.Error as failed:  # the disk is full: what became of it is kept here until there is room
+                event(logging.ERROR, "notification not saved, trying again", job_id=delivery.job_id, error=str(failed))
                 await asyncio.sleep(SAVE_AGAIN_SECONDS)
 
-    async def _try(self, delivery: Due) -> tuple[int | None, str]:
-        """The answer's status, if there was one, and what was wrong; an empty text where nothing was."""
+    async def _try(self, delivery: Due) -> Answer:
         try:
             async with asyncio.timeout(TRY_SECONDS):
-                target = await self._policy.resolve(delivery.url, delivery.tries - 1)
-                request = self._client.build_request(
-                    "POST",
-                    target.url,
-                    content=delivery.body.encode(),
-                    headers={"host": target.host, **self._signed(delivery)},
-                    extensions={"sni_hostname": target.name},
-                )
-                answer = await self._client.send(request, stream=True)  # of its answer the status is enough
-                await answer.aclose()
+                return await self._request(delivery)
         except TimeoutError:
-            return None, f"no answer within {TRY_SECONDS:g} seconds"
+            return Answer(f"no answer within {TRY_SECONDS:g} seconds")
+        except Unreachable as error:
+            return Answer(error.message, detail=error.detail)
         except Exception as error:  # whatever becomes of a request to a stranger, it is a try that failed
-            return None, str(error) or type(error).__name__
-        return answer.status_code, "" if answer.is_success else f"the answer was {answer.status_code}"
+            return failure(error)
+
+    async def _request(self, delivery: Due) -> Answer:
+        """Ask by a connection that is used once: names at one address would share it, and the first's certificate."""
+        target = await self._policy.resolve(delivery.url, delivery.tries - 1)
+        body = delivery.body.encode()
+        headers = {"host": target.host, "content-length": str(len(body)), **OWN_HEADERS, **self._signed(delivery)}
+        request = httpcore.Request(
+            "POST",
+            target.url,
+            headers=list(headers.items()),
+            content=body,
+            extensions={"sni_hostname": target.name},
+        )
+        connection = httpcore.AsyncHTTPConnection(
+            request.url.origin, ssl_context=self._tls, network_backend=BoundedBackend()
+        )
+        try:
+            answer = await connection.handle_async_request(request)  # the head; the body is not read
+            if 200 <= answer.status < 300:
+                return Answer("", answer.status)
+            return Answer(f"the answer was {answer.status}", answer.status, retry_after(answer.headers))
+        finally:
+            await connection.aclose()
 
     def _signed(self, delivery: Due) -> dict[str, str]:
         now = datetime.now(UTC)
@@ -154,21 +198,33 @@ class Sender:
             "webhook-signature": self._webhook.sign(delivery.id, now, delivery.body),
         }
 
-    async def _record(self, delivery: Due, status: int | None, error: str) -> None:
+    async def _record(self, delivery: Due, answer: Answer) -> None:
         host = urlsplit(delivery.url).hostname  # the rest of a URL may be a secret
         known = {"job_id": delivery.job_id, "host": host, "tries": delivery.tries}
-        if not error:
+        if not answer.error:
             await self._deliveries.delivered(delivery)
             event(logging.INFO, "notified", **known)
             self._counted("delivered")
             return
-        longest = min(MAX_PAUSE_SECONDS, self._backoff * 2 ** min(delivery.tries, 30))
-        due_at = now_ms() + round(random.uniform(longest / 2, longest) * 1000)
-        if status == GONE or due_at > delivery.created_ms + GIVE_UP_MS:
-            await self._deliveries.failed(delivery, error)
-            event(logging.ERROR, "notification given up", **known, error=error)
+        known |= {"error": answer.error} | ({"detail": answer.detail} if answer.detail else {})
+        due_at = self._next_try_at(delivery, answer)
+        if answer.status == GONE or due_at > delivery.created_ms + GIVE_UP_MS:
+            await self._deliveries.failed(delivery, answer.error)
+            event(logging.ERROR, "notification given up", **known)
             self._counted("failed")
         else:
-            await self._deliveries.again(delivery, error, due_at)
-            event(logging.WARNING, "notification failed, trying again", **known, error=error)
+            await self._deliveries.again(delivery, answer.error, due_at)
+            event(logging.WARNING, "notification failed, trying again", **known)
             self._counted("again")
+
+    def _next_try_at(self, delivery: Due, answer: Answer) -> int:
+        """When to try again, in milliseconds since 1970.
+
+        A receiver may ask for a longer pause than ours, up to the longest of ours, and never beyond the last moment at
+        which a try is made: it cannot end its notifications by that.
+        """
+        now = now_ms()
+        longest = min(MAX_PAUSE_SECONDS, self._backoff * 2 ** min(delivery.tries, 30))
+        ours = now + round(random.uniform(longest / 2, longest) * 1000)
+        asked = now + round(min(MAX_PAUSE_SECONDS, answer.retry_after) * 1000)
+        return max(ours, min(asked, delivery.created_ms + GIVE_UP_MS))

@@ -40,6 +40,16 @@ export async function request(method, path, body) {
 
 const jobPath = (id) => `/jobs/${encodeURIComponent(id)}`;
 
+async function everyPage(path, name) {
+  const found = [];
+  for (let cursor = "0"; cursor; ) {
+    const page = await request("GET", `${path}?${new URLSearchParams({ limit: 1000, cursor })}`);
+    found.push(...page[name]);
+    cursor = page.next;
+  }
+  return found;
+}
+
 export const api = {
   session: () => request("GET", "/session"),
   signIn: (key) => request("POST", "/session", { key }),
@@ -48,8 +58,8 @@ export const api = {
   stats: () => request("GET", "/stats"),
   jobs: (query) => request("GET", `/jobs?${new URLSearchParams(query)}`),
   job: (id) => request("GET", jobPath(id)),
-  attempts: async (id) => (await request("GET", `${jobPath(id)}/attempts`)).attempts,
-  deliveries: async (id) => (await request("GET", `${jobPath(id)}/deliveries`)).deliveries,
+  attempts: (id) => everyPage(`${jobPath(id)}/attempts`, "attempts"),
+  deliveries: (id) => everyPage(`${jobPath(id)}/deliveries`, "deliveries"),
   cancel: (id) => request("POST", `${jobPath(id)}/cancel`),
   retry: (id) => request("POST", `${jobPath(id)}/retry`),
   submit: (body) => request("POST", "/jobs", body),

@@ -1,0 +1,68 @@
+"""Reads that may take long, each kind in a thread of its own, and none of them for nobody.
+
+A search among a million jobs takes a good part of a second. What nobody waits for any more, since its client has left
+or its time is over, is taken out of the queue or, if it has begun, interrupted.
+"""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+class Reader:
+    """A connection, and the one thread that reads by it.
+
+    Args:
+        connection: used by this object alone, which closes it.
+        name: of the thread.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, name: str) -> None:
+        self.waiting = 0  # reads that are asked for and not done
+        self._connection = connection
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._lock = threading.Lock()
+        self._under_way: object = None
+
+    async def read(self, call: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Call it in the thread, in turn. Whoever cancels this ends the read.
+
+        Raises:
+            sqlite3.Error: from the call.
+        """
+        token = object()
+        self.waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._call, token, call)
+        except asyncio.CancelledError:
+            self._interrupt(token)
+            raise
+        finally:
+            self.waiting -= 1
+
+    def _call(self, token: object, call: Callable[[sqlite3.Connection], Result]) -> Result:
+        with self._lock:
+            self._under_way = token
+        try:
+            return call(self._connection)
+        finally:
+            with self._lock:
+                self._under_way = None
+
+    def _interrupt(self, token: object) -> None:
+        with self._lock:  # so that it never is another's read that ends
+            if self._under_way is token:
+                self._connection.interrupt()
+
+    def close(self) -> None:
+        """End the thread, and what it does, and close the connection."""
+        with self._lock:
+            if self._under_way is not None:
+                self._connection.interrupt()
+        self._thread.shutdown(cancel_futures=True)
+        self._connection.close()
