@@ -1,6 +1,7 @@
 # run: serve the API; test: everything that must hold; check: lint and types; bench: what it can do on this machine;
 # template: write template.yaml; aws-local: serve it as AWS would; bench-aws: what a job costs there;
-# bench-peers: the same beside other stacks; soak and overload: that it holds; screenshot: the picture in the README;
+# bench-peers: the same beside other stacks; soak and overload: that it holds; differential: that its HTTP
+# is read as another parser reads it; screenshot: the picture in the README;
 # lifecycle: the one in docs/lifecycle.md.
 PYTHON ?= python3
 MINUTES ?= 5
@@ -9,7 +10,7 @@ BIN := .venv/bin
 CHECKOV := .venv/checkov-env/bin/checkov
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install --constraint constraints.txt
 
-.PHONY: run test check screenshot lifecycle bench bench-aws bench-growth bench-peers soak overload template aws-local clean
+.PHONY: run test check screenshot lifecycle bench bench-aws bench-growth bench-peers soak overload differential template aws-local clean
 
 run: .venv/run
 	@$(BIN)/asyncjob serve
@@ -43,6 +44,9 @@ soak: .venv/test
 
 overload: .venv/test
 	$(BIN)/python bench/overload.py
+
+differential: .venv/test
+	$(BIN)/python -m tests.differential --count 100000
 
 bench-aws: .venv/test .venv/aws-peer
 	$(BIN)/python -m bench.aws
