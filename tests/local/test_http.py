@@ -144,10 +144,9 @@ def test_a_web_page_from_elsewhere_is_kept_out(server: Server, headers: dict[str
     assert answer.status_code == (202 if status == 200 else 403)
 
 
-@pytest.mark.parametrize("open_to_all", [("--insecure",), ("--api-key", "k")])
-def test_with_a_key_or_by_request_any_name_is_served(tmp_path: Path, open_to_all: tuple[str, ...]) -> None:
-    with Server(tmp_path / "jobs.db", *open_to_all, target=FUNCTIONS) as server:
-        headers = {"host": "jobs.example", "origin": "https://jobs.example", "x-api-key": "k"}
+def test_with_a_key_any_name_is_served(tmp_path: Path) -> None:
+    with Server(tmp_path / "jobs.db", "--api-key", "k" * 16, target=FUNCTIONS) as server:
+        headers = {"host": "jobs.example", "origin": "https://jobs.example", "x-api-key": "k" * 16}
         assert server.client.post("/jobs", json={"type": "add", "a": 1}, headers=headers).status_code == 202
 
 

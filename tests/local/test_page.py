@@ -252,7 +252,7 @@ def test_the_page_comes_back_after_a_restart_of_the_server(browser: Browser, tmp
 
 
 def test_who_has_the_key_signs_in_and_out(browser: Browser, tmp_path: Path) -> None:
-    key = "secret & 'strange'"
+    key = "secret & 'strange', long"
     with Server(tmp_path / "jobs.db", "--api-key", key, target=FUNCTIONS) as server:
         server.client.headers["x-api-key"] = key
         with watched_page(browser, server.url) as page:
