@@ -43,6 +43,7 @@ ONLY_ONCE = frozenset(
         b"sec-fetch-site",
     )
 )
+CHUNKED = b"transfer-encoding: chunked"
 REASONS = {
     400: b"Bad Request",
     408: b"Request Timeout",
@@ -190,7 +191,7 @@ class HttpProtocol(HttpToolsProtocol):
                 raise _too_large_head()
             held = self._ahead_bytes + self._head_bytes
         else:
-            self._framing_bytes = max(self._framing_bytes, 0)  # a packet that begins with the head is not in it
+            self._framing_bytes = max(self._framing_bytes, 0)  # of a packet with other requests only the body is known
             if self._framing_bytes > MAX_FRAMING_BYTES + self._chunks * CHUNK_ALLOWANCE:
                 raise Refused(400, "the body's chunk extensions and trailers are too large")
             held = self._ahead_bytes + self._head_bytes + self._body_bytes
@@ -228,8 +229,11 @@ class HttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if self._is_resuming:
             return
+        arrived = self._head_bytes
         self._check_head_size()
         self._check_head()
+        if self._body_head == CHUNKED:
+            self._framing_bytes = max(arrived - self._head_size(), 0)
         if not self.url.startswith(b"/"):
             self._check_target()
         super().on_headers_complete()
@@ -237,9 +241,12 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _check_head_size(self) -> None:
         if self._head_bytes > MAX_HEAD_BYTES or self._packet_bytes > MAX_HEAD_BYTES:  # of which some may be the body
-            self._head_bytes = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+            self._head_bytes = self._head_size()
             if self._head_bytes > MAX_HEAD_BYTES:
                 raise _too_large_head()
+
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def _check_head(self) -> None:
         """Refuse what others may read otherwise, and note how the body is framed."""
@@ -260,7 +267,7 @@ class HttpProtocol(HttpToolsProtocol):
                 raise Refused(400, "transfer-encoding must not come with HTTP/1.0 or with a content-length")
             if encoding.lower() != b"chunked":
                 raise Refused(501, "the only transfer-encoding is chunked")
-            self._body_head = b"transfer-encoding: chunked"
+            self._body_head = CHUNKED
         elif length is not None and int(length):
             self._body_head = b"content-length: " + length
 
