@@ -1,9 +1,9 @@
 # run: serve the API; test: everything that must hold; check: lint and types; bench: what it can do on this machine;
 # template: write template.yaml; aws-local: serve it as AWS would; bench-aws: what a job costs there;
 # bench-peers: the same beside other stacks; bench-listeners: what 1,000 listeners to events cost; soak and overload:
-# that it holds; fuzz: what strangers send, SECONDS for each target; screenshot: the picture in the README; lifecycle:
-# the one in docs/lifecycle.md; constraints: pin every package by version and hash; sbom, audit: what the product is
-# made of, and what is known against it.
+# that it holds; differential: that its HTTP is read as another parser reads it; fuzz: what strangers send, SECONDS for
+# each target; screenshot: the picture in the README; lifecycle: the one in docs/lifecycle.md; constraints: pin every
+# package by version and hash; sbom, audit: what the product is made of, and what is known against it.
 PYTHON ?= python3
 MINUTES ?= 5
 SECONDS ?= 600
@@ -18,8 +18,8 @@ UPGRADE ?=
 LOCK := UV_CUSTOM_COMPILE_COMMAND="make constraints" $(SUPPLY)/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-annotate $(UPGRADE)
 
-.PHONY: run test check screenshot lifecycle bench bench-aws bench-growth bench-listeners bench-peers soak overload fuzz \
-	template aws-local constraints sbom audit clean
+.PHONY: run test check screenshot lifecycle bench bench-aws bench-growth bench-listeners bench-peers soak overload \
+	differential fuzz template aws-local constraints sbom audit clean
 
 run: .venv/run
 	@$(BIN)/asyncjob serve
@@ -53,6 +53,9 @@ soak: .venv/test
 
 overload: .venv/test
 	$(BIN)/python bench/overload.py
+
+differential: .venv/test
+	$(BIN)/python -m tests.differential --count 100000
 
 fuzz: .venv/fuzz
 	@for target in submission query channel notify; do \

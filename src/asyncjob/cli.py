@@ -1,5 +1,6 @@
 """The command `asyncjob`: parses arguments, and turns the errors that a user can mend into one line."""
 
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,11 @@ def _duration(text: str) -> float:
         return parse_duration(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def _key(key: str | None) -> str | None:
+    """An empty variable is a key that was meant to be there, and no wish to be without one."""
+    return os.environ.get("ASYNCJOB_API_KEY") if key is None else key
 
 
 def _setting(name: str, help: str, **more: Any) -> Any:  # noqa: A002
@@ -75,11 +81,22 @@ ApiKey = Annotated[
     str | None,
     _setting(
         "api_key",
-        "What clients must send as x-api-key. Better given in the environment: arguments are seen by others.",
+        "What clients must send as x-api-key, at least 16 characters. Better given in the environment: arguments are "
+        "seen by others.",
         show_default="none",
+        callback=_key,
     ),
 ]
 Insecure = Annotated[bool, _setting("insecure", "Allow a --host beyond this machine without an API key.")]
+AllowHost = Annotated[
+    list[str],
+    _setting(
+        "allow_host",
+        "A name in Host to serve, beside addresses and names without a dot. Give it once for each.",
+        metavar="NAME",
+        show_default="none",
+    ),
+]
 NotifyAllow = Annotated[
     list[str],
     _setting(
@@ -120,6 +137,7 @@ def serve(
     backoff: Backoff = DEFAULT.backoff,
     api_key: ApiKey = DEFAULT.api_key,
     insecure: Insecure = DEFAULT.insecure,
+    allow_host: AllowHost = list(DEFAULT.allow_host),  # noqa: B006  # typer only reads it
     notify_allow: NotifyAllow = list(DEFAULT.notify_allow),  # noqa: B006  # typer only reads it
     notify_secret: NotifySecret = DEFAULT.notify_secret,
     log_format: Format = DEFAULT.log_format,

@@ -4,6 +4,7 @@ Pure functions from bytes to values, so that every engine refuses the same reque
 messages are the public API: change them as such.
 """
 
+import json
 import re
 from typing import Any
 
@@ -21,6 +22,8 @@ RETRY_AFTER_SECONDS = 1
 
 JOB_ID = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,127}")  # RFC 3986's unreserved characters, no leading dot
 NUMBER = re.compile(r"[0-9]{1,30}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?")  # as JSON writes one, without a sign
+SURROGATE = re.compile("[\ud800-\udfff]")
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 JOB_ID_RULE = "1 to 128 of A-Z a-z 0-9 - . _ ~, not beginning with a dot"
 
 
@@ -85,9 +88,19 @@ def check_content_type(content_type: bytes | None) -> None:
             raise ApiError(415, "the Content-Type must be application/json")
 
 
-def too_large() -> ApiError:
+def check_content_encoding(content_encoding: bytes | None) -> None:
+    """Accept a body that is not compressed.
+
+    Raises:
+        ApiError: 415.
+    """
+    if content_encoding is not None and content_encoding.strip().lower() not in (b"", b"identity"):
+        raise ApiError(415, "the body must not be compressed: send it without a Content-Encoding")
+
+
+def too_large(limit: int = MAX_BODY_BYTES) -> ApiError:
     """The refusal of a body over the limit."""
-    return ApiError(413, f"the body is over the limit of {MAX_BODY_BYTES:,} bytes")
+    return ApiError(413, f"the body is over the limit of {limit:,} bytes")
 
 
 def parse_submission(jobs: Jobs, body: bytes) -> Submission:
@@ -112,6 +125,7 @@ def parse_submission(jobs: Jobs, body: bytes) -> Submission:
 
 
 def _decode_object(body: bytes) -> dict[str, Any]:
+    body = body.removeprefix(BYTE_ORDER_MARK)  # which Windows' PowerShell sends
     try:
         fields = _decode(body)
     except RecursionError:
@@ -119,11 +133,35 @@ def _decode_object(body: bytes) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise ApiError(400, "the body is not valid UTF-8") from None
     except msgspec.MsgspecError as error:
+        surrogate = _find_surrogate(body)
+        if surrogate is not None:
+            raise ApiError(400, f"{surrogate} has half a surrogate pair, which is no character") from None
         reason = str(error) if body.strip() else "it is empty"
         raise ApiError(400, f"the body is not valid JSON: {reason}") from None
     if not isinstance(fields, dict):
         raise ApiError(400, "the body must be a JSON object")
     return fields
+
+
+def _find_surrogate(body: bytes) -> str | None:
+    """Where in the body half a surrogate pair is escaped, if it is: the whole is valid JSON, but that is no text."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    places = [(value, "$")]
+    while places:
+        part, path = places.pop()
+        if isinstance(part, str) and SURROGATE.search(part):
+            return path
+        if isinstance(part, list):
+            places += [(item, f"{path}[{index}]") for index, item in enumerate(part)]
+        elif isinstance(part, dict):
+            for key, item in part.items():
+                if SURROGATE.search(key):
+                    return f"a key of {path}"
+                places.append((item, f"{path}.{key}"))
+    return None
 
 
 def _select_type(jobs: Jobs, name: Any) -> str:

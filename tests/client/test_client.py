@@ -187,8 +187,8 @@ def test_the_document_of_the_api_and_its_health_can_be_asked(client: Any, served
 
 
 def test_a_key_is_sent(connected: Callable[..., Any], tmp_path: Path) -> None:
-    with Server(tmp_path / "jobs.db", "--api-key", "s3cret") as server:
-        assert connected(server.url, api_key="s3cret").submit(seconds=0).result() == {
+    with Server(tmp_path / "jobs.db", "--api-key", "s3cret-of-16-chars") as server:
+        assert connected(server.url, api_key="s3cret-of-16-chars").submit(seconds=0).result() == {
             "message": "I slept for 0 seconds"
         }
         with pytest.raises(Refused) as raised:

@@ -279,10 +279,10 @@ def stranger() -> Iterator[str]:
 
 def test_check_tells_somebody_elses_server_and_a_missing_key(run: Run, stranger: str, tmp_path: Path) -> None:
     assert "not as an API for jobs" in run("check", "--url", stranger, status=1).stdout
-    with Server(tmp_path / "jobs.db", "--api-key", "k") as server:
+    with Server(tmp_path / "jobs.db", "--api-key", "k" * 16) as server:
         wait_for(lambda: server.client.get("/healthz").status_code == 200, "a worker")
         assert "Forbidden" in run("check", "--url", server.url, status=1).stdout
-        run("check", "--url", server.url, "--api-key", "k")
+        run("check", "--url", server.url, "--api-key", "k" * 16)
 
 
 def test_on_a_terminal_a_wait_shows_the_jobs_progress_and_no_escape_sequence_of_it(

@@ -147,7 +147,6 @@ def test_another_request_with_the_same_id_is_a_conflict(
         b'{"seconds": 0, "note": "\xff"}',
         b'{"seconds": 0, "note": "\\ud800"}',
         b'{"seconds": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
-        b'\xef\xbb\xbf{"seconds": 0}',
         b"null",
         b"[]",
         b'"seconds"',
@@ -232,3 +231,37 @@ def test_a_body_of_one_byte_more_is_refused_and_the_connection_goes_on(api: http
 def test_a_body_that_does_not_tell_its_size_is_refused_when_it_is_too_large(api: httpx.Client) -> None:
     parts = iter([b'{"seconds": 0}', *[b" " * 65_536] * 17])
     assert_refused(api.post("/jobs", content=parts, headers=JSON), 413)
+
+
+@pytest.mark.needs("encoding")
+@pytest.mark.parametrize("content_encoding", [None, "identity"])
+def test_a_byte_order_mark_and_an_encoding_that_is_none_change_nothing(
+    api: httpx.Client, accepted: Accepted, content_encoding: str | None
+) -> None:
+    headers = JSON if content_encoding is None else {**JSON, "content-encoding": content_encoding}
+    accepted(api.post("/jobs", content=b'\xef\xbb\xbf{"seconds": 0}', headers=headers))
+
+
+@pytest.mark.needs("encoding")
+@pytest.mark.parametrize("content_encoding", ["gzip", "br", "gzip, identity", "x"])
+def test_a_compressed_body_is_refused(api: httpx.Client, content_encoding: str) -> None:
+    headers = {**JSON, "content-encoding": content_encoding}
+    message = assert_refused(api.post("/jobs", content=b'{"seconds": 0}', headers=headers), 415)
+    assert "Content-Encoding" in message
+
+
+@pytest.mark.needs("named")
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        (rb'{"jobId": "\ud800", "seconds": 0}', "$.jobId"),
+        (rb'{"type": "sl\udfffeep", "seconds": 0}', "$.type"),
+        (rb'{"seconds": 0, "note": "\ud83d"}', "$.note"),
+        (rb'{"seconds": 0, "note": [1, {"a": "\udc00\ud83d"}]}', "$.note[1].a"),
+        (rb'{"seconds": 0, "a\ud800": 1}', "a key of $"),
+        (rb'{"seconds": 0, "a": {"\udead": 1}}', "a key of $.a"),
+    ],
+)
+def test_half_a_surrogate_pair_is_refused_by_name(api: httpx.Client, body: bytes, named: str) -> None:
+    message = assert_refused(api.post("/jobs", content=body, headers=JSON), 400)
+    assert message.startswith(f"{named} has half a surrogate pair")

@@ -187,6 +187,14 @@ def test_a_refused_submission_says_why_until_the_next_one(page: Page, server: Se
     expect(page.get_by_role("alert")).to_contain_text("there is already a job taken")
 
 
+@pytest.mark.parametrize("address", ["#/jobs/%", "#/jobs/%E0%A4%A", "#/jobs/..", "#/?id=%", "#/submit?type=%"])
+def test_an_address_that_is_malformed_leaves_the_page_as_it_is(page: Page, address: str) -> None:
+    _go(page, address)
+    page.wait_for_timeout(500)  # no signal says that nothing more is to come
+    page.get_by_role("link", name="Jobs", exact=True).click()
+    expect(page.get_by_text("No such jobs.")).to_be_visible()
+
+
 def test_html_is_shown_and_not_run(page: Page, server: Server) -> None:
     failed = server.submit("raises", message=HTML)
     echoed = server.submit("echo", value={HTML: HTML})
@@ -252,7 +260,7 @@ def test_the_page_comes_back_after_a_restart_of_the_server(browser: Browser, tmp
 
 
 def test_who_has_the_key_signs_in_and_out(browser: Browser, tmp_path: Path) -> None:
-    key = "secret & 'strange'"
+    key = "secret & 'strange', long"
     with Server(tmp_path / "jobs.db", "--api-key", key, target=FUNCTIONS) as server:
         server.client.headers["x-api-key"] = key
         with watched_page(browser, server.url) as page:

@@ -150,7 +150,13 @@ def test_a_registry_is_named_by_file_by_module_or_by_name(tmp_path: Path) -> Non
         (["--database", ":memory:"], {}, "must be a file"),
         (["--port", "65536"], {}, "--port"),
         (["--log-format", "xml"], {}, "--log-format"),
-        (["--api-key", "schlüssel"], {}, "ASCII"),
+        (["--api-key", "schlüssel" * 2], {}, "ASCII"),
+        (["--api-key", "fifteen-letters"], {}, "openssl rand"),
+        (["--api-key", " " * 20], {}, "openssl rand"),
+        (["--api-key", "a line and a half\n"], {}, "ASCII"),
+        ([], {"ASYNCJOB_API_KEY": ""}, "at least 16"),
+        (["--insecure", "--host", "0.0.0.0"], {"ASYNCJOB_API_KEY": ""}, "at least 16"),
+        (["--allow-host", "http://jobs.example"], {}, "is not a name"),
         (["--no-such-flag"], {}, "--no-such-flag"),
     ],
 )
@@ -173,34 +179,39 @@ def test_every_setting_has_an_environment_variable_and_the_help_shows_both(tmp_p
 
 
 def test_settings_are_taken_from_the_environment(tmp_path: Path) -> None:
-    env = {"ASYNCJOB_API_KEY": "secret", "ASYNCJOB_LOG_FORMAT": "json", "ASYNCJOB_TARGET": FUNCTIONS}
+    env = {"ASYNCJOB_API_KEY": "a secret of 20 chars", "ASYNCJOB_LOG_FORMAT": "json", "ASYNCJOB_TARGET": FUNCTIONS}
     with Server(tmp_path / "jobs.db", env=env) as server:
         assert server.client.post("/jobs", json={"type": "add", "a": 1}).status_code == 403
-        server.client.headers["x-api-key"] = "secret"
+        server.client.headers["x-api-key"] = "a secret of 20 chars"
         assert server.result(server.submit("add", a=1))["results"] == 2
         assert all(line.startswith("{") for line in lines(server.log))
 
 
 def test_with_an_api_key_nothing_is_open_but_health_the_description_and_the_page(tmp_path: Path) -> None:
-    with Server(tmp_path / "jobs.db", "--api-key", "s3cret!") as server:
+    with Server(tmp_path / "jobs.db", "--api-key", "s3cret!-of-17-chars") as server:
         for method, path in [("GET", "/jobs"), ("POST", "/jobs"), ("GET", "/jobs/x"), ("POST", "/jobs/x/retry"),
                              ("GET", "/nothing"), ("GET", "/events"), ("GET", "/stats"),
                              ("POST", "/jobs/x/cancel")]:  # fmt: skip
-            for headers in ({}, {"x-api-key": ""}, {"x-api-key": "S3cret!"}, {"x-api-key": "s3cret!x"}):
+            for headers in (
+                {},
+                {"x-api-key": ""},
+                {"x-api-key": "S3cret!-of-17-chars"},
+                {"x-api-key": "s3cret!-of-17-charsx"},
+            ):
                 answer = server.client.request(method, path, headers=headers)
                 assert answer.status_code == 403
                 assert list(answer.json()) == ["message"]
         assert server.client.get("/healthz").status_code in (200, 503)
         for path in ("/", "/page/app.js", "/docs", "/docs/docs.js", "/openapi.json"):
             assert server.client.get(path).status_code == 200
-        assert server.client.get("/jobs", headers={"x-api-key": "s3cret!"}).status_code == 200
-        assert "s3cret!" not in server.log.read_text()
+        assert server.client.get("/jobs", headers={"x-api-key": "s3cret!-of-17-chars"}).status_code == 200
+        assert "s3cret!-of-17-chars" not in server.log.read_text()
 
 
 def test_another_address_is_served_with_an_api_key(tmp_path: Path) -> None:
-    with Server(tmp_path / "jobs.db", "--host", "0.0.0.0", "--api-key", "k") as server:
+    with Server(tmp_path / "jobs.db", "--host", "0.0.0.0", "--api-key", "k" * 16) as server:
         url = server.url.replace("0.0.0.0", "127.0.0.1")
-        assert httpx.get(f"{url}/jobs", headers={"x-api-key": "k"}).status_code == 200
+        assert httpx.get(f"{url}/jobs", headers={"x-api-key": "k" * 16}).status_code == 200
 
 
 def test_the_database_is_readable_by_its_owner_alone(server: Server) -> None:

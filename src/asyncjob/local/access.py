@@ -1,28 +1,66 @@
 """Who may come in: programs by their API key, a browser by a cookie that it gets for the key, or this machine alone.
 
-The cookie is no key: it says until when it holds, signed with what only the key gives. Whoever finds one cannot submit
-with it for longer than that, nor from another program's page: a browser sends it by itself, so a request that changes
-something must also come from this server's own page.
+The cookie is no key: it names a session, which this server keeps and ends. A browser sends it by itself, so a request
+that changes something must also come from this server's own page. What a name in `Host` leads to others decide, so
+where no key is asked for only names count that nobody else can point at this server (DNS rebinding).
 """
 
-import hashlib
+import asyncio
 import hmac
+import logging
+import secrets
+import socket
 import time
-from functools import cached_property, lru_cache
-from http.cookies import CookieError, SimpleCookie
+from collections.abc import Sequence
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from asyncjob.contract import ApiError
-from asyncjob.local.settings import Settings, is_loopback
+from asyncjob.local.logs import event
+from asyncjob.local.settings import Settings, is_address, is_loopback
 
 LOCAL_ONLY = "for this machine only"
 COOKIE = "asyncjob"
+SECURE_COOKIE = "__Host-asyncjob"  # which a browser takes from this very host alone, over https
 COOKIE_SECONDS = 12 * 3_600
+MAX_SESSIONS = 1_000  # the oldest ends for a further one
 SAFE_METHODS = ("GET", "HEAD")
+WRONG_KEY_SECONDS = 1.0  # until a wrong key is answered
+MAX_DELAYED = 32  # answers to wrong keys that wait at once; more are given at once, since waiting has a price here too
+LOG_SECONDS = 10.0  # between two log lines about wrong keys
 # A load balancer has no key, and a browser cannot send one before it has the page to enter it in.
-_OPEN_PATHS = ("/healthz", "/openapi.json", "/docs", "/page/", "/session")
+_OPEN_PATHS = ("/", "/healthz", "/openapi.json", "/docs", "/session")
+_OPEN_FOLDERS = ("/docs/", "/page/")
 
 Headers = dict[bytes, bytes]
+
+
+class WrongKey(ApiError):
+    """A request that tried a key which is not ours: it is logged, and answered late."""
+
+
+class Session:
+    """One sign-in of a browser.
+
+    Attributes:
+        cookie: the name of its cookie and its value.
+        ended: is set once it holds no more.
+
+    Args:
+        host: the `Host` that the browser has signed in at; it holds there alone.
+        is_secure: whether the browser speaks https.
+    """
+
+    def __init__(self, host: bytes, is_secure: bool) -> None:
+        self.cookie = (SECURE_COOKIE if is_secure else COOKIE, secrets.token_urlsafe(32))
+        self.ended = asyncio.Event()
+        self._host = host
+        self._until = time.monotonic() + COOKIE_SECONDS
+        asyncio.get_running_loop().call_later(COOKIE_SECONDS, self.ended.set)
+
+    def holds(self, headers: Headers) -> bool:
+        """Whether it lets this request in, which has brought its cookie."""
+        return not self.ended.is_set() and time.monotonic() < self._until and headers.get(b"host", b"") == self._host
 
 
 class Access:
@@ -35,60 +73,112 @@ class Access:
     def __init__(self, settings: Settings) -> None:
         self._api_key = None if settings.api_key is None else settings.api_key.encode()
         self._insecure = settings.insecure
+        self._hosts = tuple(host.lower() for host in settings.allow_host)
+        self._own_hosts = (*self._hosts, settings.host.lower(), socket.gethostname().lower())
+        self._sessions: dict[tuple[str, str], Session] = {}
+        self._delayed = 0
+        self._wrong_keys, self._logged = 0, -LOG_SECONDS
 
     @property
     def needs_key(self) -> bool:
         """Whether there is an API key."""
         return self._api_key is not None
 
-    def check(self, method: str, path: str, headers: Headers) -> None:
-        """Let a request in.
+    def check(self, method: str, path: str, headers: Headers) -> Session | None:
+        """Let a request in; the session by which it comes in, if it does by one.
 
         Raises:
+            WrongKey: 403, it has brought another key.
             ApiError: 403.
         """
         if self._api_key is not None:
-            if path != "/" and not path.startswith(_OPEN_PATHS) and not self.has_key(headers.get(b"x-api-key", b"")):
-                self._check_cookie(method, headers)
-        elif not self._insecure:
-            check_origin(headers)
-        elif method not in SAFE_METHODS:
+            if self._hosts:
+                _check_host(headers, self._hosts)
+            if path in _OPEN_PATHS or path.startswith(_OPEN_FOLDERS):
+                return None
+            given = headers.get(b"x-api-key")
+            if given is not None and self.has_key(given):
+                return None
+            return self._check_cookie(method, headers)
+        if not self._insecure:
+            check_origin(headers, self._hosts)
+            return None
+        _check_host(headers, self._own_hosts)
+        if method not in SAFE_METHODS:
             check_page(headers)
+        return None
 
     def has_key(self, given: bytes) -> bool:
         """Whether that is the API key, compared in constant time."""
         return self._api_key is not None and hmac.compare_digest(given, self._api_key)
 
-    def cookie(self) -> str:
-        """A cookie's value for a browser that has shown the key."""
-        until = str(int(time.time()) + COOKIE_SECONDS)
-        return f"{until}.{self._sign(until)}"
+    async def refuse_late(self, client: Sequence[object] | None) -> None:
+        """Tell the log of a wrong key, never the key itself, and wait for a moment.
 
-    def has_cookie(self, headers: Headers) -> bool:
-        """Whether the request brings a cookie of ours that still holds."""
+        Args:
+            client: its address and port.
+        """
+        self._wrong_keys += 1
+        now = time.monotonic()
+        if now - self._logged >= LOG_SECONDS:
+            event(logging.WARNING, "wrong API key", client=client[0] if client else "unknown", times=self._wrong_keys)
+            self._wrong_keys, self._logged = 0, now
+        if self._delayed >= MAX_DELAYED:
+            return
+        self._delayed += 1
         try:
-            cookie = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1")).get(COOKIE)
-        except CookieError:
-            return False
-        until, _, signature = ("" if cookie is None else cookie.value).partition(".")
-        if not hmac.compare_digest(signature.encode(), self._sign(until).encode()):
-            return False
-        return int(until) > time.time()
+            await asyncio.sleep(WRONG_KEY_SECONDS)
+        finally:
+            self._delayed -= 1
 
-    def _check_cookie(self, method: str, headers: Headers) -> None:
-        if b"cookie" not in headers or not self.has_cookie(headers):
-            raise ApiError(403, "Forbidden: send the server's API key as x-api-key")
+    def sign_in(self, headers: Headers) -> Session:
+        """A session for a browser that has shown the key."""
+        for cookie, session in list(self._sessions.items()):
+            if session.ended.is_set():
+                del self._sessions[cookie]
+        if len(self._sessions) >= MAX_SESSIONS:
+            self._end(next(iter(self._sessions)))
+        # What ends TLS in front of this server speaks HTTP with it, but the browser says what it speaks itself.
+        session = Session(headers.get(b"host", b""), headers.get(b"origin", b"").startswith(b"https://"))
+        self._sessions[session.cookie] = session
+        return session
+
+    def sign_out(self, headers: Headers) -> None:
+        """End the sessions whose cookies the request brings, and all that goes on in them."""
+        for cookie in _cookies(headers):
+            self._end(cookie)
+
+    def session(self, headers: Headers) -> Session | None:
+        """The session of the request's cookie, if it holds."""
+        for cookie in _cookies(headers):
+            session = self._sessions.get(cookie)
+            if session is not None and session.holds(headers):
+                return session
+        return None
+
+    def _end(self, cookie: tuple[str, str]) -> None:
+        session = self._sessions.pop(cookie, None)
+        if session is not None:
+            session.ended.set()
+
+    def _check_cookie(self, method: str, headers: Headers) -> Session:
+        session = self.session(headers)
+        if session is None:
+            refused = WrongKey if headers.get(b"x-api-key") else ApiError
+            raise refused(403, "Forbidden: send the server's API key as x-api-key")
         if method not in SAFE_METHODS and is_from_page(headers) is not True:
             raise ApiError(403, "Forbidden: only this server's own page may do that with its cookie")
+        return session
 
-    def _sign(self, until: str) -> str:
-        return hmac.new(self._secret, until.encode(), hashlib.sha256).hexdigest()
 
-    @cached_property
-    def _secret(self) -> bytes:
-        """Made with much work, so that a stolen cookie does not give a weak key away."""
-        assert self._api_key is not None
-        return hashlib.scrypt(self._api_key, salt=b"asyncjob cookie", n=2**14, r=8, p=1)
+def _cookies(headers: Headers) -> list[tuple[str, str]]:
+    """The request's cookies of ours, whoever has set them; by hand, since http.cookies takes long for long ones."""
+    found = []
+    for part in headers.get(b"cookie", b"").decode("latin-1").split(";"):
+        name, _, value = part.strip().partition("=")
+        if name in (COOKIE, SECURE_COOKIE):
+            found.append((name, value))
+    return found
 
 
 def is_from_page(headers: Headers) -> bool | None:
@@ -112,25 +202,42 @@ def check_page(headers: Headers) -> None:
         raise ApiError(403, "Forbidden: pages of another origin may not do that")
 
 
-def check_origin(headers: Headers) -> None:
+def check_origin(headers: Headers, hosts: Sequence[str] = ()) -> None:
     """Keep web pages from elsewhere out of a server that lets everybody on this machine in, browsers included.
 
     A page can post without asking, and read the answers once its own name resolves to 127.0.0.1 (DNS rebinding).
+
+    Args:
+        headers: of the request.
+        hosts: names that count as this machine's too, in lower case.
 
     Raises:
         ApiError: 403.
     """
     host = headers.get(b"host", b"").decode("latin-1")
-    if not _is_local(host):
+    name = _name(host)
+    if not (host == "" or is_loopback(name) or name in hosts):
         raise ApiError(403, f"Forbidden: this server is {LOCAL_ONLY}; start it with an --api-key to serve others")
     origin = headers.get(b"origin")
     if origin is not None and origin.decode("latin-1") != f"http://{host}":
         raise ApiError(403, f"Forbidden: this server is {LOCAL_ONLY}, not for pages of another origin")
 
 
+def _check_host(headers: Headers, hosts: tuple[str, ...]) -> None:
+    """Serve the given names, and those that nobody on the internet can own: addresses, and names without a dot.
+
+    Raises:
+        ApiError: 403.
+    """
+    name = _name(headers.get(b"host", b"").decode("latin-1"))
+    if not (is_address(name) or ("." not in name and ":" not in name) or name in hosts):
+        raise ApiError(403, f"Forbidden: this server does not go by the name {name}; start it with --allow-host {name}")
+
+
 @lru_cache(maxsize=64)
-def _is_local(host: str) -> bool:
+def _name(host: str) -> str:
+    """The name or address in a `Host`, in lower case; something that is neither where it is malformed."""
     try:
-        return not host or is_loopback(urlsplit(f"//{host}").hostname or "")
+        return urlsplit(f"//{host}").hostname or ""
     except ValueError:
-        return False
+        return "malformed.invalid"

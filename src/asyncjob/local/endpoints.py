@@ -17,6 +17,7 @@ from asyncjob.contract import (
     MAX_BODY_BYTES,
     RETRY_AFTER_SECONDS,
     ApiError,
+    check_content_encoding,
     check_content_type,
     parse_submission,
     parse_wait,
@@ -24,7 +25,7 @@ from asyncjob.contract import (
 )
 from asyncjob.job import Job
 from asyncjob.local import tracing
-from asyncjob.local.access import Access, Headers
+from asyncjob.local.access import Access, Headers, WrongKey
 from asyncjob.local.engine import Engine
 from asyncjob.local.logs import logger
 
@@ -35,6 +36,8 @@ Result = TypeVar("Result")
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _JSON = (b"content-type", b"application/json")
+_NO_STORE = (b"cache-control", b"no-store")
+_CLOSE = {"connection": "close"}
 _RETRY_AFTER = (b"retry-after", str(RETRY_AFTER_SECONDS).encode())
 
 
@@ -59,6 +62,9 @@ class Endpoints:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await self._dispatch(scope, receive, send)
+        except WrongKey as error:
+            await self._access.refuse_late(scope["client"])
+            await self._refuse(send, error)
         except ApiError as error:
             await self._refuse(send, error)
         except HTTPException as error:  # Starlette's own 404 and 405
@@ -76,7 +82,12 @@ class Endpoints:
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         method, path, headers = scope["method"], scope["path"], dict(scope["headers"])
-        self._access.check(method, path, headers)
+        try:
+            scope["session"] = self._access.check(method, path, headers)
+        except ApiError as error:
+            if b"content-length" in headers or b"transfer-encoding" in headers:
+                error.headers = _CLOSE  # what a stranger wants to send is not read
+            raise
         if method == "POST" and path == "/jobs":
             await self._submit(headers, receive, send)
         elif method in ("GET", "HEAD") and path.startswith("/jobs/") and path.find("/", 6) < 0:
@@ -87,6 +98,7 @@ class Endpoints:
 
     async def _submit(self, headers: Headers, receive: Receive, send: Send) -> None:
         check_content_type(headers.get(b"content-type"))
+        check_content_encoding(headers.get(b"content-encoding"))
         submission = parse_submission(self._engine.jobs, await read_body(headers, receive))
         with tracing.submission(submission.type, headers.get(b"traceparent")) as traceparent:
             job_id = await self._engine.submit(submission, traceparent)
@@ -136,29 +148,29 @@ def parse_query(scope: Scope) -> dict[str, str]:
         raise ApiError(400, "the query string is malformed") from None
 
 
-async def read_body(headers: Headers, receive: Receive) -> bytes:
-    """The request's body, whole.
+async def read_body(headers: Headers, receive: Receive, limit: int = MAX_BODY_BYTES) -> bytes:
+    """The request's body, whole; `limit` is in bytes.
 
     Raises:
         ApiError: 413, it is over the limit.
         ClientLeft: the rest will not come.
     """
-    if int(headers.get(b"content-length", b"0")) > MAX_BODY_BYTES:
-        raise too_large()
+    if int(headers.get(b"content-length", b"0")) > limit:
+        raise too_large(limit)
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body"):
         body: bytes = message.get("body", b"")
-        if len(body) <= MAX_BODY_BYTES:
+        if len(body) <= limit:
             return body
-    return await _read_parts(message, receive)
+    return await _read_parts(message, receive, limit)
 
 
-async def _read_parts(message: MutableMapping[str, Any], receive: Receive) -> bytes:
+async def _read_parts(message: MutableMapping[str, Any], receive: Receive, limit: int) -> bytes:
     parts = bytearray()
     while message["type"] == "http.request":
         parts += message.get("body", b"")
-        if len(parts) > MAX_BODY_BYTES:
-            raise too_large()
+        if len(parts) > limit:
+            raise too_large(limit)
         if not message.get("more_body"):
             return bytes(parts)
         message = await receive()
@@ -171,7 +183,7 @@ async def send_json(send: Send, status: int, body: bytes, headers: tuple[tuple[b
         {
             "type": "http.response.start",
             "status": status,
-            "headers": [_JSON, (b"content-length", str(len(body)).encode()), *headers],
+            "headers": [_JSON, (b"content-length", str(len(body)).encode()), _NO_STORE, *headers],
         }
     )
     await send({"type": "http.response.body", "body": body})

@@ -7,7 +7,6 @@ scripts, style and library come from this server alone, and nothing in it is eva
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 from starlette.requests import Request
@@ -15,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from asyncjob.contract import ApiError, check_content_type
-from asyncjob.local.access import COOKIE, COOKIE_SECONDS, Access, check_page
+from asyncjob.local.access import COOKIE, COOKIE_SECONDS, SECURE_COOKIE, Access, WrongKey, check_page
 from asyncjob.local.endpoints import read_body
 
 # lit-html makes templates of the page's own markup; trusted-types lets nothing else become HTML or script.
@@ -25,10 +24,11 @@ CONTENT_SECURITY_POLICY = (
 )
 HEADERS = {
     "content-security-policy": CONTENT_SECURITY_POLICY,
-    "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cache-control": "no-cache",
 }
+NO_STORE = {"cache-control": "no-store"}
+MAX_SIGN_IN_BYTES = 1_024  # which everybody may send
 MEDIA_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
 
@@ -77,7 +77,7 @@ class Page:
         if request.method == "DELETE":
             return self._sign_out(request)
         needed = self._access.needs_key
-        signed_in = needed and self._access.has_cookie(dict(request.scope["headers"]))
+        signed_in = needed and self._access.session(dict(request.scope["headers"])) is not None
         return _json({"keyNeeded": needed, "signedIn": signed_in})
 
     async def _sign_in(self, request: Request) -> Response:
@@ -85,25 +85,29 @@ class Page:
         check_page(headers)
         check_content_type(headers.get(b"content-type"))
         try:
-            given = msgspec.json.decode(await read_body(headers, request.receive), type=SignIn)
+            given = msgspec.json.decode(await read_body(headers, request.receive, MAX_SIGN_IN_BYTES), type=SignIn)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             raise ApiError(400, 'the body must be {"key": "..."}') from None
         if not self._access.has_key(given.key.encode(errors="replace")):
-            raise ApiError(403, "Forbidden: that is not the server's API key")
-        answer = Response(status_code=204)
-        self._set_cookie(answer, request, self._access.cookie(), COOKIE_SECONDS)
+            raise WrongKey(403, "Forbidden: that is not the server's API key")
+        name, value = self._access.sign_in(headers).cookie
+        answer = Response(status_code=204, headers=NO_STORE)
+        _set_cookie(answer, name, value, COOKIE_SECONDS)
         return answer
 
     def _sign_out(self, request: Request) -> Response:
-        check_page(dict(request.scope["headers"]))
-        answer = Response(status_code=204)
-        self._set_cookie(answer, request, "", 0)
+        headers = dict(request.scope["headers"])
+        check_page(headers)
+        self._access.sign_out(headers)
+        answer = Response(status_code=204, headers=NO_STORE)
+        for name in (COOKIE, SECURE_COOKIE):
+            _set_cookie(answer, name, "", 0)
         return answer
 
-    def _set_cookie(self, answer: Response, request: Request, value: str, seconds: int) -> None:
-        # What ends TLS in front of this server speaks HTTP with it, but the browser says what it speaks itself.
-        secure = urlsplit(request.headers.get("origin", "")).scheme == "https"
-        answer.set_cookie(COOKIE, value, max_age=seconds, httponly=True, samesite="strict", secure=secure)
+
+def _set_cookie(answer: Response, name: str, value: str, seconds: int) -> None:
+    secure = name == SECURE_COOKIE
+    answer.set_cookie(name, value, max_age=seconds, httponly=True, samesite="strict", secure=secure)
 
 
 def _files(folder: Traversable, prefix: str) -> list[tuple[str, bytes]]:
@@ -117,4 +121,4 @@ def _files(folder: Traversable, prefix: str) -> list[tuple[str, bytes]]:
 
 
 def _json(body: dict[str, Any]) -> Response:
-    return Response(msgspec.json.encode(body), media_type="application/json", headers={"cache-control": "no-store"})
+    return Response(msgspec.json.encode(body), media_type="application/json", headers=NO_STORE)

@@ -1,7 +1,9 @@
 """Every route but the two hot ones: list, cancel, retry, the OpenAPI document, its page, metrics and health."""
 
+import asyncio
 import gzip
 from collections.abc import Sequence
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -14,7 +16,7 @@ from starlette.routing import Route, Router
 from asyncjob import __version__
 from asyncjob.contract import ApiError, parse_list_query, parse_page_query
 from asyncjob.local import page
-from asyncjob.local.access import Access
+from asyncjob.local.access import Access, Session
 from asyncjob.local.endpoints import accepted, parse_query, unless_left
 from asyncjob.local.engine import Engine
 from asyncjob.local.events import job_version
@@ -23,7 +25,8 @@ from asyncjob.openapi import document
 
 # Swagger UI writes style attributes; scripts come from files of this server alone.
 CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'"
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 DOCS_FILES = {
     "docs.js": ("docs.js", "text/javascript"),
@@ -91,20 +94,22 @@ class Routes:
 
     async def events(self, request: Request) -> Response:
         events = self._engine.events
-        return EventStream(events.follow(request.headers.get("last-event-id")), events.listeners.opened())
+        texts = events.follow(request.headers.get("last-event-id"))
+        return EventStream(texts, events.listeners.opened(), _ended(request))
 
     async def job_events(self, request: Request) -> Response:
         job = self._engine.get(request.path_params["job_id"])
         last_id = request.headers.get("last-event-id")
         if job.status.is_final and last_id == job_version(job):
             return Response(status_code=204)  # which tells a browser not to ask again
-        return EventStream(self._engine.watch(job.job_id, last_id), self._engine.events.watchers.opened())
+        texts = self._engine.watch(job.job_id, last_id)
+        return EventStream(texts, self._engine.events.watchers.opened(), _ended(request))
 
     async def openapi(self, request: Request) -> Response:
         return _json(self._openapi)
 
     async def docs(self, request: Request) -> Response:
-        headers = {"content-security-policy": CONTENT_SECURITY_POLICY}
+        headers = {"content-security-policy": CONTENT_SECURITY_POLICY, "referrer-policy": "no-referrer"}
         return Response(_static("docs.html"), media_type="text/html", headers=headers)
 
     async def docs_file(self, request: Request) -> Response:
@@ -118,7 +123,7 @@ class Routes:
             if "gzip" in request.headers.get("accept-encoding", ""):
                 headers["content-encoding"] = "gzip"
             else:
-                content = gzip.decompress(content)
+                content = _decompressed(path)
         return Response(content, media_type=media_type, headers=headers)
 
     async def metrics(self, request: Request) -> Response:
@@ -133,6 +138,18 @@ async def _answered_before(request: Request) -> Response:
     raise AssertionError(f"{request.url.path} belongs to endpoints.py")
 
 
+def _ended(request: Request) -> asyncio.Event | None:
+    session: Session | None = request.scope["session"]
+    return None if session is None else session.ended
+
+
+@cache
+def _decompressed(path: str) -> bytes:
+    """One for all: who reads it slowly holds it for as long."""
+    return gzip.decompress(_static(path))
+
+
+@cache
 def _static(path: str) -> bytes:
     return resources.files("asyncjob.local").joinpath("static", path).read_bytes()
 
@@ -145,4 +162,4 @@ def _page(name: str, page: Sequence[object], cursor: int | None) -> Response:
 
 
 def _json(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(body, status, headers, media_type="application/json")
+    return Response(body, status, {"cache-control": "no-store", **(headers or {})}, media_type="application/json")

@@ -12,9 +12,11 @@ from pathlib import Path
 from asyncjob.local.notify import NotifyPolicy
 
 DURATION = re.compile(r"([0-9]{1,6}) *([smhdw])")
+HOST_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 MIN_SECRET, MAX_SECRET = 24, 64  # bytes, as Standard Webhooks has it
+MIN_KEY = 16  # characters; each hexadecimal digit of random ones makes guessing 16 times as hard
 MAX_SECONDS = 36_500 * SECONDS["d"]
 
 
@@ -60,6 +62,7 @@ class Settings:
         backoff: seconds; the first further attempt waits up to so long, each one after it up to twice as long.
         api_key: what clients must send as `x-api-key`; None to let everybody in.
         insecure: allow an address that is not loopback without an API key.
+        allow_host: names in `Host` that are served beside those which nobody else can point here.
         notify_allow: hosts that jobs may have notified of their end, as `NotifyPolicy` takes them.
         notify_secret: what notifications are signed with: `whsec_` and base64.
         log_format: how log lines look.
@@ -81,6 +84,7 @@ class Settings:
     backoff: float = 1.0
     api_key: str | None = None
     insecure: bool = False
+    allow_host: Sequence[str] = ()
     notify_allow: Sequence[str] = ()
     notify_secret: str | None = None
     log_format: LogFormat = LogFormat.TEXT
@@ -94,13 +98,16 @@ class Settings:
     def __post_init__(self) -> None:
         if str(self.database) == ":memory:":
             raise SettingsError("--database must be a file: a job is on the disk before its 202 leaves")
-        if not (is_loopback(self.host) or self.api_key or self.insecure):
+        if not (is_loopback(self.host) or self.api_key is not None or self.insecure):
             raise SettingsError(
                 f"--host {self.host} lets other machines in: give an --api-key that they must send as x-api-key, "
                 "or say --insecure if everybody who reaches this address may submit and read jobs"
             )
-        if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable() and self.api_key):
-            raise SettingsError("--api-key must be printable ASCII characters, at least one")
+        if self.api_key is not None:
+            _check_key(self.api_key)
+        for host in self.allow_host:
+            if not HOST_NAME.fullmatch(host):
+                raise SettingsError(f"--allow-host {host!r} is not a name: write one such as jobs.example.com")
         self._check_notify()
 
     def _check_notify(self) -> None:
@@ -115,6 +122,14 @@ class Settings:
             )
         if self.notify_secret is not None:
             _check_secret(self.notify_secret)
+
+
+def _check_key(key: str) -> None:
+    if not (key.isascii() and key.isprintable()) or key != key.strip() or len(key) < MIN_KEY:
+        raise SettingsError(
+            f"--api-key (ASYNCJOB_API_KEY) must be at least {MIN_KEY} printable ASCII characters, with no space around "
+            "them; make one: openssl rand -hex 24"
+        )
 
 
 def _check_secret(secret: str) -> None:
@@ -137,6 +152,15 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_address(host: str) -> bool:
+    """Whether it is an IP address, not a name."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def parse_duration(text: str) -> float:

@@ -15,16 +15,23 @@ class EventStream(Response):
     Args:
         texts: of the stream.
         opened: entered for as long as the stream lasts; what it raises is the answer.
+        ended: ends it once it is set: the sign-in that it belongs to is over.
     """
 
     media_type = "text/event-stream"
 
-    def __init__(self, texts: AsyncGenerator[bytes, None], opened: AbstractContextManager[None]) -> None:
+    def __init__(
+        self,
+        texts: AsyncGenerator[bytes, None],
+        opened: AbstractContextManager[None],
+        ended: asyncio.Event | None,
+    ) -> None:
         # Asked so, nginx does not wait until it has more to pass on.
         super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
         del self.headers["content-length"]
         self._texts = texts
         self._opened = opened
+        self._ended = ended
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._opened:
@@ -33,16 +40,21 @@ class EventStream(Response):
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         if scope["method"] != "HEAD":
-            sending = asyncio.ensure_future(self._send(send))
-            leaving = asyncio.ensure_future(disconnected(receive))
+            going = [asyncio.ensure_future(self._send(send)), asyncio.ensure_future(disconnected(receive))]
+            if self._ended is not None:
+                going.append(asyncio.ensure_future(self._end(self._ended)))
             try:
-                await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(going, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                leaving.cancel()
-                sending.cancel()
+                for one in going:
+                    one.cancel()
         await send({"type": "http.response.body", "body": b""})
 
     async def _send(self, send: Send) -> None:
         async with aclosing(self._texts):
             async for text in self._texts:
                 await send({"type": "http.response.body", "body": text, "more_body": True})
+
+    @staticmethod
+    async def _end(ended: asyncio.Event) -> None:
+        await ended.wait()

@@ -28,7 +28,13 @@ export async function request(method, path, body) {
     throw new ApiError(0, "The server does not answer.");
   }
   const text = await answer.text();
-  if (answer.ok) return text ? JSON.parse(text, exact) : undefined;
+  if (answer.ok) {
+    try {
+      return text ? JSON.parse(text, exact) : undefined;
+    } catch {
+      throw new ApiError(answer.status, "There is no such thing here."); // "/jobs/.." is another path to a browser
+    }
+  }
   let message = `The server answered ${answer.status}.`;
   try {
     message = JSON.parse(text).message ?? message;

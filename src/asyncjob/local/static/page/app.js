@@ -15,11 +15,21 @@ const STATS_MS = 10000; // the chart moves on when nothing happens
 
 const state = { session: undefined, route: undefined, data: undefined, types: [], notice: "", connected: true };
 
+// What is no percent-encoding is taken for what it says: there is no such job, and the page says so.
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 function route() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
   const filters = Object.fromEntries(new URLSearchParams(query));
-  const [first, id] = path.split("/");
-  if (first === "jobs" && id) return { view: job, filters, id: decodeURIComponent(id), load: () => job.load(decodeURIComponent(id)) };
+  const [first, encoded] = path.split("/");
+  const id = encoded && decoded(encoded);
+  if (first === "jobs" && id) return { view: job, filters, id, load: () => job.load(id) };
   if (first === "submit") return { view: submit, filters, load: submit.load };
   return { view: list, filters, load: () => list.load(filters) };
 }
@@ -40,7 +50,7 @@ async function act(action) {
 }
 
 function fail(error) {
-  if (error.status === undefined) throw error;
+  if (error.status === undefined) reportError(error);
   if (error.status === 403 && state.session?.keyNeeded) {
     state.session.signedIn = false;
     listener.stop();
