@@ -8,7 +8,8 @@ import pytest
 from msgspec import Meta
 
 from asyncjob import JobContext, Jobs, RegistrationError
-from asyncjob.registry import InvalidParameters, load
+from asyncjob.loading import load
+from asyncjob.registry import InvalidParameters
 
 
 def test_a_function_is_registered_under_its_name_and_stays_itself() -> None:

@@ -51,7 +51,7 @@ def find_sources(target: str, out: Path) -> Sources:
     """The files that a target needs, which must have been imported.
 
     Args:
-        target: as `registry.load` takes it.
+        target: as `loading.load` takes it.
         out: the folder that is built, which is never part of a package.
 
     Raises:

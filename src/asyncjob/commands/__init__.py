@@ -264,11 +264,12 @@ def _value(text: str) -> Any:
 
 def _described(target: str) -> dict[str, Any]:
     from asyncjob import RegistrationError, __version__
+    from asyncjob.loading import load, unmoved
     from asyncjob.openapi import document
-    from asyncjob.registry import load
 
     try:
-        return document(load(target), __version__)
+        with unmoved():
+            return document(load(target), __version__)
     except RegistrationError as error:
         _exit(error, USAGE)
 

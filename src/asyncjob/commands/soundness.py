@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from asyncjob.client import Client, NotFound, Refused, Unreachable
 from asyncjob.job import new_job_id
-from asyncjob.registry import RegistrationError, load
+from asyncjob.loading import load, unmoved
+from asyncjob.registry import RegistrationError
 
 FAULTS = 3  # that are shown of a file
 
@@ -57,7 +58,8 @@ def _health(client: Client, url: str) -> Finding:
 def registry(target: str) -> Finding:
     """Whether the job functions can be loaded."""
     try:
-        return Finding("functions", True, f"{target} has {', '.join(load(target).names)}")
+        with unmoved():
+            return Finding("functions", True, f"{target} has {', '.join(load(target).names)}")
     except RegistrationError as error:
         return Finding("functions", False, str(error))
 

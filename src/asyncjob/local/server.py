@@ -2,15 +2,20 @@
 
 import asyncio
 import logging
+import os
 import resource
 import signal
 import socket
 import sqlite3
-import sys
 from contextlib import suppress
+from dataclasses import replace
+from types import FrameType
+from typing import NoReturn
 
 import uvloop
 
+from asyncjob import streams
+from asyncjob.loading import absolute, load, unmoved
 from asyncjob.local import logs
 from asyncjob.local.access import Access
 from asyncjob.local.database import Database, DatabaseError
@@ -19,8 +24,8 @@ from asyncjob.local.engine import Engine
 from asyncjob.local.http import HttpServer, config
 from asyncjob.local.logs import event
 from asyncjob.local.routes import router
-from asyncjob.local.settings import Settings
-from asyncjob.registry import Jobs, load
+from asyncjob.local.settings import Settings, SettingsError
+from asyncjob.registry import Jobs
 
 BACKLOG = 2_048  # connections that wait to be accepted
 MAX_FILES = (
@@ -33,20 +38,48 @@ class AddressError(Exception):
 
 
 def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT. A second signal cuts the grace period of running jobs short.
+    """Serve until SIGTERM, SIGINT or SIGHUP. A second signal cuts the grace period of running jobs short.
 
     Raises:
+        SettingsError: a path is relative to a folder that is not there any more.
         RegistrationError: the registry cannot be loaded.
-        DatabaseError: the file cannot be used.
+        DatabaseError: the file cannot be used, or is not there any more.
         AddressError: the address cannot be listened on.
     """
+    streams.settle(output_matters=False)
     _allow_many_files()
     logs.configure(settings.log_format, settings.log_level)
-    jobs = load(settings.target)
+    for signum in _stop_signals():
+        if signum != signal.SIGINT:  # which is a KeyboardInterrupt
+            signal.signal(signum, _stop_at_once)
+    typed, settings = settings, _located(settings)
+    with unmoved():  # workers begin where the server was started, too
+        jobs = load(typed.target)
     listener = _listen(settings)
     with listener:
         database = Database(settings.database)
         uvloop.run(_serve(jobs, settings, database, listener))
+
+
+def _located(settings: Settings) -> Settings:
+    """With absolute paths, since what is imported may change the current folder."""
+    try:
+        return replace(settings, target=absolute(settings.target), database=settings.database.absolute())
+    except FileNotFoundError:
+        raise SettingsError("the current folder is not there any more: change to one that is") from None
+
+
+def _stop_signals() -> list[signal.Signals]:
+    """A terminal that is closed stops the server as a service manager does; not one that was started with nohup."""
+    hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    return [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hangs_up else [])]
+
+
+def _stop_at_once(signum: int, frame: FrameType | None) -> NoReturn:
+    """Before the event loop takes the signals: nothing was accepted yet, and an import may catch whatever is raised."""
+    with suppress(Exception):  # it may have come in the middle of another line
+        event(logging.INFO, "stopped before the start was complete")
+    os._exit(0)
 
 
 def _allow_many_files() -> None:
@@ -111,7 +144,7 @@ def _handle_signals(stop: asyncio.Event, hurry: asyncio.Event) -> None:
     def handle() -> None:
         (hurry if stop.is_set() else stop).set()
 
-    for signum in (signal.SIGTERM, signal.SIGINT):
+    for signum in _stop_signals():
         asyncio.get_running_loop().add_signal_handler(signum, handle)
 
 
@@ -133,4 +166,4 @@ def _announce(jobs: Jobs, settings: Settings, listener: socket.socket, database:
         key = "" if settings.api_key is None else ' -H "x-api-key: $ASYNCJOB_API_KEY"'
         body = """-H 'content-type: application/json' -d '{"seconds": 3}'"""
         lines.append(f"  try       curl -i {address}/jobs{key} {body}")
-    print("\n".join(lines), file=sys.stdout, flush=True)
+    print("\n".join(lines), flush=True)
