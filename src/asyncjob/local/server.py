@@ -28,6 +28,7 @@ from asyncjob.local.settings import Settings, SettingsError
 from asyncjob.registry import Jobs
 
 BACKLOG = 2_048  # connections that wait to be accepted
+LOOK_SECONDS = 1.0  # between looks at whether the file is still there
 MAX_FILES = (
     65_536  # connections and all else that is open; a shell's usual limit, 1,024, is soon reached by idle clients
 )
@@ -115,15 +116,45 @@ async def _serve(jobs: Jobs, settings: Settings, database: Database, listener: s
         access = Access(settings)
         http = HttpServer(config(Endpoints(engine, router(engine, access), access), BACKLOG))
         serving = asyncio.create_task(http.serve([listener]))
+        lost = asyncio.create_task(_watch(database, engine))
         _announce(jobs, settings, listener, database)
-        await asyncio.wait([serving, asyncio.ensure_future(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
+        ends = [serving, lost, asyncio.ensure_future(stop.wait())]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        stop.set()  # from now on a signal hurries
         event(logging.INFO, "stopping; once more stops at once", running=engine.running, grace=f"{settings.grace:g}s")
         await engine.stop(hurry)
         http.should_exit = True
         await serving
     finally:
-        await engine.close()
+        await _close(engine, database)
     event(logging.INFO, "stopped")
+    if lost.done():
+        raise DatabaseError(lost.result())
+    lost.cancel()
+
+
+async def _watch(database: Database, engine: Engine) -> str:
+    """Wait until the file is not what is served any more; what has happened to it.
+
+    To stop then loses least: what is accepted later would be gone, what runs can still end, and what was saved reaches
+    the file, wherever that is now, when it is closed. To go on when it is back would be to trust that nothing else has
+    written to it.
+    """
+    while True:
+        fault = database.fault()
+        if fault is not None:
+            event(logging.ERROR, "the database is lost", error=fault)
+            engine.refuse(fault)
+            return fault
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _close(engine: Engine, database: Database) -> None:
+    database.gather()
+    if not database.leaves_neighbours_alone:  # its last words would go where another file's are
+        event(logging.ERROR, "not closed: another database's files lie where its own were", database=database.path)
+        os._exit(1)
+    await engine.close()
 
 
 def _open(jobs: Jobs, settings: Settings, database: Database) -> Engine:
