@@ -18,6 +18,7 @@ import typer
 
 from asyncjob import RegistrationError, __version__, commands, streams
 from asyncjob.aws.lambdas import DEFAULT_PYTHON, MAX_TIMEOUT, Architecture, Python
+from asyncjob.commands.output import fail, printable, say
 from asyncjob.local.settings import LogFormat, LogLevel, Settings, SettingsError, parse_duration
 
 END_SECONDS = 2.0  # what threads and exit hooks of the user's module get when all else is done
@@ -40,7 +41,7 @@ class Application(typer.Typer):
         except streams.OutputLost as lost:
             status = READER_GONE if lost.error.errno == errno.EPIPE else commands.USAGE
             if status != READER_GONE:
-                typer.echo(f"asyncjob: {lost}", err=True)
+                typer.echo(printable(f"asyncjob: {lost}"), err=True)
         _end(status)
 
 
@@ -181,9 +182,9 @@ def serve(
     try:
         run(Settings(**given))
     except SettingsError as error:
-        _exit(error, status=2)
+        fail(error, status=2)
     except (RegistrationError, DatabaseError, AddressError) as error:
-        _exit(error, status=1)
+        fail(error, status=1)
 
 
 @app.command()
@@ -210,11 +211,11 @@ def build(
     from asyncjob.aws.archive import BuildError
     from asyncjob.aws.build import build as run
 
-    say = partial(typer.echo, err=True) if sys.stderr.isatty() else lambda line: None  # progress is for people
+    tell = partial(typer.echo, err=True) if sys.stderr.isatty() else lambda line: None  # progress is for people
     try:
-        typer.echo(run(**options, say=say))
+        typer.echo(run(**options, say=tell))
     except (RegistrationError, BuildError) as error:
-        _exit(error, status=1)
+        fail(error, status=1)
 
 
 @app.command()
@@ -235,7 +236,7 @@ def backup(
 
             run(database, file, show)
     except BackupError as error:
-        _exit(error, status=1)
+        fail(error, status=1)
     typer.echo(f"{database} is copied to {file}: {file.stat().st_size:,} bytes")
 
 
@@ -251,13 +252,8 @@ def replay(
     recorded = 0
     try:
         for job_id in run(queue_url, recorder):
-            typer.echo(job_id)
+            say(job_id)
             recorded += 1
     except ReplayError as error:
-        _exit(error, status=1)
+        fail(error, status=1)
     typer.echo(f"{recorded} recorded, and the queue is empty")
-
-
-def _exit(error: Exception, status: int) -> None:
-    typer.echo(f"asyncjob: {error}", err=True)
-    sys.exit(status)
