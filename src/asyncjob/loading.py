@@ -19,9 +19,10 @@ from typing import Any
 from asyncjob.registry import Jobs, RegistrationError
 
 LIBRARIES = {
-    *("annotated_doc", "anyio", "asyncjob", "botocore", "certifi", "click", "h11", "httpcore", "httptools", "httpx"),
-    *("idna", "markdown_it", "mdurl", "msgspec", "opentelemetry", "packaging", "prometheus_client", "pygments", "rich"),
-    *("shellingham", "standardwebhooks", "starlette", "typer", "typing_extensions", "uvicorn", "uvloop", "yaml"),
+    *("annotated_doc", "annotated_types", "anyio", "asyncjob", "botocore", "certifi", "click", "h11", "httpcore"),
+    *("httptools", "httpx", "idna", "markdown_it", "mdurl", "msgspec", "opentelemetry", "packaging"),
+    *("prometheus_client", "pydantic", "pydantic_core", "pygments", "rich", "shellingham", "standardwebhooks"),
+    *("starlette", "typer", "typing_extensions", "typing_inspection", "uvicorn", "uvloop", "yaml"),
 }
 """What asyncjob imports that is not Python's own, some of it only when it is needed."""
 STDLIB = os.path.dirname(os.__file__)

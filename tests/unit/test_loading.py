@@ -134,9 +134,7 @@ if __name__ == "__main__":
 
 
 def test_a_function_of_the_target_can_be_pickled_for_a_spawned_process(tmp_path: Path) -> None:
-    source = (
-        "import json\nfrom asyncjob import Jobs\njobs = Jobs()\n@jobs.job\ndef double(x: int) -> int: return 2 * x\n"
-    )
+    source = "import json\n" + REGISTRY.format("x: int").replace("-> None: ...", "-> int: return 2 * x")
     for name in ("json.py", "msgspec.py"):
         _file(tmp_path, "raise ImportError('not mine')", name)
     probe = _file(tmp_path, SPAWNS, "probe_of_spawning.py")
@@ -172,3 +170,13 @@ def test_a_relative_target_is_found_wherever_one_is(tmp_path: Path, monkeypatch:
         load(_file(tmp_path, "import os\nos.chdir('/')\n" + REGISTRY.format("")))
         assert Path.cwd() == Path("/")
     assert Path.cwd() == tmp_path
+
+
+def test_a_file_that_is_in_a_package_is_better_named_as_its_module(tmp_path: Path) -> None:
+    package = tmp_path / "shop" / "jobs"
+    package.mkdir(parents=True)
+    for folder in (package, package.parent):
+        (folder / "__init__.py").write_text("")
+    (package / "work.py").write_text("from ..prices import PRICES\n")
+    with pytest.raises(RegistrationError, match=rf"it is in a package: in the folder {tmp_path}, say shop.jobs.work$"):
+        load(str(package / "work.py"))
