@@ -29,7 +29,7 @@ class Client:
     Args:
         url: where the API is, without `/jobs`.
         api_key: sent as `x-api-key`.
-        aws_iam: sign the requests for an API with AWS_IAM authorization; needs `pip install 'async-job-api[aws]'`.
+        aws_iam: sign the requests for an API with AWS_IAM authorization; needs the extra `aws`.
         timeout: seconds to wait for an answer, beside what a job is waited for.
         retries: how often a request is repeated.
 

@@ -33,7 +33,7 @@ class AwsAuth(httpx.Auth):
             import botocore.exceptions
             import botocore.session
         except ImportError:
-            raise ClientError("to sign requests botocore is needed: pip install 'async-job-api[aws]'") from None
+            raise ClientError("to sign requests botocore is needed: pip install botocore") from None
         known = HOST.fullmatch(url.host)
         try:
             session = botocore.session.get_session()
