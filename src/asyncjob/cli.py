@@ -1,18 +1,64 @@
-"""The command `asyncjob`: parses arguments, and turns the errors that a user can mend into one line."""
+"""The command `asyncjob`: parses arguments, and turns the errors that a user can mend into one line.
 
+Also how its process begins and ends, which no function of the user's may decide: with all standard streams open, and
+with the right exit status soon after its work is done.
+"""
+
+import errno
 import os
+import signal
 import sys
+import threading
+import time
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from asyncjob import RegistrationError, __version__, commands
+from asyncjob import RegistrationError, __version__, commands, streams
 from asyncjob.aws.lambdas import DEFAULT_PYTHON, MAX_TIMEOUT, Architecture, Python
+from asyncjob.commands.output import fail, printable, say
 from asyncjob.local.settings import LogFormat, LogLevel, Settings, SettingsError, parse_duration
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+END_SECONDS = 2.0  # what threads and exit hooks of the user's module get when all else is done
+READER_GONE = 141  # as a shell says of other tools that SIGPIPE has ended
+
+
+class Application(typer.Typer):
+    """The command as a process: what is around the parsing of arguments."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Run the command that the arguments name, and end the process."""
+        streams.settle(output_matters=True)
+        try:
+            try:
+                super().__call__(*args, **kwargs)
+            finally:
+                streams.flush()
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        except streams.OutputLost as lost:
+            status = READER_GONE if lost.error.errno == errno.EPIPE else commands.USAGE
+            if status != READER_GONE:
+                typer.echo(printable(f"asyncjob: {lost}"), err=True)
+        _end(status)
+
+
+def _end(status: int) -> NoReturn:
+    """Leave the interpreter as one does, but do not wait for ever: a thread or an exit hook may never end."""
+
+    def end_late() -> None:
+        time.sleep(END_SECONDS)
+        os._exit(status)
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: os._exit(status))
+    threading.Thread(target=end_late, daemon=True).start()
+    sys.exit(status)
+
+
+app = Application(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 app.add_typer(commands.app)  # what a user of the API does; below is what its operator does
 
@@ -153,9 +199,9 @@ def serve(
     try:
         run(Settings(**given))
     except SettingsError as error:
-        _exit(error, status=2)
+        fail(error, status=2)
     except (RegistrationError, DatabaseError, AddressError) as error:
-        _exit(error, status=1)
+        fail(error, status=1)
 
 
 @app.command()
@@ -190,11 +236,11 @@ def build(
     from asyncjob.aws.archive import BuildError
     from asyncjob.aws.build import build as run
 
-    say = partial(typer.echo, err=True) if sys.stderr.isatty() else lambda line: None  # progress is for people
+    tell = partial(typer.echo, err=True) if sys.stderr.isatty() else lambda line: None  # progress is for people
     try:
-        typer.echo(run(**options, say=say))
+        typer.echo(run(**options, say=tell))
     except (RegistrationError, BuildError) as error:
-        _exit(error, status=1)
+        fail(error, status=1)
 
 
 @app.command()
@@ -215,7 +261,7 @@ def backup(
 
             run(database, file, show)
     except BackupError as error:
-        _exit(error, status=1)
+        fail(error, status=1)
     typer.echo(f"{database} is copied to {file}: {file.stat().st_size:,} bytes")
 
 
@@ -231,13 +277,8 @@ def replay(
     recorded = 0
     try:
         for job_id in run(queue_url, recorder):
-            typer.echo(job_id)
+            say(job_id)
             recorded += 1
     except ReplayError as error:
-        _exit(error, status=1)
+        fail(error, status=1)
     typer.echo(f"{recorded} recorded, and the queue is empty")
-
-
-def _exit(error: Exception, status: int) -> None:
-    typer.echo(f"asyncjob: {error}", err=True)
-    sys.exit(status)

@@ -5,16 +5,11 @@ client sends before the 202 and which the OpenAPI document is made from.
 """
 
 import copy
-import importlib
-import importlib.util
 import inspect
 import re
-import sys
-import traceback
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar, overload
 
 import msgspec
@@ -210,13 +205,17 @@ def _fields(function: Callable[..., Any], name: str) -> tuple[list[tuple[str, An
     for parameter in signature[takes_context:]:
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
             raise RegistrationError(f"{name}: parameter {parameter} must be one that can be given by its name")
+        if parameter.name.startswith("__"):
+            raise RegistrationError(
+                f"{name}: a parameter may not be called {parameter.name!r}: begin it with one underscore at most"
+            )
         if parameter.name in RESERVED_PARAMETERS:
             raise RegistrationError(f"{name}: a parameter may not be called {parameter.name!r}, the API uses that name")
         hint = hints.get(parameter.name, Any)
         if hint is JobContext:
             raise RegistrationError(f"{name}: the JobContext must be the first parameter")
         _check_hint(name, parameter.name, hint)
-        _check_default(name, parameter)
+        _check_default(name, parameter, hint)
         fields.append((parameter.name, hint, _default(parameter.default)))
     return fields, takes_context
 
@@ -237,77 +236,20 @@ def _check_hint(name: str, parameter: str, hint: Any) -> None:
         raise RegistrationError(f"{name}: no JSON can be checked against the hint of {parameter!r}: {reason}") from None
 
 
-def _check_default(name: str, parameter: inspect.Parameter) -> None:
+def _check_default(name: str, parameter: inspect.Parameter, hint: Any) -> None:
+    if parameter.default is parameter.empty:
+        return
     try:
-        msgspec.json.encode(None if parameter.default is parameter.empty else parameter.default)
-    except (TypeError, ValueError) as error:
+        text = msgspec.json.encode(parameter.default)
+    except (TypeError, ValueError, RecursionError, OverflowError) as error:
         raise RegistrationError(f"{name}: the default of {parameter.name!r} is no JSON: {error}") from None
-
-
-def load(target: str | None) -> Jobs:
-    """Import the registry that a command names.
-
-    Args:
-        target: `path/to/file.py`, `package.module`, either with `:name` behind it, or None for the built-in job.
-            Without a name the module's only `Jobs` is taken.
-
-    Raises:
-        RegistrationError: there is no such module or registry, it is empty, or importing it failed.
-    """
-    if target is None:
-        from asyncjob.sleep import jobs
-
-        return jobs
-    source, _, name = target.partition(":")
-    module = _import(source)
-    if name:
-        found = [value for value in [getattr(module, name, None)] if isinstance(value, Jobs)]
-    else:
-        found = list({id(value): value for value in vars(module).values() if isinstance(value, Jobs)}.values())
-    if len(found) > 1:
-        raise RegistrationError(f"{source} has several registries: say which one, as {source}:name")
-    if not found:
-        missing = f"no registry called {name!r}" if name else "no registry"
-        raise RegistrationError(f"{source} has {missing}: it needs `{name or 'jobs'} = Jobs()`, from asyncjob")
-    if not len(found[0]):
-        raise RegistrationError(f"{target} registers no function: put `@jobs.job` before one")
-    return found[0]
-
-
-def _import(source: str) -> Any:
-    path = Path(source)
-    is_file = path.suffix == ".py"
-    if is_file and not path.is_file():
-        raise RegistrationError(f"there is no file {source}")
-    if not is_file and (path.is_file() or not all(part.isidentifier() for part in source.split("."))):
-        raise RegistrationError(f"{source!r} is neither a file that ends in .py nor the name of a module")
-    folder = str(path.resolve().parent) if is_file else str(Path.cwd())
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
     try:
-        if not is_file:
-            return importlib.import_module(source)
-        name = path.stem if path.stem not in sys.modules else f"{path.stem}_jobs"  # a user may have a json.py
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-        return module
-    except RegistrationError:
-        raise
-    except Exception as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        where = "" if last.filename == __file__ or "importlib" in last.filename else f" ({last.filename}:{last.lineno})"
-        hint = _dotted(path) if is_file and isinstance(error, ImportError) else ""
-        raise RegistrationError(f"importing {source} failed: {type(error).__name__}: {error}{where}{hint}") from error
-
-
-def _dotted(path: Path) -> str:
-    """What to write instead of the path of a file that is in a package, whose imports begin above it."""
-    parts = [path.stem]
-    folder = path.resolve().parent
-    while (folder / "__init__.py").is_file():
-        parts.insert(0, folder.name)
-        folder = folder.parent
-    return f"; it is in a package: in the folder {folder}, say {'.'.join(parts)}" if len(parts) > 1 else ""
+        msgspec.convert(parameter.default, hint)  # some, such as infinity, are no JSON and yet what the hint says
+    except (msgspec.ValidationError, RecursionError):
+        try:
+            msgspec.json.decode(text, type=hint)  # others, such as a dataclass, fit only as JSON
+        except (msgspec.ValidationError, RecursionError) as error:
+            optional = ", or let the hint allow it, with `| None`" if parameter.default is None else ""
+            raise RegistrationError(
+                f"{name}: the default of {parameter.name!r} does not fit its own hint: {error}: give another{optional}"
+            ) from None

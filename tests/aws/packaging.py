@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 
 from asyncjob.aws import template as builder
-from asyncjob.registry import Jobs, load
+from asyncjob.loading import load
+from asyncjob.registry import Jobs
 
 PACKAGE = builder.HERE.parent
 MSGSPEC = Path(str(msgspec.__file__)).parent

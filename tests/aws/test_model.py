@@ -16,7 +16,7 @@ from msgspec import Meta
 from asyncjob import Jobs
 from asyncjob.aws.model import submission_model
 from asyncjob.contract import ApiError, parse_submission
-from asyncjob.registry import load
+from asyncjob.loading import load
 from tests.aws.double.schema import check_model, validate
 
 jobs = Jobs()

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from asyncjob.registry import load
+from asyncjob.loading import load
 from tests.aws.conftest import PROCESSOR, RECORDER, Api
 from tests.aws.double.double import Double
 from tests.aws.packaging import packaged, user_package

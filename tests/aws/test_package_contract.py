@@ -13,7 +13,7 @@ import pytest
 
 from asyncjob import Jobs
 from asyncjob.aws import template as builder
-from asyncjob.registry import load as load_registry
+from asyncjob.loading import load as load_registry
 from tests.aws.conftest import PROCESSOR, RECORDER, ROOT, Api
 from tests.aws.double.cloudformation import load
 from tests.aws.double.double import Double

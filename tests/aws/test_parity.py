@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from asyncjob.registry import load
+from asyncjob.loading import load
 from tests.aws.bodies import LATE, REFUSED, VALID, Body, bodies
 from tests.aws.building import built, deployed_folder
 from tests.aws.conftest import Api

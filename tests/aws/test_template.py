@@ -13,7 +13,7 @@ from asyncjob.aws.table import TRANSITIONS
 from asyncjob.aws.table import timestamp as timestamp_on_aws
 from asyncjob.job import TRANSITIONS as ALL_TRANSITIONS
 from asyncjob.job import timestamp
-from asyncjob.registry import load as load_registry
+from asyncjob.loading import load as load_registry
 from tests.aws.double.cloudformation import TemplateError, deploy, load
 from tests.aws.double.vtl import Params, render_request, render_response
 

@@ -1,14 +1,13 @@
 """Registering job functions, and what their signatures mean."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
 from msgspec import Meta
 
 from asyncjob import JobContext, Jobs, RegistrationError
-from asyncjob.registry import InvalidParameters, load
+from asyncjob.registry import InvalidParameters
 
 
 def test_a_function_is_registered_under_its_name_and_stays_itself() -> None:
@@ -148,13 +147,3 @@ def test_one_exception_to_retry_on_needs_no_tuple() -> None:
     jobs = Jobs()
     jobs.job(name="one", retry_on=OSError)(lambda: None)
     assert jobs["one"].retry_on == (OSError,)
-
-
-def test_a_file_that_is_in_a_package_is_better_named_as_its_module(tmp_path: Path) -> None:
-    package = tmp_path / "shop" / "jobs"
-    package.mkdir(parents=True)
-    for folder in (package, package.parent):
-        (folder / "__init__.py").write_text("")
-    (package / "work.py").write_text("from ..prices import PRICES\n")
-    with pytest.raises(RegistrationError, match=rf"it is in a package: in the folder {tmp_path}, say shop.jobs.work$"):
-        load(str(package / "work.py"))

@@ -18,7 +18,8 @@ from asyncjob.aws.sources import Sources, find_sources
 from asyncjob.aws.summary import summary
 from asyncjob.aws.template import HERE, RUNTIME, SPARE_SECONDS, fill_package
 from asyncjob.aws.wheels import Wheels
-from asyncjob.registry import Jobs, load
+from asyncjob.loading import load, unmoved
+from asyncjob.registry import Jobs
 
 TEMPLATE, CODE, PACKAGED = "template.yaml", "code.zip", "packaged.yaml"
 MARK = "asyncjob/aws/processor.py"
@@ -44,7 +45,7 @@ def build(
     """Build the folder, and tell what is in it.
 
     Args:
-        target: the job functions, as `registry.load` takes it.
+        target: the job functions, as `loading.load` takes it.
         out: the folder; a new one, an empty one, or one that was built before.
         requirements: pip's file of the libraries that the functions need, or None.
         architecture: of the Lambda functions.
@@ -61,7 +62,8 @@ def build(
         RegistrationError: the target cannot be imported, or is no registry.
         BuildError: anything else that is in the way; nothing was written.
     """
-    jobs = load(target)
+    with unmoved():
+        jobs = load(target)
     _check_out(out)
     statements = [] if policy is None else load_statements(policy)
     try:

@@ -30,7 +30,8 @@ from asyncjob.aws.table import (
     write,
 )
 from asyncjob.job import Error, Status
-from asyncjob.registry import JobFunction, load
+from asyncjob.loading import load
+from asyncjob.registry import JobFunction
 from asyncjob.runner import Failed, Outcome, Succeeded
 
 STOP_SECONDS = 1.0  # what a function gets, after its deadline, to notice it before its process ends

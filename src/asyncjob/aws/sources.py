@@ -50,7 +50,7 @@ def find_sources(target: str, out: Path, include: Sequence[str] = ()) -> Sources
     """The files that a target needs, which must have been imported.
 
     Args:
-        target: as `registry.load` takes it.
+        target: as `loading.load` takes it.
         out: the folder that is built, which is never part of a package.
         include: files that are to be there although they would be left out, as they are named in the zip.
 

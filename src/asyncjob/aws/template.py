@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from asyncjob.aws.model import submission_model
-from asyncjob.registry import Jobs, load
+from asyncjob.loading import load
+from asyncjob.registry import Jobs
 
 HERE = Path(__file__).parent
 SPARE_SECONDS = 1.5  # of an invocation, for the outcome
@@ -28,7 +29,7 @@ FENCED = re.compile(
 AGAIN = re.compile(r"^ *#\{\{ (\w+) \}\}\n", re.M)
 
 RUNTIME = (
-    *("__init__.py", "context.py", "job.py", "loop.py", "registry.py", "runner.py", "sleep.py"),
+    *("__init__.py", "context.py", "job.py", "loading.py", "loop.py", "registry.py", "runner.py", "sleep.py"),
     *("aws/__init__.py", "aws/attempt.py", "aws/item.py", "aws/package.py", "aws/package_recorder.py"),
     *("aws/processor.py", "aws/reader.py", "aws/recorder.py", "aws/table.py"),
 )
@@ -78,7 +79,7 @@ def fill_package(
         source: the text of template.yaml.
         jobs: the registry that the zip holds.
         code: where the zip is, relative to the template; `aws cloudformation package` puts its bucket in the place.
-        target: what imports the registry in the zip, as `registry.load` takes it: `module` or `module:name`.
+        target: what imports the registry in the zip, as `loading.load` takes it: `module` or `module:name`.
         runtime: of Lambda, such as `python3.13`.
         architecture: of Lambda, `arm64` or `x86_64`.
         timeout: seconds that one attempt may last where its function says no less; a parameter's default.

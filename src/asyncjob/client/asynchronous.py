@@ -8,7 +8,8 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from asyncjob.client.core import DEFAULT_URL, Api, Call, Following, Operation, http_settings, list_query, proceed
+from asyncjob.client.connection import DEFAULT_URL, UNSENDABLE, http_client, unsendable
+from asyncjob.client.core import Api, Call, Following, Operation, list_query, proceed
 from asyncjob.client.snapshot import JobSnapshot
 from asyncjob.contract import MAX_PAGE
 from asyncjob.job import Progress, Status
@@ -34,7 +35,7 @@ class AsyncClient:
         retries: int = 5,
     ) -> None:
         self._api = Api(timeout, retries)
-        self._http = httpx.AsyncClient(**http_settings(url, api_key, aws_iam))
+        self._http = http_client(httpx.AsyncClient, url, api_key, aws_iam)
 
     async def submit(self, type: str | None = None, /, **parameters: Any) -> "AsyncJobHandle":  # noqa: A002
         """See `Client.submit`."""
@@ -132,6 +133,8 @@ class AsyncClient:
             )
         except httpx.RequestError as error:
             return error
+        except UNSENDABLE as error:
+            raise unsendable(call.url, error) from None
 
 
 class AsyncJobHandle:

@@ -8,7 +8,8 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from asyncjob.client.core import DEFAULT_URL, Api, Call, Following, Operation, http_settings, list_query, proceed
+from asyncjob.client.connection import DEFAULT_URL, UNSENDABLE, http_client, unsendable
+from asyncjob.client.core import Api, Call, Following, Operation, list_query, proceed
 from asyncjob.client.snapshot import JobSnapshot
 from asyncjob.contract import MAX_PAGE
 from asyncjob.job import Progress, Status
@@ -28,13 +29,14 @@ class Client:
     Args:
         url: where the API is, without `/jobs`.
         api_key: sent as `x-api-key`.
-        aws_iam: sign the requests for an API with AWS_IAM authorization; needs `pip install 'async-job-api[aws]'`.
+        aws_iam: sign the requests for an API with AWS_IAM authorization; needs the extra `aws`.
         timeout: seconds to wait for an answer, beside what a job is waited for.
         retries: how often a request is repeated.
 
     Raises:
         ValueError: the URL or the key cannot be used.
-        ClientError: requests are to be signed, and botocore, credentials or the region are missing.
+        ClientError: requests are to be signed, and botocore, credentials or the region are missing; or the environment
+            names a proxy or certificates that cannot be used.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class Client:
         retries: int = 5,
     ) -> None:
         self._api = Api(timeout, retries)
-        self._http = httpx.Client(**http_settings(url, api_key, aws_iam))
+        self._http = http_client(httpx.Client, url, api_key, aws_iam)
 
     def submit(self, type: str | None = None, /, **parameters: Any) -> "JobHandle":  # noqa: A002
         """Submit a job.
@@ -58,6 +60,7 @@ class Client:
                 as JSON. `jobId` is the job's id, in place of one that nobody has used.
 
         Raises:
+            ClientError: the parameters cannot be written as JSON.
             Refused: the parameters are wrong (400), the id is another job's (409), and so on.
             Unreachable: there was no answer. The job may have been accepted all the same; with a `jobId` of your own
                 you can ask, or submit it again.
@@ -176,6 +179,8 @@ class Client:
             )
         except httpx.RequestError as error:
             return error
+        except UNSENDABLE as error:
+            raise unsendable(call.url, error) from None
 
 
 class JobHandle:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
+from asyncjob.client.connection import shown, through
 from asyncjob.client.errors import (
     AwaitedJobCanceled,
     ClientError,
@@ -29,7 +30,6 @@ from asyncjob.client.snapshot import JobSnapshot
 from asyncjob.contract import JOB_ID, JOB_ID_RULE
 from asyncjob.job import Status, new_job_id
 
-DEFAULT_URL = "http://127.0.0.1:8000"
 HOLD_SECONDS = 20.0  # of one ?wait=: proxies tend to give up after 30
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.5, 20.0  # seconds; the mean pause is half of it
 LONGEST_RETRY_AFTER = 300.0  # seconds; a client that is told to come back later than that is not kept
@@ -88,9 +88,12 @@ class Api:
     def submit(self, type: str | None, fields: Mapping[str, Any]) -> Operation["Following"]:  # noqa: A002
         """Submit a job. Its id is chosen here, so that to submit it twice is to submit it once."""
         chosen = {"jobId": new_job_id()} | ({} if type is None else {"type": type}) | dict(fields)
-        call = Call("POST", "/jobs", self._timeout, msgspec.json.encode(chosen))
         try:
-            response = yield from self.exchange(call)
+            body = msgspec.json.encode(chosen)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise ClientError(f"the parameters cannot be written as JSON: {error}") from None
+        try:
+            response = yield from self.exchange(Call("POST", "/jobs", self._timeout, body))
         except NotFound:
             raise Refused(404, "there is no POST /jobs: the URL is not that of an API for jobs") from None
         if response.status_code != 202:
@@ -106,7 +109,7 @@ class Api:
         page = _document(response)
         try:
             return [JobSnapshot.of(job) for job in page["jobs"]], page.get("next")
-        except (KeyError, TypeError, msgspec.ValidationError):
+        except (KeyError, TypeError, msgspec.ValidationError, RecursionError):
             raise _foreign(response) from None
 
     def stats(self) -> Operation[dict[str, Any]]:
@@ -156,7 +159,9 @@ class Api:
             try:
                 response = yield call
             except httpx.RequestError as error:
-                failure: ClientError = Unreachable(f"{error.request.url} gave no answer: {_reason(error)}")
+                asked = error.request.url
+                said = f"{shown(asked)} gave no answer{through(asked)}: {_reason(error)}"
+                failure: ClientError = Unreachable(said)
                 again = not isinstance(error, HOPELESS) and (repeatable or isinstance(error, NEVER_SENT))
             else:
                 status = response.status_code
@@ -258,7 +263,7 @@ class Following:
     def _look(self, response: httpx.Response) -> JobSnapshot:
         try:
             self._seen = JobSnapshot.of(_document(response))
-        except msgspec.ValidationError:
+        except (msgspec.ValidationError, RecursionError):
             raise _foreign(response) from None
         return self._seen
 
@@ -270,34 +275,6 @@ def proceed(operation: Operation[Any], answer: httpx.Response | httpx.RequestErr
         StopIteration: there is none; its value is what the operation returns.
     """
     return operation.send(answer) if isinstance(answer, httpx.Response) else operation.throw(answer)
-
-
-def http_settings(url: str, api_key: str | None, aws_iam: bool) -> dict[str, Any]:
-    """How both clients of httpx are made.
-
-    Raises:
-        ValueError: the URL or the key cannot be used.
-        ClientError: requests cannot be signed here.
-    """
-    from asyncjob import __version__
-    from asyncjob.client.signing import AwsAuth
-
-    try:
-        base_url = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise ValueError(f"{url!r} is no URL: {error}") from None
-    if base_url.scheme not in ("http", "https") or not base_url.host or base_url.query or base_url.fragment:
-        raise ValueError(f"{url!r} is not the URL of an API: write it as {DEFAULT_URL}")
-    if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
-        raise ValueError("the API key must be printable ASCII, as headers are")
-    key = {} if api_key is None else {"x-api-key": api_key}
-    return {
-        "base_url": base_url,
-        "headers": {"accept": "application/json", "user-agent": f"asyncjob/{__version__}", **key},
-        "auth": AwsAuth(base_url) if aws_iam else None,
-        "follow_redirects": False,
-        "limits": httpx.Limits(max_connections=None, max_keepalive_connections=100),
-    }
 
 
 def list_query(status: str | None, type: str | None, page_size: int) -> dict[str, str]:  # noqa: A002
@@ -325,7 +302,7 @@ def _retry_after(response: httpx.Response) -> float:
         return float(text)
     try:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
 
 
@@ -336,9 +313,12 @@ def _elsewhere(response: httpx.Response) -> str:
         Unreachable: it leads away.
     """
     here = response.request.url
-    there = here.join(response.headers.get("location", ""))
+    try:
+        there = here.join(response.headers.get("location", ""))
+    except (httpx.InvalidURL, ValueError):
+        raise Unreachable(f"{shown(here)} leads to what is no URL") from None
     if (there.scheme, there.host, there.port) != (here.scheme, here.host, here.port):
-        raise Unreachable(f"{here} leads to another server, {there.host}, which is not asked")
+        raise Unreachable(f"{shown(here)} leads to another server, {there.host}, which is not asked")
     return str(there)
 
 
@@ -347,17 +327,22 @@ def _document(response: httpx.Response) -> dict[str, Any]:
         return msgspec.json.decode(response.content, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise _foreign(response) from None
+    except RecursionError:
+        url = shown(response.request.url)
+        raise Unreachable(f"{url} is answered with JSON that is nested deeper than this Python can read") from None
 
 
 def _foreign(response: httpx.Response) -> ClientError:
-    return Unreachable(f"{response.request.url} is answered, but not by an API for jobs ({response.status_code})")
+    return Unreachable(
+        f"{shown(response.request.url)} is answered, but not by an API for jobs ({response.status_code})"
+    )
 
 
 def _refusal(response: httpx.Response) -> Refused:
     """The refusal that an answer is; where it is no JSON, a proxy's page say, the status speaks for itself."""
     try:
         message = msgspec.json.decode(response.content)["message"]
-    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError, RecursionError):
         message = response.reason_phrase
     kind = NotFound if response.status_code == 404 else Refused
     return kind(response.status_code, str(message))

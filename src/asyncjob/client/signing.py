@@ -30,15 +30,19 @@ class AwsAuth(httpx.Auth):
 
     def __init__(self, url: httpx.URL) -> None:
         try:
+            import botocore.exceptions
             import botocore.session
         except ImportError:
-            raise ClientError("to sign requests botocore is needed: pip install 'async-job-api[aws]'") from None
-        session = botocore.session.get_session()
+            raise ClientError("to sign requests botocore is needed: pip install botocore") from None
         known = HOST.fullmatch(url.host)
-        self._region = known["region"] if known else session.get_config_variable("region")
+        try:
+            session = botocore.session.get_session()
+            self._region = known["region"] if known else session.get_config_variable("region")
+            self._credentials: Any = session.get_credentials()
+        except botocore.exceptions.BotoCoreError as error:
+            raise ClientError(f"to sign requests credentials are needed: {error}") from None
         if self._region is None:
             raise ClientError("to sign requests the region is needed: set AWS_DEFAULT_REGION")
-        self._credentials: Any = session.get_credentials()
         if self._credentials is None:
             raise ClientError(
                 "to sign requests credentials are needed: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and so on"
@@ -48,9 +52,13 @@ class AwsAuth(httpx.Auth):
         """Sign the method, the URL, the body and the time; other headers may be changed on the way."""
         from botocore.auth import SigV4Auth
         from botocore.awsrequest import AWSRequest
+        from botocore.exceptions import BotoCoreError
 
         signed = AWSRequest(request.method, str(request.url), data=request.content)
         # Frozen: an expired key and the secret of its successor would not fit.
-        SigV4Auth(self._credentials.get_frozen_credentials(), SERVICE, self._region).add_auth(signed)
+        try:
+            SigV4Auth(self._credentials.get_frozen_credentials(), SERVICE, self._region).add_auth(signed)
+        except BotoCoreError as error:
+            raise ClientError(f"the request cannot be signed: {error}") from None
         request.headers.update(dict(signed.headers))
         yield request

@@ -9,11 +9,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 
+from asyncjob.commands.output import fail, print_json, say
 from asyncjob.contract import MAX_PAGE
 from asyncjob.job import Status
 
@@ -121,10 +122,10 @@ def list_jobs(
             return list(itertools.islice(jobs, limit))
 
         if watch:
-            console.watch(newest, _print if as_json else None)
+            console.watch(newest, print_json if as_json else None)
         elif as_json:
             for job in newest():
-                _print(job.document)
+                print_json(job.document)
         else:
             console.show(console.table(newest()))
 
@@ -163,7 +164,7 @@ def stats(url: Url = LOCAL, api_key: Key = None, aws_iam: Signed = False, as_jso
     with _connected(url, api_key, aws_iam) as client:
         counted = counts.newest(client)
         if as_json:
-            _print(counted)
+            print_json(counted)
         else:
             console.show(console.statistics(counted))
 
@@ -185,8 +186,7 @@ def openapi(
             document = client.openapi()
     else:
         document = _described(target)
-    text = msgspec.json.encode(document)
-    typer.echo(text if as_json else msgspec.json.format(text))
+    print_json(document, pretty=not as_json)
 
 
 @app.command()
@@ -209,9 +209,9 @@ def check(
         findings.append(soundness.database(database))
     for finding in findings:
         if as_json:
-            _print({"part": finding.part, "sound": finding.sound, "message": finding.message})
+            print_json({"part": finding.part, "sound": finding.sound, "message": finding.message})
         else:
-            typer.echo(f"{'ok ' if finding.sound else 'BAD'}  {finding.part:9}  {finding.message}")
+            say(f"{'ok ' if finding.sound else 'BAD'}  {finding.part:9}  {finding.message}")
     if any(not finding.sound and finding.reachable for finding in findings):
         sys.exit(FAILED)
     if not all(finding.sound for finding in findings):
@@ -227,15 +227,17 @@ def _connected(url: str, api_key: str | None, aws_iam: bool) -> "Iterator[Client
         with Client(url, api_key=api_key, aws_iam=aws_iam, retries=RETRIES) as client:
             yield client
     except WaitTimeout as error:
-        _exit(error, TIMED_OUT)
+        fail(error, TIMED_OUT)
     except Unreachable as error:
-        _exit(f"{error}. `asyncjob serve` starts a server here; --url names another", UNREACHABLE)
+        fail(f"{error}. `asyncjob serve` starts a server here; --url names another", UNREACHABLE)
     except Refused as error:
-        _exit(error, UNREACHABLE if error.status >= 500 or error.status == 429 else USAGE)
-    except (ClientError, ValueError) as error:
-        _exit(error, USAGE)
+        fail(error, UNREACHABLE if error.status >= 500 or error.status == 429 else USAGE)
+    except (ClientError, ValueError, OverflowError) as error:
+        fail(error, USAGE)
+    except RecursionError:
+        fail("what the API answered is nested deeper than this Python can write", UNREACHABLE)
     except KeyboardInterrupt:
-        _exit("interrupted", INTERRUPTED)
+        fail("interrupted", INTERRUPTED)
 
 
 def _request(words: list[str], body: typer.FileText | None) -> tuple[str | None, dict[str, Any]]:
@@ -245,12 +247,14 @@ def _request(words: list[str], body: typer.FileText | None) -> tuple[str | None,
     if body is not None:
         try:
             parameters = msgspec.json.decode(body.read(), type=dict[str, Any])
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            _exit(f"{body.name} is not a JSON object: {error}", USAGE)
+        except (msgspec.MsgspecError, UnicodeError, OSError, RecursionError) as error:
+            fail(f"{body.name if isinstance(body.name, str) else '<stdin>'} is not a JSON object: {error}", USAGE)
     for word in words:
         name, equals, value = word.partition("=")
         if not (name and equals):
-            _exit(f"{word!r} is no parameter: write NAME=VALUE", USAGE)
+            fail(f"{word!r} is no parameter: write NAME=VALUE", USAGE)
+        if not _is_text(word):
+            fail(f"{word!r} is not UTF-8", USAGE)
         parameters[name] = _value(value)
     return function, parameters
 
@@ -260,24 +264,36 @@ def _value(text: str) -> Any:
         return msgspec.json.decode(text)
     except msgspec.MsgspecError:
         return text
+    except RecursionError:
+        fail("a parameter is JSON that is nested deeper than this Python can read", USAGE)
+
+
+def _is_text(word: str) -> bool:
+    """What is not UTF-8 in an argument comes as surrogates."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _described(target: str) -> dict[str, Any]:
     from asyncjob import RegistrationError, __version__
+    from asyncjob.loading import load, unmoved
     from asyncjob.openapi import document
-    from asyncjob.registry import load
 
     try:
-        return document(load(target), __version__)
+        with unmoved():
+            return document(load(target), __version__)
     except RegistrationError as error:
-        _exit(error, USAGE)
+        fail(error, USAGE)
 
 
 def _accepted(handle: "JobHandle", wait: bool, timeout: float | None, as_json: bool) -> None:
     if wait or timeout is not None:
         _finish(handle, timeout, as_json)
     elif as_json:
-        _print({"jobId": handle.id})
+        print_json({"jobId": handle.id})
     else:
         typer.echo(handle.id)
 
@@ -295,15 +311,6 @@ def _show(job: "JobSnapshot", as_json: bool) -> None:
     from asyncjob.commands import console
 
     if as_json:
-        _print(job.document)
+        print_json(job.document)
     else:
         console.show(console.details(job))
-
-
-def _print(document: Any) -> None:
-    typer.echo(msgspec.json.encode(document))
-
-
-def _exit(problem: Exception | str, status: int) -> NoReturn:
-    typer.echo(f"asyncjob: {problem}", err=True)
-    sys.exit(status)

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from asyncjob.client import JobHandle, JobSnapshot, WaitTimeout
+from asyncjob.commands.output import printable
 from asyncjob.job import Status
 
 WIDE = 10_000  # for pipes and files, where nothing is cut or wrapped
@@ -52,7 +53,7 @@ def details(job: JobSnapshot) -> RenderableType:
     shown = Table(box=None, show_header=False, pad_edge=False)
     shown.add_column(no_wrap=True, style="bold")
     shown.add_column(overflow="fold")
-    rows = [("job", Text(job.job_id)), ("type", plain(job.type)), ("status", _status(job))]
+    rows = [("job", plain(job.job_id)), ("type", plain(job.type)), ("status", _status(job))]
     rows += [(name, plain(msgspec.json.encode(job.document[name]).decode())) for name in ("parameters", "results")
              if name in job.document]  # fmt: skip
     if job.error is not None:
@@ -80,7 +81,7 @@ def statistics(counted: dict[str, Any]) -> RenderableType:
         shown.add_row(name, *(str(each["statuses"].get(status, 0)) for status in Status), *times)
     which = f"the newest {counted['jobs']:,} jobs" if counted["more"] else f"all {counted['jobs']:,} jobs"
     there = ", ".join(f"{count:,} {status}" for status, count in counted.get("statuses", {}).items())
-    return Group(shown, Text(which + (f"; in all: {there}" if there else ""), style="dim"))
+    return Group(shown, Text(which + printable(f"; in all: {there}" if there else ""), style="dim"))
 
 
 def watch(newest: Callable[[], list[JobSnapshot]], write: Callable[[Any], None] | None) -> None:
@@ -141,7 +142,7 @@ def follow(handle: JobHandle, timeout: float | None) -> JobSnapshot:
 
 def plain(text: str) -> Text:
     """Text that does nothing to a terminal: what cannot be printed is shown as an escape."""
-    return Text("".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text))
+    return Text(printable(text))
 
 
 def _console(stderr: bool) -> Console:
@@ -159,7 +160,7 @@ def _columns(*names: str) -> Table:
 def _row(job: JobSnapshot) -> list[Text]:
     error = "" if job.error is None else f"{job.error.type}: {job.error.message}".split("\n")[0][:100]
     created = Text(_ago(job.created_at))
-    return [Text(job.job_id), plain(job.type), _status(job), _progress(job), created, Text(_took(job)), plain(error)]
+    return [plain(job.job_id), plain(job.type), _status(job), _progress(job), created, Text(_took(job)), plain(error)]
 
 
 def _status(job: JobSnapshot) -> Text:
@@ -179,7 +180,10 @@ def _took(job: JobSnapshot) -> str:
 
 
 def _local(at: datetime) -> str:
-    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    try:
+        return at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except (OverflowError, ValueError):  # in the first year, or the last
+        return str(at)
 
 
 def _ago(at: datetime) -> str:

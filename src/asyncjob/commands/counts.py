@@ -37,9 +37,11 @@ def newest(client: Client) -> dict[str, Any]:
 
 def _all(client: Client) -> dict[str, Any]:
     try:
-        return {"statuses": client.stats()["jobs"]}
+        statuses = client.stats().get("jobs")
     except Refused:
         return {}
+    counts = isinstance(statuses, dict) and all(isinstance(count, int) for count in statuses.values())
+    return {"statuses": statuses} if counts else {}
 
 
 def _count(jobs: Iterable[JobSnapshot]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Is it sound? An API, a file of job functions, a database: each is looked at, and nothing is changed."""
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -7,7 +8,8 @@ from typing import NamedTuple
 
 from asyncjob.client import Client, NotFound, Refused, Unreachable
 from asyncjob.job import new_job_id
-from asyncjob.registry import RegistrationError, load
+from asyncjob.loading import load, unmoved
+from asyncjob.registry import RegistrationError
 
 FAULTS = 3  # that are shown of a file
 
@@ -57,17 +59,20 @@ def _health(client: Client, url: str) -> Finding:
 def registry(target: str) -> Finding:
     """Whether the job functions can be loaded."""
     try:
-        return Finding("functions", True, f"{target} has {', '.join(load(target).names)}")
+        with unmoved():
+            return Finding("functions", True, f"{target} has {', '.join(load(target).names)}")
     except RegistrationError as error:
         return Finding("functions", False, str(error))
 
 
 def database(file: Path) -> Finding:
     """Whether a server's file is whole, by SQLite's own check; a server may use it meanwhile."""
-    from asyncjob.local.database import APPLICATION_ID
+    from asyncjob.local.database import APPLICATION_ID, DatabaseError, check_kind
 
+    path = Path(os.path.realpath(file))
     try:
-        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        check_kind(path)
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
             if connection.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
                 return Finding("database", False, f"{file} is no database of this program")
             faults = [fault for (fault,) in connection.execute(f"PRAGMA integrity_check({FAULTS})")]
@@ -76,4 +81,6 @@ def database(file: Path) -> Finding:
             (jobs,) = connection.execute("SELECT count(*) FROM job").fetchone()
     except sqlite3.Error as error:
         return Finding("database", False, f"{file} cannot be read: {error}")
+    except DatabaseError as error:
+        return Finding("database", False, str(error))
     return Finding("database", True, f"{file} is whole: {jobs:,} jobs")

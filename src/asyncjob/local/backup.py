@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
-from asyncjob.local.database import APPLICATION_ID
+from asyncjob.local.database import APPLICATION_ID, DatabaseError, check_kind
 
 PAGES = 1_000  # between two reports of progress
 
@@ -32,9 +32,10 @@ def backup(database: Path, file: Path, progress: Callable[[int, int], None]) -> 
     Raises:
         BackupError: the one cannot be read, or the other cannot be written or exists.
     """
-    if file.exists():
-        raise BackupError(f"{file} exists already: choose another name")
     try:
+        check_kind(os.path.realpath(database))
+        if os.path.lexists(file):
+            raise BackupError(f"{file} exists already: choose another name")
         handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")  # for its owner alone
         os.close(handle)
         try:
@@ -47,13 +48,15 @@ def backup(database: Path, file: Path, progress: Callable[[int, int], None]) -> 
                     os.unlink(leftover)
     except FileExistsError:
         raise BackupError(f"{file} exists already: choose another name") from None
+    except DatabaseError as error:
+        raise BackupError(str(error)) from None
     except OSError as error:
         raise BackupError(f"cannot write {file}: {error.strerror}") from None
 
 
 def _copy(database: Path, file: Path, progress: Callable[[int, int], None]) -> None:
     try:
-        uri = f"{database.resolve().as_uri()}?mode=ro"
+        uri = f"{Path(os.path.realpath(database)).as_uri()}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as source, closing(_new(file)) as copy:
             source.execute("BEGIN")
             if source.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):

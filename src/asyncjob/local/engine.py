@@ -56,6 +56,7 @@ class Engine:
         self._sender: Sender | None = None
         self._stopping = asyncio.Event()
         self._purging: asyncio.Task[None] | None = None
+        self._fault: str | None = None
         self._watch()
 
     async def start(self) -> None:
@@ -93,6 +94,10 @@ class Engine:
             for changed in events:
                 changed.set()
 
+    def refuse(self, fault: str) -> None:
+        """Accept nothing more: what is saved would be lost. What runs may end."""
+        self._fault = fault
+
     async def close(self) -> None:
         """Close the file. Nothing may be asked of the engine any more."""
         if self._purging is not None:
@@ -118,6 +123,7 @@ class Engine:
             ApiError: 400, its `notify` is not allowed; 409, there is another job of that id; 429, too many are
                 waiting; 503, it cannot be saved.
         """
+        self._check_file()
         if submission.notify is not UNSET:
             self._policy.check(submission.notify)
         job_id = new_job_id() if submission.job_id is UNSET else submission.job_id
@@ -242,6 +248,7 @@ class Engine:
         Raises:
             ApiError: 404; 409, it is not final, or nobody knows its function any more; 429; 503.
         """
+        self._check_file()
         job = self.get(job_id)
         if job.type not in self.jobs:
             raise ApiError(409, f"no function {job.type!r} is registered any more")
@@ -279,6 +286,10 @@ class Engine:
     @property
     def _is_full(self) -> bool:
         return self._store.pending >= self._settings.max_pending
+
+    def _check_file(self) -> None:
+        if self._fault is not None:
+            raise ApiError(503, self._fault, RETRY_AFTER)
 
     def _refused_as_full(self) -> ApiError:
         return ApiError(429, f"{self._store.pending:,} jobs are waiting already; try again later", RETRY_AFTER)

@@ -2,15 +2,20 @@
 
 import asyncio
 import logging
+import os
 import resource
 import signal
 import socket
 import sqlite3
-import sys
 from contextlib import suppress
+from dataclasses import replace
+from types import FrameType
+from typing import NoReturn
 
 import uvloop
 
+from asyncjob import streams
+from asyncjob.loading import absolute, load, unmoved
 from asyncjob.local import logs
 from asyncjob.local.access import Access
 from asyncjob.local.database import Database, DatabaseError
@@ -19,10 +24,11 @@ from asyncjob.local.engine import Engine
 from asyncjob.local.http import HttpServer, config
 from asyncjob.local.logs import event
 from asyncjob.local.routes import router
-from asyncjob.local.settings import Settings
-from asyncjob.registry import Jobs, load
+from asyncjob.local.settings import Settings, SettingsError
+from asyncjob.registry import Jobs
 
 BACKLOG = 2_048  # connections that wait to be accepted
+LOOK_SECONDS = 1.0  # between looks at whether the file is still there
 MAX_FILES = (
     65_536  # connections and all else that is open; a shell's usual limit, 1,024, is soon reached by idle clients
 )
@@ -33,20 +39,48 @@ class AddressError(Exception):
 
 
 def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT. A second signal cuts the grace period of running jobs short.
+    """Serve until SIGTERM, SIGINT or SIGHUP. A second signal cuts the grace period of running jobs short.
 
     Raises:
+        SettingsError: a path is relative to a folder that is not there any more.
         RegistrationError: the registry cannot be loaded.
-        DatabaseError: the file cannot be used.
+        DatabaseError: the file cannot be used, or is not there any more.
         AddressError: the address cannot be listened on.
     """
+    streams.settle(output_matters=False)
     _allow_many_files()
     logs.configure(settings.log_format, settings.log_level)
-    jobs = load(settings.target)
+    for signum in _stop_signals():
+        if signum != signal.SIGINT:  # which is a KeyboardInterrupt
+            signal.signal(signum, _stop_at_once)
+    typed, settings = settings, _located(settings)
+    with unmoved():  # workers begin where the server was started, too
+        jobs = load(typed.target)
     listener = _listen(settings)
     with listener:
         database = Database(settings.database)
         uvloop.run(_serve(jobs, settings, database, listener))
+
+
+def _located(settings: Settings) -> Settings:
+    """With absolute paths, since what is imported may change the current folder."""
+    try:
+        return replace(settings, target=absolute(settings.target), database=settings.database.absolute())
+    except FileNotFoundError:
+        raise SettingsError("the current folder is not there any more: change to one that is") from None
+
+
+def _stop_signals() -> list[signal.Signals]:
+    """A terminal that is closed stops the server as a service manager does; not one that was started with nohup."""
+    hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    return [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hangs_up else [])]
+
+
+def _stop_at_once(signum: int, frame: FrameType | None) -> NoReturn:
+    """Before the event loop takes the signals: nothing was accepted yet, and an import may catch whatever is raised."""
+    with suppress(Exception):  # it may have come in the middle of another line
+        event(logging.INFO, "stopped before the start was complete")
+    os._exit(0)
 
 
 def _allow_many_files() -> None:
@@ -82,15 +116,45 @@ async def _serve(jobs: Jobs, settings: Settings, database: Database, listener: s
         access = Access(settings)
         http = HttpServer(config(Endpoints(engine, router(engine, access), access), BACKLOG))
         serving = asyncio.create_task(http.serve([listener]))
+        lost = asyncio.create_task(_watch(database, engine))
         _announce(jobs, settings, listener, database)
-        await asyncio.wait([serving, asyncio.ensure_future(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
+        ends = [serving, lost, asyncio.ensure_future(stop.wait())]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        stop.set()  # from now on a signal hurries
         event(logging.INFO, "stopping; once more stops at once", running=engine.running, grace=f"{settings.grace:g}s")
         await engine.stop(hurry)
         http.should_exit = True
         await serving
     finally:
-        await engine.close()
+        await _close(engine, database)
     event(logging.INFO, "stopped")
+    if lost.done():
+        raise DatabaseError(lost.result())
+    lost.cancel()
+
+
+async def _watch(database: Database, engine: Engine) -> str:
+    """Wait until the file is not what is served any more; what has happened to it.
+
+    To stop then loses least: what is accepted later would be gone, what runs can still end, and what was saved reaches
+    the file, wherever that is now, when it is closed. To go on when it is back would be to trust that nothing else has
+    written to it.
+    """
+    while True:
+        fault = database.fault()
+        if fault is not None:
+            event(logging.ERROR, "the database is lost", error=fault)
+            engine.refuse(fault)
+            return fault
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _close(engine: Engine, database: Database) -> None:
+    database.gather()
+    if not database.leaves_neighbours_alone:  # its last words would go where another file's are
+        event(logging.ERROR, "not closed: another database's files lie where its own were", database=database.path)
+        os._exit(1)
+    await engine.close()
 
 
 def _open(jobs: Jobs, settings: Settings, database: Database) -> Engine:
@@ -111,7 +175,7 @@ def _handle_signals(stop: asyncio.Event, hurry: asyncio.Event) -> None:
     def handle() -> None:
         (hurry if stop.is_set() else stop).set()
 
-    for signum in (signal.SIGTERM, signal.SIGINT):
+    for signum in _stop_signals():
         asyncio.get_running_loop().add_signal_handler(signum, handle)
 
 
@@ -133,4 +197,4 @@ def _announce(jobs: Jobs, settings: Settings, listener: socket.socket, database:
         key = "" if settings.api_key is None else ' -H "x-api-key: $ASYNCJOB_API_KEY"'
         body = """-H 'content-type: application/json' -d '{"seconds": 3}'"""
         lines.append(f"  try       curl -i {address}/jobs{key} {body}")
-    print("\n".join(lines), file=sys.stdout, flush=True)
+    print("\n".join(lines), flush=True)

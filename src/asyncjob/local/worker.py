@@ -22,12 +22,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from asyncjob import streams
 from asyncjob.context import JobContext
 from asyncjob.job import Error, Progress
+from asyncjob.loading import load
 from asyncjob.local import tracing
 from asyncjob.local.channel import Advanced, Cancel, Ended, Message, Noticed, Ready, Run, Unpacker, pack
 from asyncjob.loop import EventLoop
-from asyncjob.registry import JobFunction, Jobs, load
+from asyncjob.registry import JobFunction, Jobs
 from asyncjob.runner import Failed, Outcome, run, run_async
 
 PROGRESS_INTERVAL_SECONDS = 0.1
@@ -245,8 +247,10 @@ def _die_with_parent() -> None:
 
 def main() -> None:
     """Serve one server process, over the socket whose number is the first argument."""
-    for signum in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C and service managers signal the whole group at once
-        signal.signal(signum, lambda *_: None)  # the server says when to stop; not SIG_IGN, which children inherit
+    streams.settle(output_matters=False)
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # Ctrl-C and others signal the whole group at once
+        if signal.getsignal(signum) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(signum, lambda *_: None)  # the server says when to stop; not SIG_IGN, which children inherit
     _die_with_parent()
     status = 1
     try:

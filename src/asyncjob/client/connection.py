@@ -1,0 +1,97 @@
+"""How both clients of httpx are made: from what the caller says, and from what the environment does.
+
+A wrong argument is a ValueError; a proxy, certificates or credentials of the environment that cannot be used are a
+ClientError, since no line of the caller's program is wrong.
+"""
+
+import re
+import urllib.request
+from typing import Any, TypeVar
+
+import httpx
+
+from asyncjob.client.errors import ClientError, Unreachable
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+UNSENDABLE = (httpx.InvalidURL, UnicodeError, OverflowError, OSError)
+"""What httpx lets through, beside its own RequestError, of a host, a port or an address that cannot be."""
+PASSWORD = re.compile(r"(?<=//).*@")
+
+HttpClient = TypeVar("HttpClient", httpx.Client, httpx.AsyncClient)
+
+
+def http_client(kind: type[HttpClient], url: str, api_key: str | None, aws_iam: bool) -> HttpClient:
+    """A client of httpx.
+
+    Raises:
+        ValueError: the URL or the key cannot be used.
+        ClientError: requests cannot be signed here, or the environment names a proxy or certificates that cannot be
+            used.
+    """
+    settings = _settings(url, api_key, aws_iam)
+    try:
+        return kind(**settings)
+    except OSError as error:
+        raise ClientError(
+            f"the certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be read: {error.strerror or error}"
+        ) from None
+    except ImportError:
+        raise ClientError(
+            f"{_environment()}: a SOCKS proxy needs pip install 'httpx[socks]', or set NO_PROXY='*' to do without"
+        ) from None
+    except (ValueError, httpx.InvalidURL):
+        raise ClientError(
+            f"{_environment()} and cannot be used: write it as http://host:port, or set NO_PROXY='*' to do without"
+        ) from None
+
+
+def shown(url: httpx.URL) -> str:
+    """The URL without the name and password that may be in it."""
+    return str(url.copy_with(userinfo=b""))
+
+
+def through(url: httpx.URL) -> str:
+    """How requests to a URL travel, where that is through a proxy of the environment's; without its password."""
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(url.scheme) or proxies.get("all")
+    bypassed = urllib.request.proxy_bypass(url.host) or urllib.request.proxy_bypass(f"{url.host}:{url.port}")
+    return "" if not proxy or bypassed else f" through the proxy {_masked(proxy)}"
+
+
+def unsendable(url: str, error: Exception) -> ClientError:
+    """What a request has come to that httpx could not even try to send."""
+    return Unreachable(f"{url} cannot be asked: {error}")
+
+
+def _settings(url: str, api_key: str | None, aws_iam: bool) -> dict[str, Any]:
+    from asyncjob import __version__
+    from asyncjob.client.signing import AwsAuth
+
+    try:
+        base_url = httpx.URL(url)
+        base_url.raw_host.decode("ascii").encode("idna")  # each label from 1 to 63 characters
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise ValueError(f"{url!r} is no URL: {error}") from None
+    if base_url.scheme not in ("http", "https") or not base_url.host or base_url.query or base_url.fragment:
+        raise ValueError(f"{url!r} is not the URL of an API: write it as {DEFAULT_URL}")
+    if not 0 < (base_url.port or 80) <= 65_535:
+        raise ValueError(f"{url!r} is no URL: a port is from 1 to 65535")
+    if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
+        raise ValueError("the API key must be printable ASCII, as headers are")
+    key = {} if api_key is None else {"x-api-key": api_key}
+    return {
+        "base_url": base_url,
+        "headers": {"accept": "application/json", "user-agent": f"asyncjob/{__version__}", **key},
+        "auth": AwsAuth(base_url) if aws_iam else None,
+        "follow_redirects": False,
+        "limits": httpx.Limits(max_connections=None, max_keepalive_connections=100),
+    }
+
+
+def _environment() -> str:
+    named = ", ".join(f"{name.upper()}_PROXY={_masked(value)}" for name, value in urllib.request.getproxies().items())
+    return f"the environment names a proxy ({named})"
+
+
+def _masked(url: str) -> str:
+    return PASSWORD.sub("***@", url)

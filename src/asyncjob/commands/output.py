@@ -1,0 +1,43 @@
+"""What the commands write: text and JSON in which nothing that somebody else says does anything to a terminal.
+
+Control characters, of both sets and all escape sequences with them, and the invisible ones that reorder text are
+written as escapes. In JSON that is the same value.
+"""
+
+import json
+import re
+import sys
+from typing import Any, NoReturn
+
+import msgspec
+import typer
+
+CONTROLS = (
+    "\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f"
+)
+CONTROL = re.compile(f"[{CONTROLS}]")
+IN_JSON = re.compile(f"(?!\n)[{CONTROLS}]")  # in which a line only ends between values
+
+
+def printable(text: str) -> str:
+    """The text with an escape for each character that would do more than be seen."""
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def print_json(document: Any, *, pretty: bool = False) -> None:
+    """Write a JSON document, in one line unless it is to be pretty."""
+    text = msgspec.json.encode(document)
+    written = (msgspec.json.format(text) if pretty else text).decode()
+    typer.echo(IN_JSON.sub(lambda found: json.dumps(found[0])[1:-1], written).encode())
+
+
+def say(text: str) -> None:
+    """Write one line."""
+    typer.echo(printable(text))
+
+
+def fail(problem: Exception | str, status: int) -> NoReturn:
+    """End the command with one line on standard error."""
+    typer.echo(printable(f"asyncjob: {problem}"), err=True)
+    sys.exit(status)

@@ -1,0 +1,165 @@
+"""From a target, as a command names it, to the registry that is in it.
+
+The module is somebody else's: what it does at its import (it may exit, raise anything, change the current folder) must
+neither be taken for success nor move our files, and no name of it or of its neighbours may stand in for a module of
+Python's own or of a library that asyncjob needs.
+"""
+
+import importlib
+import importlib.util
+import os
+import stat
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from asyncjob.registry import Jobs, RegistrationError
+
+LIBRARIES = {
+    *("annotated_doc", "annotated_types", "anyio", "asyncjob", "botocore", "certifi", "click", "h11", "httpcore"),
+    *("httptools", "httpx", "idna", "markdown_it", "mdurl", "msgspec", "opentelemetry", "packaging"),
+    *("prometheus_client", "pydantic", "pydantic_core", "pygments", "rich", "shellingham", "standardwebhooks"),
+    *("starlette", "typer", "typing_extensions", "typing_inspection", "uvicorn", "uvloop", "yaml"),
+}
+"""What asyncjob imports that is not Python's own, some of it only when it is needed."""
+STDLIB = os.path.dirname(os.__file__)
+
+
+def load(target: str | None) -> Jobs:
+    """Import the registry that a command names.
+
+    Args:
+        target: `path/to/file.py`, `package.module`, either with `:name` behind it, or None for the built-in job.
+            Without a name the module's only `Jobs` is taken.
+
+    Raises:
+        RegistrationError: there is no such module or registry, it is empty, or importing it failed.
+    """
+    if target is None:
+        from asyncjob.sleep import jobs
+
+        return jobs
+    source, _, name = target.partition(":")
+    module = _import(source)
+    values = getattr(module, "__dict__", {})
+    if name:
+        found = [value for value in [values.get(name)] if isinstance(value, Jobs)]
+    else:  # by their type: some values, proxies above all, raise when they are asked for their class
+        found = list({id(value): value for value in values.values() if issubclass(type(value), Jobs)}.values())
+    if len(found) > 1:
+        raise RegistrationError(f"{source} has several registries: say which one, as {source}:name")
+    if not found:
+        missing = f"no registry called {name!r}" if name else "no registry"
+        raise RegistrationError(f"{source} has {missing}: it needs `{name or 'jobs'} = Jobs()`, from asyncjob")
+    if not len(found[0]):
+        raise RegistrationError(f"{target} registers no function: put `@jobs.job` before one")
+    return found[0]
+
+
+def absolute(target: str | None) -> str | None:
+    """The target by a path that holds in any folder; the name of a module is one already.
+
+    Raises:
+        FileNotFoundError: the current folder is not there any more.
+    """
+    if target is None:
+        return None
+    source, colon, name = target.partition(":")
+    return os.path.abspath(source) + colon + name if source.endswith(".py") else target
+
+
+@contextmanager
+def unmoved() -> Iterator[None]:
+    """Keep the current folder, whatever an import does to it: relative paths go on meaning what they meant."""
+    here = os.open(".", getattr(os, "O_PATH", os.O_RDONLY))  # which needs no right to list it
+    try:
+        yield
+    finally:
+        os.fchdir(here)
+        os.close(here)
+
+
+def _import(source: str) -> Any:
+    path = Path(source)
+    is_file = path.suffix == ".py"
+    if is_file:
+        _check_file(source)
+    elif os.path.isfile(source) or not all(part.isidentifier() for part in source.split(".")):
+        raise RegistrationError(f"{source!r} is neither a file that ends in .py nor the name of a module")
+    try:
+        _add_folder(os.path.dirname(os.path.realpath(source)) if is_file else os.getcwd())
+    except FileNotFoundError:
+        raise RegistrationError("the current folder is not there any more: change to one that is") from None
+    try:
+        return _execute(path) if is_file else importlib.import_module(source)
+    except (RegistrationError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        hint = _dotted(path) if is_file and isinstance(error, ImportError) else ""
+        raise RegistrationError(f"importing {source} failed: {_reason(error)}{_place(error)}{hint}") from error
+
+
+def _check_file(source: str) -> None:
+    try:
+        mode = os.stat(source).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise RegistrationError(f"there is no file {source}") from None
+    except (OSError, ValueError) as error:  # a loop of links, a name that is too long, a null character
+        raise RegistrationError(f"{source} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if not stat.S_ISREG(mode):
+        raise RegistrationError(f"{source} is no file, but a {'folder' if stat.S_ISDIR(mode) else 'pipe or a device'}")
+
+
+def _add_folder(folder: str) -> None:
+    """Let the module's neighbours be imported: before what is installed, but never before Python's own modules.
+
+    Processes that a job spawns get the same path. Where a neighbour has the name of a library that asyncjob needs, all
+    that is installed comes first.
+    """
+    if folder in sys.path:
+        return
+    names = {name.partition(".")[0] for name in os.listdir(folder)}
+    own = [place for place, entry in enumerate(sys.path) if entry in (STDLIB, os.path.join(STDLIB, "lib-dynload"))]
+    sys.path.insert(len(sys.path) if names & LIBRARIES else max(own, default=-1) + 1, folder)
+
+
+def _execute(path: Path) -> Any:
+    """Import a file under its own name, so that its functions can be pickled, unless that name is taken."""
+    taken = path.stem in sys.modules or path.stem in sys.stdlib_module_names or path.stem in LIBRARIES
+    name = f"{path.stem}_jobs" if taken else path.stem
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _reason(error: BaseException) -> str:
+    """What was raised, in one line, whatever its own methods do."""
+    try:
+        if isinstance(error, SystemExit):
+            return f"it called sys.exit({'' if error.code is None else repr(error.code)})"
+        return " ".join(f"{type(error).__name__}: {error}".split())
+    except BaseException as another:
+        return f"{type(error).__name__}, whose message cannot be read: {type(another).__name__}"
+
+
+def _place(error: BaseException) -> str:
+    """Where it was raised; nothing where that is in our own code or Python's, which has read the file."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    own = last.filename == __file__ or "importlib" in last.filename or last.filename.startswith("<")
+    return "" if own else f" ({last.filename}:{last.lineno})"
+
+
+def _dotted(path: Path) -> str:
+    """What to write instead of the path of a file that is in a package, whose imports begin above it."""
+    parts = [path.stem]
+    folder = Path(os.path.realpath(path)).parent
+    while (folder / "__init__.py").is_file():
+        parts.insert(0, folder.name)
+        folder = folder.parent
+    return f"; it is in a package: in the folder {folder}, say {'.'.join(parts)}" if len(parts) > 1 else ""
