@@ -17,6 +17,14 @@ FUNCTIONS = str(Path(__file__).parent / "functions.py")
 START_SECONDS = 30
 
 
+INHERITED = ("PATH", "HOME", "TMPDIR", "VIRTUAL_ENV")
+
+
+def environment() -> dict[str, str]:
+    """What a server finds, and nothing that only this machine has: PYTHONUNBUFFERED would hide faults."""
+    return {name: os.environ[name] for name in INHERITED if name in os.environ}
+
+
 class Server:
     """`asyncjob serve` in a process of its own, on a free port, with a file that outlives it.
 
@@ -35,7 +43,7 @@ class Server:
         self.log = database.with_suffix(".log")
         self._command = [str(COMMAND), "serve", *([] if target is None else [target]), *arguments]
         self._command += ["--port", "0", "--database", str(database), "--backoff", "0.01"]
-        self._env = {**os.environ, **(env or {})}
+        self._env = {**environment(), **(env or {})}
         self._cwd = cwd or database.parent  # what a job writes beside itself is not to be found in the repository
         self.start()
 

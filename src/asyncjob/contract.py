@@ -62,9 +62,14 @@ class ListQuery(msgspec.Struct, frozen=True):
     before: int | None = None
 
 
+def _exact(number: str) -> float | Decimal:
+    value, nearest = Decimal(number), float(number)
+    return nearest if value == Decimal(repr(nearest)) else value
+
+
 _decode = msgspec.json.Decoder().decode
 _decode_literally = msgspec.json.Decoder(float_hook=lambda number: msgspec.Raw(number.encode())).decode
-_decode_exactly = msgspec.json.Decoder(float_hook=lambda number: _exact(number)).decode
+_decode_exactly = msgspec.json.Decoder(float_hook=_exact).decode
 _encode = msgspec.json.Encoder().encode
 _encode_sorted = msgspec.json.Encoder(order="sorted", decimal_format="number").encode
 
@@ -154,11 +159,6 @@ def same_parameters(one: bytes, other: bytes) -> bool:
         return one == other or _encode_sorted(_decode_exactly(one)) == _encode_sorted(_decode_exactly(other))
     except RecursionError:  # nested as deeply as just passes, and not the same to the letter
         return False
-
-
-def _exact(number: str) -> float | Decimal:
-    value, nearest = Decimal(number), float(number)
-    return nearest if value == Decimal(repr(nearest)) else value
 
 
 def parse_wait(query: dict[str, str]) -> float:

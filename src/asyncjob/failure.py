@@ -6,6 +6,7 @@ them is trusted: what is read is read past overrides, and every text has a bound
 Messages and notes tend to hold values. They go into the job, which its owner reads, and never into the log.
 """
 
+import itertools
 import traceback
 from collections.abc import Iterator
 from typing import Any
@@ -44,7 +45,8 @@ def message(error: BaseException) -> str:
     """What the job shows: the exception's text, its notes, and for a group the class and text of each leaf."""
     text = _with_notes(error)
     if issubclass(type(error), BaseExceptionGroup):
-        told = [f"{type_name(leaf)}: {_with_notes(leaf)}" for leaf, _ in zip(leaves(error), range(MAX_TOLD + 1))]
+        first = itertools.islice(leaves(error), MAX_TOLD + 1)
+        told = [f"{type_name(leaf)}: {_with_notes(leaf)}" for leaf in first]
         if len(told) > MAX_TOLD:
             told[MAX_TOLD:] = ["…"]
         text = f"{text}: {'; '.join(told)}"

@@ -6,7 +6,6 @@ What else a whole process shares (the environment, the locale, warning filters, 
 """
 
 import contextvars
-import ctypes
 import decimal
 import os
 import sys
@@ -44,4 +43,6 @@ class Isolation:
     def separate_thread() -> None:
         """Give the current thread a folder and a umask of its own, where the system can."""
         if sys.platform == "linux":
+            import ctypes
+
             ctypes.CDLL(None).unshare(_CLONE_FS)  # some containers forbid it; then the threads share them

@@ -16,14 +16,19 @@ from typing import Any
 
 Started = tuple[Coroutine[Any, Any, None], Context]
 
-_own: "ContextVar[JobTask | None]" = ContextVar("asyncjob_task", default=None)
+_own: ContextVar[object] = ContextVar("asyncjob_task", default=None)
 
 
 class JobTask(asyncio.Task[None]):
     """The task of one job, which no other job can cancel: many a function ends with all of `asyncio.all_tasks()`."""
 
+    def __init__(self, coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop, context: Context) -> None:
+        super().__init__(coroutine, loop=loop, context=context)
+        self._mark = object()  # not the task itself, which refers to the context
+        context.run(_own.set, self._mark)
+
     def cancel(self, msg: Any | None = None) -> bool:
-        return super().cancel(msg) if _own.get() in (None, self) else False
+        return super().cancel(msg) if _own.get() in (None, self._mark) else False
 
 
 class EventLoop:
@@ -73,8 +78,7 @@ class EventLoop:
         assert self._loop is not None
         for coroutine, context in jobs:
             # Not by the loop's create_task, whose factory a function may have replaced.
-            task = JobTask(coroutine, loop=self._loop, context=context)
-            context.run(_own.set, task)
+            task = JobTask(coroutine, self._loop, context)
             self._tasks.add(task)  # the loop itself holds tasks weakly
             task.add_done_callback(self._tasks.discard)
 

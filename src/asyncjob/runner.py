@@ -139,7 +139,7 @@ def _leave(error: BaseException | None) -> NoReturn:
     elif error is not None:
         status = f"{failure.where(error)}\na process that a job function forked raised {failure.type_name(error)}"
     if not isinstance(status, int):
-        print(status, file=sys.stderr)
+        sys.stderr.write(f"{status}\n")
         status = 1
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):

@@ -8,7 +8,7 @@ import pytest
 
 from asyncjob import JobCanceled, JobContext, Jobs
 from asyncjob.job import Error, Progress
-from asyncjob.runner import Failed, Outcome, Succeeded, run, run_async
+from asyncjob.runner import Failed, Outcome, Succeeded, Unfinished, finish, run, run_async
 
 
 def _run(function: Callable[..., Any], parameters: bytes = b"{}", **limits: Any) -> Outcome:
@@ -17,7 +17,8 @@ def _run(function: Callable[..., Any], parameters: bytes = b"{}", **limits: Any)
     context = JobContext("12345", 1)
     if jobs["it"].is_async:
         return asyncio.run(run_async(jobs["it"], context, parameters))
-    return run(jobs["it"], context, parameters)
+    outcome = run(jobs["it"], context, parameters)
+    return asyncio.run(finish(jobs["it"], outcome)) if isinstance(outcome, Unfinished) else outcome
 
 
 def test_a_value_becomes_json_text() -> None:

@@ -58,19 +58,14 @@ def end(processes: Iterable[Process]) -> list[Process]:
     Returns:
         Those that were killed: not those that had ended, and not those of another user.
     """
-    known: dict[Process, None] = {}
+    stopped: list[Process] = []
+    seen: set[Process] = set()
     found = list(processes)
     while found:
-        known |= {process: None for process in found if process not in known and _signal(process, signal.SIGSTOP)}
-        found = [child for process in known for child in children(process.pid) if child not in known]
-        found = [child for child in found if find(child.pid) == child and _is_ours(child)]
-    return [process for process in known if _signal(process, signal.SIGKILL)]
-
-
-def _is_ours(process: Process) -> bool:
-    with suppress(OSError):
-        return os.geteuid() in (0, (_PROC / str(process.pid)).stat().st_uid)
-    return False
+        seen.update(found)
+        stopped += [process for process in found if _signal(process, signal.SIGSTOP)]
+        found = list({child for process in stopped for child in children(process.pid)} - seen)
+    return [process for process in stopped if _signal(process, signal.SIGKILL)]
 
 
 def _signal(process: Process, number: signal.Signals) -> bool:
