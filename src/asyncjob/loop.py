@@ -80,7 +80,15 @@ class EventLoop:
             # Not by the loop's create_task, whose factory a function may have replaced.
             task = JobTask(coroutine, self._loop, context)
             self._tasks.add(task)  # the loop itself holds tasks weakly
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self._forget)
+
+    def _forget(self, task: JobTask) -> None:
+        self._tasks.discard(task)
+        loop = task.get_loop()
+        if loop.get_task_factory() is not None:  # a function's, of which the next ones know nothing
+            loop.set_task_factory(None)
+        if loop.get_exception_handler() is not None:
+            loop.set_exception_handler(None)
 
     def _note_processes(self, loop: asyncio.AbstractEventLoop) -> None:
         for name in ("subprocess_exec", "subprocess_shell"):
