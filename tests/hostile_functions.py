@@ -350,7 +350,7 @@ async def groups() -> None:
 
     async def lookup() -> None:
         try:
-            _ = os.environ["secret key"]
+            _ = os.environ["SECRET"]
         except KeyError as error:
             error.add_note("a secret note")
             raise ValueError("a secret value") from error

@@ -25,7 +25,7 @@ def test_a_line_leaves_when_it_is_complete_and_the_rest_of_one_when_its_thread_i
 
 
 def test_a_full_file_fails_who_writes_a_line_and_nobody_who_only_ends() -> None:
-    output = Output(Path("/dev/full").open("w"))
+    output = Output(os.fdopen(os.open("/dev/full", os.O_WRONLY), "w"))
     with pytest.raises(OSError, match="space"):
         output.write("x\n")
     output.write("x")
