@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Awaitable
 from contextlib import suppress
+from types import GeneratorType
 from typing import Any, NoReturn
 
 import msgspec
@@ -69,7 +70,7 @@ def run(function: JobFunction, context: JobContext, parameters: bytes) -> Outcom
         arguments = function.read(parameters)
         value = function.function(*([context] if function.takes_context else []), **arguments)
         _leave_if_forked(process, None)
-        return Unfinished(value, process) if inspect.isawaitable(value) else _succeeded(value)
+        return Unfinished(value, process) if _is_awaitable(value) else _succeeded(value)
     except BaseException as error:  # SystemExit too: a function that exits has answered, its worker goes on
         _leave_if_forked(process, error)
         return failed(function, error)
@@ -90,6 +91,12 @@ async def run_async(function: JobFunction, context: JobContext, parameters: byte
     """Call a job function on the event loop, and await what it returns."""
     outcome = run(function, context, parameters)
     return await finish(function, outcome) if isinstance(outcome, Unfinished) else outcome
+
+
+def _is_awaitable(value: Any) -> bool:
+    """As `inspect.isawaitable`, but a microsecond faster, and it does not ask the value for its class."""
+    kind = type(value)
+    return hasattr(kind, "__await__") or (kind is GeneratorType and inspect.isawaitable(value))
 
 
 def failed(function: JobFunction, error: BaseException) -> Failed:

@@ -2,10 +2,10 @@
 
 Draft 4, and what of it API Gateway knows, says less than a type hint can. What it cannot say is left out, so the model
 may accept what the function's own check refuses, and never the other way round (but for integers of over 308 digits,
-where a float would do as well, and for a Decimal that is sent as a number with a fraction). Left to the function's check are: the bound itself of a float that must be above or
-below it, the positions of a tuple, patterns that Python reads in another way than ECMA does, keys of a dict, numbers
-that are equal to a Literal's but written otherwise, and of texts that stand for something else (times, ids, decimals,
-bytes) all but their form.
+where a float would do as well, and for a Decimal that is sent as a number with a fraction). Left to the function's
+check are: the bound itself of a float that must be above or below it, the positions of a tuple, patterns that Python
+reads in another way than ECMA does, keys of a dict, numbers that are equal to a Literal's but written otherwise, and of
+texts that stand for something else (times, ids, decimals, bytes) all but their form.
 """
 
 import math
