@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 from asyncjob.local.process_tree import Process, children, descendants, end, find
+from tests.local.conftest import wait_for
 
 TREE = "sleep 600 & (sleep 600 & echo; wait) & wait"
 BUSY = "import os, time\nprint(flush=True)\nwhile True:\n    os.fork() or time.sleep(600)\n    time.sleep(0.01)"
@@ -25,7 +26,7 @@ def test_a_whole_tree_is_found_and_ended() -> None:
         assert process is not None and process in children(os.getpid())
         assert len(end([process])) == 4
         assert root.wait() == -9
-    assert not any(find(each.pid) == each for each in found)
+    wait_for(lambda: not any(find(each.pid) == each for each in found), "their end")
     assert find(root.pid) is None
 
 
@@ -36,7 +37,7 @@ def test_a_tree_that_grows_meanwhile_is_ended() -> None:
         killed = end([process])
         assert root.wait() == -9
     assert process in killed
-    assert not any(find(each.pid) == each for each in killed)
+    wait_for(lambda: not any(find(each.pid) == each for each in killed), "their end")
 
 
 def test_a_process_with_the_number_of_one_that_has_ended_is_left_alone() -> None:
