@@ -5,7 +5,9 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,6 +17,14 @@ import httpx
 COMMAND = Path(sys.executable).with_name("asyncjob")
 FUNCTIONS = str(Path(__file__).parent / "functions.py")
 START_SECONDS = 30
+
+
+INHERITED = ("PATH", "HOME", "TMPDIR", "VIRTUAL_ENV")
+
+
+def environment() -> dict[str, str]:
+    """What a server finds, and nothing that only this machine has: PYTHONUNBUFFERED would hide faults."""
+    return {name: os.environ[name] for name in INHERITED if name in os.environ}
 
 
 class Server:
@@ -30,27 +40,40 @@ class Server:
         target: str | None = None,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        output: Path | None = None,
     ) -> None:
         self.database = database
         self.log = database.with_suffix(".log")
         self._command = [str(COMMAND), "serve", *([] if target is None else [target]), *arguments]
         self._command += ["--port", "0", "--database", str(database), "--backoff", "0.01"]
-        self._env = {**os.environ, **(env or {})}
+        self._env = {**environment(), **(env or {})}
+        self._output = output  # a file for its standard output, as a service manager has it; a pipe otherwise
         self._cwd = cwd or database.parent  # what a job writes beside itself is not to be found in the repository
         self.start()
 
     def start(self) -> None:
         """Start the server, or start it again, and wait until it says where it listens."""
-        with self.log.open("a") as log:
+        with ExitStack() as files:
+            log = files.enter_context(self.log.open("a"))
+            stdout = subprocess.PIPE if self._output is None else files.enter_context(self._output.open("w"))
             self.process = subprocess.Popen(
-                self._command, stdout=subprocess.PIPE, stderr=log, env=self._env, cwd=self._cwd, start_new_session=True
+                self._command, stdout=stdout, stderr=log, env=self._env, cwd=self._cwd, start_new_session=True
             )
-        assert self.process.stdout is not None
-        ready, _, _ = select.select([self.process.stdout], [], [], START_SECONDS)
-        line = self.process.stdout.readline().decode() if ready else ""
+        line = self._first_line()
         assert line.startswith("Async Job API on "), f"the server did not start: {line}\n{self.log.read_text()}"
         self.url = line.rsplit(maxsplit=1)[-1]
         self.client = httpx.Client(base_url=self.url, timeout=30)
+
+    def _first_line(self) -> str:
+        """What it says first, or nothing."""
+        if self._output is None:
+            assert self.process.stdout is not None
+            ready, _, _ = select.select([self.process.stdout], [], [], START_SECONDS)
+            return self.process.stdout.readline().decode() if ready else ""
+        deadline = time.monotonic() + START_SECONDS
+        while "\n" not in self._output.read_text() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return self._output.read_text().partition("\n")[0]
 
     def stop(self, signum: int = signal.SIGTERM) -> int:
         """Signal the server alone and wait for its end; its exit status."""
@@ -60,8 +83,8 @@ class Server:
     def wait(self) -> int:
         """Wait for the server's end; its exit status."""
         status = self.process.wait(timeout=60)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
         self.client.close()
         return status
 

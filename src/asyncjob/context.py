@@ -45,7 +45,7 @@ class JobContext:
         Call it as often as you like: what comes faster than the engine writes replaces what was not yet written.
 
         Args:
-            fraction: from 0 to 1; what is beyond counts as the nearer of these.
+            fraction: from 0 to 1; what is beyond counts as the nearer of these, and NaN as 0.
             message: a few words; of more than 1,000 characters the first.
 
         Raises:
@@ -53,9 +53,16 @@ class JobContext:
         """
         if self._canceled:
             raise JobCanceled(f"job {self.job_id} was canceled")
-        within = min(1.0, max(0.0, float(fraction)))
-        self._report(Progress(within, UNSET if message is None else writable(str(message))[:MAX_PROGRESS_MESSAGE]))
+        told = UNSET if message is None else writable(str(message), MAX_PROGRESS_MESSAGE)
+        self._report(Progress(_within(fraction), told))
 
     def cancel(self) -> None:
         """For engines: from now on `canceled` is true and `progress` raises."""
         self._canceled = True
+
+
+def _within(fraction: float) -> float:
+    try:
+        return min(1.0, max(0.0, float(fraction)))
+    except OverflowError:  # an int that is larger than any float
+        return float(fraction > 0)

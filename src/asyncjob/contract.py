@@ -6,13 +6,14 @@ messages are the public API: change them as such.
 
 import json
 import re
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from asyncjob.job import Status
-from asyncjob.registry import InvalidParameters, Jobs
+from asyncjob.registry import InvalidParameters, JobFunction, Jobs
 
 MAX_BODY_BYTES = 1_048_576  # what Lambda takes as one asynchronous event
 MAX_WAIT_SECONDS = 60
@@ -71,9 +72,16 @@ class ListQuery(msgspec.Struct, frozen=True):
     before: int | None = None
 
 
+def _exact(number: str) -> float | Decimal:
+    value, nearest = Decimal(number), float(number)
+    return nearest if value == Decimal(repr(nearest)) else value
+
+
 _decode = msgspec.json.Decoder().decode
+_decode_literally = msgspec.json.Decoder(float_hook=lambda number: msgspec.Raw(number.encode())).decode
+_decode_exactly = msgspec.json.Decoder(float_hook=_exact).decode
 _encode = msgspec.json.Encoder().encode
-_encode_sorted = msgspec.json.Encoder(order="sorted").encode
+_encode_sorted = msgspec.json.Encoder(order="sorted", decimal_format="number").encode
 
 
 def check_content_type(content_type: bytes | None) -> None:
@@ -118,10 +126,20 @@ def parse_submission(jobs: Jobs, body: bytes) -> Submission:
         raise ApiError(400, "notify must be a URL")
     name = _select_type(jobs, fields.pop("type", UNSET))
     try:
-        jobs[name].check(fields)
+        return Submission(job_id, name, _checked(jobs[name], fields, body), notify)
     except InvalidParameters as error:
         raise ApiError(400, str(error)) from None
-    return Submission(job_id, name, _encode(fields), notify)
+
+
+def _checked(function: JobFunction, fields: dict[str, Any], body: bytes) -> bytes:
+    """The parameters as they are saved. Where a function takes decimals, numbers are saved as they were sent."""
+    if not function.takes_decimals:
+        function.check(fields)
+        return _encode(fields)
+    sent = _decode_literally(body)
+    parameters = _encode({name: sent[name] for name in fields})
+    function.read(parameters)
+    return parameters
 
 
 def _decode_object(body: bytes) -> dict[str, Any]:
@@ -183,7 +201,7 @@ def same_request(one: Submission, other: Submission) -> bool:
 def same_parameters(one: bytes, other: bytes) -> bool:
     """Whether two saved parameters say the same; the order of an object's keys says nothing."""
     try:
-        return one == other or _encode_sorted(_decode(one)) == _encode_sorted(_decode(other))
+        return one == other or _encode_sorted(_decode_exactly(one)) == _encode_sorted(_decode_exactly(other))
     except RecursionError:  # nested as deeply as just passes, and not the same to the letter
         return False
 

@@ -99,9 +99,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     finished_at: str | UnsetType = UNSET
 
 
-def writable(text: str) -> str:
-    """The text with what JSON cannot carry, lone surrogates, replaced."""
-    return text.encode(errors="replace").decode()
+def writable(text: str, most: int | None = None) -> str:
+    """The first `most` characters of the text, with what JSON cannot carry, lone surrogates, replaced.
+
+    Of a subclass of `str` no method is called: it may be anybody's.
+    """
+    return str.encode(str.__getitem__(text, slice(most)), errors="replace").decode()
 
 
 def timestamp(milliseconds: int) -> str:

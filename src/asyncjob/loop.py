@@ -6,39 +6,103 @@ belongs to the loop that it was made in.
 """
 
 import asyncio
+import os
 import threading
-from collections.abc import Callable, Coroutine
+import traceback
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
+from contextvars import Context, ContextVar
 from typing import Any
+
+Started = tuple[Coroutine[Any, Any, None], Context]
+
+_own: ContextVar[object] = ContextVar("asyncjob_task", default=None)
+
+
+class JobTask(asyncio.Task[None]):
+    """The task of one job, which no other job can cancel: many a function ends with all of `asyncio.all_tasks()`."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop, context: Context) -> None:
+        super().__init__(coroutine, loop=loop, context=context)
+        self._mark = object()  # not the task itself, which refers to the context
+        context.run(_own.set, self._mark)
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        return super().cancel(msg) if _own.get() in (None, self._mark) else False
 
 
 class EventLoop:
-    """Runs async jobs as tasks of one asyncio loop, in a thread that starts with the first of them."""
+    """Runs async jobs as tasks of one asyncio loop, in a thread that starts with the first of them.
 
-    def __init__(self) -> None:
+    Args:
+        prepare: called first in that thread.
+        started: called with the number of each process that a job starts through asyncio, in the job's context.
+    """
+
+    def __init__(
+        self, prepare: Callable[[], None] = lambda: None, started: Callable[[int], None] = lambda pid: None
+    ) -> None:
+        self._prepare = prepare
+        self._started = started
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._thread: threading.Thread | None = None
+        self._tasks: set[JobTask] = set()
 
-    def start(self, coroutines: list[Coroutine[Any, Any, None]]) -> None:
-        """Run the coroutines concurrently with all that run already."""
+    def start(self, jobs: Iterable[Started]) -> None:
+        """Run coroutines concurrently with all that run already, each in the context that comes with it."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-            threading.Thread(target=self._run, args=[self._loop], daemon=True).start()
-        self._loop.call_soon_threadsafe(self._create_tasks, coroutines)
+            self._note_processes(self._loop)
+            os.register_at_fork(after_in_child=self._leave_in_child)
+            self._thread = threading.Thread(target=self._run, args=[self._loop], daemon=True)
+            self._thread.start()
+        self._loop.call_soon_threadsafe(self._create_tasks, jobs)
 
     def call(self, callback: Callable[[], Any]) -> None:
-        """Call something in the loop's thread, which runs since an async job was started."""
+        """Call something in the loop's thread, if an async job was ever started."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(callback)
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            self._prepare()
+            while True:  # a function may stop it
+                with suppress(SystemExit, KeyboardInterrupt):  # asyncio lets them out of a function's own tasks
+                    loop.run_forever()
+        except BaseException:  # an exception that was thrown into this thread: what it broke off, nobody knows
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+
+    def _create_tasks(self, jobs: Iterable[Started]) -> None:
         assert self._loop is not None
-        self._loop.call_soon_threadsafe(callback)
-
-    @staticmethod
-    def _run(loop: asyncio.AbstractEventLoop) -> None:
-        while True:
-            with suppress(SystemExit, KeyboardInterrupt):  # asyncio lets them out of a function's own tasks
-                loop.run_forever()
-
-    def _create_tasks(self, coroutines: list[Coroutine[Any, Any, None]]) -> None:
-        for coroutine in coroutines:
-            task = asyncio.get_running_loop().create_task(coroutine)
+        for coroutine, context in jobs:
+            # Not by the loop's create_task, whose factory a function may have replaced.
+            task = JobTask(coroutine, self._loop, context)
             self._tasks.add(task)  # the loop itself holds tasks weakly
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self._forget)
+
+    def _forget(self, task: JobTask) -> None:
+        self._tasks.discard(task)
+        loop = task.get_loop()
+        if loop.get_task_factory() is not None:  # a function's, of which the next ones know nothing
+            loop.set_task_factory(None)
+        if loop.get_exception_handler() is not None:
+            loop.set_exception_handler(None)
+
+    def _note_processes(self, loop: asyncio.AbstractEventLoop) -> None:
+        for name in ("subprocess_exec", "subprocess_shell"):
+            setattr(loop, name, self._noting(getattr(loop, name)))
+
+    def _noting(self, start: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
+        async def start_and_note(*arguments: Any, **options: Any) -> Any:
+            transport, protocol = await start(*arguments, **options)
+            self._started(transport.get_pid())
+            return transport, protocol
+
+        return start_and_note
+
+    def _leave_in_child(self) -> None:
+        """A process that a job forks in the loop's thread is not to run the jobs of its parent."""
+        if threading.current_thread() is self._thread and self._loop is not None:
+            self._loop.call_soon(os._exit, 1)

@@ -5,14 +5,17 @@ client sends before the 202 and which the OpenAPI document is made from.
 """
 
 import copy
+import dataclasses
+import functools
 import inspect
 import re
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
 import msgspec
+import msgspec.inspect
 
 from asyncjob.context import JobContext
 
@@ -40,8 +43,11 @@ class JobFunction:
         name: the `type` that selects it.
         function: the callable itself, sync or async.
         parameters: a msgspec Struct with one field a parameter.
-        is_async: True when calling it gives a coroutine.
+        is_async: True when it is to be called on the event loop. Of any other, what it returns is awaited there if it
+            can be.
         takes_context: True when its first parameter is a JobContext.
+        takes_decimals: True when a Decimal is anywhere in its parameters: their digits are kept as they were sent.
+        takes_dataclasses: True when a dataclass is.
         timeout: seconds one attempt may last; None for no limit.
         retries: how many lost attempts are followed by another.
         retry_on: an exception class, or a tuple of them, after which the job runs again, within `retries`.
@@ -52,6 +58,8 @@ class JobFunction:
     parameters: type[msgspec.Struct]
     is_async: bool
     takes_context: bool
+    takes_decimals: bool
+    takes_dataclasses: bool
     timeout: float | None
     retries: int
     retry_on: tuple[type[BaseException], ...]
@@ -79,8 +87,26 @@ class JobFunction:
         Raises:
             InvalidParameters: one is missing, unknown, or of the wrong type or size.
         """
-        arguments = self.check(parameters)
-        return {field: getattr(arguments, field) for field in self.parameters.__struct_fields__}
+        return self._arguments(self.check(parameters))
+
+    def read(self, parameters: bytes) -> dict[str, Any]:
+        """The same as `parse`, from JSON text; only so a Decimal has all the digits that were sent.
+
+        Raises:
+            InvalidParameters: as `parse` does.
+        """
+        if not self.takes_decimals:
+            return self.parse(msgspec.json.decode(parameters))
+        try:
+            return self._arguments(msgspec.json.decode(parameters, type=self.parameters))
+        except (msgspec.ValidationError, RecursionError) as error:
+            raise InvalidParameters(str(error)) from None
+
+    def _arguments(self, checked: msgspec.Struct) -> dict[str, Any]:
+        arguments = {field: getattr(checked, field) for field in self.parameters.__struct_fields__}
+        if self.takes_dataclasses:
+            _fill_in_defaults(arguments)
+        return arguments
 
 
 class Jobs:
@@ -130,12 +156,11 @@ class Jobs:
         """
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
-            generates = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
-            if not inspect.isroutine(function) or generates:
+            if not callable(function) or isinstance(function, type) or _generates(function):
                 raise RegistrationError(
                     f"{function!r} is no function that returns: write @jobs.job or @jobs.job(name=...)"
                 )
-            chosen = str(getattr(function, "__name__", "")) if name is None else name
+            chosen = str(getattr(_signed(function), "__name__", "")) if name is None else name
             registered = _describe(function, chosen, timeout, retries, retry_on)
             if registered.name in self._functions:
                 raise RegistrationError(f"two job functions are called {registered.name!r}: give one another name=")
@@ -181,22 +206,91 @@ def _describe(
     if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
         raise RegistrationError(f"{name}: retry_on is an exception class or a tuple of them, not {retry_on!r}")
     fields, takes_context = _fields(function, name)
+    parameters = msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True)
+    kinds_of_values = set(_kinds(msgspec.inspect.type_info(parameters), set()))
     return JobFunction(
         name=name,
         function=function,
-        parameters=msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True),
-        is_async=inspect.iscoroutinefunction(function),
+        parameters=parameters,
+        is_async=_is_async(function),
         takes_context=takes_context,
+        takes_decimals=msgspec.inspect.DecimalType in kinds_of_values,
+        takes_dataclasses=msgspec.inspect.DataclassType in kinds_of_values,
         timeout=timeout,
         retries=retries,
         retry_on=kinds,
     )
 
 
+def _signed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What has the name, the code and the type hints: a partial's function, an object's method `__call__`."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function if inspect.isroutine(function) or hasattr(function, "__wrapped__") else type(function).__call__
+
+
+def _generates(function: Callable[..., Any]) -> bool:
+    code = _signed(function)
+    is_generator = inspect.isgeneratorfunction(code) and not _is_coroutine_generator(code)
+    return is_generator or inspect.isasyncgenfunction(code)
+
+
+def _is_coroutine_generator(function: Any) -> bool:
+    """Whether it was made awaitable by `types.coroutine`."""
+    return bool(getattr(getattr(function, "__code__", None), "co_flags", 0) & inspect.CO_ITERABLE_COROUTINE)
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    """Whether the function is to be called on the loop: it is a coroutine function, or its hint says as much.
+
+    A sync wrapper around a coroutine function is not: it may block, as one with `asyncio.run` in it does.
+    """
+    code = _signed(function)
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(code) or _is_coroutine_generator(code):
+        return True
+    hint = typing.get_type_hints(code).get("return")
+    kind = typing.get_origin(hint) or hint
+    return isinstance(kind, type) and issubclass(kind, Awaitable)
+
+
+def _kinds(value: Any, seen: set[int]) -> Iterator[type[Any]]:
+    """The kinds of types in what msgspec says of a type, itself first."""
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, (list, tuple)):
+        parts = value
+    elif isinstance(value, (msgspec.inspect.Type, msgspec.inspect.Field)):
+        yield type(value)
+        parts = tuple(getattr(value, name) for name in value.__struct_fields__ if name not in ("cls", "default"))
+    else:
+        return
+    for part in parts:
+        yield from _kinds(part, seen)
+
+
+def _fill_in_defaults(value: Any) -> None:
+    """Set what msgspec leaves to the class in each dataclass that it makes: it would not write it as JSON again."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            if field.name not in getattr(value, "__dict__", {field.name}) and hasattr(value, field.name):
+                object.__setattr__(value, field.name, getattr(value, field.name))
+            _fill_in_defaults(getattr(value, field.name, None))
+    elif isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            _fill_in_defaults(getattr(value, name, None))
+    elif isinstance(value, dict):
+        for part in value.values():
+            _fill_in_defaults(part)
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for part in value:
+            _fill_in_defaults(part)
+
+
 def _fields(function: Callable[..., Any], name: str) -> tuple[list[tuple[str, Any, Any]], bool]:
     """The parameters as (name, type, msgspec field), and whether a JobContext comes before them."""
     try:
-        hints = typing.get_type_hints(function, include_extras=True)
+        hints = typing.get_type_hints(_signed(function), include_extras=True)
         signature = list(inspect.signature(function).parameters.values())
     except Exception as error:
         raise RegistrationError(f"{name}: its signature cannot be read: {error}") from None

@@ -1,21 +1,29 @@
 """Run one job function: arguments in, outcome out.
 
 Whatever the function does, the answer is an outcome: it raises, exits, returns what JSON cannot hold, or returns too
-much of it. Only losing the process itself leaves none, and that is for the engine to notice.
+much of it. Only losing the process itself leaves none, and that is for the engine to notice. A process that the
+function forks is not the engine's: if one comes back to here, it ends.
 """
 
-import traceback
-from typing import Any
+import inspect
+import os
+import sys
+from collections.abc import Awaitable
+from contextlib import suppress
+from types import GeneratorType
+from typing import Any, NoReturn
 
 import msgspec
 
+from asyncjob import failure
 from asyncjob.context import JobContext
-from asyncjob.job import Error, writable
+from asyncjob.job import Error
 from asyncjob.registry import InvalidParameters, JobFunction
 
 MAX_RESULTS_BYTES = 1_048_576
-MAX_ERROR_CHARACTERS = 10_000
-MAX_FRAMES = 20
+
+_encode = msgspec.json.Encoder().encode
+_check = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 class Succeeded(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -38,60 +46,109 @@ class Failed(msgspec.Struct, frozen=True, tag=True, array_like=True):
     traceback: str = ""
 
 
+class Unfinished:
+    """The function returned something that is to be awaited: hand it to `finish`, on the event loop."""
+
+    def __init__(self, awaitable: Awaitable[Any], process: int) -> None:
+        self.awaitable = awaitable
+        self.process = process
+
+
 Outcome = Succeeded | Failed
 
 
-def run(function: JobFunction, context: JobContext, parameters: bytes) -> Outcome:
-    """Call a sync job function.
+def run(function: JobFunction, context: JobContext, parameters: bytes) -> Outcome | Unfinished:
+    """Call a job function.
 
     Args:
         function: the registered function.
         context: handed to it where it asks for one.
         parameters: a JSON object, as it was submitted.
     """
+    process = os.getpid()
     try:
-        arguments = _arguments(function, parameters)
-        return _succeeded(function.function(*([context] if function.takes_context else []), **arguments))
+        arguments = function.read(parameters)
+        value = function.function(*([context] if function.takes_context else []), **arguments)
+        _leave_if_forked(process, None)
+        return Unfinished(value, process) if _is_awaitable(value) else _succeeded(value)
     except BaseException as error:  # SystemExit too: a function that exits has answered, its worker goes on
-        return _failed(function, error)
+        _leave_if_forked(process, error)
+        return failed(function, error)
+
+
+async def finish(function: JobFunction, unfinished: Unfinished) -> Outcome:
+    """Await what the function returned."""
+    try:
+        value = await unfinished.awaitable
+        _leave_if_forked(unfinished.process, None)
+        return _succeeded(value)
+    except BaseException as error:
+        _leave_if_forked(unfinished.process, error)
+        return failed(function, error)
 
 
 async def run_async(function: JobFunction, context: JobContext, parameters: bytes) -> Outcome:
-    """Await an async job function; otherwise as `run`."""
+    """Call a job function on the event loop, and await what it returns."""
+    outcome = run(function, context, parameters)
+    return await finish(function, outcome) if isinstance(outcome, Unfinished) else outcome
+
+
+def _is_awaitable(value: Any) -> bool:
+    """As `inspect.isawaitable`, but a microsecond faster, and it does not ask the value for its class."""
+    kind = type(value)
+    return hasattr(kind, "__await__") or (kind is GeneratorType and inspect.isawaitable(value))
+
+
+def failed(function: JobFunction, error: BaseException) -> Failed:
+    """The outcome of a function that raised."""
     try:
-        arguments = _arguments(function, parameters)
-        return _succeeded(await function.function(*([context] if function.takes_context else []), **arguments))
-    except BaseException as error:
-        return _failed(function, error)
+        told = Error(failure.type_name(error), failure.message(error))
+        return Failed(told, _is_retryable(function, error), failure.where(error))
+    except MemoryError:
+        raise  # of what is told here, or there was too little for it: the engine notices the end of its process
+    except BaseException:  # of a class that can be no better told
+        return Failed(Error(failure.type_name(error), ""))
 
 
-def _arguments(function: JobFunction, parameters: bytes) -> dict[str, Any]:
-    return function.parse(msgspec.json.decode(parameters))
+def _is_retryable(function: JobFunction, error: BaseException) -> bool:
+    """True when the exception, or a leaf of the group that it is, is one of those that the function names."""
+    if issubclass(type(error), InvalidParameters):
+        return False
+    named = function.retry_on
+    return issubclass(type(error), named) or any(issubclass(type(leaf), named) for leaf in failure.leaves(error))
 
 
 def _succeeded(value: Any) -> Outcome:
     try:
-        results = msgspec.json.encode(value)
+        results = _encode(value)
+        if len(results) > MAX_RESULTS_BYTES:
+            message = f"the results are {len(results):,} bytes of JSON, over the limit of {MAX_RESULTS_BYTES:,}"
+            return Failed(Error("InvalidResults", message))
+        _check(results)  # what is in a msgspec.Raw was written as it is
+        return Succeeded(results.decode())
     except Exception as error:
-        return Failed(Error("InvalidResults", f"the results cannot be written as JSON: {error}"))
-    if len(results) > MAX_RESULTS_BYTES:
-        message = f"the results are {len(results):,} bytes of JSON, over the limit of {MAX_RESULTS_BYTES:,}"
-        return Failed(Error("InvalidResults", message))
-    return Succeeded(results.decode())
+        return Failed(Error("InvalidResults", f"the results cannot be written as JSON: {failure.message(error)}"))
 
 
-def _failed(function: JobFunction, error: BaseException) -> Failed:
-    traceback.clear_frames(error.__traceback__)  # what the function held, which may be all the memory there is
-    retryable = isinstance(error, function.retry_on) and not isinstance(error, InvalidParameters)
-    frames = traceback.format_tb(error.__traceback__)[1:]  # without this file's own
-    shown = "".join(frames[-MAX_FRAMES:]).rstrip()
-    return Failed(Error(writable(type(error).__name__), _message(error)), retryable, writable(shown))
+def _leave_if_forked(process: int, error: BaseException | None) -> None:
+    """End this process as Python would have, if it is a child that the function forked."""
+    if os.getpid() != process:
+        try:
+            _leave(error)
+        finally:
+            os._exit(1)
 
 
-def _message(error: BaseException) -> str:
-    try:
-        message = str(error)
-    except Exception:  # an exception's own __str__ may raise; its class still says something
-        message = ""
-    text = writable(message)
-    return text if len(text) <= MAX_ERROR_CHARACTERS else text[: MAX_ERROR_CHARACTERS - 1] + "…"
+def _leave(error: BaseException | None) -> NoReturn:
+    status: Any = 0
+    if isinstance(error, SystemExit):
+        status = 0 if error.code is None else error.code
+    elif error is not None:
+        status = f"{failure.where(error)}\na process that a job function forked raised {failure.type_name(error)}"
+    if not isinstance(status, int):
+        sys.stderr.write(f"{status}\n")
+        status = 1
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    os._exit(status & 0xFF)

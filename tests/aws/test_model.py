@@ -122,10 +122,7 @@ TEXTS = {
     | st.uuids().map(lambda key: key.hex.upper())
     | st.text("0123456789abcdef-", min_size=30),
     "content": st.binary(max_size=5).map(b64encode).map(bytes.decode) | st.text("aA0+/=_-\n", max_size=5),
-    "price": st.decimals().map(str)
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text("1.eE_ "),
+    "price": st.decimals().map(str) | st.integers() | st.text("1.eE_ "),  # with a fraction it is refused
     "code": st.text("AZa$.\n", max_size=5),
     "free": st.text("aA1٣\n😀", max_size=5),
     "more": st.integers(-1, 4) | st.floats(0, 3),

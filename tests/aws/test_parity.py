@@ -167,6 +167,13 @@ def test_what_no_schema_says_of_itself_is_alike_too(engines: Engines, body: Body
     engines.check(body)
 
 
+def test_a_decimal_is_exact_on_one_and_refused_by_the_other_where_it_cannot_be(engines: Engines) -> None:
+    content = {"type": "numbers", "low": 1}
+    assert engines.statuses(content | {"price": 1.5}) == (202, 400)
+    for exact in ("12345678901234567890.12", "1.10", 12345678901234567890):
+        engines.check(Body(content | {"price": exact}, VALID))
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"type": "numbers", "low": 1e999}', b"\xff"])
 def test_what_is_no_body_at_all_is_refused_by_both(engines: Engines, content: bytes) -> None:
     for client in (engines.local.client, engines.aws.client):

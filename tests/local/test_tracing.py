@@ -164,12 +164,14 @@ def test_a_server_without_opentelemetry_runs_jobs_all_the_same(tmp_path: Path) -
         assert server.result(answer.json()["jobId"])["status"] == "Success"
 
 
-def test_an_sdk_that_raises_costs_the_worker_and_hides_no_job(tmp_path: Path) -> None:
+def test_an_sdk_that_raises_costs_no_job_and_the_log_says_so(tmp_path: Path) -> None:
     target = tmp_path / "mine.py"
     target.write_text(FUNCTIONS + BROKEN)
     with Server(tmp_path / "jobs.db", target=str(target)) as server:
-        job = server.result(server.submit("async"))
-        assert (job["status"], job["error"]["type"], job["attempt"]) == ("Failure", "WorkerLost", 3)
+        for name in ("async", "sync"):
+            job = server.result(server.submit(name))
+            assert (job["status"], job["attempt"]) == ("Success", 1)
+        assert server.log.read_text().count("a span failed error=RuntimeError") == 2
 
 
 def test_a_file_of_the_first_version_is_taken_up(tmp_path: Path) -> None:

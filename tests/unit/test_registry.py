@@ -1,8 +1,12 @@
 """Registering job functions, and what their signatures mean."""
 
+import functools
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
+import msgspec
 import pytest
 from msgspec import Meta
 
@@ -147,3 +151,63 @@ def test_one_exception_to_retry_on_needs_no_tuple() -> None:
     jobs = Jobs()
     jobs.job(name="one", retry_on=OSError)(lambda: None)
     assert jobs["one"].retry_on == (OSError,)
+
+
+def test_what_has_a_signature_may_be_a_job() -> None:
+    def scale(factor: int, value: int = 2) -> int:
+        return factor * value
+
+    class Scale:
+        async def __call__(self, context: JobContext, value: int) -> None: ...
+
+    jobs = Jobs()
+    jobs.job(functools.partial(scale, 3))
+    jobs.job(name="object")(Scale())
+    jobs.job(name="method")(Scale().__call__)
+    jobs.job(name="wrapped")(functools.wraps(fetch)(lambda *arguments: [fetch(*arguments)][0]))
+    assert jobs["scale"].parse({}) == {"value": 2}
+    assert [jobs[name].is_async for name in ("scale", "object", "method", "wrapped")] == [False, True, True, False]
+    assert [jobs[name].takes_context for name in ("object", "method", "wrapped")] == [True, True, False]
+    with pytest.raises(RegistrationError, match="no function that returns"):
+        jobs.job(name="generates")(functools.partial(async_generator))
+
+
+async def fetch(url: str) -> None: ...
+
+
+@dataclass
+class Point:
+    x: Decimal
+    y: int = 0
+
+
+@dataclass(frozen=True)
+class Line:
+    begin: Point
+    more: list[Point] = field(default_factory=list)
+    name: str = "line"
+
+
+def test_a_dataclass_has_its_defaults_when_it_is_written_as_json_again() -> None:
+    jobs = Jobs()
+
+    @jobs.job
+    def draw(line: Line, by_name: dict[str, Point], other: Point | None = None) -> None: ...
+
+    text = b'{"line":{"begin":{"x":1.10},"more":[{"x":2}]},"by_name":{"a":{"x":3}}}'
+    assert msgspec.json.encode(jobs["draw"].read(text)) == (
+        b'{"line":{"begin":{"x":"1.10","y":0},"more":[{"x":"2","y":0}],"name":"line"},'
+        b'"by_name":{"a":{"x":"3","y":0}},"other":null}'
+    )
+
+
+@pytest.mark.parametrize("hint", [Decimal, Decimal | None, list[Decimal], dict[str, Decimal], Point, Line, list[Line]])
+def test_a_decimal_is_found_wherever_it_is_in_a_hint(hint: Any) -> None:
+    def function(value): ...  # type: ignore[no-untyped-def]
+
+    function.__annotations__["value"] = hint
+    jobs = Jobs()
+    jobs.job(function)
+    jobs.job(name="other")(lambda value: None)
+    assert jobs["function"].takes_decimals
+    assert not jobs["other"].takes_decimals

@@ -8,7 +8,7 @@ import pytest
 
 from asyncjob import JobCanceled, JobContext, Jobs
 from asyncjob.job import Error, Progress
-from asyncjob.runner import Failed, Outcome, Succeeded, run, run_async
+from asyncjob.runner import Failed, Outcome, Succeeded, Unfinished, finish, run, run_async
 
 
 def _run(function: Callable[..., Any], parameters: bytes = b"{}", **limits: Any) -> Outcome:
@@ -17,7 +17,8 @@ def _run(function: Callable[..., Any], parameters: bytes = b"{}", **limits: Any)
     context = JobContext("12345", 1)
     if jobs["it"].is_async:
         return asyncio.run(run_async(jobs["it"], context, parameters))
-    return run(jobs["it"], context, parameters)
+    outcome = run(jobs["it"], context, parameters)
+    return asyncio.run(finish(jobs["it"], outcome)) if isinstance(outcome, Unfinished) else outcome
 
 
 def test_a_value_becomes_json_text() -> None:
@@ -30,6 +31,13 @@ def test_an_async_function_is_awaited() -> None:
         return value
 
     assert _run(later, b'{"value": 3}') == Succeeded("3")
+
+
+def test_a_function_that_returns_an_awaitable_is_awaited() -> None:
+    async def later() -> int:
+        return 3
+
+    assert _run(lambda: asyncio.wait_for(later(), 9)) == Succeeded("3")
 
 
 class _Unprintable(Exception):
@@ -116,3 +124,80 @@ def test_no_progress_can_fail_a_job() -> None:
     for fraction, message in ((-0.1, "\ud800"), (1.000001, "x" * 2_000), (float("nan"), "")):
         context.progress(fraction, message)
     assert reported == [Progress(0.0, "?"), Progress(1.0, "x" * 1_000), Progress(0.0, "")]
+    context.progress(10**400)
+    context.progress(-(10**400), Rude("x" * 2_000))
+    assert reported[3:] == [Progress(1.0), Progress(0.0, "x" * 1_000)]
+
+
+class Rude(str):
+    """A text whose methods are not to be called."""
+
+    def __getitem__(self, index: Any) -> str:
+        raise SystemExit
+
+    def encode(self, *arguments: Any, **named: Any) -> bytes:
+        raise SystemExit
+
+    def __str__(self) -> str:
+        return self
+
+
+def _group(depth: int) -> BaseException:
+    error: BaseException = ConnectionResetError("the leaf")
+    for level in range(depth):
+        error = BaseExceptionGroup(f"level {level}", [error])
+    return error
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5_000])
+def test_a_leaf_however_deep_is_named_and_retried(depth: int) -> None:
+    outcome = _run(_raiser(_group(depth)), retry_on=(ConnectionError,))
+    assert isinstance(outcome, Failed)
+    assert outcome.retryable
+    assert outcome.error.message.endswith("ConnectionResetError: the leaf")
+    assert not _failed(_raiser(_group(depth)), retry_on=(ValueError,)).retryable
+
+
+def test_of_a_large_group_the_first_leaves_are_named() -> None:
+    message = _failed(_raiser(ExceptionGroup("many", [ValueError(f"{n}") for n in range(100_000)]))).error.message
+    assert "; ValueError: 19; …" in message
+    assert len(message) < 1_000
+
+
+def _failed(function: Callable[..., Any], **limits: Any) -> Failed:
+    outcome = _run(function, **limits)
+    assert isinstance(outcome, Failed)
+    return outcome
+
+
+def test_the_log_learns_of_causes_and_contexts_unless_they_are_suppressed() -> None:
+    def fails(how: str) -> None:
+        try:
+            _raiser(KeyError("private"))()
+        except KeyError as error:
+            error.add_note("private too")
+            if how == "from it":
+                raise ValueError from error
+            if how == "from none":
+                raise ValueError from None
+            raise ValueError  # noqa: B904
+
+    shown = {how: _failed(lambda how=how: fails(how)).traceback for how in ("from it", "from none", "beside it")}
+    assert "\ncaused by KeyError:\n" in shown["from it"]
+    assert "\nwhile handling KeyError:\n" in shown["beside it"]
+    assert "KeyError:" not in shown["from none"]
+    assert "private too" not in shown["from it"].replace('add_note("private too")', "")
+
+
+def test_a_loop_of_causes_ends() -> None:
+    one, other = ValueError("one"), ValueError("other")
+    one.__cause__, other.__cause__ = other, one
+    assert _failed(_raiser(one)).traceback.count("caused by ValueError") == 1
+
+
+def test_notes_are_shown_with_the_message() -> None:
+    error = ValueError("no")
+    error.add_note("but why")
+    assert _failed(_raiser(error)).error.message == "no\nbut why"
+    error.__notes__ = "not a list"  # type: ignore[assignment]
+    assert _failed(_raiser(error)).error.message == "no"

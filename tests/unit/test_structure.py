@@ -7,7 +7,7 @@ import asyncjob
 from asyncjob import client
 
 SOURCE = Path(asyncjob.__file__).parent
-CORE = ("job", "context", "loop", "registry", "runner", "contract", "openapi", "sleep")
+CORE = ("job", "context", "failure", "isolation", "loop", "registry", "runner", "contract", "openapi", "sleep")
 
 
 def _imports(file: Path) -> set[str]:

@@ -9,7 +9,8 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,9 +18,10 @@ import msgspec
 from asyncjob.aws.item import expected
 from asyncjob.aws.table import Conflict, Item, TableError, call, plain, write
 from asyncjob.context import JobContext
+from asyncjob.isolation import Isolation
 from asyncjob.job import Progress
 from asyncjob.registry import JobFunction
-from asyncjob.runner import Outcome, run, run_async
+from asyncjob.runner import Outcome, Unfinished, failed, finish, run, run_async
 
 if TYPE_CHECKING:
     from asyncjob.loop import EventLoop
@@ -29,6 +31,7 @@ LOOK_SECONDS = 5.0  # between two looks whether the job was canceled, when nothi
 PATIENCE_SECONDS = 0.5  # for either; the next one comes soon enough
 
 _loops: "list[EventLoop]" = []  # none until the first async job, then one for all
+_isolations: list[Isolation] = []  # none until the first job, when the functions are imported
 
 
 class Attempt:
@@ -44,7 +47,7 @@ class Attempt:
         self._progress: str | None = None
         self._function = function
         self._context = JobContext(item["jobId"], item["attempt"], self._tell)
-        self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+        self._outcomes: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()  # None: it now runs on the loop
         self._stop: Callable[[], Any] | None = None  # cancels an async function
         self._untold = False
         self._in_touch = time.monotonic()
@@ -56,30 +59,47 @@ class Attempt:
 
     def start(self, parameters: bytes) -> None:
         """Run the function, beside this thread."""
+        context = _isolation().context()
         if self._function.is_async:
-            _loop().start([self._run_async(parameters)])
+            _loop().start([(self._finish(run_async(self._function, self._context, parameters)), context)])
         else:
-            threading.Thread(target=self._run, args=[parameters], daemon=True).start()
+            threading.Thread(target=self._run, args=[parameters, context], daemon=True).start()
 
-    def _run(self, parameters: bytes) -> None:
-        self._outcomes.put(run(self._function, self._context, parameters))
+    def _run(self, parameters: bytes, context: Context) -> None:
+        try:
+            outcome = context.run(run, self._function, self._context, parameters)
+        except BaseException as error:  # thrown into this thread between the function and its outcome
+            outcome = failed(self._function, error)
+        _isolation().restore()
+        if isinstance(outcome, Unfinished):
+            _loop().start([(self._finish(finish(self._function, outcome)), context)])
+        else:
+            self._outcomes.put(outcome)
 
-    async def _run_async(self, parameters: bytes) -> None:
+    async def _finish(self, running: Coroutine[Any, Any, Outcome]) -> None:
         import asyncio
 
         task = asyncio.current_task()
         assert task is not None
         self._stop = task.cancel
+        self._outcomes.put(None)
         if self._context.canceled:
             task.cancel()
-        self._outcomes.put(await run_async(self._function, self._context, parameters))
+        try:
+            outcome = await running
+        except BaseException:  # there is no memory left to tell what happened: Lambda notices the end of the process
+            os._exit(1)
+        _isolation().restore()
+        self._outcomes.put(outcome)
 
     def wait(self, until: float) -> Outcome | None:
         """Its outcome, or None if it has none `until` then (of the monotonic clock)."""
         while True:
             left = until - time.monotonic()
             try:
-                return self._outcomes.get(timeout=max(0, min(left, self._pause())))
+                outcome = self._outcomes.get(timeout=max(0, min(left, self._pause())))
+                if outcome is not None:
+                    return outcome
             except queue.Empty:
                 if left <= 0:
                     return None
@@ -101,7 +121,7 @@ class Attempt:
             return math.inf
         if self._function.takes_context:
             return PROGRESS_SECONDS
-        return LOOK_SECONDS if self._function.is_async else math.inf
+        return LOOK_SECONDS if self._stop is not None else math.inf
 
     def _keep_in_touch(self) -> None:
         """Write the progress, if there is any; look from time to time if the job is still this attempt's."""
@@ -146,3 +166,9 @@ def _loop() -> "EventLoop":
 
         _loops.append(EventLoop())
     return _loops[0]
+
+
+def _isolation() -> Isolation:
+    if not _isolations:
+        _isolations.append(Isolation())
+    return _isolations[0]

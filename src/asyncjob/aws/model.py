@@ -2,10 +2,10 @@
 
 Draft 4, and what of it API Gateway knows, says less than a type hint can. What it cannot say is left out, so the model
 may accept what the function's own check refuses, and never the other way round (but for integers of over 308 digits,
-where a float would do as well). Left to the function's check are: the bound itself of a float that must be above or
-below it, the positions of a tuple, patterns that Python reads in another way than ECMA does, keys of a dict, numbers
-that are equal to a Literal's but written otherwise, and of texts that stand for something else (times, ids, decimals,
-bytes) all but their form.
+where a float would do as well, and for a Decimal that is sent as a number with a fraction). Left to the function's
+check are: the bound itself of a float that must be above or below it, the positions of a tuple, patterns that Python
+reads in another way than ECMA does, keys of a dict, numbers that are equal to a Literal's but written otherwise, and of
+texts that stand for something else (times, ids, decimals, bytes) all but their form.
 """
 
 import math
@@ -112,7 +112,8 @@ def _number(known: Schema, schema: Schema) -> Schema:
 def _text(known: Schema, form: str | None) -> Schema:
     """With what can be said of its form."""
     if form == "decimal":
-        return {"anyOf": [known, {"type": "number"}]}  # msgspec takes both, and describes one
+        # On its way to a function a number becomes a float, and loses digits: without a fraction, or as a text.
+        return {"anyOf": [known, {"type": "integer"}]}
     if form in FORMS:
         return {**known, "pattern": FORMS[form]}
     if "pattern" in known:

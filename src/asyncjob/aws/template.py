@@ -29,7 +29,8 @@ FENCED = re.compile(
 AGAIN = re.compile(r"^ *#\{\{ (\w+) \}\}\n", re.M)
 
 RUNTIME = (
-    *("__init__.py", "context.py", "job.py", "loading.py", "loop.py", "registry.py", "runner.py", "sleep.py"),
+    *("__init__.py", "context.py", "failure.py", "isolation.py", "job.py", "loading.py", "loop.py", "registry.py"),
+    *("runner.py", "sleep.py"),
     *("aws/__init__.py", "aws/attempt.py", "aws/item.py", "aws/package.py", "aws/package_recorder.py"),
     *("aws/processor.py", "aws/reader.py", "aws/recorder.py", "aws/table.py"),
 )

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 import msgspec
 
 from asyncjob.context import MAX_PROGRESS_MESSAGE
+from asyncjob.failure import MAX_MESSAGE_CHARACTERS, MAX_TRACEBACK_CHARACTERS, MAX_TYPE_CHARACTERS
 from asyncjob.job import Error, Progress
-from asyncjob.runner import MAX_ERROR_CHARACTERS, MAX_RESULTS_BYTES, Failed, Outcome, Succeeded
+from asyncjob.runner import MAX_RESULTS_BYTES, Failed, Outcome, Succeeded
 
 MAX_FRAME_BYTES = 8 << 20  # one message's text may be a million characters of four bytes
 FULL_FRAME_BYTES = 1 << 20  # of texts: then the next frame begins
-MAX_TRACEBACK_CHARACTERS = 100_000
 TOO_DEEP = Error("InvalidResults", "the results are nested too deeply")
 
 _LENGTH = struct.Struct("!I")
@@ -184,7 +184,8 @@ def _is_json(results: str) -> bool:
 def _check_failure(outcome: Failed) -> None:
     error = outcome.error
     if (
-        max(len(error.type), len(error.message)) > MAX_ERROR_CHARACTERS
+        len(error.type) > MAX_TYPE_CHARACTERS
+        or len(error.message) > MAX_MESSAGE_CHARACTERS
         or len(outcome.traceback) > MAX_TRACEBACK_CHARACTERS
     ):
         raise Unbelievable("an error over the limit")

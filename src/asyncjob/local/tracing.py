@@ -8,10 +8,13 @@ What becomes of the spans is for an SDK that the user's own file sets up: the se
 none is, spans would cost a tenth of a job and be seen by nobody: then a request's `traceparent` is only passed on.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+import logging
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
+from asyncjob import failure
 from asyncjob.local.channel import Run
+from asyncjob.local.logs import event
 from asyncjob.runner import Failed, Outcome
 
 try:
@@ -25,7 +28,6 @@ else:
 MAX_TRACEPARENT = 128  # bytes; version 00 has 55, later ones may have more
 
 _NO_TRACEPARENT: AbstractContextManager[str | None] = nullcontext(None)
-_NO_SPAN: AbstractContextManager[Callable[[Outcome], None]] = nullcontext(lambda outcome: None)
 
 
 def submission(type: str, given: bytes | None) -> AbstractContextManager[str | None]:  # noqa: A002
@@ -53,25 +55,45 @@ def _submission(type: str, given: str | None) -> Iterator[str | None]:  # noqa: 
         yield carrier.get("traceparent")
 
 
-def attempt(message: Run) -> AbstractContextManager[Callable[[Outcome], None]]:
-    """The span of an attempt, current while the context lasts; its value is to be called with the outcome."""
-    wanted = INSTALLED and (message.traceparent is not None or _has_sdk())
-    return _attempt(message) if wanted else _NO_SPAN
+class AttemptSpan:
+    """The span of an attempt, current from `begin` to `end` in the context of the job.
+
+    It is the user's SDK that is called: if it raises, that is said, and the job goes on.
+    """
+
+    def __init__(self, message: Run) -> None:
+        self._message = message
+        self._stack = ExitStack()
+        self._span: trace.Span | None = None
+
+    def begin(self) -> None:
+        """Make it current, if OpenTelemetry is there and wanted."""
+        message = self._message
+        if not INSTALLED or (message.traceparent is None and not _has_sdk()):
+            return
+        with _said():
+            span = _span(f"run {message.type}", message.traceparent, trace.SpanKind.CONSUMER)
+            self._span = self._stack.enter_context(span)
+            self._span.set_attributes(
+                {"asyncjob.id": message.job_id, "asyncjob.type": message.type, "asyncjob.attempt": message.attempt}
+            )
+
+    def end(self, outcome: Outcome) -> None:
+        """End it with what the attempt came to."""
+        if self._span is not None:
+            with _said(), self._stack:
+                if isinstance(outcome, Failed):  # the type alone: messages hold values
+                    self._span.set_attribute("error.type", outcome.error.type)
+                    self._span.set_status(trace.StatusCode.ERROR, outcome.error.type)
 
 
 @contextmanager
-def _attempt(message: Run) -> Iterator[Callable[[Outcome], None]]:
-    with _span(f"run {message.type}", message.traceparent, trace.SpanKind.CONSUMER) as span:
-        span.set_attributes(
-            {"asyncjob.id": message.job_id, "asyncjob.type": message.type, "asyncjob.attempt": message.attempt}
-        )
-
-        def ended(outcome: Outcome) -> None:
-            if isinstance(outcome, Failed):  # the type alone: messages hold values
-                span.set_attribute("error.type", outcome.error.type)
-                span.set_status(trace.StatusCode.ERROR, outcome.error.type)
-
-        yield ended
+def _said() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        exception = failure.where(error)
+        event(logging.ERROR, "a span failed", error=failure.type_name(error), exception=exception)
 
 
 def _has_sdk() -> bool:
