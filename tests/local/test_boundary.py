@@ -106,7 +106,6 @@ def test_a_sync_job_that_changes_its_folder_keeps_it_and_changes_no_others(
         ("str", "Leaving"),
         ("class", "Disguised"),
         ("base", "BaseException"),
-        ("attribute", "SystemExit"),
         ("deep", "InvalidResults"),
     ],
 )
