@@ -133,7 +133,7 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 
 def soak(seconds: float, folder: Path, *, untimed: bool) -> list[str]:
-    """Soak a server for so long and print the tally; what was promised and not kept, about time unless it is untimed."""
+    """Soak a server for so long and print the tally; what was promised and not kept, if untimed but about time."""
     with Server(folder / "jobs.db", "--workers", "2", target=FUNCTIONS) as server:
         observe(server)
         alone = p99(server, type="add", a=1)

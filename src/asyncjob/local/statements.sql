@@ -121,7 +121,7 @@ UPDATE delivery SET tries = :tries, error = :error, due_at = :due_at
 WHERE delivery_id = :delivery_id AND status = 'Waiting';
 
 -- name: finish_delivery
-UPDATE delivery SET (status, tries, finished_at, due_at) = (:status, :tries, :now, NULL), error = :error
+UPDATE delivery SET (status, tries, finished_at, due_at) = (:status, :tries, :now, NULL), error = coalesce(:error, error)
 WHERE delivery_id = :delivery_id AND status = 'Waiting';
 
 -- name: forget_delivery
