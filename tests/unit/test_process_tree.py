@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from asyncjob.local.process_tree import Process, children, descendants, end, find
+from asyncjob.local.process_tree import Process, children, end, find
 from tests.local.conftest import wait_for
 
 TREE = "sleep 600 & (sleep 600 & echo; wait) & wait"
@@ -20,13 +20,12 @@ def _start(*command: str) -> subprocess.Popen[str]:
 
 def test_a_whole_tree_is_found_and_ended() -> None:
     with _start("sh", "-c", TREE) as root:
-        found = descendants(root.pid)
-        assert len(found) == 3
         process = find(root.pid)
         assert process is not None and process in children(os.getpid())
-        assert len(end([process])) == 4
+        killed = end([process])
+        assert len(killed) == 4
         assert root.wait() == -9
-    wait_for(lambda: not any(find(each.pid) == each for each in found), "their end")
+    wait_for(lambda: not any(find(each.pid) == each for each in killed), "their end")
     assert find(root.pid) is None
 
 
@@ -51,5 +50,5 @@ def test_a_process_with_the_number_of_one_that_has_ended_is_left_alone() -> None
 
 def test_what_is_not_there_has_no_children_and_is_not_ended() -> None:
     assert find(2**22 + 1) is None
-    assert descendants(2**22 + 1) == []
+    assert children(2**22 + 1) == []
     assert end([Process(2**22 + 1, 0)]) == []

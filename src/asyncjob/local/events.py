@@ -7,7 +7,8 @@ dropped, and whoever comes back says what was last (`Last-Event-ID`) and gets wh
 
 Each change is encoded once. Listeners are woken together, and the more there are the less often: what a waking costs is
 then shared by all that has happened meanwhile. One alone is told at once. What one is sent is what the others are sent,
-the same bytes; what is left of the cost is to hand these to the system once for each.
+the same bytes; what is left of the cost is to hand these to the system once for each. Where there are many listeners, a
+job that has changed several times from one waking to the next is told of once, as it is then.
 
 While nobody listens nothing is kept, so that jobs cost the same with this file as without it.
 """
@@ -24,12 +25,13 @@ from msgspec import UNSET, UnsetType
 from asyncjob.contract import RETRY_AFTER_SECONDS, ApiError
 from asyncjob.job import Job, Progress, Status, now_ms
 
-RING = 4_096  # changes that are kept
-CHUNK = 512  # changes that are sent at once, at most
-CHUNK_BYTES = 65_536  # and about so much: what a slow listener has not read yet is kept for it alone
+RING = 16_384  # changes that are kept
+CHUNK = 4_096  # changes that are sent at once, at most
+CHUNK_BYTES = 262_144  # and about so much: what a slow listener has not read yet is kept for it alone
+MANY = 32  # listeners, above which a job is told of once a waking
 MAX_LISTENERS = 1_000  # to all jobs
 MAX_WATCHERS = 10_000  # of single jobs
-PAUSE_SECONDS = 200e-6  # for each listener, from one waking of all to the next
+PAUSE_SECONDS = 500e-6  # for each listener, from one waking of all to the next
 KEPT_SECONDS = 60.0  # changes are kept for so long after the last listener left, for when it comes back
 SILENCE_SECONDS = 15.0  # after which a comment is sent: what lies between ends connections on which nothing moves
 RECONNECT_MS = 1_000  # what a browser is told to wait before it connects again
@@ -109,6 +111,7 @@ class Events:
         self._turn = asyncio.Event()  # the next waking, which all wait for
         self._waking: asyncio.TimerHandle | None = None
         self._woken_at = 0.0
+        self._untold: dict[str, int] = {}  # by job, the number of its change that waits for the next waking
         self._asked = (0, 0)  # from where to where the last text was put together, for all who ask for the same
         self._text_and_end = (b"", 0)
         self._watched: dict[str, _Watch] = {}
@@ -124,6 +127,8 @@ class Events:
             for changed in watch.watchers:
                 changed.set()
         if self._is_kept:
+            if self._listening > MANY:
+                self._replace_untold(change.job_id)
             self._ring[self._next % RING] = b"id: %b\ndata: %b\n\n" % (
                 self._id(self._next),
                 msgspec.json.encode(change),
@@ -135,6 +140,12 @@ class Events:
             elif self._shown == self._next - 1:  # the first one since the last waking
                 self._wake_in(self._woken_at + PAUSE_SECONDS * self._listening - asyncio.get_running_loop().time())
 
+    def _replace_untold(self, job_id: str) -> None:
+        earlier = self._untold.get(job_id, 0)
+        if earlier >= self._oldest:
+            self._ring[earlier % RING] = b""
+        self._untold[job_id] = self._next
+
     def _wake_in(self, seconds: float) -> None:
         if self._waking is not None:
             self._waking.cancel()
@@ -144,6 +155,7 @@ class Events:
         """Let all listeners send what there is; where there is nothing, a comment."""
         self._woken_at = asyncio.get_running_loop().time()
         self._shown = self._next
+        self._untold.clear()
         self._turn.set()
         self._turn = asyncio.Event()
         self._wake_in(SILENCE_SECONDS)

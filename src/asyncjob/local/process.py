@@ -13,6 +13,7 @@ from contextlib import suppress
 
 from asyncjob.local import guard
 from asyncjob.local.channel import FromWorker, Message, Unbelievable, Unpacker, check, pack
+from asyncjob.local.settings import Settings
 
 LAST_WORDS_SECONDS = 0.5  # what a dead worker had sent may still lie in the socket
 SECRETS = ("ASYNCJOB_API_KEY", "ASYNCJOB_NOTIFY_SECRET")  # job functions are not to have them
@@ -26,25 +27,34 @@ class WorkerProcess(asyncio.Protocol):
         nonsense: what the worker sent that no worker of ours would send, and why; it gets no further hearing.
 
     Args:
+        settings: of the server.
         mark: of this worker alone, for its environment; see guard.py.
         received: called with the messages that came, in order.
         ended: called once, after the last message, when the process is gone or has closed its end.
     """
 
-    def __init__(self, mark: str, received: Callable[[list[FromWorker]], None], ended: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        mark: str,
+        received: Callable[[list[FromWorker]], None],
+        ended: Callable[[], None],
+    ) -> None:
+        self._settings = settings
         self._mark = mark
         self._received = received
         self._ended = ended
         self._unpacker = Unpacker()
         self.nonsense: str | None = None
 
-    async def start(self, target: str | None) -> None:
+    async def start(self) -> None:
         """Start the process: a fresh interpreter (spawn, not fork), which imports the registry itself.
 
         Raises:
             OSError: there are too many processes or open files.
         """
         loop = asyncio.get_running_loop()
+        target = self._settings.target
         ours, theirs = socket.socketpair()
         with theirs:
             # -P: what lies in the current folder must not stand in for a module of the standard library.
@@ -67,7 +77,11 @@ class WorkerProcess(asyncio.Protocol):
 
     def _environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if name not in SECRETS}
-        return inherited | {guard.VARIABLE: self._mark}
+        return inherited | {
+            guard.VARIABLE: self._mark,
+            "ASYNCJOB_LOG_FORMAT": self._settings.log_format,
+            "ASYNCJOB_LOG_LEVEL": self._settings.log_level,
+        }
 
     async def _notice_end(self) -> None:
         """The socket of a dead worker closes by itself, unless a process that a job started holds it open too."""

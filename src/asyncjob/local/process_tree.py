@@ -41,14 +41,6 @@ def children(pid: int, thread: int | None = None) -> list[Process]:
     return [process for process in found if process is not None]
 
 
-def descendants(pid: int) -> list[Process]:
-    """The children of a process, theirs, and so on, each behind its parent."""
-    found = children(pid)
-    for process in found:  # grows meanwhile
-        found.extend(children(process.pid))
-    return found
-
-
 def end(processes: Iterable[Process]) -> list[Process]:
     """Kill processes and all their descendants.
 

@@ -20,6 +20,7 @@ from asyncjob.local.metrics import Metrics
 from asyncjob.local.process import WorkerProcess
 from asyncjob.local.quarantine import Group
 from asyncjob.local.running import Worker
+from asyncjob.local.settings import Settings
 
 RESTART_SECONDS = (0.0, 1.0, 2.0, 5.0, 15.0, 30.0)  # before a worker is started again that died before it was ready
 MAX_RETIRED = 16  # processes that are given up and still run a job
@@ -78,7 +79,7 @@ class Processes:
     """Those of one server.
 
     Args:
-        target: where the registry is, as `asyncjob serve` takes it; None for the built-in job.
+        settings: of the server.
         received: called with a worker and the messages that it sent.
         ended: called with a worker that is gone, and its exit status, when nothing of it is left.
         metrics: told how workers end.
@@ -86,13 +87,13 @@ class Processes:
 
     def __init__(
         self,
-        target: str | None,
+        settings: Settings,
         received: Callable[[Worker, list[FromWorker]], None],
         ended: Callable[[Worker, int], None],
         metrics: Metrics,
     ) -> None:
         self.workers: list[Worker] = []
-        self._target = target
+        self._settings = settings
         self._received = received
         self._ended = ended
         self._metrics = metrics
@@ -122,13 +123,14 @@ class Processes:
             return
         self._started += 1
         process = WorkerProcess(
+            self._settings,
             f"{self._mark}.{self._started}.",
             lambda messages: self._received(worker, messages),
             lambda: self._lose_contact(worker),
         )
         worker = Worker(process, capacity, group)
         try:
-            await process.start(self._target)
+            await process.start()
         except OSError as error:
             event(logging.ERROR, "worker not started, trying again", error=str(error))
             self._failed_starts += 1

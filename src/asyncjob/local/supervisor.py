@@ -52,7 +52,7 @@ class Supervisor:
         self._settings = settings
         self._changed = changed
         self._metrics = metrics
-        self._processes = Processes(settings.target, self._receive, self._bury, metrics)
+        self._processes = Processes(settings, self._receive, self._bury, metrics)
         self._unassigned: deque[Claim] = deque()
         self._quarantine = Quarantine()
         self._due_timer: asyncio.TimerHandle | None = None

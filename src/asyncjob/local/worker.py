@@ -30,11 +30,13 @@ from asyncjob.context import JobContext
 from asyncjob.isolation import Isolation
 from asyncjob.job import Error
 from asyncjob.loading import load
+from asyncjob.local import logs
 from asyncjob.local.channel import Cancel, Ended, Message, Noticed, Ready, Run, Unpacker
 from asyncjob.local.leftovers import Leftovers, Processes
 from asyncjob.local.logs import event
 from asyncjob.local.outbox import Key, Outbox, ProgressReports
 from asyncjob.local.output import Output, write_by_lines
+from asyncjob.local.settings import LogFormat, LogLevel
 from asyncjob.local.threads import Threads
 from asyncjob.local.tracing import AttemptSpan
 from asyncjob.loop import EventLoop
@@ -251,6 +253,10 @@ def main() -> None:
         if signal.getsignal(signum) is not signal.SIG_IGN:  # as nohup has it
             signal.signal(signum, _ignore)  # the server says when to stop; not SIG_IGN, which children inherit
     _die_with_parent()
+    logs.configure(
+        LogFormat(os.environ.get("ASYNCJOB_LOG_FORMAT", LogFormat.TEXT)),
+        LogLevel(os.environ.get("ASYNCJOB_LOG_LEVEL", LogLevel.INFO)),
+    )
     process, status = os.getpid(), 1
     try:
         outputs = write_by_lines()
