@@ -150,4 +150,4 @@ def test_without_credentials_region_or_botocore_it_says_what_to_do(monkeypatch: 
         Client("https://abc123.execute-api.eu-west-3.amazonaws.com/prod", aws_iam=True)
     script = "import sys; sys.modules['botocore'] = None; import asyncjob; asyncjob.Client(aws_iam=True)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert "pip install 'async-job-api[aws]'" in done.stderr.splitlines()[-1]
+    assert "pip install botocore" in done.stderr.splitlines()[-1]

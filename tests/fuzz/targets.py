@@ -20,7 +20,7 @@ from asyncjob.contract import (
     parse_wait,
     same_request,
 )
-from asyncjob.local.channel import Unpacker, pack
+from asyncjob.local.channel import Unbelievable, Unpacker, pack
 from asyncjob.local.endpoints import parse_query
 from asyncjob.local.notify import NotifyPolicy
 
@@ -84,7 +84,7 @@ def _unpacked(pieces: list[bytes]) -> bytes | None:
     unpacker = Unpacker()
     try:
         return pack([message for piece in pieces for message in unpacker.feed(piece)])
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+    except Unbelievable:
         return None
 
 

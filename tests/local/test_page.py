@@ -108,7 +108,7 @@ def test_lost_attempts_are_on_the_time_line(page: Page, server: Server, tmp_path
     expect(attempts).to_have_count(2)
     expect(attempts.first).to_contain_text("WorkerLost")
     expect(attempts.first.locator("rect.Failure")).to_be_attached()
-    expect(page.locator("pre.error")).to_contain_text("WorkerLost: the worker ended")
+    expect(page.locator("pre.error")).to_contain_text("WorkerLost: the worker died")
 
 
 def test_a_job_is_canceled_and_retried_with_the_keyboard_alone(page: Page, server: Server, tmp_path: Path) -> None:

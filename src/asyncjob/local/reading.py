@@ -11,6 +11,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+STEPS = 10_000  # of SQLite's machine, a fraction of a millisecond, between two looks whether the read is still wanted
+
 Result = TypeVar("Result")
 
 
@@ -28,6 +30,9 @@ class Reader:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self._lock = threading.Lock()
         self._under_way: object = None
+        self._over = False
+        # Not by Connection.interrupt, which does nothing to a statement that is about to begin.
+        connection.set_progress_handler(lambda: self._over, STEPS)
 
     async def read(self, call: Callable[[sqlite3.Connection], Result]) -> Result:
         """Call it in the thread, in turn. Whoever cancels this ends the read.
@@ -47,7 +52,7 @@ class Reader:
 
     def _call(self, token: object, call: Callable[[sqlite3.Connection], Result]) -> Result:
         with self._lock:
-            self._under_way = token
+            self._under_way, self._over = token, False
         try:
             return call(self._connection)
         finally:
@@ -57,12 +62,11 @@ class Reader:
     def _interrupt(self, token: object) -> None:
         with self._lock:  # so that it never is another's read that ends
             if self._under_way is token:
-                self._connection.interrupt()
+                self._over = True
 
     def close(self) -> None:
         """End the thread, and what it does, and close the connection."""
         with self._lock:
-            if self._under_way is not None:
-                self._connection.interrupt()
+            self._over = self._under_way is not None
         self._thread.shutdown(cancel_futures=True)
         self._connection.close()
