@@ -12,7 +12,7 @@ import pytest
 from asyncjob.contract import ApiError
 from asyncjob.job import Status
 from asyncjob.local import events as module
-from asyncjob.local.events import CHUNK, RING, Events, JobEvent, Streams
+from asyncjob.local.events import MANY, RING, Events, JobEvent, Streams
 from tests.eventstream import Event, parse, read
 from tests.local.conftest import Gate, lines, wait_for
 from tests.serving import FUNCTIONS, PatchedServer, Server
@@ -178,12 +178,39 @@ def test_a_listener_falls_behind_the_ring_and_no_sooner() -> None:
             quick, slow = events.follow(None), events.follow(None)
             await anext(quick), await anext(slow)
             _tell(events, RING)
-            texts = [await anext(quick) for _ in range(RING // CHUNK)]
-            assert b"".join(texts).count(b"\n\n") == RING
+            told = 0
+            while told < RING:
+                told += (await anext(quick)).count(b"\n\n")
+            assert told == RING
             _tell(events, 1)
             assert b'"jobId":"0"' in await anext(quick)
             assert [text async for text in slow] == []
             await quick.aclose()
+
+    _run(test)
+
+
+def test_many_listeners_are_told_once_of_a_job_that_changed_often_and_one_of_each_change() -> None:
+    async def told(events: Events, count: int) -> list[bytes]:
+        async with asyncio.timeout(30):
+            streams = [events.follow(None) for _ in range(count)]
+            for stream in streams:
+                await anext(stream)
+            for status in (Status.PENDING, Status.RUNNING, Status.SUCCESS):
+                for job_id in ("a", "b"):
+                    events.tell(JobEvent(job_id, "echo", status, 1))
+            texts = [await anext(stream) for stream in streams]
+            for stream in streams:
+                await stream.aclose()
+            return texts
+
+    async def test(events: Events) -> None:
+        (alone,) = await told(events, 1)
+        assert alone.count(b"data: ") == 6
+        among_many = set(await told(events, MANY + 1))
+        assert len(among_many) == 1
+        text = among_many.pop()
+        assert text.count(b"data: ") == text.count(b"Success") == 2
 
     _run(test)
 

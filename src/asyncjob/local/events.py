@@ -28,6 +28,7 @@ from asyncjob.job import Job, Progress, Status, now_ms
 RING = 16_384  # changes that are kept
 CHUNK = 4_096  # changes that are sent at once, at most
 CHUNK_BYTES = 262_144  # and about so much: what a slow listener has not read yet is kept for it alone
+TEXTS = 16  # that are kept until the next waking
 MANY = 32  # listeners, above which a job is told of once a waking
 MAX_LISTENERS = 1_000  # to all jobs
 MAX_WATCHERS = 10_000  # of single jobs
@@ -112,8 +113,7 @@ class Events:
         self._waking: asyncio.TimerHandle | None = None
         self._woken_at = 0.0
         self._untold: dict[str, int] = {}  # by job, the number of its change that waits for the next waking
-        self._asked = (0, 0)  # from where to where the last text was put together, for all who ask for the same
-        self._text_and_end = (b"", 0)
+        self._texts: dict[int, tuple[bytes, int]] = {}  # by where they begin: put together once for all who ask
         self._watched: dict[str, _Watch] = {}
         self._stopped = False
 
@@ -156,6 +156,7 @@ class Events:
         self._woken_at = asyncio.get_running_loop().time()
         self._shown = self._next
         self._untold.clear()
+        self._texts.clear()
         self._turn.set()
         self._turn = asyncio.Event()
         self._wake_in(SILENCE_SECONDS)
@@ -192,16 +193,17 @@ class Events:
 
     def _text(self, start: int) -> tuple[bytes, int]:
         """Changes from there on, as many as are sent at once, and where they end."""
-        asked = (start, self._shown)
-        if asked != self._asked:
+        if start not in self._texts:
             changes: list[bytes] = []
             size, end = 0, start
             while end < min(start + CHUNK, self._shown) and size < CHUNK_BYTES:
                 changes.append(self._ring[end % RING])
                 size += len(changes[-1])
                 end += 1
-            self._asked, self._text_and_end = asked, (b"".join(changes), end)
-        return self._text_and_end
+            if len(self._texts) >= TEXTS:  # listeners that came back are each somewhere else
+                self._texts.clear()
+            self._texts[start] = b"".join(changes), end
+        return self._texts[start]
 
     async def watch(
         self, job_id: str, last_id: str | None, find: Callable[[str], Job | None]
@@ -253,7 +255,7 @@ class Events:
         self._next += 1  # so that an id from before is told of a gap: what happens from now on has no number
         self._oldest = self._shown = self._next
         self._ring = [b""] * RING
-        self._asked, self._text_and_end = (0, 0), (b"", 0)
+        self._texts.clear()
         if self._waking is not None:
             self._waking.cancel()
             self._waking = None
