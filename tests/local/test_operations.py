@@ -12,7 +12,7 @@ import yaml
 
 from asyncjob.cli import app
 from asyncjob.contract import MAX_BODY_BYTES, MAX_WAIT_SECONDS
-from asyncjob.local.http import config
+from asyncjob.local.http_server import config
 from tests.local.conftest import wait_for
 from tests.serving import FUNCTIONS, Server
 

@@ -15,8 +15,9 @@ from asyncjob.job import TRANSITIONS, Error, Progress, Status, Transition
 from asyncjob.local import store as store_module
 from asyncjob.local.database import Database, DatabaseError
 from asyncjob.local.metrics import Commits
-from asyncjob.local.store import Store, Success
-from asyncjob.local.transaction import Claims, Item, Results, Transaction
+from asyncjob.local.records import Claims, Success
+from asyncjob.local.store import Store
+from asyncjob.local.transaction import Item, Results, Transaction
 from asyncjob.local.writer import Writer
 
 ERROR = Error("ValueError", "no")

@@ -16,11 +16,11 @@ from asyncjob.local.events import Events, JobEvent
 from asyncjob.local.logs import event
 from asyncjob.local.metrics import Metrics
 from asyncjob.local.notify import NotifyPolicy
+from asyncjob.local.records import Attempt, Change, Claim, Claims
 from asyncjob.local.settings import Settings
-from asyncjob.local.store import Attempt, Change, Store
+from asyncjob.local.store import Store
 from asyncjob.local.supervisor import Supervisor
 from asyncjob.local.throughput import MOMENT_SECONDS, Throughput
-from asyncjob.local.transaction import Claim, Claims
 from asyncjob.registry import Jobs
 
 if TYPE_CHECKING:

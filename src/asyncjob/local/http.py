@@ -1,18 +1,13 @@
-"""uvicorn, where it is to behave otherwise than it does by itself: what a connection may send, keep and take.
+"""One HTTP connection, with the limits that uvicorn lacks: what it may send, keep and take.
 
 Framing is where a stranger's bytes become other people's requests, so all of it is the parser's: bytes reach it as they
 came, and what two readers could take for different requests is refused, and the connection with it.
 """
 
 import asyncio
-import resource
-from collections.abc import Generator
-from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import httptools
-import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from asyncjob.local.transport import GatheringTransport
@@ -25,10 +20,8 @@ CHUNK_ALLOWANCE = 16  # bytes of framing that a chunk needs: its size, and two l
 MAX_DRAINED_BYTES = 4_194_304  # of a body whose request was answered before it came
 MAX_IGNORED_BYTES = 262_144  # what comes after a refusal
 MAX_UNFINISHED_BYTES = 67_108_864  # that all requests which have not arrived whole hold together
-SPARE_FILES = 256  # for the database, the workers and notifications, when clients take all the others
 REQUEST_SECONDS = 30.0  # how long a request may take to arrive, head and body
 READ_SECONDS = 30.0  # how long a client may read nothing of an answer
-CLOSE_SECONDS = 5  # what open requests get to finish when the server stops
 
 # Which of two values counts is for nobody to guess: not between a proxy and this server, nor within it.
 ONLY_ONCE = frozenset(
@@ -375,40 +368,3 @@ class HttpProtocol(HttpToolsProtocol):
 
 def _too_large_head() -> Refused:
     return Refused(431, "the request's headers are over the limit of 64 KB")
-
-
-class HttpServer(uvicorn.Server):
-    """Leaves the signals alone: the jobs end before HTTP does."""
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-    async def on_tick(self, counter: int) -> bool:
-        """Ten times a second, as uvicorn calls it; once a second it looks for clients that do not go on."""
-        if counter % 10 == 0:
-            now = asyncio.get_running_loop().time()
-            for connection in list(self.server_state.connections):
-                if isinstance(connection, HttpProtocol):
-                    connection.refuse_if_late(now)
-                    connection.abort_if_unread(now)
-        return await super().on_tick(counter)
-
-
-def config(app: Any, backlog: int) -> uvicorn.Config:
-    """How uvicorn serves the application: nothing but HTTP, and no log of its own but warnings."""
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    max_connections = max(files - SPARE_FILES, files // 2)
-    return uvicorn.Config(
-        app,
-        http=partial(HttpProtocol, unfinished=Unfinished(MAX_UNFINISHED_BYTES), max_connections=max_connections),  # type: ignore[arg-type]
-        headers=[("x-content-type-options", "nosniff")],
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        backlog=backlog,
-        timeout_graceful_shutdown=CLOSE_SECONDS,
-    )

@@ -15,8 +15,9 @@ from asyncjob.local.events import JobEvent
 from asyncjob.local.logs import event, events
 from asyncjob.local.metrics import Metrics
 from asyncjob.local.quarantine import MAX_INTERRUPTIONS, SOLO_INTERRUPTIONS
+from asyncjob.local.records import Lost, Success, Suspect
 from asyncjob.local.running import Attempt
-from asyncjob.local.store import FIRST, Lost, Store, Success, Suspect
+from asyncjob.local.store import FIRST, Store
 from asyncjob.registry import DEFAULT_RETRIES, Jobs
 from asyncjob.runner import Failed
 

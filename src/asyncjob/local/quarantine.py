@@ -13,7 +13,7 @@ interrupted so again and again begin one after the other, a minute apart unless 
 
 from dataclasses import dataclass
 
-from asyncjob.local.store import Suspect
+from asyncjob.local.records import Suspect
 
 MAX_GROUPS = 12  # processes of suspects at once: enough for one guilty job among a thousand that all run for hours
 SOLO_INTERRUPTIONS = 5

@@ -9,7 +9,7 @@ from asyncjob.local.channel import Advanced
 from asyncjob.local.events import JobEvent
 from asyncjob.local.process import WorkerProcess
 from asyncjob.local.quarantine import Group, Key
-from asyncjob.local.store import Suspect
+from asyncjob.local.records import Suspect
 
 
 @dataclass(eq=False, slots=True)

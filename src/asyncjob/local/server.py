@@ -21,7 +21,7 @@ from asyncjob.local.access import Access
 from asyncjob.local.database import Database, DatabaseError
 from asyncjob.local.endpoints import Endpoints
 from asyncjob.local.engine import Engine
-from asyncjob.local.http import HttpServer, config
+from asyncjob.local.http_server import HttpServer, config
 from asyncjob.local.logs import event
 from asyncjob.local.routes import router
 from asyncjob.local.settings import Settings, SettingsError

@@ -27,10 +27,10 @@ from asyncjob.local.metrics import Metrics
 from asyncjob.local.outcomes import MAX_BACKOFF_SECONDS, SAVE_AGAIN_SECONDS, Outcomes
 from asyncjob.local.processes import Processes
 from asyncjob.local.quarantine import SOLO_SECONDS, Group, Quarantine, half
+from asyncjob.local.records import Claim, Claims, Suspect
 from asyncjob.local.running import Attempt, Worker
 from asyncjob.local.settings import Settings
-from asyncjob.local.store import Store, Suspect
-from asyncjob.local.transaction import Claim, Claims
+from asyncjob.local.store import Store
 from asyncjob.registry import Jobs
 from asyncjob.runner import Outcome, Succeeded
 

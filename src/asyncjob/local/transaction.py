@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from asyncjob.job import utc_now
+from asyncjob.local.records import Claim, Claims
 
 MAX_TEXT = 16 << 20  # bytes of text that one statement takes
 MAX_CLAIM_BYTES = 16 << 20  # parameters that one transaction claims; a single job's are 1 MB at most
@@ -52,43 +53,7 @@ class RowsRefused(Exception):
         self.statement = statement
 
 
-class Claim(NamedTuple):
-    """A job that was claimed: run this attempt.
-
-    Attributes:
-        losses: how many attempts were lost before.
-        due_at: since when it waited, in milliseconds since 1970; 0 for one that was interrupted.
-        traceparent: of the trace that the job belongs to.
-        group_limit: how many jobs at most may share a process with it; None: any number. See quarantine.py.
-    """
-
-    job_id: str
-    attempt: int
-    type: str
-    parameters: str
-    losses: int
-    due_at: int
-    traceparent: str | None
-    group_limit: int | None = None
-
-
 _decode_claims = msgspec.json.Decoder(list[Claim]).decode
-
-
-class Claims(NamedTuple):
-    """What a transaction claimed.
-
-    Attributes:
-        jobs: in the order in which they are to run.
-        next_due: when the next waiting job is due, in milliseconds since 1970; None: not known, or there is none.
-        none_left: True when no job waits, neither now nor for a later time.
-        go_on: True when more may wait than one transaction claims, and slots are free.
-    """
-
-    jobs: list[Claim]
-    next_due: int | None = None
-    none_left: bool = False
-    go_on: bool = False
 
 
 class Transaction:
