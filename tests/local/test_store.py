@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from asyncjob.contract import ListQuery, Submission
 from asyncjob.job import TRANSITIONS, Error, Progress, Status, Transition
-from asyncjob.local import store as store_module
+from asyncjob.local import reads
 from asyncjob.local.database import Database, DatabaseError
 from asyncjob.local.metrics import Commits
 from asyncjob.local.records import Claims, Success
@@ -376,7 +376,7 @@ def test_of_many_submissions_with_one_id_one_is_claimed(tmp_path: Path) -> None:
 def test_jobs_are_counted_again_once_that_is_due(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pause: int, again: int
 ) -> None:
-    monkeypatch.setattr(store_module, "COUNT_PAUSE", pause)
+    monkeypatch.setattr(reads, "COUNT_PAUSE", pause)
 
     async def test(opened: Opened) -> None:
         for job_id in ("a", "b", "c"):
