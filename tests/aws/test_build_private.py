@@ -5,6 +5,7 @@ import io
 import os
 import sqlite3
 import tarfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,15 @@ import pytest
 from asyncjob.local.backup import backup
 from asyncjob.local.database import Database
 from tests.aws.user import SOURCE, Build, own, refused
+
+
+def _zip(**members: str | bytes) -> bytes:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    return archive.getvalue()
+
 
 BODY = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQ"
 PEM = f"-----BEGIN PRIVATE KEY-----\n{BODY}\n-----END PRIVATE KEY-----\n"
@@ -30,6 +40,10 @@ BY_CONTENT: dict[str, str | bytes] = {
     "crossing.dat": "x" * ((1 << 20) - 10) + PEM,
     "windows.txt": PEM.encode("utf-16"),
     "packed.dat": gzip.compress(PEM.encode()),
+    "zipped.dat": _zip(notes="x" * 2_000_000 + PEM),
+    "names.zip": _zip(**{"keys/SERVER.KEY": "x"}),
+    "unmarked.txt": PEM.encode("utf-16-le"),
+    "long.ini": "x" * (1 << 20) + "\naws_secret_access_key = x\n",
     "putty": "PuTTY-User-Key-File-3: ssh-ed25519\n",
     "age.txt": "# created: 2024\nAGE-SECRET-KEY-1QQPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L\n",
     "pkcs12.dat": b"0\x82\x09\x00\x02\x01\x030\x82",
@@ -61,7 +75,15 @@ BY_NAME = (
         "prod.ENV",
         "prod.env.bak",
     ),
-    *("credentials.json", "Credentials", "client_secret_1.json", "service-account.json", "secrets.yaml"),
+    *(
+        "credentials.json",
+        "db_credentials.json",
+        "Credentials",
+        "secrets.txt",
+        "client_secret_1.json",
+        "service-account.json",
+        "secrets.yaml",
+    ),
     *("terraform.tfstate", "terraform.tfstate.backup", "prod.tfvars", "a.tfvars.json", ".netrc", "_netrc", ".npmrc"),
     *(".pypirc", ".git-credentials", "kubeconfig", ".htpasswd", "web.htpasswd", "store.jks", "release.keystore"),
     *("a.p12", "A.PFX", "a.ppk", "passwords.kdbx", "server.pem", "jobs.db.lock", "jobs.sqlite-shm"),
@@ -72,6 +94,8 @@ PUBLIC: dict[str, str | bytes] = {
     "root.crt": CERTIFICATE,
     "keys.md": "Begin it with BEGIN, then PRIVATE KEY.\n",
     "monkey.json": '{"type": "account", "key": "x"}',
+    "text.zip": _zip(plain="plain"),
+    "broken.zip": _zip(plain="plain" * 1_000)[:-10],
     "text.gz": gzip.compress(b"plain"),
     "broken.gz": b"\x1f\x8b\x08\x00rest",
     "reads_keys.py": 'MARK = "-----BEGIN PRIVATE KEY-----"\nkey = dict(aws_secret_access_key="x")\n',

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from asyncjob.local.backup import backup
+from asyncjob.local.backup import BackupError, backup
 from asyncjob.local.database import Database
 from tests.local.conftest import Gate, lines, wait_for
 from tests.serving import COMMAND, FUNCTIONS, Server
@@ -142,6 +142,15 @@ def test_what_is_no_database_of_ours_is_not_copied(tmp_path: Path, kind: str) ->
     assert str(database) in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("part", ["-wal", "-shm", "-journal"])
+def test_what_stands_in_for_a_part_of_the_database_is_left_alone(tmp_path: Path, part: str) -> None:
+    Database(tmp_path / "jobs.db").close()
+    os.mkfifo(tmp_path / f"jobs.db{part}")
+    with pytest.raises(BackupError, match="no ordinary file"):
+        backup(tmp_path / "jobs.db", tmp_path / "copy.db", lambda copied, pages: None)
+    assert not (tmp_path / "copy.db").exists()
 
 
 def test_a_folder_that_is_not_there_is_one_clear_line(server: Server, tmp_path: Path) -> None:

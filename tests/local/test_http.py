@@ -147,6 +147,17 @@ def test_a_trailer_says_nothing(tmp_path: Path) -> None:
             assert status == 400 and "seconds" in answer["message"]
 
 
+@pytest.mark.parametrize("name", [b"Connection", b"proxy-connection"])
+def test_a_trailer_cannot_close_a_connection_that_others_use(server: Server, name: bytes) -> None:
+    head = b"POST /jobs HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
+    with _connect(server) as connection:
+        connection.sendall(
+            head + b"2\r\n{}\r\n0\r\n" + name + b": close\r\n\r\nGET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"
+        )
+        (*_, (status, answer)) = _answers(_read_all(connection))  # which ends: it is closed
+        assert (status, answer["message"]) == (400, "connection must not be a trailer")
+
+
 @pytest.mark.parametrize("more", [b"x-t: %b\r\n" % (b"x" * 1_000), b"a:\r\n" * 200])
 def test_trailers_and_chunk_extensions_are_bounded(server: Server, more: bytes) -> None:
     head = b"POST /jobs HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n"

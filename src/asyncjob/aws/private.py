@@ -1,7 +1,8 @@
 """Tells the files that no package may have by accident: this program's databases, keys, credentials.
 
-By name whatever the case, and by content whatever the name. What is compressed is looked into, since that is how
-backups are kept. A Python file is judged by its content alone, and more strictly: it may be a module that reads keys.
+By name whatever the case, and by content whatever the name. What is compressed is looked into, zip files too, since
+that is how backups are kept. A Python file is judged by its content alone, and more strictly: it may be a module that
+reads keys.
 """
 
 import bz2
@@ -9,8 +10,10 @@ import fnmatch
 import gzip
 import lzma
 import re
+import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -23,14 +26,22 @@ NOT_PLAIN = "not a plain file"
 
 CHUNK = 1 << 20
 OVERLAP = 1_024  # bytes of the chunk before that a pattern may begin in
+MAX_MEMBERS = 10_000  # of a zip file that are looked into
 MAX_CHUNKS = 256  # more than Lambda takes; what is compressed may be endless
 
 NAMES = (
     *(".*", "*.env", "*.env.*", "jobs.db*", "*.db.lock"),
     *("*.key", "*.p8", "*.p12", "*.pfx", "*.ppk", "*.jks", "*.jceks", "*.bks", "*.keystore", "*.kdb", "*.kdbx"),
     *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*"),
-    *("credentials", "credentials.*", "client_secret*.json", "service[-_]account*.json", "*accesskeys.csv"),
-    *("secrets.json", "secrets.yaml", "secrets.yml", "secrets.toml", "secrets.ini"),
+    *(
+        "credentials",
+        "credentials.*",
+        "*[-_.]credentials.json",
+        "client_secret*.json",
+        "service[-_]account*.json",
+        "*accesskeys.csv",
+    ),
+    *("secrets.json", "secrets.yaml", "secrets.yml", "secrets.toml", "secrets.ini", "secrets.txt", "secrets.env"),
     *("*.tfstate", "*.tfstate.*", "*.tfvars", "*.tfvars.json", "kubeconfig", "*.kubeconfig"),
     *("netrc", "_netrc", "htpasswd", "*.htpasswd", "*.ovpn"),
     *("*.db-*", "*.db3-*", "*.sqlite-*", "*.sqlite3-*"),
@@ -45,6 +56,8 @@ BEGINS_KEY = re.compile(
     rb"|PuTTY-User-Key-File-|\xfe\xed\xfe\xed|\xce\xce\xce\xce|\x03\xd9\xa2\x9a[\x65-\x67]",
     re.DOTALL,
 )
+# It only begins like an archive, is damaged, or wants a password.
+UNREADABLE = (EOFError, zlib.error, lzma.LZMAError, OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError)
 SQLITE = b"SQLite format 3\0"
 HOLDS_DATABASE = re.compile(
     SQLITE + rb".{52}JOBS", re.DOTALL
@@ -99,10 +112,12 @@ def private(file: Path) -> str | None:
         return next((kind for text in texts for kind, holds in MODULE_HOLDS.items() if holds.search(text)), None)
     public = False
     for is_first, chunk in _chunks(file):
-        found = _holds(chunk) or (_begins(chunk) or _credentials(chunk) if is_first else None)
+        found = _holds(chunk) or _credentials(chunk) or (_begins(chunk) if is_first else None)
         if found:
             return found
         public = public or IS_PUBLIC.search(chunk) is not None
+    if any(is_private_name(member) for member in _members(file)):
+        return "a zip file with such a file in it"
     if is_private_name(name) or (name.endswith(".pem") and not public):
         return BY_NAME
     return None
@@ -146,14 +161,35 @@ def _chunks(file: Path) -> Iterator[tuple[bool, bytes]]:
         opener = next((opener for magic, opener in COMPRESSED.items() if head.startswith(magic)), None)
         if opener is None:
             yield from _rest(plain, head)
+            yield from _zipped(file)
             return
     try:
         with opener(file) as unpacked:
             head = unpacked.read(CHUNK)
             yield True, _text(head)
             yield from _rest(unpacked, head)
-    except (EOFError, zlib.error, lzma.LZMAError, OSError):
+    except UNREADABLE:
         return  # it only begins like one, or is damaged: nobody can read more of it
+
+
+def _zipped(file: Path) -> Iterator[tuple[bool, bytes]]:
+    """The content of each member of a zip file, if it is one whose members can be read."""
+    if not zipfile.is_zipfile(file):
+        return
+    with suppress(*UNREADABLE), zipfile.ZipFile(file) as archive:
+        for member in archive.infolist()[:MAX_MEMBERS]:
+            with suppress(*UNREADABLE), archive.open(member) as unpacked:
+                head = unpacked.read(CHUNK)
+                yield True, _text(head)
+                yield from _rest(unpacked, head)
+
+
+def _members(file: Path) -> list[str]:
+    """The names in a zip file, without folders."""
+    if zipfile.is_zipfile(file):
+        with suppress(*UNREADABLE), zipfile.ZipFile(file) as archive:
+            return [name.rpartition("/")[2] for name in archive.namelist()[:MAX_MEMBERS]]
+    return []
 
 
 def _rest(file: _Readable, before: bytes) -> Iterator[tuple[bool, bytes]]:
@@ -165,5 +201,8 @@ def _rest(file: _Readable, before: bytes) -> Iterator[tuple[bool, bytes]]:
 
 
 def _text(chunk: bytes) -> bytes:
-    """UTF-16, as Windows writes it, as ASCII."""
-    return chunk.replace(b"\0", b"") if chunk.startswith((b"\xff\xfe", b"\xfe\xff")) else chunk
+    """UTF-16, as Windows writes it, with a mark or without, as ASCII."""
+    begin = chunk[:200]
+    every_other = max(begin[::2].count(0), begin[1::2].count(0)) * 2 > 0.9 * len(begin)
+    marked = begin.startswith((b"\xff\xfe", b"\xfe\xff"))
+    return chunk.replace(b"\0", b"") if marked or every_other else chunk

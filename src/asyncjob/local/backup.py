@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
-from asyncjob.local.database import APPLICATION_ID, DatabaseError, check_kind
+from asyncjob.local.database import APPLICATION_ID, PARTS, DatabaseError, check_kind
 
 PAGES = 1_000  # between two reports of progress
 
@@ -33,7 +33,8 @@ def backup(database: Path, file: Path, progress: Callable[[int, int], None]) -> 
         BackupError: the one cannot be read, or the other cannot be written or exists.
     """
     try:
-        check_kind(os.path.realpath(database))
+        for part in ("", *PARTS):
+            check_kind(f"{os.path.realpath(database)}{part}")
         if os.path.lexists(file):
             raise BackupError(f"{file} exists already: choose another name")
         handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")  # for its owner alone

@@ -58,7 +58,7 @@ class Refused(Exception):
 
 
 class Unfinished:
-    """What all requests that have not arrived whole hold together.
+    """What all requests hold together that have not arrived whole, or wait for the answers to earlier ones.
 
     Over the limit, the one that has been arriving for longest is given up: whoever sends at an ordinary pace is done
     long before.
@@ -182,12 +182,12 @@ class HttpProtocol(HttpToolsProtocol):
         if self._in_head:
             if self._head_bytes > MAX_HEAD_BYTES:
                 raise _too_large_head()
-            held = self._ahead_bytes + self._head_bytes
+            held = self._ahead_bytes + self._head_bytes + self._pipelined_bytes()
         else:
             self._framing_bytes = max(self._framing_bytes, 0)  # of a packet with other requests only the body is known
             if self._framing_bytes > MAX_FRAMING_BYTES + self._chunks * CHUNK_ALLOWANCE:
                 raise Refused(400, "the body's chunk extensions and trailers are too large")
-            held = self._ahead_bytes + self._head_bytes + self._body_bytes
+            held = self._ahead_bytes + self._head_bytes + self._body_bytes + self._pipelined_bytes()
             if self.cycle.response_complete:
                 if self._body_bytes > MAX_DRAINED_BYTES:
                     self._stop()
@@ -210,9 +210,11 @@ class HttpProtocol(HttpToolsProtocol):
             self._ahead_bytes = min(self._packet_bytes, MAX_HEAD_BYTES)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._in_head:
-            return  # a trailer says nothing
         name = name.lower()
+        if not self._in_head:  # a trailer says nothing, but to the parser this one would
+            if name in (b"connection", b"proxy-connection"):
+                raise Refused(400, "connection must not be a trailer")
+            return
         if name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
         self.headers.append((name, value))
@@ -289,7 +291,11 @@ class HttpProtocol(HttpToolsProtocol):
             return  # it is not: see _ignore_upgrade
         super().on_message_complete()
         self._expect_request()
-        self._unfinished.hold(self, 0)
+        self._unfinished.hold(self, self._pipelined_bytes())
+
+    def _pipelined_bytes(self) -> int:
+        """What the requests hold that have arrived and wait for the answers to earlier ones."""
+        return sum(len(cycle.body) for cycle, _ in self.pipeline) if self.pipeline else 0
 
     # -- what is answered --------------------------------------------------------------------------------------------
 
@@ -298,7 +304,10 @@ class HttpProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
+        had_pipelined = bool(self.pipeline)
         super().on_response_complete()
+        if had_pipelined and self._receiving_since is None:
+            self._unfinished.hold(self, self._pipelined_bytes())
         if self._refusal is not None and not (self._is_answering() or self.transport.is_closing()):
             self._send_refusal(self._refusal)
 
@@ -315,6 +324,12 @@ class HttpProtocol(HttpToolsProtocol):
 
     def give_up(self) -> None:
         """Close the connection since all together hold too much."""
+        if (
+            self._receiving_since is None
+        ):  # its requests have arrived, but are sent ahead of answers that it does not read
+            self._unfinished.hold(self, 0)
+            self.transport.abort()
+            return
         self._refuse(Refused(503, "too many requests are arriving at once"))
 
     def abort_if_unread(self, now: float) -> None:
