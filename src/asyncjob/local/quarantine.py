@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from asyncjob.local.records import Suspect
 
-MAX_GROUPS = 12  # processes of suspects at once: enough for one guilty job among a thousand that all run for hours
+MAX_GROUPS = 32  # processes of suspects at once: a guilty job among a thousand that run for hours leaves ten behind it
 SOLO_INTERRUPTIONS = 5
 SOLO_SECONDS = 60.0
 MAX_INTERRUPTIONS = 10  # a job that was interrupted so often is a Failure: it may be what ends the server
