@@ -40,6 +40,7 @@ class Guard:
     async def start(self) -> None:
         """Start it; without it, what jobs have started is ended with their worker, but not with a killed server."""
         theirs, self._pipe = os.pipe()
+        os.set_blocking(self._pipe, False)  # were it stopped, the server would not wait for it
         try:
             process = await asyncio.create_subprocess_exec(
                 *[sys.executable, "-I", "-S", guard.__file__, self._mark],
