@@ -154,7 +154,7 @@ def test_no_request_and_no_pause_is_longer_than_one_waits(api: Api) -> None:
     assert done.calls[0].timeout <= 7
     left = float(done.calls[1].url.rpartition("=")[2])
     assert left + done.pauses[0] <= 5
-    with pytest.raises(Unreachable):
+    with pytest.raises((Unreachable, WaitTimeout)):  # whichever comes first, on a busy machine
         Answering(Following(api, "7").wait(0.001), *[httpx.ConnectError] * 3)
     with pytest.raises(WaitTimeout):
         Answering(Following(api, "7").wait(0), (200, RUNNING))
