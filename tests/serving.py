@@ -146,9 +146,9 @@ def _is_socket(file: Path) -> bool:
 class PatchedServer(Server):
     """A server that runs a line of Python instead of the command, to be less patient."""
 
-    def __init__(self, database: Path, code: str) -> None:
+    def __init__(self, database: Path, code: str, *arguments: str, target: str | None = None) -> None:
         self._code = code
-        super().__init__(database)
+        super().__init__(database, *arguments, target=target)
 
     def start(self) -> None:
         self._command = [sys.executable, "-c", self._code, *self._command[1:]]

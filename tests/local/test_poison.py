@@ -10,8 +10,15 @@ from typing import Any
 import pytest
 
 from tests.local.conftest import alive, lines, wait_for
-from tests.serving import Server
+from tests.serving import PatchedServer, Server
 
+IMPATIENT = """
+from asyncjob.cli import app
+from asyncjob.local import deadlines
+
+deadlines.STANDSTILL_SECONDS = 0.3
+app()
+"""
 DEADLY = str(Path(__file__).parent.parent / "deadly.py")
 
 
@@ -223,6 +230,17 @@ def test_a_cancel_frees_the_place_of_a_job_that_does_not_hear_of_it(tmp_path: Pa
         waiting = server.submit("healthy", started=str(tmp_path / "second"), gate=str(tmp_path / "second"))
         assert server.client.post(f"/jobs/{stuck}/cancel").json()["status"] == "Canceled"
         assert server.result(waiting)["status"] == "Success"
+
+
+def test_a_standstill_is_said_and_only_where_jobs_wait_for_a_place(tmp_path: Path) -> None:
+    with PatchedServer(tmp_path / "jobs.db", IMPATIENT, "--concurrency", "2", target=DEADLY) as server:
+        _submit_healthy(server, tmp_path, 1)
+        waits = "all places are taken and no job has ended for a while"
+        server.submit("healthy", started=str(tmp_path / "second"), gate=str(tmp_path / "gate"))
+        assert waits not in server.log.read_text()
+        server.submit("healthy", started=str(tmp_path / "third"), gate=str(tmp_path / "gate"))
+        wait_for(lambda: waits in server.log.read_text(), "the warning")
+        _open(tmp_path)
 
 
 def test_a_worker_has_none_of_the_servers_secrets(tmp_path: Path) -> None:
