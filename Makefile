@@ -31,7 +31,7 @@ check: .venv/test .venv/checkov
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m asyncjob.aws.template --check template.yaml
+	$(BIN)/python -m asyncjob.aws.build.template --check template.yaml
 	$(BIN)/cfn-lint template.yaml
 	$(CHECKOV) --file template.yaml --framework cloudformation --compact --quiet --skip-download
 
@@ -72,7 +72,7 @@ bench-peers: .venv/test
 	$(BIN)/python bench/peers.py
 
 template: .venv/run
-	$(BIN)/python -m asyncjob.aws.template template.yaml
+	$(BIN)/python -m asyncjob.aws.build.template template.yaml
 
 aws-local: .venv/test
 	@$(BIN)/python -m tests.aws.double template.yaml --port $(AWS_LOCAL_PORT) $(PARAMETERS)

@@ -9,7 +9,7 @@ schema: the same columns, indexes and checks, with ids that begin with the time 
 import sys
 from pathlib import Path
 
-from asyncjob.local.database import Database
+from asyncjob.sqlite.database import Database
 
 FILL = """
 INSERT INTO job (job_id, type, status, parameters, results, created_at, started_at, finished_at)

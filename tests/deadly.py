@@ -67,8 +67,8 @@ def forges(kind: str) -> None:
     import msgspec
 
     from asyncjob.job import Error, Progress
-    from asyncjob.local import channel
     from asyncjob.runner import Failed, Succeeded
+    from asyncjob.server.workers import channel
 
     frames = {
         "length": struct.pack("!I", 2**32 - 1),
@@ -91,8 +91,8 @@ def _job_id() -> str:
 def tells_of_others(context: JobContext, others: list[str]) -> str:
     """Tells the server of attempts that are not this worker's, or that never were."""
     from asyncjob.job import Progress
-    from asyncjob.local import channel
     from asyncjob.runner import Succeeded
+    from asyncjob.server.workers import channel
 
     for job_id in [*others, "nobody"]:
         messages: list[channel.Message] = [

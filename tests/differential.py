@@ -19,7 +19,7 @@ import h11
 import uvicorn
 from uvicorn.server import ServerState
 
-from asyncjob.local.http_server import config
+from asyncjob.server.http.listener import config
 
 MAX_STEPS = 100  # iterations of the event loop until all that can be answered is
 

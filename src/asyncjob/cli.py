@@ -17,9 +17,9 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from asyncjob import RegistrationError, __version__, commands, streams
-from asyncjob.aws.lambdas import DEFAULT_PYTHON, MAX_TIMEOUT, Architecture, Python
+from asyncjob.aws.build.lambdas import DEFAULT_PYTHON, MAX_TIMEOUT, Architecture, Python
 from asyncjob.commands.output import fail, printable, say
-from asyncjob.local.settings import LogFormat, LogLevel, Settings, SettingsError, parse_duration
+from asyncjob.server.settings import LogFormat, LogLevel, Settings, SettingsError, parse_duration
 
 END_SECONDS = 2.0  # what threads and exit hooks of the user's module get when all else is done
 READER_GONE = 141  # as a shell says of other tools that SIGPIPE has ended
@@ -192,9 +192,9 @@ def serve(
     """Serve the API on this machine: HTTP, a SQLite file, worker processes. Ctrl-C or SIGTERM stops it gently."""
     given = dict(locals())  # each argument is the setting of its name
     # Imported here: the server's libraries are not needed to print a help text.
-    from asyncjob.local.database import DatabaseError
-    from asyncjob.local.server import AddressError
-    from asyncjob.local.server import serve as run
+    from asyncjob.serve import AddressError
+    from asyncjob.serve import serve as run
+    from asyncjob.sqlite.database import DatabaseError
 
     try:
         run(Settings(**given))
@@ -233,8 +233,8 @@ def build(
 ) -> None:
     """For AWS: make a folder with your functions and the template that deploys them."""
     options = dict(locals())
-    from asyncjob.aws.archive import BuildError
-    from asyncjob.aws.build import build as run
+    from asyncjob.aws.build.archive import BuildError
+    from asyncjob.aws.build.folder import build as run
 
     tell = partial(typer.echo, err=True) if sys.stderr.isatty() else lambda line: None  # progress is for people
     try:
@@ -249,8 +249,8 @@ def backup(
     database: DatabaseFile = DEFAULT.database,
 ) -> None:
     """Copy the database while the server runs on it. `asyncjob serve --database FILE` then serves the copy."""
-    from asyncjob.local.backup import BackupError
-    from asyncjob.local.backup import backup as run
+    from asyncjob.sqlite.backup import BackupError
+    from asyncjob.sqlite.backup import backup as run
 
     try:
         with typer.progressbar(length=1, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import msgspec
 
-from asyncjob.aws import template as builder
+from asyncjob.aws.build import template as builder
+from asyncjob.aws.build.folder import runtime_files
 from asyncjob.loading import load
 from asyncjob.registry import Jobs
 
-PACKAGE = builder.HERE.parent
 MSGSPEC = Path(str(msgspec.__file__)).parent
 FUNCTIONS = Path(__file__).with_name("package_functions.py")
 GREETINGS = {"greetings/__init__.py": "def greeting(name: str) -> str:\n    return f'hello, {name}'\n"}
@@ -19,8 +19,8 @@ GREETINGS = {"greetings/__init__.py": "def greeting(name: str) -> str:\n    retu
 def packaged(folder: Path, jobs: Jobs, files: Mapping[str, str], target: str = "jobs", timeout: int = 6) -> str:
     """Write `code.zip` into the folder; the text of the template that belongs to it."""
     with zipfile.ZipFile(folder / "code.zip", "w") as code:
-        for name in builder.RUNTIME:
-            code.write(PACKAGE / name, f"asyncjob/{name}")
+        for file in runtime_files():
+            code.write(file, f"asyncjob/{file.relative_to(builder.PACKAGE)}")
         for file in MSGSPEC.rglob("*"):
             if file.suffix in (".py", ".so"):
                 code.write(file, f"msgspec/{file.relative_to(MSGSPEC)}")

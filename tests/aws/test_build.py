@@ -12,7 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from asyncjob.aws.template import RUNTIME
+from asyncjob.aws.build.folder import runtime_files
+from asyncjob.aws.build.template import PACKAGE
 from tests.aws.building import ARCHITECTURE
 from tests.aws.double.cloudformation import load
 from tests.aws.double.double import Double
@@ -27,8 +28,14 @@ def test_the_folder_has_the_template_and_the_runtime_part_alone(build: Build, mi
     assert sorted(file.name for file in (mine / "build").iterdir()) == ["code.zip", "template.yaml"]
     assert sorted(file.name for file in mine.iterdir() if file.name != "__pycache__") == ["build", "jobs.py"]
     there = names(mine)
-    assert {name for name in there if name.startswith("asyncjob/")} == {f"asyncjob/{name}" for name in RUNTIME}
-    assert not [name for name in there if "local/" in name or "cli" in name or name.endswith((".pyc", ".sql"))]
+    assert {name for name in there if name.startswith("asyncjob/")} == {
+        f"asyncjob/{file.relative_to(PACKAGE)}" for file in runtime_files()
+    }
+    assert not [
+        name
+        for name in there
+        if "server/" in name or "build/" in name or "cli" in name or name.endswith((".pyc", ".sql"))
+    ]
     assert own(mine) == {"jobs.py"}
     function = load((mine / "build" / "template.yaml").read_text())["Resources"]["Processor"]["Properties"]
     assert function["Runtime"] == "python{}.{}".format(*sys.version_info)

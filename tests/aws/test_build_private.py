@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from asyncjob.local.backup import backup
-from asyncjob.local.database import Database
+from asyncjob.sqlite.backup import backup
+from asyncjob.sqlite.database import Database
 from tests.aws.user import SOURCE, Build, own, refused
 
 

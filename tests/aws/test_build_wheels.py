@@ -11,7 +11,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from asyncjob.aws.lambdas import Architecture, Python
+from asyncjob.aws.build.lambdas import Architecture, Python
 from tests.aws.user import Build, names, own, refused, wheel
 
 # An architecture that this machine has not, and what markers call it.
@@ -117,7 +117,10 @@ def test_a_name_in_a_wheel_that_leads_out_of_the_package_is_refused(build: Build
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("asyncjob/aws/package.py", "lib 1.0 has asyncjob/aws/package.py, in the place of Python's or asyncjob's own"),
+        (
+            "asyncjob/job.py",
+            "lib 1.0 has asyncjob/job.py, in the place of Python's or asyncjob's own",
+        ),
         ("asyncjob/more.py", "lib 1.0 has asyncjob/more.py, in the place of"),
         ("asyncjob.py", "lib 1.0 has asyncjob.py, in the place of"),
         ("lib-1.0.data/purelib/asyncjob/more.py", "lib 1.0 has asyncjob/more.py, in the place of"),

@@ -34,7 +34,7 @@ others = Jobs()
 @registry.job
 def where() -> dict:
     """What the process can import, and from where."""
-    forbidden = ("starlette", "uvicorn", "typer", "yaml", "tests", "asyncjob.local", "asyncjob.cli")
+    forbidden = ("starlette", "uvicorn", "typer", "yaml", "tests", "asyncjob.server", "asyncjob.sqlite", "asyncjob.cli")
     return {
         "files": [asyncjob.__file__, msgspec.__file__, idna.__file__, __file__],
         "beyond": [name for name in forbidden if importlib.util.find_spec(name)],

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from msgspec import Meta
 
 from asyncjob import Jobs
-from asyncjob.aws.model import submission_model
+from asyncjob.aws.build.model import submission_model
 from asyncjob.contract import ApiError, parse_submission
 from asyncjob.loading import load
 from tests.aws.double.schema import check_model, validate

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from asyncjob import Jobs
-from asyncjob.aws import template as builder
+from asyncjob.aws.build import template as builder
 from asyncjob.loading import load as load_registry
 from tests.aws.conftest import PROCESSOR, RECORDER, ROOT, Api
 from tests.aws.double.cloudformation import load

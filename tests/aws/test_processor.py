@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from asyncjob.aws import processor, table
+from asyncjob.aws.runtime import inline_processor as processor
+from asyncjob.aws.runtime import table
 from asyncjob.job import timestamp
 from tests.aws.conftest import PROCESSOR, RECORDER, Api
 from tests.serving import COMMAND

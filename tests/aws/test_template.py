@@ -8,9 +8,9 @@ from typing import Any
 import boto3
 import pytest
 
-from asyncjob.aws import template as builder
-from asyncjob.aws.table import TRANSITIONS
-from asyncjob.aws.table import timestamp as timestamp_on_aws
+from asyncjob.aws.build import template as builder
+from asyncjob.aws.runtime.table import TRANSITIONS
+from asyncjob.aws.runtime.table import timestamp as timestamp_on_aws
 from asyncjob.job import TRANSITIONS as ALL_TRANSITIONS
 from asyncjob.job import timestamp
 from asyncjob.loading import load as load_registry

@@ -23,7 +23,7 @@ from asyncjob import (
     WaitTimeout,
 )
 from asyncjob.job import Status
-from tests.local.conftest import lines, wait_for
+from tests.server.conftest import lines, wait_for
 from tests.serving import Server
 
 
@@ -220,7 +220,8 @@ def test_a_key_that_no_header_can_carry_is_refused(connected: Callable[..., Any]
 
 
 @pytest.mark.parametrize(
-    "module", ["asyncjob", "asyncjob.cli", "asyncjob.local.worker", "asyncjob.local.server", "asyncjob.aws.model"]
+    "module",
+    ["asyncjob", "asyncjob.cli", "asyncjob.server.workers.worker", "asyncjob.serve", "asyncjob.aws.build.model"],
 )
 def test_nothing_imports_httpx_before_a_client_is_asked_for(module: str) -> None:
     script = f"import sys, {module}; assert 'httpx' not in sys.modules; import asyncjob; asyncjob.Client"

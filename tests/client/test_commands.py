@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from asyncjob import commands
-from tests.local.conftest import lines, wait_for
+from tests.server.conftest import lines, wait_for
 from tests.serving import COMMAND, FUNCTIONS, Server
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -9,7 +9,7 @@ import pytest
 from asyncjob import Unreachable
 from asyncjob.client import core
 from tests.client.proxy import Proxy
-from tests.local.conftest import lines, wait_for
+from tests.server.conftest import lines, wait_for
 from tests.serving import FUNCTIONS, Server
 
 

@@ -20,9 +20,9 @@ from asyncjob.contract import (
     parse_wait,
     same_request,
 )
-from asyncjob.local.channel import Unbelievable, Unpacker, pack
-from asyncjob.local.endpoints import parse_query
-from asyncjob.local.notify import NotifyPolicy
+from asyncjob.server.http.endpoints import parse_query
+from asyncjob.server.webhooks.receivers import NotifyPolicy
+from asyncjob.server.workers.channel import Unbelievable, Unpacker, pack
 
 jobs = Jobs()
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncjob.local.addresses import FURTHER, IPV4_SPECIAL, IPV6_SPECIAL, is_public
+from asyncjob.server.webhooks.addresses import FURTHER, IPV4_SPECIAL, IPV6_SPECIAL, is_public
 
 TRANSLATED = ip_network("64:ff9b::/96")
 BLOCKS = [block for block, _, _ in (*IPV4_SPECIAL, *IPV6_SPECIAL, *FURTHER)]

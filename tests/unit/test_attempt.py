@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from asyncjob import Jobs
-from asyncjob.aws.attempt import Attempt
+from asyncjob.aws.runtime.attempt import Attempt
 from asyncjob.runner import Failed, Outcome, Succeeded
 
 

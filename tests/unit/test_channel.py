@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 
 from asyncjob.job import Error, Progress
-from asyncjob.local.channel import Advanced, Cancel, Ended, Message, Ready, Run, Unpacker, pack
 from asyncjob.runner import Failed, Succeeded
+from asyncjob.server.workers.channel import Advanced, Cancel, Ended, Message, Ready, Run, Unpacker, pack
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
 ATTEMPTS = st.integers(1, 1_000)

@@ -4,7 +4,7 @@ import re
 import time
 
 from asyncjob.job import FINAL, TRANSITIONS, Status, Transition, new_job_id, utc_now
-from asyncjob.local.database import statements
+from asyncjob.sqlite.database import statements
 
 
 def test_only_an_explicit_retry_leaves_a_final_status() -> None:

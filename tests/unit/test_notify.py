@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncjob.contract import ApiError
-from asyncjob.local.notify import NotifyPolicy, Unreachable
+from asyncjob.server.webhooks.receivers import NotifyPolicy, Unreachable
 
 PRIVATE = [
     "0.0.0.0",
@@ -43,7 +43,7 @@ def _resolved(policy: NotifyPolicy, monkeypatch: pytest.MonkeyPatch, *addresses:
     async def look_up(host: str) -> list[object]:
         return [ip_address(address) for address in addresses]
 
-    monkeypatch.setattr("asyncjob.local.notify._look_up", look_up)
+    monkeypatch.setattr("asyncjob.server.webhooks.receivers._look_up", look_up)
     return asyncio.run(policy.resolve("https://hooks.example:8443/a?b=c#d", number)).url
 
 
@@ -156,7 +156,7 @@ def test_an_allow_list_is_read_in_one_pass_whatever_is_in_it() -> None:
     """As long an expression with a port as a command line can have once took time that doubled with each character."""
     entries = ["a" * 10_000, "a." * 5_000 + ":8443", "a" * 10_000 + ":", ":" * 10_000, "*." * 5_000, "[" * 10_000]
     code = f"""
-from asyncjob.local.notify import NotifyPolicy
+from asyncjob.server.webhooks.receivers import NotifyPolicy
 for entry in {entries!r}:
     try:
         NotifyPolicy([entry])

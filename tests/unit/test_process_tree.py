@@ -4,8 +4,8 @@ import os
 import subprocess
 import sys
 
-from asyncjob.local.process_tree import Process, children, end, find
-from tests.local.conftest import wait_for
+from asyncjob.server.workers.process_tree import Process, children, end, find
+from tests.server.conftest import wait_for
 
 TREE = "sleep 600 & (sleep 600 & echo; wait) & wait"
 BUSY = "import os, time\nprint(flush=True)\nwhile True:\n    os.fork() or time.sleep(600)\n    time.sleep(0.01)"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from asyncjob.local.settings import Settings, SettingsError, parse_duration
+from asyncjob.server.settings import Settings, SettingsError, parse_duration
 
 
 @pytest.mark.parametrize(

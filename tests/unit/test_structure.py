@@ -7,7 +7,7 @@ import asyncjob
 from asyncjob import client
 
 SOURCE = Path(asyncjob.__file__).parent
-CORE = ("job", "context", "failure", "isolation", "loop", "registry", "runner", "contract", "openapi", "sleep")
+CORE = ("job", "context", "failure", "isolation", "loop", "registry", "runner", "contract", "openapi", "sleep", "store")
 
 
 def _imports(file: Path) -> set[str]:
@@ -33,8 +33,8 @@ def _is_module(value: object) -> bool:
 
 
 def test_the_core_imports_no_engine_and_no_engine_the_other() -> None:
-    forbidden = {**{f"{name}.py": {"local", "aws"} for name in CORE}, "local/*.py": {"aws"}, "aws/*.py": {"local"}}
-    forbidden["client/*.py"] = {"local", "aws"}
+    forbidden = {**{f"{name}.py": {"server", "sqlite", "aws"} for name in CORE}, "aws/**/*.py": {"server", "sqlite"}}
+    forbidden |= {"server/**/*.py": {"aws"}, "sqlite/*.py": {"aws"}, "client/*.py": {"server", "sqlite", "aws"}}
     for pattern, engines in forbidden.items():
         for file in SOURCE.glob(pattern):
             for imported in _imports(file):

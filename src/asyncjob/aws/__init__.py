@@ -1,1 +1,1 @@
-"""The serverless engine: API Gateway takes the request, Lambda runs the job, DynamoDB keeps it."""
+"""The serverless engine: what runs in Lambda, and what builds the folder that is deployed."""

@@ -67,7 +67,7 @@ def registry(target: str) -> Finding:
 
 def database(file: Path) -> Finding:
     """Whether a server's file is whole, by SQLite's own check; a server may use it meanwhile."""
-    from asyncjob.local.database import APPLICATION_ID, DatabaseError, check_kind
+    from asyncjob.sqlite.database import APPLICATION_ID, DatabaseError, check_kind
 
     path = Path(os.path.realpath(file))
     try:

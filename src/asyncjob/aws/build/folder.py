@@ -1,0 +1,220 @@
+"""`asyncjob build`: a folder with the template and the code, for `aws cloudformation package` and `deploy`.
+
+The folder is written beside its place and then renamed, so it is there whole or not at all; one that was there before
+is only replaced when it is such a folder.
+"""
+
+import math
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from asyncjob.aws.build.archive import BuildError, Part, megabytes, part, write_zip
+from asyncjob.aws.build.lambdas import MAX_TIMEOUT, Architecture, Python
+from asyncjob.aws.build.policy import load_statements
+from asyncjob.aws.build.sources import Sources, find_sources
+from asyncjob.aws.build.summary import summary
+from asyncjob.aws.build.template import CORE, HERE, PACKAGE, RUNTIME, SPARE_SECONDS, fill_package
+from asyncjob.aws.build.wheels import Wheels
+from asyncjob.loading import load, unmoved
+from asyncjob.registry import Jobs
+
+TEMPLATE, CODE, PACKAGED = "template.yaml", "code.zip", "packaged.yaml"
+MARK = "asyncjob/aws/runtime/__init__.py"
+PYTHONS_OWN = sys.stdlib_module_names - {"test"}  # which wheels have by mistake, and nobody imports
+LAMBDAS_OWN = {"boto3", "botocore"}
+LEAST_TIMEOUT = 30
+SHOWN = 20  # names of files in a list
+MARGIN = 5  # seconds beyond the longest timeout of a function, to record it
+
+
+def build(
+    target: str,
+    out: Path,
+    *,
+    requirements: Path | None,
+    architecture: Architecture,
+    python: Python,
+    timeout: int | None,
+    policy: Path | None,
+    include: Sequence[str] = (),
+    say: Callable[[str], None],
+) -> str:
+    """Build the folder, and tell what is in it.
+
+    Args:
+        target: the job functions, as `loading.load` takes it.
+        out: the folder; a new one, an empty one, or one that was built before.
+        requirements: pip's file of the libraries that the functions need, or None.
+        architecture: of the Lambda functions.
+        python: their version of Python.
+        timeout: seconds that one attempt may last; None for enough for each function's own timeout.
+        policy: a JSON file of further IAM statements for the functions, or None.
+        include: files that are to be there although they would be left out, as they are named in the zip.
+        say: is told what happens, line by line.
+
+    Returns:
+        What the user should know of it.
+
+    Raises:
+        RegistrationError: the target cannot be imported, or is no registry.
+        BuildError: anything else that is in the way; nothing was written.
+    """
+    with unmoved():
+        jobs = load(target)
+    _check_out(out)
+    statements = [] if policy is None else load_statements(policy)
+    try:
+        sources = find_sources(target, out, include)
+        template = fill_package(
+            (HERE / TEMPLATE).read_text(),
+            jobs,
+            code=CODE,
+            target=sources.target,
+            runtime=f"python{python}",
+            architecture=architecture,
+            timeout=_timeout(jobs, timeout),
+            statements=statements,
+        )
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as beside:
+            wheels = Wheels(Path(beside, "wheels"), python, architecture, say)
+            wheels.download(requirements)
+            new = Path(beside, "new")
+            new.mkdir()
+            (new / TEMPLATE).write_text(template)
+            say(f"Packing {CODE}")
+            contents = _pack(new / CODE, sources, list(wheels.parts()))
+            _replace(out, new, Path(beside, "old"))
+    except (OSError, ValueError) as error:
+        raise BuildError(str(error)) from None
+    head = f"{out}: {TEMPLATE} and {CODE}, for Python {python} on {architecture}"
+    return "\n".join([head, *contents, "", summary(template, jobs, out)])
+
+
+def _timeout(jobs: Jobs, timeout: int | None) -> int:
+    longest = max(jobs, key=lambda function: function.timeout or 0)
+    needed = longest.timeout or 0
+    allowed = MAX_TIMEOUT if timeout is None else timeout
+    if needed + SPARE_SECONDS > allowed:
+        limit = "Lambda's limit of 900" if timeout is None or needed > MAX_TIMEOUT else f"--timeout {timeout}"
+        raise BuildError(
+            f"{longest.name} has a timeout of {needed:g} seconds; with {SPARE_SECONDS:g} for its outcome, over {limit}"
+        )
+    return timeout or min(MAX_TIMEOUT, max(LEAST_TIMEOUT, math.ceil(needed) + MARGIN))
+
+
+def runtime_files() -> list[Path]:
+    """The files of this package that the zip holds: what runs in Lambda, and what that needs of the core."""
+    core = [PACKAGE / f"{name}.py" for name in ("__init__", *CORE)]
+    return [*core, PACKAGE / "aws" / "__init__.py", *sorted(RUNTIME.glob("*.py"))]
+
+
+def _runtime() -> list[Part]:
+    return [
+        part(f"asyncjob/{file.relative_to(PACKAGE).as_posix()}", file, "asyncjob") for file in runtime_files()
+    ]
+
+
+def _check_imports(sources: Sources, parts: list[Part]) -> dict[str, str]:
+    """Refuse what could not even be imported there; what may be missing, with the files that import it."""
+    there = {each.name.partition("/")[0].partition(".")[0] for each in parts} | LAMBDAS_OWN | sys.stdlib_module_names
+    for name, file in sources.needed.items():
+        if name not in there:
+            raise BuildError(
+                f"{file} imports {name}, which is neither beside it nor among the wheels: name what it is in, in the "
+                "file for --requirements"
+            )
+    return {name: file for name, file in sources.wanted.items() if name not in there}
+
+
+def _check_libraries(libraries: list[Part], sources: Sources) -> None:
+    """Refuse a library that would stand in for another's modules: what is in the zip comes first on Lambda.
+
+    A package and a module of one name do so without having a file in common.
+    """
+    own = {_module(each.name): each for each in sources.parts}
+    for each in libraries:
+        module = _module(each.name)
+        other = own.get(module)
+        if (
+            module in PYTHONS_OWN
+            or module == "asyncjob"
+            or (module == "msgspec" and not each.origin.startswith("msgspec "))
+        ):
+            raise BuildError(
+                f"{each.origin} has {each.name}, in the place of Python's or asyncjob's own module {module!r}"
+            )
+        if other is not None and ("/" in other.name) != ("/" in each.name):
+            raise BuildError(f"{each.origin} has {each.name}, which hides your {other.name}: give that another name")
+
+
+def _module(name: str) -> str:
+    """The top-level module that a file is, or is in."""
+    return name.partition("/")[0].partition(".")[0] if "/" not in name else name.partition("/")[0]
+
+
+def _pack(code: Path, sources: Sources, libraries: list[Part]) -> list[str]:
+    """Write the zip; what to say of it."""
+    optional = _check_imports(sources, libraries)
+    _check_libraries(libraries, sources)
+    size = write_zip(code, [*_runtime(), *libraries, *sources.parts])
+    lines = [
+        f"  size         {megabytes(code.stat().st_size)}, unpacked {megabytes(size)}",
+        f"  your files   {', '.join(sorted(each.name for each in sources.parts))}",
+        f"  libraries    {', '.join(sorted({each.origin for each in libraries}))}",
+    ]
+    if sources.left_out:
+        why = sorted(sources.left_out.items())
+        lines.append(f"  left out     {_listed([name + f' ({reason})' * (reason != '') for name, reason in why])}")
+    if sources.beside:
+        lines.append(
+            f"  not taken    {_listed(sources.beside)}: beside your file; a package is taken whole, with its data"
+        )
+    if optional:
+        missing = ", ".join(f"{name} ({file})" for name, file in sorted(optional.items()))
+        lines.append(f"  not there    {missing}: imported in a function or under a condition")
+    return lines
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first of them, in one line whatever is in a name, and how many there are."""
+    more = f", ... ({len(names)} in all)" if len(names) > SHOWN else ""
+    shown = ", ".join(names[:SHOWN]) + more
+    return "".join(letter if letter.isprintable() else "?" for letter in shown)
+
+
+def _check_out(out: Path) -> None:
+    """Refuse to replace what this command did not make."""
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise BuildError(f"{out} is a file: name another folder with --out")
+    names = {file.name for file in out.iterdir()}
+    others = sorted(names - {TEMPLATE, CODE, PACKAGED})
+    if others:
+        raise BuildError(f"{out} has other files than a build's, such as {others[0]}: name another folder with --out")
+    if names and not _is_built(out / CODE):
+        raise BuildError(f"{out} was not made by this command: name another folder with --out")
+
+
+def _is_built(code: Path) -> bool:
+    try:
+        with zipfile.ZipFile(code) as archive:
+            return MARK in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def _replace(out: Path, new: Path, old: Path) -> None:
+    place = out.resolve()  # where a link leads to, which stays
+    if place.exists():
+        place.rename(old)
+    try:
+        new.rename(place)
+    except OSError:
+        if old.exists():
+            old.rename(place)
+        raise

@@ -1,0 +1,174 @@
+"""One attempt of a job: its function runs in a thread, or on the event loop, while this thread keeps its time.
+
+The thread that Lambda has called does not run the function: so it can write the progress, learn that the job was
+canceled, and record a timeout while the function goes on. It alone speaks to the table.
+"""
+
+import math
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from asyncjob.aws.runtime.item import expected
+from asyncjob.aws.runtime.table import Conflict, Item, TableError, call, plain, write
+from asyncjob.context import JobContext
+from asyncjob.isolation import Isolation
+from asyncjob.job import Progress
+from asyncjob.registry import JobFunction
+from asyncjob.runner import Outcome, Unfinished, failed, finish, run, run_async
+
+if TYPE_CHECKING:
+    from asyncjob.loop import EventLoop
+
+PROGRESS_SECONDS = 1.0  # between two writes of progress, at least
+LOOK_SECONDS = 5.0  # between two looks whether the job was canceled, when nothing is written
+PATIENCE_SECONDS = 0.5  # for either; the next one comes soon enough
+
+_loops: "list[EventLoop]" = []  # none until the first async job, then one for all
+_isolations: list[Isolation] = []  # none until the first job, when the functions are imported
+
+
+class Attempt:
+    """An attempt that was claimed.
+
+    Args:
+        function: what is to be run.
+        item: as it was claimed.
+    """
+
+    def __init__(self, function: JobFunction, item: Item) -> None:
+        self._item = item
+        self._progress: str | None = None
+        self._function = function
+        self._context = JobContext(item["jobId"], item["attempt"], self._tell)
+        self._outcomes: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()  # None: it now runs on the loop
+        self._stop: Callable[[], Any] | None = None  # cancels an async function
+        self._untold = False
+        self._in_touch = time.monotonic()
+
+    @property
+    def item(self) -> Item:
+        """The job's item, with the newest progress."""
+        return self._item if self._progress is None else {**self._item, "progress": self._progress}
+
+    def start(self, parameters: bytes) -> None:
+        """Run the function, beside this thread."""
+        context = _isolation().context()
+        if self._function.is_async:
+            _loop().start([(self._finish(run_async(self._function, self._context, parameters)), context)])
+        else:
+            threading.Thread(target=self._run, args=[parameters, context], daemon=True).start()
+
+    def _run(self, parameters: bytes, context: Context) -> None:
+        try:
+            outcome = context.run(run, self._function, self._context, parameters)
+        except BaseException as error:  # thrown into this thread between the function and its outcome
+            outcome = failed(self._function, error)
+        _isolation().restore()
+        if isinstance(outcome, Unfinished):
+            _loop().start([(self._finish(finish(self._function, outcome)), context)])
+        else:
+            self._outcomes.put(outcome)
+
+    async def _finish(self, running: Coroutine[Any, Any, Outcome]) -> None:
+        import asyncio
+
+        task = asyncio.current_task()
+        assert task is not None
+        self._stop = task.cancel
+        self._outcomes.put(None)
+        if self._context.canceled:
+            task.cancel()
+        try:
+            outcome = await running
+        except BaseException:  # there is no memory left to tell what happened: Lambda notices the end of the process
+            os._exit(1)
+        _isolation().restore()
+        self._outcomes.put(outcome)
+
+    def wait(self, until: float) -> Outcome | None:
+        """Its outcome, or None if it has none `until` then (of the monotonic clock)."""
+        while True:
+            left = until - time.monotonic()
+            try:
+                outcome = self._outcomes.get(timeout=max(0, min(left, self._pause())))
+                if outcome is not None:
+                    return outcome
+            except queue.Empty:
+                if left <= 0:
+                    return None
+                self._keep_in_touch()
+
+    def cancel(self) -> None:
+        """Let the function know that there is no point in going on: an async one at its next await."""
+        self._context.cancel()
+        if self._stop is not None:
+            _loop().call(self._stop)
+
+    def _tell(self, progress: Progress) -> None:
+        self._progress = msgspec.json.encode(progress).decode()
+        self._untold = True
+
+    def _pause(self) -> float:
+        """Seconds until the table is spoken to again."""
+        if self._context.canceled:
+            return math.inf
+        if self._function.takes_context:
+            return PROGRESS_SECONDS
+        return LOOK_SECONDS if self._stop is not None else math.inf
+
+    def _keep_in_touch(self) -> None:
+        """Write the progress, if there is any; look from time to time if the job is still this attempt's."""
+        due = self._in_touch + (PROGRESS_SECONDS if self._untold else LOOK_SECONDS) <= time.monotonic()
+        if not due or self._context.canceled:
+            return
+        until = time.time() + PATIENCE_SECONDS
+        try:
+            still = self._written(until) if self._untold else self._found(until)
+        except TableError:
+            still = True  # not known: another time
+        self._in_touch = time.monotonic()
+        if not still:
+            self.cancel()
+
+    def _written(self, until: float) -> bool:
+        self._untold = False
+        try:
+            write(self.item, expected(self._item), until)
+        except Conflict:
+            return False
+        except TableError:
+            self._untold = True
+            raise
+        return True
+
+    def _found(self, until: float) -> bool:
+        request: Item = {
+            "TableName": os.environ["TABLE"],
+            "Key": {"jobId": {"S": self._item["jobId"]}},
+            "ConsistentRead": True,
+            "ProjectionExpression": "#status, #attempt",
+            "ExpressionAttributeNames": {"#status": "status", "#attempt": "attempt"},
+        }
+        found = call("GetItem", request, until).get("Item", {})
+        return {name: plain(value) for name, value in found.items()} == expected(self._item)
+
+
+def _loop() -> "EventLoop":
+    if not _loops:
+        from asyncjob.loop import EventLoop
+
+        _loops.append(EventLoop())
+    return _loops[0]
+
+
+def _isolation() -> Isolation:
+    if not _isolations:
+        _isolations.append(Isolation())
+    return _isolations[0]

@@ -1,1 +1,0 @@
-"""The one-machine engine: an HTTP server, a SQLite file and worker processes, in one command."""

@@ -1,0 +1,200 @@
+"""One server: the file, the engine, HTTP and signals, from start to a stop that loses nothing."""
+
+import asyncio
+import logging
+import os
+import resource
+import signal
+import socket
+import sqlite3
+from contextlib import suppress
+from dataclasses import replace
+from types import FrameType
+from typing import NoReturn
+
+import uvloop
+
+from asyncjob import streams
+from asyncjob.loading import absolute, load, unmoved
+from asyncjob.registry import Jobs
+from asyncjob.server import logs
+from asyncjob.server.engine import Engine
+from asyncjob.server.http.access import Access
+from asyncjob.server.http.endpoints import Endpoints
+from asyncjob.server.http.listener import HttpServer, config
+from asyncjob.server.http.routes import router
+from asyncjob.server.logs import event
+from asyncjob.server.settings import Settings, SettingsError
+from asyncjob.sqlite.database import Database, DatabaseError
+
+BACKLOG = 2_048  # connections that wait to be accepted
+LOOK_SECONDS = 1.0  # between looks at whether the file is still there
+MAX_FILES = (
+    65_536  # connections and all else that is open; a shell's usual limit, 1,024, is soon reached by idle clients
+)
+
+
+class AddressError(Exception):
+    """The address cannot be listened on; the message says why."""
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM, SIGINT or SIGHUP. A second signal cuts the grace period of running jobs short.
+
+    Raises:
+        SettingsError: a path is relative to a folder that is not there any more.
+        RegistrationError: the registry cannot be loaded.
+        DatabaseError: the file cannot be used, or is not there any more.
+        AddressError: the address cannot be listened on.
+    """
+    streams.settle(output_matters=False)
+    _allow_many_files()
+    logs.configure(settings.log_format, settings.log_level)
+    for signum in _stop_signals():
+        if signum != signal.SIGINT:  # which is a KeyboardInterrupt
+            signal.signal(signum, _stop_at_once)
+    typed, settings = settings, _located(settings)
+    with unmoved():  # workers begin where the server was started, too
+        jobs = load(typed.target)
+    listener = _listen(settings)
+    with listener:
+        database = Database(settings.database)
+        uvloop.run(_serve(jobs, settings, database, listener))
+
+
+def _located(settings: Settings) -> Settings:
+    """With absolute paths, since what is imported may change the current folder."""
+    try:
+        return replace(settings, target=absolute(settings.target), database=settings.database.absolute())
+    except FileNotFoundError:
+        raise SettingsError("the current folder is not there any more: change to one that is") from None
+
+
+def _stop_signals() -> list[signal.Signals]:
+    """A terminal that is closed stops the server as a service manager does; not one that was started with nohup."""
+    hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    return [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hangs_up else [])]
+
+
+def _stop_at_once(signum: int, frame: FrameType | None) -> NoReturn:
+    """Before the event loop takes the signals: nothing was accepted yet, and an import may catch whatever is raised."""
+    with suppress(Exception):  # it may have come in the middle of another line
+        event(logging.INFO, "stopped before the start was complete")
+    os._exit(0)
+
+
+def _allow_many_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(MAX_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):  # fewer must do
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _listen(settings: Settings) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        raise AddressError(
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; choose another --host or --port"
+        ) from None
+    return listener
+
+
+async def _serve(jobs: Jobs, settings: Settings, database: Database, listener: socket.socket) -> None:
+    engine = _open(jobs, settings, database)
+    stop, hurry = asyncio.Event(), asyncio.Event()
+    _handle_signals(stop, hurry)
+    try:
+        await _start(engine, database)
+        access = Access(settings)
+        http = HttpServer(config(Endpoints(engine, router(engine, access), access), BACKLOG))
+        serving = asyncio.create_task(http.serve([listener]))
+        lost = asyncio.create_task(_watch(database, engine))
+        _announce(jobs, settings, listener, database)
+        ends = [serving, lost, asyncio.ensure_future(stop.wait())]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        stop.set()  # from now on a signal hurries
+        event(logging.INFO, "stopping; once more stops at once", running=engine.running, grace=f"{settings.grace:g}s")
+        await engine.stop(hurry)
+        http.should_exit = True
+        await serving
+    finally:
+        await _close(engine, database)
+    event(logging.INFO, "stopped")
+    if lost.done():
+        raise DatabaseError(lost.result())
+    lost.cancel()
+
+
+async def _watch(database: Database, engine: Engine) -> str:
+    """Wait until the file is not what is served any more; what has happened to it.
+
+    To stop then loses least: what is accepted later would be gone, what runs can still end, and what was saved reaches
+    the file, wherever that is now, when it is closed. To go on when it is back would be to trust that nothing else has
+    written to it.
+    """
+    while True:
+        fault = database.fault()
+        if fault is not None:
+            event(logging.ERROR, "the database is lost", error=fault)
+            engine.refuse(fault)
+            return fault
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _close(engine: Engine, database: Database) -> None:
+    database.gather()
+    if not database.leaves_neighbours_alone:  # its last words would go where another file's are
+        event(logging.ERROR, "not closed: another database's files lie where its own were", database=database.path)
+        os._exit(1)
+    await engine.close()
+
+
+def _open(jobs: Jobs, settings: Settings, database: Database) -> Engine:
+    try:
+        return Engine(jobs, settings, database)
+    except sqlite3.Error as error:  # the file's first page is sound, another is not
+        raise DatabaseError(f"cannot read {database.path}: {error}") from error
+
+
+async def _start(engine: Engine, database: Database) -> None:
+    try:
+        await engine.start()
+    except sqlite3.Error as error:
+        raise DatabaseError(f"cannot write to {database.path}: {error}") from error
+
+
+def _handle_signals(stop: asyncio.Event, hurry: asyncio.Event) -> None:
+    def handle() -> None:
+        (hurry if stop.is_set() else stop).set()
+
+    for signum in _stop_signals():
+        asyncio.get_running_loop().add_signal_handler(signum, handle)
+
+
+def _announce(jobs: Jobs, settings: Settings, listener: socket.socket, database: Database) -> None:
+    """Say where everything is and what to try; on standard output, since it is not a log."""
+    host, port = listener.getsockname()[:2]
+    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    workers = settings.worker_count
+    names = ", ".join(jobs.names)
+    lines = [
+        f"Async Job API on {address}",
+        f"  jobs      {f'{names} ({settings.target})' if settings.target else 'the built-in sleep'}",
+        f"  database  {database.path}",
+        f"  workers   {workers} {'process' if workers == 1 else 'processes'}, {settings.concurrency:,} jobs at once",
+        f"  page      {address}/",
+        f"  docs      {address}/docs",
+    ]
+    if settings.target is None:
+        key = "" if settings.api_key is None else ' -H "x-api-key: $ASYNCJOB_API_KEY"'
+        body = """-H 'content-type: application/json' -d '{"seconds": 3}'"""
+        lines.append(f"  try       curl -i {address}/jobs{key} {body}")
+    print("\n".join(lines), flush=True)

@@ -1,0 +1,1 @@
+"""`asyncjob serve`: the contract over HTTP, on a store and on worker processes; without a word of SQL."""

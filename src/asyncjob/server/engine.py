@@ -1,0 +1,350 @@
+"""The local engine behind HTTP: submit, get, wait, list, cancel and retry, on one file and its workers."""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING
+
+from msgspec import UNSET
+
+from asyncjob.contract import RETRY_AFTER_SECONDS, ApiError, ListQuery, PageQuery, Submission, same_request
+from asyncjob.job import Job, Status, new_job_id, now_ms, timestamp
+from asyncjob.registry import Jobs
+from asyncjob.server.events import Events, JobEvent
+from asyncjob.server.logs import event
+from asyncjob.server.metrics import Metrics
+from asyncjob.server.settings import Settings
+from asyncjob.server.throughput import MOMENT_SECONDS, Throughput
+from asyncjob.server.webhooks.receivers import NotifyPolicy
+from asyncjob.server.workers.supervisor import Supervisor
+from asyncjob.sqlite.database import Database
+from asyncjob.sqlite.deliveries import Delivery
+from asyncjob.sqlite.store import Store
+from asyncjob.store import Attempt, Change, Claim, Claims
+
+if TYPE_CHECKING:
+    from asyncjob.server.webhooks.sender import Sender
+
+PURGE_BATCH = 500
+PURGE_INTERVAL_SECONDS = 60.0
+MAX_WAITING_PAGES = 128
+PAGE_WAIT_SECONDS = 10.0
+RETRY_AFTER = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+
+
+class Engine:
+    """Keeps jobs and has them run.
+
+    Args:
+        jobs: the registry.
+        settings: of the server.
+        database: the file, open; this object closes it.
+    """
+
+    def __init__(self, jobs: Jobs, settings: Settings, database: Database) -> None:
+        self.jobs = jobs
+        self.events = Events()
+        self._throughput = Throughput()
+        self._settings = settings
+        self._database = database
+        self._waiters: dict[str, set[asyncio.Event]] = {}
+        self.metrics = Metrics(jobs)
+        self._supervisor = Supervisor(jobs, settings, self._notify, self.metrics)
+        self._store = Store(database, self._assign, self.metrics.commits)
+        self._policy = NotifyPolicy(settings.notify_allow)
+        self._sender: Sender | None = None
+        self._stopping = asyncio.Event()
+        self._purging: asyncio.Task[None] | None = None
+        self._fault: str | None = None
+        self._watch()
+
+    async def start(self) -> None:
+        """Take up what an earlier server left, and start the workers."""
+        await self._supervisor.start(self._store)
+        if self._settings.notify_secret is not None and self._policy.allows_any:
+            from asyncjob.server.webhooks.sender import (
+                Sender,  # whose httpx is memory and time at the start that others save
+            )
+
+            self._sender = Sender(
+                self._store.deliveries,
+                self._policy,
+                self._settings.notify_secret,
+                self._settings.backoff,
+                self.metrics.delivery,
+            )
+        if self._settings.keep is not None:
+            self._purging = asyncio.create_task(self._purge_for_ever(self._settings.keep))
+
+    @property
+    def notifies(self) -> bool:
+        """Whether a job may name whom to notify of its end."""
+        return self._policy.allows_any
+
+    @property
+    def running(self) -> int:
+        """How many jobs run."""
+        return self._supervisor.running
+
+    async def stop(self, hurry: asyncio.Event) -> None:
+        """Let running jobs end within the grace period (or until `hurry` is set) and put the others back."""
+        await self._supervisor.stop(hurry)
+        self._stopping.set()
+        self.events.stop()
+        for events in list(self._waiters.values()):
+            for changed in events:
+                changed.set()
+
+    def refuse(self, fault: str) -> None:
+        """Accept nothing more: what is saved would be lost. What runs may end."""
+        self._fault = fault
+
+    async def close(self) -> None:
+        """Close the file. Nothing may be asked of the engine any more."""
+        if self._purging is not None:
+            self._purging.cancel()
+        if self._sender is not None:
+            await self._sender.stop()
+        await self._store.close()
+        self._database.close()
+
+    # -- the contract --------------------------------------------------------------------------------------------
+
+    async def submit(self, submission: Submission, traceparent: str | None = None) -> str:
+        """Save a job; it runs as soon as a slot is free.
+
+        Args:
+            submission: what is to run.
+            traceparent: of the trace that it belongs to.
+
+        Returns:
+            The job's id, once the job is on the disk.
+
+        Raises:
+            ApiError: 400, its `notify` is not allowed; 409, there is another job of that id; 429, too many are
+                waiting; 503, it cannot be saved.
+        """
+        self._check_file()
+        if submission.notify is not UNSET:
+            self._policy.check(submission.notify)
+        job_id = new_job_id() if submission.job_id is UNSET else submission.job_id
+        if self._is_full:
+            earlier = self._store.find_submission(job_id)
+            if earlier is None:
+                raise self._refused_as_full()
+        else:
+            try:
+                earlier = await self._store.submit(job_id, submission, traceparent)
+            except sqlite3.Error as error:
+                raise _not_saved(error) from error
+        if earlier is None:
+            self.metrics.submitted(submission.type)
+            if self.events.wanted:
+                self.events.tell(JobEvent(job_id, submission.type, Status.PENDING, 1))
+        elif not same_request(earlier, submission):
+            raise ApiError(409, f"there is already a job {job_id} with another type or other parameters")
+        return job_id
+
+    def get(self, job_id: str) -> Job:
+        """The job as it is now.
+
+        Raises:
+            ApiError: 404.
+        """
+        job = self._store.find(job_id)
+        if job is None:
+            raise _not_found()
+        return job
+
+    async def wait(self, job_id: str, seconds: float) -> Job:
+        """The job, as soon as it is final or the seconds are over.
+
+        Raises:
+            ApiError: 404.
+        """
+        changed = asyncio.Event()
+        self._waiters.setdefault(job_id, set()).add(changed)
+        try:
+            async with asyncio.timeout(seconds):
+                while not (job := self.get(job_id)).status.is_final and not self._stopping.is_set():
+                    changed.clear()
+                    await changed.wait()
+                return job
+        except TimeoutError:
+            return self.get(job_id)
+        finally:
+            self._waiters[job_id].discard(changed)
+            if not self._waiters[job_id]:
+                del self._waiters[job_id]
+
+    def watch(self, job_id: str, last_id: str | None) -> AsyncGenerator[bytes, None]:
+        """The job as events, until it is final; see `Events.watch`."""
+        return self.events.watch(job_id, last_id, self._store.find)
+
+    def attempts(self, job_id: str, query: PageQuery) -> tuple[list[Attempt], int | None]:
+        """A page of the attempts of a job, the first one first, and the cursor of the next one if there is one.
+
+        Raises:
+            ApiError: 404.
+        """
+        job = self.get(job_id)
+        attempts, is_full = self._store.earlier_attempts(job_id, query.after, query.limit)
+        if is_full:
+            return attempts, attempts[-1].attempt
+        now = Attempt(job.attempt, job.status, job.started_at, job.finished_at, job.error)
+        return [*attempts, *([now] if query.after < job.attempt else [])], None
+
+    def deliveries(self, job_id: str, query: PageQuery) -> tuple[list[Delivery], int | None]:
+        """A page of what was sent, and is to be, to whom the job's `notify` named: one for each end that it had.
+
+        Raises:
+            ApiError: 404.
+        """
+        self.get(job_id)
+        return self._store.deliveries.of_job(job_id, query.after, query.limit)
+
+    async def stats(self) -> dict[str, object]:
+        """How many jobs there are of each status, and how many ended in each of the last moments."""
+        return {
+            "jobs": await self._store.counts(),
+            "ended": {"seconds": MOMENT_SECONDS, "counts": self._throughput.last()},
+        }
+
+    async def page(self, query: ListQuery) -> tuple[list[Job], int | None]:
+        """A page of jobs, newest first, and the cursor of the next page if there is one.
+
+        Raises:
+            ApiError: 503, so many wait for theirs that this one is not reached soon.
+        """
+        if self._store.waiting_pages >= MAX_WAITING_PAGES:
+            raise ApiError(503, f"{MAX_WAITING_PAGES} lists are waiting already; try again later", RETRY_AFTER)
+        try:
+            async with asyncio.timeout(PAGE_WAIT_SECONDS):
+                return await self._store.page(query)
+        except TimeoutError:
+            message = f"so many lists are waiting that this one was not read within {PAGE_WAIT_SECONDS:g} seconds"
+            raise ApiError(503, f"{message}; try again later", RETRY_AFTER) from None
+
+    async def cancel(self, job_id: str) -> Job:
+        """Cancel a job that is not final; canceling a canceled one again changes nothing.
+
+        Raises:
+            ApiError: 404; 409, it had ended otherwise; 503.
+        """
+        change = await self._change(self._store.cancel(job_id))
+        if change.applied:
+            event(logging.INFO, "job canceled", job_id=job_id, attempt=change.attempt)
+            self._supervisor.cancel(job_id, change.attempt)
+            job = self.get(job_id)
+            self.metrics.canceled(job.type)
+            self._notify(JobEvent(job_id, job.type, Status.CANCELED, change.attempt))
+            return job
+        if change.before is not Status.CANCELED:
+            raise _refused(job_id, change, "cancel")
+        return self.get(job_id)
+
+    async def retry(self, job_id: str) -> None:
+        """Have a final job run again, with its next attempt.
+
+        Raises:
+            ApiError: 404; 409, it is not final, or nobody knows its function any more; 429; 503.
+        """
+        self._check_file()
+        job = self.get(job_id)
+        if job.type not in self.jobs:
+            raise ApiError(409, f"no function {job.type!r} is registered any more")
+        if job.status.is_final and self._is_full:
+            raise self._refused_as_full()
+        change = await self._change(self._store.retry(job_id))
+        if not change.applied:
+            raise _refused(job_id, change, "retry")
+        event(logging.INFO, "job retried", job_id=job_id, attempt=change.attempt + 1)
+        self._notify(JobEvent(job_id, job.type, Status.PENDING, change.attempt + 1))
+
+    def check(self) -> None:
+        """See that jobs can be read and run.
+
+        Raises:
+            ApiError: 503.
+        """
+        try:
+            self._store.find("")
+        except sqlite3.Error as error:
+            raise ApiError(503, f"the database cannot be read: {error}", RETRY_AFTER) from error
+        if not self._supervisor.ready_workers:
+            raise ApiError(503, "no worker is ready", RETRY_AFTER)
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        watch, settings = self.metrics.watch, self._settings
+        watch("asyncjob_waiting", "Jobs that wait, those between two attempts included.", lambda: self._store.pending)
+        watch("asyncjob_waiting_limit", "Jobs that may wait: --max-pending.", lambda: settings.max_pending)
+        watch("asyncjob_running", "Jobs that run.", lambda: self.running)
+        watch("asyncjob_running_limit", "Jobs that may run at once: --concurrency.", lambda: settings.concurrency)
+        watch("asyncjob_workers", "Worker processes that take jobs.", lambda: self._supervisor.ready_workers)
+
+    @property
+    def _is_full(self) -> bool:
+        return self._store.pending >= self._settings.max_pending
+
+    def _check_file(self) -> None:
+        if self._fault is not None:
+            raise ApiError(503, self._fault, RETRY_AFTER)
+
+    def _refused_as_full(self) -> ApiError:
+        return ApiError(429, f"{self._store.pending:,} jobs are waiting already; try again later", RETRY_AFTER)
+
+    def _notify(self, change: JobEvent) -> None:
+        for changed in self._waiters.get(change.job_id, ()):
+            changed.set()
+        self._throughput.count(change.status)
+        if self._sender is not None and change.status.is_final:
+            self._sender.wake()
+        self.events.tell(change)
+
+    def _assign(self, claims: Claims) -> None:
+        self._supervisor.assign(claims)
+        if claims.jobs and self.events.wanted:  # later: whoever submitted them is about to tell of that first
+            asyncio.get_running_loop().call_soon(self._tell_claims, claims.jobs)
+
+    def _tell_claims(self, jobs: list[Claim]) -> None:
+        for job in jobs:
+            self.events.tell(JobEvent(job.job_id, job.type, Status.RUNNING, job.attempt))
+
+    async def _change(self, write: "asyncio.Future[Change]") -> Change:
+        try:
+            return await write
+        except sqlite3.Error as error:
+            raise _not_saved(error) from error
+
+    async def _purge_for_ever(self, keep: float) -> None:
+        while True:
+            before = timestamp(now_ms() - round(keep * 1000))
+            after: int | None = 0
+            deleted = 0
+            try:
+                while after is not None:
+                    count, after = await self._store.purge(before, after, PURGE_BATCH)
+                    deleted += count
+            except sqlite3.Error as error:
+                event(logging.ERROR, "purge failed, trying again later", error=str(error))
+            if deleted:
+                event(logging.INFO, "purged", jobs=deleted, finished_before=before)
+            await asyncio.sleep(min(PURGE_INTERVAL_SECONDS, keep))
+
+
+def _not_found() -> ApiError:
+    return ApiError(404, "Not found")
+
+
+def _not_saved(error: sqlite3.Error) -> ApiError:
+    event(logging.ERROR, "not saved", error=str(error))
+    return ApiError(503, f"nothing can be saved at the moment: {error}", RETRY_AFTER)
+
+
+def _refused(job_id: str, change: Change, verb: str) -> ApiError:
+    if change.before is None:
+        return _not_found()
+    return ApiError(409, f"cannot {verb} job {job_id}: it is {change.before}")

@@ -1,0 +1,52 @@
+"""uvicorn's server with this package's connections: how it is set, and what it looks at once a second."""
+
+import asyncio
+import resource
+from collections.abc import Generator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import uvicorn
+
+from asyncjob.server.http.protocol import MAX_UNFINISHED_BYTES, HttpProtocol, Unfinished
+
+SPARE_FILES = 256  # for the database, the workers and notifications, when clients take all the others
+CLOSE_SECONDS = 5  # what open requests get to finish when the server stops
+
+
+class HttpServer(uvicorn.Server):
+    """Leaves the signals alone: the jobs end before HTTP does."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second, as uvicorn calls it; once a second it looks for clients that do not go on."""
+        if counter % 10 == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, HttpProtocol):
+                    connection.refuse_if_late(now)
+                    connection.abort_if_unread(now)
+        return await super().on_tick(counter)
+
+
+def config(app: Any, backlog: int) -> uvicorn.Config:
+    """How uvicorn serves the application: nothing but HTTP, and no log of its own but warnings."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    max_connections = max(files - SPARE_FILES, files // 2)
+    return uvicorn.Config(
+        app,
+        http=partial(HttpProtocol, unfinished=Unfinished(MAX_UNFINISHED_BYTES), max_connections=max_connections),  # type: ignore[arg-type]
+        headers=[("x-content-type-options", "nosniff")],
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=backlog,
+        timeout_graceful_shutdown=CLOSE_SECONDS,
+    )

@@ -1,0 +1,106 @@
+"""OpenTelemetry spans of a job, through its API alone: where that is not installed, nothing happens and nothing costs.
+
+A job's trace is that of the request which submitted it, or a new one: a span for the submission, in the server, and one
+for each attempt, in the worker, where it is the current span while the function runs, so that the function's own
+become its children. What links them, the `traceparent`, is saved with the job: it outlives the server.
+
+What becomes of the spans is for an SDK that the user's own file sets up: the server imports it, and each worker. Where
+none is, spans would cost a tenth of a job and be seen by nobody: then a request's `traceparent` is only passed on.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+
+from asyncjob import failure
+from asyncjob.runner import Failed, Outcome
+from asyncjob.server.logs import event
+from asyncjob.server.workers.channel import Run
+
+try:
+    from opentelemetry import trace
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+except ImportError:
+    INSTALLED = False
+else:
+    INSTALLED = True
+
+MAX_TRACEPARENT = 128  # bytes; version 00 has 55, later ones may have more
+
+_NO_TRACEPARENT: AbstractContextManager[str | None] = nullcontext(None)
+
+
+def submission(type: str, given: bytes | None) -> AbstractContextManager[str | None]:  # noqa: A002
+    """The span of a submission.
+
+    Args:
+        type: of the job.
+        given: the request's header `traceparent`.
+
+    Returns:
+        A context whose value is the `traceparent` to save with the job.
+    """
+    if not INSTALLED:
+        return _NO_TRACEPARENT
+    parent = None if given is None else given[:MAX_TRACEPARENT].decode("latin-1")
+    return _submission(type, parent) if _has_sdk() else nullcontext(parent)
+
+
+@contextmanager
+def _submission(type: str, given: str | None) -> Iterator[str | None]:  # noqa: A002
+    with _span(f"submit {type}", given, trace.SpanKind.PRODUCER) as span:
+        span.set_attribute("asyncjob.type", type)
+        carrier: dict[str, str] = {}
+        TraceContextTextMapPropagator().inject(carrier)
+        yield carrier.get("traceparent")
+
+
+class AttemptSpan:
+    """The span of an attempt, current from `begin` to `end` in the context of the job.
+
+    It is the user's SDK that is called: if it raises, that is said, and the job goes on.
+    """
+
+    def __init__(self, message: Run) -> None:
+        self._message = message
+        self._stack = ExitStack()
+        self._span: trace.Span | None = None
+
+    def begin(self) -> None:
+        """Make it current, if OpenTelemetry is there and wanted."""
+        message = self._message
+        if not INSTALLED or (message.traceparent is None and not _has_sdk()):
+            return
+        with _said():
+            span = _span(f"run {message.type}", message.traceparent, trace.SpanKind.CONSUMER)
+            self._span = self._stack.enter_context(span)
+            self._span.set_attributes(
+                {"asyncjob.id": message.job_id, "asyncjob.type": message.type, "asyncjob.attempt": message.attempt}
+            )
+
+    def end(self, outcome: Outcome) -> None:
+        """End it with what the attempt came to."""
+        if self._span is not None:
+            with _said(), self._stack:
+                if isinstance(outcome, Failed):  # the type alone: messages hold values
+                    self._span.set_attribute("error.type", outcome.error.type)
+                    self._span.set_status(trace.StatusCode.ERROR, outcome.error.type)
+
+
+@contextmanager
+def _said() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        exception = failure.where(error)
+        event(logging.ERROR, "a span failed", error=failure.type_name(error), exception=exception)
+
+
+def _has_sdk() -> bool:
+    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+
+
+def _span(name: str, parent: str | None, kind: "trace.SpanKind") -> "AbstractContextManager[trace.Span]":
+    carrier = {} if parent is None else {"traceparent": parent}
+    context = TraceContextTextMapPropagator().extract(carrier)
+    return trace.get_tracer("asyncjob").start_as_current_span(name, context, kind)

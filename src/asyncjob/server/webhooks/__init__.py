@@ -1,0 +1,1 @@
+"""Notifications: who may receive them, and how they are delivered."""

@@ -1,0 +1,85 @@
+"""What the supervisor knows of each worker process, and of each attempt that one of them runs."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+from asyncjob.job import Status
+from asyncjob.server.events import JobEvent
+from asyncjob.server.workers.channel import Advanced
+from asyncjob.server.workers.process import WorkerProcess
+from asyncjob.server.workers.quarantine import Group, Key
+from asyncjob.store import Suspect
+
+
+@dataclass(eq=False, slots=True)
+class Attempt:
+    """One attempt of a job that a worker runs.
+
+    Attributes:
+        suspect: what it is in quarantine as; None for all other jobs.
+        started: when it was handed to its worker, by the monotonic clock.
+        recorded: True once what became of it is saved or decided; what the worker still says of it comes too late.
+        saving: whether a progress of it is on its way to the disk.
+        newest: the progress that is to be saved after that one.
+    """
+
+    job_id: str
+    attempt: int
+    type: str
+    losses: int
+    suspect: Suspect | None = None
+    started: float = field(default_factory=time.monotonic)
+    deadline: asyncio.TimerHandle | None = None
+    recorded: bool = False
+    saving: bool = False
+    newest: Advanced | None = None
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """What a log line says of it."""
+        return {"job_id": self.job_id, "attempt": self.attempt}
+
+    @property
+    def interruptions(self) -> int:
+        """How many attempts of its job are known to have ended with a server."""
+        return 0 if self.suspect is None else self.suspect.interruptions
+
+    def becomes(self, status: Status) -> JobEvent:
+        """What listeners are told once its job has that status: Pending is the status of the next attempt."""
+        return JobEvent(self.job_id, self.type, status, self.attempt + (status is Status.PENDING))
+
+
+@dataclass(eq=False)
+class Worker:
+    """A worker process and what it runs.
+
+    Attributes:
+        capacity: how many jobs it may run at once; 0 for a process of suspects, which offers no slots.
+        group: the suspects that it is for; None for all other workers.
+        ready: it has imported the functions, and its slots are offered.
+        retired: it gets no new job; it is killed when what it still runs is recorded.
+        stuck: an attempt beyond its deadline kept it from answering, so it was killed.
+        noticed: how many cancels it has answered.
+        gone: its process has ended, or its socket is closed; what it ran is about to be recorded as lost.
+    """
+
+    process: WorkerProcess
+    capacity: int
+    group: Group | None = None
+    ready: bool = False
+    retired: bool = False
+    stuck: bool = False
+    gone: bool = False
+    noticed: int = 0
+    attempts: dict[Key, Attempt] = field(default_factory=dict)
+
+    @property
+    def free(self) -> int:
+        """How many more jobs it may run."""
+        return self.capacity - len(self.attempts)
+
+    @property
+    def takes_jobs(self) -> bool:
+        """Whether jobs may be given to it that are no suspects."""
+        return self.ready and self.group is None and not self.retired and not self.gone

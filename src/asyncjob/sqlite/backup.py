@@ -1,0 +1,81 @@
+"""A copy of the database while a server runs on it.
+
+One read transaction lasts for the whole copy: it sees one moment, whatever is committed meanwhile, and keeps no writer
+waiting. Without it SQLite would begin again at every commit, and under load never end. The copy has another name until
+it is whole and on the disk, so that no half of one is ever taken for a backup.
+"""
+
+import os
+import sqlite3
+import tempfile
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+
+from asyncjob.sqlite.database import APPLICATION_ID, PARTS, DatabaseError, check_kind
+
+PAGES = 1_000  # between two reports of progress
+
+
+class BackupError(Exception):
+    """The database cannot be copied; the message says why."""
+
+
+def backup(database: Path, file: Path, progress: Callable[[int, int], None]) -> None:
+    """Copy a database.
+
+    Args:
+        database: the SQLite file; a server may use it.
+        file: where to; it must not exist.
+        progress: called with how many pages were copied, and how many there are.
+
+    Raises:
+        BackupError: the one cannot be read, or the other cannot be written or exists.
+    """
+    try:
+        for part in ("", *PARTS):
+            check_kind(f"{os.path.realpath(database)}{part}")
+        if os.path.lexists(file):
+            raise BackupError(f"{file} exists already: choose another name")
+        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")  # for its owner alone
+        os.close(handle)
+        try:
+            _copy(database, Path(name), progress)
+            os.link(name, file)  # which, unlike a renaming, replaces nothing
+            _sync(file.parent)
+        finally:
+            for leftover in (name, f"{name}-journal"):
+                with suppress(FileNotFoundError):
+                    os.unlink(leftover)
+    except FileExistsError:
+        raise BackupError(f"{file} exists already: choose another name") from None
+    except DatabaseError as error:
+        raise BackupError(str(error)) from None
+    except OSError as error:
+        raise BackupError(f"cannot write {file}: {error.strerror}") from None
+
+
+def _copy(database: Path, file: Path, progress: Callable[[int, int], None]) -> None:
+    try:
+        uri = f"{Path(os.path.realpath(database)).as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as source, closing(_new(file)) as copy:
+            source.execute("BEGIN")
+            if source.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
+                raise BackupError(f"{database} is no database of this program")
+            source.backup(copy, pages=PAGES, progress=lambda _, left, pages: progress(pages - left, pages))
+    except sqlite3.Error as error:
+        raise BackupError(f"cannot copy {database}: {error}") from None
+
+
+def _new(file: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(file)
+    connection.execute("PRAGMA synchronous = FULL")  # the copy is on the disk when it is closed
+    return connection
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)  # of the name
+    finally:
+        os.close(handle)

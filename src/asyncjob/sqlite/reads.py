@@ -1,0 +1,166 @@
+"""What is read from the file: single jobs at once, lists and counts in threads of their own.
+
+Each kind has a connection of its own: in WAL mode a read waits for no write, and no count waits for a search.
+"""
+
+import sqlite3
+from time import monotonic
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from asyncjob.contract import ListQuery, Submission
+from asyncjob.job import Error, Job, Progress, Status
+from asyncjob.sqlite.database import Database, statements
+from asyncjob.sqlite.reading import Reader
+from asyncjob.store import Attempt
+
+PAGE_SECONDS = 1.0  # a search ends its page early rather than take longer
+SEARCHED = 50_000  # jobs that a search looks at between two looks at the clock
+MAX_PAGE_BYTES = 4 << 20  # a page ends early where its jobs are large, so a listing never fills the memory
+COUNT_PAUSE = 50  # times as long as counting took
+NEVER = 2**62  # above every sequence number and every time
+
+_SQL = statements()
+
+
+class Reads:
+    """The reads of one database file.
+
+    Args:
+        database: the open file.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._reader = database.connect()
+        self._lists = Reader(database.connect(), "list")
+        self._counter = Reader(database.connect(), "count")
+        self._counts: dict[Status, int] = {}
+        self._count_again = 0.0
+
+    def find(self, job_id: str) -> Job | None:
+        """The job as it was last committed."""
+        row = self._reader.execute(_SQL["find"], {"job_id": job_id}).fetchone()
+        return None if row is None else _job(row)
+
+    def find_submission(self, job_id: str) -> Submission | None:
+        """What a job was submitted with."""
+        row = self._reader.execute(_SQL["find_request"], {"job_id": job_id}).fetchone()
+        return None if row is None else Submission(job_id, row[0], row[1].encode(), _given(row[2]))
+
+    async def page(self, query: ListQuery) -> tuple[list[Job], int | None]:
+        """A page of jobs, newest first, and the cursor of the next page if there is one.
+
+        A page has `query.limit` jobs, or fewer, even none, where they are large or the search for them takes long.
+        Whoever cancels this ends the search.
+        """
+        return await self._lists.read(lambda connection: self._page(connection, query))
+
+    @property
+    def waiting_pages(self) -> int:
+        """How many pages are asked for and not read yet."""
+        return self._lists.waiting
+
+    def _page(self, connection: sqlite3.Connection, query: ListQuery) -> tuple[list[Job], int | None]:
+        # The status is one of five words of ours; written out, it lets SQLite use the partial index of that status.
+        filters = "" if query.status is None else f" AND status = '{query.status}'"
+        filters += "" if query.type is None else " AND type = :type"
+        by_type = "" if query.type is None else " AND type = :type"
+        before = NEVER if query.before is None else query.before
+        until = monotonic() + PAGE_SECONDS
+        jobs: list[Job] = []
+        size, last = 0, None
+        while True:
+            values = {"before": before, "type": query.type}
+            (newest,) = connection.execute(_SQL["list_from"].replace("{filters}", by_type), values).fetchone()
+            if newest is None:
+                return jobs, None
+            if monotonic() > until:
+                return jobs, before
+            least = newest - SEARCHED + 1
+            for row in connection.execute(_SQL["list"].replace("{filters}", filters), values | {"least": least}):
+                if len(jobs) == query.limit or size > MAX_PAGE_BYTES:
+                    return jobs, last
+                jobs.append(_job(row))
+                size += len(row[3]) + len(row[5] or "")
+                last = row[-1]
+            before = least
+
+    def earlier_attempts(self, job_id: str, after: int, limit: int) -> tuple[list[Attempt], bool]:
+        """The attempts before the current one, the first one first.
+
+        Args:
+            job_id: the job's.
+            after: the number of the attempt that they begin behind.
+            limit: how many at most; fewer are given where their errors are long.
+
+        Returns:
+            They, and whether they are a page of their own: others follow, if only the current one.
+        """
+        attempts: list[Attempt] = []
+        size = 0
+        for number, status, started_at, finished_at, error in self._reader.execute(
+            _SQL["earlier_attempts"], {"job_id": job_id, "after": after, "limit": limit}
+        ):
+            attempts.append(Attempt(number, Status(status), _given(started_at), finished_at, _error(error)))
+            size += len(error or "")
+            if len(attempts) == limit or size > MAX_PAGE_BYTES:
+                return attempts, True
+        return attempts, False
+
+    async def counts(self) -> dict[Status, int]:
+        """How many jobs there are of each status.
+
+        Counting a million takes a fiftieth of a second, so what was counted is the answer for 50 times as long as the
+        counting took: whoever asks all the time costs a fiftieth of one core, however many jobs there are.
+        """
+        if monotonic() < self._count_again:
+            return self._counts
+        return await self._counter.read(self._count)
+
+    def _count(self, connection: sqlite3.Connection) -> dict[Status, int]:
+        begin = monotonic()
+        if begin >= self._count_again:
+            total, *counts = connection.execute(_SQL["count"]).fetchone()
+            pending, running, failed, canceled = counts
+            self._counts = {
+                Status.PENDING: pending,
+                Status.RUNNING: running,
+                Status.SUCCESS: total - sum(counts),
+                Status.FAILURE: failed,
+                Status.CANCELED: canceled,
+            }
+            self._count_again = begin + COUNT_PAUSE * (monotonic() - begin)
+        return self._counts
+
+    def close_reads(self) -> None:
+        """End what is read, and close the connections."""
+        self._lists.close()
+        self._counter.close()
+        self._reader.close()
+
+
+def _job(row: tuple[Any, ...]) -> Job:
+    job_id, name, status, parameters, progress, results, error, attempt, created_at, started_at, finished_at, *_ = row
+    return Job(
+        job_id=job_id,
+        type=name,
+        status=Status(status),
+        parameters=Raw(parameters),
+        progress=UNSET if progress is None else msgspec.json.decode(progress, type=Progress),
+        results=UNSET if results is None else Raw(results),
+        error=_error(error),
+        attempt=attempt,
+        created_at=created_at,
+        started_at=_given(started_at),
+        finished_at=_given(finished_at),
+    )
+
+
+def _given(text: str | None) -> str | UnsetType:
+    return UNSET if text is None else text
+
+
+def _error(text: str | None) -> Error | UnsetType:
+    return UNSET if text is None else msgspec.json.decode(text, type=Error)

@@ -1,0 +1,171 @@
+"""What one transaction does: the operations, then the rows, then the claims.
+
+Rows for the same statement are written by one execution of it: SQLite works through them without Python's lock, which
+the event loop needs meanwhile. That halves the cost of a row and keeps the two threads from waiting for each other.
+
+A new job needs no look into the queue when nothing waits there and a slot is free: it is claimed as it is saved.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from asyncjob.job import utc_now
+from asyncjob.store import Claim, Claims
+
+MAX_TEXT = 16 << 20  # bytes of text that one statement takes
+MAX_CLAIM_BYTES = 16 << 20  # parameters that one transaction claims; a single job's are 1 MB at most
+MAX_CLAIMED = 128  # waiting jobs that one transaction looks at: all that it looks at are read, however large they are
+
+Row = tuple[Any, ...]
+
+
+class Operation(NamedTuple):
+    """Anything to do in a transaction; its result is what the call returns."""
+
+    call: Callable[[sqlite3.Connection], Any]
+    future: "asyncio.Future[Any]"
+
+
+class Rows(NamedTuple):
+    """Rows for one statement, each of which it may write or refuse; the result is a bool for each.
+
+    The last column of a row is JSON text as bytes, of any size; the others are short.
+    """
+
+    statement: str
+    rows: Sequence[Row]
+    future: "asyncio.Future[Any]"
+
+
+Item = Operation | Rows
+Results = list[tuple["asyncio.Future[Any]", Any]]
+
+
+class RowsRefused(Exception):
+    """A statement refused some of its rows; written one by one, they show which."""
+
+    def __init__(self, statement: str) -> None:
+        super().__init__(statement)
+        self.statement = statement
+
+
+_decode_claims = msgspec.json.Decoder(list[Claim]).decode
+
+
+class Transaction:
+    """One transaction, between its BEGIN and its COMMIT.
+
+    Args:
+        connection: to the file.
+        statements: SQL by name.
+        slots: how many jobs may be claimed.
+        due: the time, in milliseconds since 1970; what waits for a later one is not claimed.
+        none_waits: whether the last commit left no job waiting.
+        singly: names of statements whose rows are written one by one.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        statements: Mapping[str, str],
+        *,
+        slots: int,
+        due: int,
+        none_waits: bool,
+        singly: frozenset[str],
+    ) -> None:
+        self._connection = connection
+        self._statements = statements
+        self._slots = slots
+        self._due = due
+        self._none_waits = none_waits
+        self._singly = singly
+        self._now = utc_now()
+        self._claimed: list[Claim] = []
+
+    def run(self, batch: Sequence[Item]) -> tuple[Results, Claims]:
+        """Write everything of a batch, and claim.
+
+        Raises:
+            RowsRefused: roll back, and run the batch again with that statement among `singly`.
+            sqlite3.Error: roll back.
+        """
+        results = [(item.future, item.call(self._connection)) for item in batch if isinstance(item, Operation)]
+        self._none_waits = self._none_waits and not results  # any of them may have put a job back into the queue
+        together: dict[str, list[Rows]] = {}
+        for item in batch:
+            if isinstance(item, Rows):
+                together.setdefault(item.statement, []).append(item)
+        for statement, items in together.items():
+            written = iter(self._write(statement, [row for item in items for row in item.rows]))
+            results += [(item.future, [next(written) for _ in item.rows]) for item in items]
+        return results, self._claim()
+
+    def _write(self, statement: str, rows: list[Row]) -> list[bool]:
+        """All rows at once if all can be written, else one by one to learn which."""
+        if statement in self._singly:
+            return [self._execute(statement, [row]) == 1 for row in rows]
+        for portion in _portions(rows):
+            if self._execute(statement, portion) != len(portion):
+                raise RowsRefused(statement)
+        return [True] * len(rows)
+
+    def _execute(self, statement: str, rows: list[Row]) -> int:
+        claimed = self._claim_new(rows) if statement == "submit" else 0
+        values: dict[str, object] = {"rows": _places(rows), "texts": b"".join([row[-1] for row in rows])}
+        values |= {"claimed": claimed, "now": self._now}
+        return self._connection.execute(self._statements[statement], values).rowcount
+
+    def _claim_new(self, rows: list[Row]) -> int:
+        """How many of the jobs that are about to be saved are claimed as well: the first ones."""
+        is_first = self._none_waits and not self._claimed and "submit" not in self._singly
+        free = max(0, self._slots) if is_first else 0
+        self._claimed += [
+            Claim(job_id, 1, name, text.decode(), 0, due_at, traceparent)
+            for job_id, name, due_at, _, traceparent, _, text in rows[:free]
+        ]
+        self._none_waits = self._none_waits and free >= len(rows)
+        return min(free, len(rows))
+
+    def _claim(self) -> Claims:
+        free = self._slots - len(self._claimed)
+        if self._none_waits or free <= 0:
+            return Claims(self._claimed, none_left=self._none_waits)
+        most = min(free, MAX_CLAIMED)
+        rows, next_due = self._connection.execute(
+            self._statements["waiting"], {"due": self._due, "slots": most, "most": MAX_CLAIM_BYTES}
+        ).fetchone()
+        jobs = _decode_claims(rows)
+        if jobs:
+            self._connection.execute(self._statements["claim"], {"rows": rows, "now": self._now})
+        cut_off = len(jobs) == most or sum(len(job.parameters) for job in jobs) > MAX_CLAIM_BYTES // 2
+        if cut_off:
+            return Claims(self._claimed + jobs, go_on=len(jobs) < free)
+        return Claims(self._claimed + jobs, next_due, none_left=next_due is None)
+
+
+def _places(rows: list[Row]) -> str:
+    """The rows as JSON, the last column of each replaced by where its text begins, counted from 1, and its length."""
+    places = []
+    start = 1
+    for *fields, text in rows:
+        places.append((*fields, start, len(text)))
+        start += len(text)
+    return msgspec.json.encode(places).decode()
+
+
+def _portions(rows: list[Row]) -> Iterator[list[Row]]:
+    """The rows, so many at a time that SQLite and the memory can take their texts."""
+    portion: list[Row] = []
+    size = 0
+    for row in rows:
+        size += len(row[-1])
+        if portion and size > MAX_TEXT:
+            yield portion
+            portion, size = [], 0
+        portion.append(row)
+    yield portion

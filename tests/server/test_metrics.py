@@ -1,0 +1,200 @@
+"""What a server counts, read back by Prometheus' own parser."""
+
+import os
+import signal
+import sqlite3
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from asyncjob import Jobs
+from asyncjob.job import Status
+from asyncjob.server.metrics import DURATIONS, MAX_ERRORS, OTHER, Durations, Metrics
+from tests.server.conftest import Gate, lines, wait_for
+from tests.serving import FUNCTIONS, Server
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def parse(text: str) -> Samples:
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def scrape(server: Server) -> Samples:
+    answer = server.client.get("/metrics")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    return parse(answer.text)
+
+
+def value(samples: Samples, name: str, **labels: str) -> float:
+    return samples.get((f"asyncjob_{name}", frozenset(labels.items())), 0.0)
+
+
+def test_submissions_and_outcomes_are_counted_by_type_and_error(server: Server) -> None:
+    for number in range(3):
+        server.result(server.submit("add", a=number))
+    server.result(server.submit("raises", message="no"))
+    server.result(server.submit("unencodable"))
+    samples = scrape(server)
+    assert value(samples, "submissions_total", type="add") == 3
+    assert value(samples, "outcomes_total", type="add", status="Success", error="") == 3
+    assert value(samples, "outcomes_total", type="raises", status="Failure", error="LookupError") == 1
+    assert value(samples, "outcomes_total", type="unencodable", status="Failure", error="InvalidResults") == 1
+    assert value(samples, "waiting_seconds_count", type="add") == 3
+    assert value(samples, "running_seconds_count", type="add") == 3
+    assert value(samples, "commit_seconds_count") >= 5
+    assert value(samples, "commit_rows_sum") >= 10
+
+
+def test_a_submission_that_starts_nothing_new_is_not_counted(server: Server) -> None:
+    for _ in range(2):
+        server.submit("add", jobId="one", a=1)
+    assert server.client.post("/jobs", json={"jobId": "one", "type": "add", "a": 2}).status_code == 409
+    samples = scrape(server)
+    assert value(samples, "submissions_total", type="add") == 1
+    assert value(samples, "refusals_total", status="409") == 1
+
+
+def test_refusals_are_counted_by_status(tmp_path: Path) -> None:
+    with Server(tmp_path / "jobs.db", "--max-pending", "1", "--concurrency", "1", target=FUNCTIONS) as server:
+        wait_for(lambda: value(scrape(server), "workers") == 1, "a worker")
+        before = scrape(server)
+        for body in (b"{", b'{"type":"add"}'):
+            server.client.post("/jobs", content=body)
+        server.client.get("/jobs/nobody")
+        server.client.get("/nowhere")
+        server.client.delete("/jobs")
+        server.client.post("/jobs", content=b"{}", headers={"content-type": "text/plain"})
+        answers = [server.client.post("/jobs", json={"type": "waits", "started": os.devnull}) for _ in range(3)]
+        refused = [answer.status_code for answer in answers].count(429)
+        assert refused > 0
+        samples = scrape(server)
+        expected = {"400": 2, "404": 2, "405": 1, "415": 1, "429": refused}
+        for status, count in expected.items():
+            assert (
+                value(samples, "refusals_total", status=status) - value(before, "refusals_total", status=status)
+                == count
+            ), status
+
+
+def test_what_waits_and_what_runs_is_read_at_the_scrape(tmp_path: Path, gate: Gate) -> None:
+    started = tmp_path / "started"
+    with Server(tmp_path / "jobs.db", "--concurrency", "1", target=FUNCTIONS) as server:
+        ids = [server.submit("holds", started=str(started), gate=gate.path) for _ in range(3)]
+        wait_for(lambda: lines(started), "the first to start")
+        samples = scrape(server)
+        assert (value(samples, "running"), value(samples, "waiting")) == (1, 2)
+        assert (value(samples, "running_limit"), value(samples, "waiting_limit")) == (1, 100_000)
+        server.client.post(f"/jobs/{ids[-1]}/cancel")
+        gate.open()
+        for job_id in ids:
+            server.result(job_id)
+        samples = scrape(server)
+        assert (value(samples, "running"), value(samples, "waiting")) == (0, 0)
+        assert value(samples, "outcomes_total", type="holds", status="Canceled", error="") == 1
+        assert value(samples, "outcomes_total", type="holds", status="Success", error="") == 2
+
+
+def test_lost_attempts_and_workers_are_counted(server: Server, tmp_path: Path) -> None:
+    runs = str(tmp_path / "runs")
+    assert server.result(server.submit("dies", runs=runs))["status"] == "Failure"
+    assert server.result(server.submit("overruns_async", runs=runs))["status"] == "Failure"
+    wait_for(lambda: value(scrape(server), "worker_restarts_total", reason="died") == 2, "two new workers")
+    samples = scrape(server)
+    assert value(samples, "attempts_lost_total", type="dies", error="WorkerLost") == 2
+    assert value(samples, "outcomes_total", type="dies", status="Failure", error="WorkerLost") == 1
+    assert value(samples, "attempts_lost_total", type="overruns_async", error="Timeout") == 1
+    assert value(samples, "running_seconds_count", type="dies") == 2
+
+
+def test_a_worker_that_is_retired_after_a_timeout_is_counted_as_such(server: Server, tmp_path: Path) -> None:
+    assert server.result(server.submit("overruns", runs=str(tmp_path / "runs")))["error"]["type"] == "Timeout"
+    wait_for(lambda: value(scrape(server), "worker_restarts_total", reason="retired") == 2, "two new workers")
+    assert value(scrape(server), "worker_restarts_total", reason="died") == 0
+
+
+def test_what_an_earlier_server_left_running_is_counted_as_put_back(tmp_path: Path, gate: Gate) -> None:
+    started = tmp_path / "started"
+    with Server(tmp_path / "jobs.db", target=FUNCTIONS) as server:
+        job_id = server.submit("holds", started=str(started), gate=gate.path)
+        wait_for(lambda: lines(started), "its start")
+        server.stop(signal.SIGKILL)
+        server.start()
+        gate.open()
+        server.result(job_id)
+        assert value(scrape(server), "attempts_put_back_total", reason="server_ended") == 1
+
+
+def test_a_transaction_that_cannot_be_saved_is_counted(tmp_path: Path) -> None:
+    with Server(tmp_path / "jobs.db", target=FUNCTIONS) as server:
+        server.result(server.submit("add", a=1))
+        other = sqlite3.connect(server.database, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")  # as a full disk would, it keeps the server from writing
+        try:
+            assert server.client.post("/jobs", json={"type": "add", "a": 1}).status_code == 503
+        finally:
+            other.close()
+        samples = scrape(server)
+        assert value(samples, "commit_failures_total") >= 1
+        assert value(samples, "refusals_total", status="503") == 1
+
+
+def test_metrics_want_the_api_key_as_jobs_do(tmp_path: Path) -> None:
+    with Server(tmp_path / "jobs.db", env={"ASYNCJOB_API_KEY": "a secret of 20 chars"}) as server:
+        assert server.client.get("/metrics").status_code == 403
+        assert server.client.get("/metrics", headers={"x-api-key": "a secret of 20 chars"}).status_code == 200
+
+
+def test_names_of_errors_are_bounded() -> None:
+    metrics = Metrics(_jobs())
+    for number in range(1000):
+        metrics.failed("add", f"Error{number}")
+        metrics.lost(f"type-{number}", "x" * (number + 1))
+    metrics.failed("add", "Timeout")
+    samples = parse(metrics.text().decode())
+    names = {dict(labels).get("error") for (name, labels) in samples if name.endswith("_total")} - {None, "", OTHER}
+    assert len(names) == MAX_ERRORS - 4  # those of our own that have not occurred
+    assert value(samples, "outcomes_total", type="add", status="Failure", error="Timeout") == 1
+    assert {dict(labels)["type"] for (name, labels) in samples if name == "asyncjob_attempts_lost_total"} == {OTHER}
+    total = sum(count for (name, _), count in samples.items() if name == "asyncjob_outcomes_total")
+    assert total == 1001
+
+
+@pytest.mark.parametrize("seconds", [-1.0, 0.0, DURATIONS[0], 0.3, DURATIONS[-1], 10_000.0])
+def test_a_duration_is_in_every_bucket_from_its_own_on(seconds: float) -> None:
+    registry = CollectorRegistry()
+    durations = Durations("seconds", "Some.", ["add"])
+    registry.register(durations)
+    durations.observe("add", seconds)
+    samples = parse(generate_latest(registry).decode())
+    for bound in DURATIONS:
+        key = ("seconds_bucket", frozenset({("type", "add"), ("le", str(bound))}))
+        assert samples[key] == (seconds <= bound), bound
+    assert samples["seconds_bucket", frozenset({("type", "add"), ("le", "+Inf")})] == 1
+    assert samples["seconds_count", frozenset({("type", "add")})] == 1
+    assert samples["seconds_sum", frozenset({("type", "add")})] == max(0.0, seconds)
+
+
+def test_a_batch_is_counted_by_type() -> None:
+    metrics = Metrics(_jobs())
+    metrics.succeeded(["add", "echo", "add"])
+    samples = parse(metrics.text().decode())
+    counts = {
+        type_: value(samples, "outcomes_total", type=type_, status=Status.SUCCESS, error="")
+        for type_ in ("add", "echo")
+    }
+    assert counts == {"add": 2, "echo": 1}
+
+
+def _jobs() -> Jobs:
+    jobs = Jobs()
+    for name in ("add", "echo"):
+        jobs.job(name=name)(lambda: None)
+    return jobs
