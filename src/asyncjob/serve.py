@@ -23,7 +23,7 @@ from asyncjob.server.http.access import Access
 from asyncjob.server.http.endpoints import Endpoints
 from asyncjob.server.http.listener import HttpServer, config
 from asyncjob.server.http.routes import router
-from asyncjob.server.logs import event
+from asyncjob.server.logs import log
 from asyncjob.server.settings import Settings, SettingsError
 from asyncjob.sqlite.database import Database, DatabaseError
 
@@ -79,7 +79,7 @@ def _stop_signals() -> list[signal.Signals]:
 def _stop_at_once(signum: int, frame: FrameType | None) -> NoReturn:
     """Before the event loop takes the signals: nothing was accepted yet, and an import may catch whatever is raised."""
     with suppress(Exception):  # it may have come in the middle of another line
-        event(logging.INFO, "stopped before the start was complete")
+        log(logging.INFO, "stopped before the start was complete")
     os._exit(0)
 
 
@@ -121,13 +121,13 @@ async def _serve(jobs: Jobs, settings: Settings, database: Database, listener: s
         ends = [serving, lost, asyncio.ensure_future(stop.wait())]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         stop.set()  # from now on a signal hurries
-        event(logging.INFO, "stopping; once more stops at once", running=engine.running, grace=f"{settings.grace:g}s")
+        log(logging.INFO, "stopping; once more stops at once", running=engine.running, grace=f"{settings.grace:g}s")
         await engine.stop(hurry)
         http.should_exit = True
         await serving
     finally:
         await _close(engine, database)
-    event(logging.INFO, "stopped")
+    log(logging.INFO, "stopped")
     if lost.done():
         raise DatabaseError(lost.result())
     lost.cancel()
@@ -143,7 +143,7 @@ async def _watch(database: Database, engine: Engine) -> str:
     while True:
         fault = database.fault()
         if fault is not None:
-            event(logging.ERROR, "the database is lost", error=fault)
+            log(logging.ERROR, "the database is lost", error=fault)
             engine.refuse(fault)
             return fault
         await asyncio.sleep(LOOK_SECONDS)
@@ -152,7 +152,7 @@ async def _watch(database: Database, engine: Engine) -> str:
 async def _close(engine: Engine, database: Database) -> None:
     database.gather()
     if not database.leaves_neighbours_alone:  # its last words would go where another file's are
-        event(logging.ERROR, "not closed: another database's files lie where its own were", database=database.path)
+        log(logging.ERROR, "not closed: another database's files lie where its own were", database=database.path)
         os._exit(1)
     await engine.close()
 

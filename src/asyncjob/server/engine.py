@@ -12,7 +12,7 @@ from asyncjob.contract import RETRY_AFTER_SECONDS, ApiError, ListQuery, PageQuer
 from asyncjob.job import Job, Status, new_job_id, now_ms, timestamp
 from asyncjob.registry import Jobs
 from asyncjob.server.events import Events, JobEvent
-from asyncjob.server.logs import event
+from asyncjob.server.logs import log
 from asyncjob.server.metrics import Metrics
 from asyncjob.server.settings import Settings
 from asyncjob.server.throughput import MOMENT_SECONDS, Throughput
@@ -234,7 +234,7 @@ class Engine:
         """
         change = await self._change(self._store.cancel(job_id))
         if change.applied:
-            event(logging.INFO, "job canceled", job_id=job_id, attempt=change.attempt)
+            log(logging.INFO, "job canceled", job_id=job_id, attempt=change.attempt)
             self._supervisor.cancel(job_id, change.attempt)
             job = self.get(job_id)
             self.metrics.canceled(job.type)
@@ -259,7 +259,7 @@ class Engine:
         change = await self._change(self._store.retry(job_id))
         if not change.applied:
             raise _refused(job_id, change, "retry")
-        event(logging.INFO, "job retried", job_id=job_id, attempt=change.attempt + 1)
+        log(logging.INFO, "job retried", job_id=job_id, attempt=change.attempt + 1)
         self._notify(JobEvent(job_id, job.type, Status.PENDING, change.attempt + 1))
 
     def check(self) -> None:
@@ -329,9 +329,9 @@ class Engine:
                     count, after = await self._store.purge(before, after, PURGE_BATCH)
                     deleted += count
             except sqlite3.Error as error:
-                event(logging.ERROR, "purge failed, trying again later", error=str(error))
+                log(logging.ERROR, "purge failed, trying again later", error=str(error))
             if deleted:
-                event(logging.INFO, "purged", jobs=deleted, finished_before=before)
+                log(logging.INFO, "purged", jobs=deleted, finished_before=before)
             await asyncio.sleep(min(PURGE_INTERVAL_SECONDS, keep))
 
 
@@ -340,7 +340,7 @@ def _not_found() -> ApiError:
 
 
 def _not_saved(error: sqlite3.Error) -> ApiError:
-    event(logging.ERROR, "not saved", error=str(error))
+    log(logging.ERROR, "not saved", error=str(error))
     return ApiError(503, f"nothing can be saved at the moment: {error}", RETRY_AFTER)
 
 

@@ -16,7 +16,7 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from asyncjob.contract import ApiError
-from asyncjob.server.logs import event
+from asyncjob.server.logs import log
 from asyncjob.server.settings import Settings, is_address, is_loopback
 
 LOCAL_ONLY = "for this machine only"
@@ -121,7 +121,7 @@ class Access:
         self._wrong_keys += 1
         now = time.monotonic()
         if now - self._logged >= LOG_SECONDS:
-            event(logging.WARNING, "wrong API key", client=client[0] if client else "unknown", times=self._wrong_keys)
+            log(logging.WARNING, "wrong API key", client=client[0] if client else "unknown", times=self._wrong_keys)
             self._wrong_keys, self._logged = 0, now
         if self._delayed >= MAX_DELAYED:
             return

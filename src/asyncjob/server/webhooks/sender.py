@@ -31,7 +31,7 @@ from standardwebhooks import Webhook
 
 from asyncjob import __version__
 from asyncjob.job import now_ms
-from asyncjob.server.logs import event
+from asyncjob.server.logs import log
 from asyncjob.server.webhooks.answers import Answer, BoundedBackend, failure, retry_after
 from asyncjob.server.webhooks.receivers import NotifyPolicy, Unreachable
 from asyncjob.sqlite.deliveries import Deliveries, Due
@@ -97,7 +97,7 @@ class Sender:
             try:
                 until_next = await self._look()
             except sqlite3.Error as error:
-                event(logging.ERROR, "notifications cannot be read, trying again", error=str(error))
+                log(logging.ERROR, "notifications cannot be read, trying again", error=str(error))
             await asyncio.sleep(max(LEAST_PAUSE_SECONDS, LOOK_PAUSE * (monotonic() - began)))
             with suppress(TimeoutError):
                 async with asyncio.timeout(until_next):
@@ -140,7 +140,7 @@ class Sender:
         try:
             self._fill()
         except sqlite3.Error as error:
-            event(logging.ERROR, "notifications cannot be read, trying again", error=str(error))
+            log(logging.ERROR, "notifications cannot be read, trying again", error=str(error))
             self._lanes.clear()
         if receiver not in self._lanes:  # it may have more than the look has taken
             self.wake()
@@ -153,7 +153,7 @@ class Sender:
                 await self._record(delivery, answer)
                 return
             except sqlite3.Error as failed:  # the disk is full: what became of it is kept here until there is room
-                event(logging.ERROR, "notification not saved, trying again", job_id=delivery.job_id, error=str(failed))
+                log(logging.ERROR, "notification not saved, trying again", job_id=delivery.job_id, error=str(failed))
                 await asyncio.sleep(SAVE_AGAIN_SECONDS)
 
     async def _try(self, delivery: Due) -> Answer:
@@ -203,18 +203,18 @@ class Sender:
         known = {"job_id": delivery.job_id, "host": host, "tries": delivery.tries}
         if not answer.error:
             await self._deliveries.delivered(delivery)
-            event(logging.INFO, "notified", **known)
+            log(logging.INFO, "notified", **known)
             self._counted("delivered")
             return
         known |= {"error": answer.error} | ({"detail": answer.detail} if answer.detail else {})
         due_at = self._next_try_at(delivery, answer)
         if answer.status == GONE or due_at > delivery.created_ms + GIVE_UP_MS:
             await self._deliveries.failed(delivery, answer.error)
-            event(logging.ERROR, "notification given up", **known)
+            log(logging.ERROR, "notification given up", **known)
             self._counted("failed")
         else:
             await self._deliveries.again(delivery, answer.error, due_at)
-            event(logging.WARNING, "notification failed, trying again", **known)
+            log(logging.WARNING, "notification failed, trying again", **known)
             self._counted("again")
 
     def _next_try_at(self, delivery: Due, answer: Answer) -> int:

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 
 from asyncjob.job import Error
-from asyncjob.server.logs import event
+from asyncjob.server.logs import log
 from asyncjob.server.workers.channel import Cancel
 from asyncjob.server.workers.outcomes import Outcomes
 from asyncjob.server.workers.processes import Processes
@@ -66,7 +66,7 @@ class Deadlines:
             if not self._processes.may_retire(worker):
                 asyncio.get_running_loop().call_later(STOP_SECONDS, self._retire_if_running, worker, attempt)
                 return
-            event(logging.WARNING, "worker retired", worker=worker.process.pid, job_id=attempt.job_id)
+            log(logging.WARNING, "worker retired", worker=worker.process.pid, job_id=attempt.job_id)
             if worker.group is None:
                 self._store.offer(-worker.free)
             self._processes.retire(worker)
@@ -75,7 +75,7 @@ class Deadlines:
     def _kill_if_stuck(self, worker: Worker, noticed: int) -> None:
         """Code that keeps the interpreter's lock stops its whole process: the jobs beside it can only run again."""
         if worker.noticed == noticed and worker in self._processes.workers:
-            event(logging.ERROR, "worker stuck", worker=worker.process.pid)
+            log(logging.ERROR, "worker stuck", worker=worker.process.pid)
             worker.stuck = True
             worker.process.kill()
 
@@ -113,7 +113,7 @@ class Standstill:
         if not running:
             return
         if self._ended == self._ended_before and self._store.pending and self._store.slots <= 0:
-            event(
+            log(
                 logging.WARNING,
                 "all places are taken and no job has ended for a while; do jobs wait for jobs that have no place?",
                 seconds=f"{STANDSTILL_SECONDS:g}",

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 
-from asyncjob.server.logs import event
+from asyncjob.server.logs import log
 from asyncjob.server.workers import process_tree
 from asyncjob.server.workers.process_tree import Process
 
@@ -86,6 +86,6 @@ class Leftovers:
             over = processes.over
             killed = processes.end()
             if killed:
-                event(logging.WARNING, "processes ended", job_id=job_id, processes=killed)
+                log(logging.WARNING, "processes ended", job_id=job_id, processes=killed)
             if not over:
                 self.watch(job_id, processes)

@@ -13,7 +13,7 @@ from asyncjob.job import Error, Status, now_ms
 from asyncjob.registry import DEFAULT_RETRIES, Jobs
 from asyncjob.runner import Failed
 from asyncjob.server.events import JobEvent
-from asyncjob.server.logs import event, events
+from asyncjob.server.logs import log, log_each
 from asyncjob.server.metrics import Metrics
 from asyncjob.server.workers.channel import Advanced
 from asyncjob.server.workers.quarantine import MAX_INTERRUPTIONS, SOLO_INTERRUPTIONS
@@ -86,7 +86,7 @@ class Outcomes:
     def _saved_successes(self, ended: list[tuple[Attempt, str]], saved: "asyncio.Future[list[bool]]") -> None:
         error = saved.exception()
         if error is not None:
-            event(logging.ERROR, "outcomes not saved, trying again", jobs=len(ended), error=str(error))
+            log(logging.ERROR, "outcomes not saved, trying again", jobs=len(ended), error=str(error))
             asyncio.get_running_loop().call_later(SAVE_AGAIN_SECONDS, self.succeeded, ended)
             return
         done, types = [], []
@@ -96,9 +96,9 @@ class Outcomes:
                 types.append(attempt.type)
                 self._changed(attempt.becomes(Status.SUCCESS))
             else:
-                event(logging.INFO, "late outcome refused", **attempt.fields)
+                log(logging.INFO, "late outcome refused", **attempt.fields)
         self._metrics.succeeded(types)
-        events(logging.INFO, "job ended", done)
+        log_each(logging.INFO, "job ended", done)
 
     def raised(self, attempt: Attempt, outcome: Failed) -> None:
         """The function has raised: that is its answer, unless it asked to run again."""
@@ -127,7 +127,7 @@ class Outcomes:
         due_at = now_ms() + round(pause * 1000) if known else None
 
         def saved() -> None:
-            event(
+            log(
                 logging.WARNING,
                 "job repeated",
                 **attempt.fields,
@@ -151,7 +151,7 @@ class Outcomes:
 
         def saved() -> None:
             self._metrics.put_back(reason)
-            event(logging.WARNING, "job put back", **attempt.fields, reason=reason)
+            log(logging.WARNING, "job put back", **attempt.fields, reason=reason)
             self._goes_on(attempt, group_limit, 0)
 
         self._save(attempt, partial(self._store.release, *_key(attempt), error, group_limit=group_limit), saved)
@@ -176,7 +176,7 @@ class Outcomes:
 
         def saved() -> None:
             self._metrics.put_back("server_ended")
-            event(logging.WARNING, "job put back", **attempt.fields, reason="server_ended")
+            log(logging.WARNING, "job put back", **attempt.fields, reason="server_ended")
             self._goes_on(attempt, group_limit, 0)
 
         self._save(attempt, write, saved)
@@ -185,21 +185,21 @@ class Outcomes:
         """The server stops: these have not ended in time, and go back to waiting."""
         for attempt in attempts:
             attempt.recorded = True
-            event(logging.WARNING, "job released", **attempt.fields)
+            log(logging.WARNING, "job released", **attempt.fields)
         releases = [
             self._store.release(*_key(one), group_limit=None if one.suspect is None else one.suspect.group_limit)
             for one in attempts
         ]
         for attempt, written in zip(attempts, await asyncio.gather(*releases, return_exceptions=True), strict=True):
             if isinstance(written, BaseException):  # still Running in the file: to the next server, interrupted
-                event(logging.ERROR, "job not released", error=str(written))
+                log(logging.ERROR, "job not released", error=str(written))
             elif written:
                 self._changed(attempt.becomes(Status.PENDING))
 
     def _fail(self, attempt: Attempt, error: Error, traceback: str = "") -> None:
         def saved() -> None:
             self._metrics.failed(attempt.type, error.type)
-            event(
+            log(
                 logging.WARNING,
                 "job ended",
                 **attempt.fields,
@@ -224,12 +224,12 @@ class Outcomes:
         def done(written: "asyncio.Future[bool]") -> None:
             error = written.exception()
             if error is not None:
-                event(logging.ERROR, "outcome not saved, trying again", **attempt.fields, error=str(error))
+                log(logging.ERROR, "outcome not saved, trying again", **attempt.fields, error=str(error))
                 asyncio.get_running_loop().call_later(SAVE_AGAIN_SECONDS, self._save, attempt, write, saved)
             elif written.result():
                 saved()
             else:
-                event(logging.INFO, "late outcome refused", **attempt.fields)
+                log(logging.INFO, "late outcome refused", **attempt.fields)
 
         write().add_done_callback(done)
 

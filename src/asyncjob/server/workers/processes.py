@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from asyncjob.server.logs import event
+from asyncjob.server.logs import log
 from asyncjob.server.metrics import Metrics
 from asyncjob.server.settings import Settings
 from asyncjob.server.workers import guard
@@ -50,7 +50,7 @@ class Guard:
                 start_new_session=True,
             )
         except OSError as error:
-            event(logging.ERROR, "guard not started", error=str(error))
+            log(logging.ERROR, "guard not started", error=str(error))
         else:
             await process.wait()  # what it leaves behind is no child of the server
         finally:
@@ -133,7 +133,7 @@ class Processes:
         try:
             await process.start()
         except OSError as error:
-            event(logging.ERROR, "worker not started, trying again", error=str(error))
+            log(logging.ERROR, "worker not started, trying again", error=str(error))
             self._failed_starts += 1
             self.start(capacity, group)
         else:
@@ -144,7 +144,7 @@ class Processes:
         """It is ready."""
         worker.ready = True
         self._failed_starts = 0
-        event(logging.INFO, "worker ready", worker=worker.process.pid)
+        log(logging.INFO, "worker ready", worker=worker.process.pid)
 
     def may_retire(self, worker: Worker) -> bool:
         """Whether there is room for one more that is given up."""
@@ -189,7 +189,7 @@ class Processes:
         fields: dict[str, object] = {"worker": worker.process.pid, "status": status, "jobs": len(worker.attempts)}
         if worker.process.nonsense is not None:
             fields["nonsense"] = worker.process.nonsense
-        event(logging.INFO if expected else logging.ERROR, "worker ended", **fields)
+        log(logging.INFO if expected else logging.ERROR, "worker ended", **fields)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)

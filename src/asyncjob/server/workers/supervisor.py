@@ -22,7 +22,7 @@ from asyncjob.job import Error, now_ms
 from asyncjob.registry import Jobs
 from asyncjob.runner import Outcome, Succeeded
 from asyncjob.server.events import JobEvent
-from asyncjob.server.logs import event
+from asyncjob.server.logs import log
 from asyncjob.server.metrics import Metrics
 from asyncjob.server.settings import Settings
 from asyncjob.server.workers.channel import Ended, FromWorker, Message, Noticed, Ready, Run
@@ -79,7 +79,7 @@ class Supervisor:
         self._standstill = Standstill(store, lambda: self.running)
         parked = await store.park(self._jobs.names, now_ms() + round(MAX_BACKOFF_SECONDS * 1000))
         for name, count in parked.items():
-            event(logging.WARNING, "jobs wait for a function that is not registered", type=name, jobs=count)
+            log(logging.WARNING, "jobs wait for a function that is not registered", type=name, jobs=count)
         for suspect in store.suspects(self._jobs.names):
             self._quarantine.add(suspect)
         for lost in store.running():
@@ -119,7 +119,7 @@ class Supervisor:
         timeout = self._jobs[job.type].timeout
         if timeout is not None:
             self._deadlines.begin(worker, attempt, timeout)
-        event(logging.DEBUG, "job started", job_id=job.job_id, attempt=job.attempt, worker=worker.process.pid)
+        log(logging.DEBUG, "job started", job_id=job.job_id, attempt=job.attempt, worker=worker.process.pid)
 
     def _wake_at(self, due_at: int) -> None:
         loop = asyncio.get_running_loop()

@@ -34,7 +34,7 @@ from asyncjob.loop import EventLoop
 from asyncjob.registry import JobFunction, Jobs
 from asyncjob.runner import Failed, Outcome, Unfinished, failed, finish, run, run_async
 from asyncjob.server import logs
-from asyncjob.server.logs import event
+from asyncjob.server.logs import log
 from asyncjob.server.settings import LogFormat, LogLevel
 from asyncjob.server.tracing import AttemptSpan
 from asyncjob.server.workers.channel import Cancel, Ended, Message, Noticed, Ready, Run, Unpacker
@@ -202,7 +202,7 @@ def _cannot_tell(error: BaseException) -> NoReturn:
     """End the process, since an outcome cannot be told: the server notices that, and nothing else."""
     try:
         exception = failure.where(error)
-        event(logging.ERROR, "worker cannot go on", error=failure.type_name(error), exception=exception)
+        log(logging.ERROR, "worker cannot go on", error=failure.type_name(error), exception=exception)
     finally:
         os._exit(1)
 
