@@ -20,9 +20,8 @@ from asyncjob.registry import Jobs
 from asyncjob.server import logs
 from asyncjob.server.engine import Engine
 from asyncjob.server.http.access import Access
-from asyncjob.server.http.endpoints import Endpoints
+from asyncjob.server.http.application import Application
 from asyncjob.server.http.listener import HttpServer, config
-from asyncjob.server.http.routes import router
 from asyncjob.server.logs import log
 from asyncjob.server.settings import Settings, SettingsError
 from asyncjob.sqlite.database import Database, DatabaseError
@@ -113,8 +112,7 @@ async def _serve(jobs: Jobs, settings: Settings, database: Database, listener: s
     _handle_signals(stop, hurry)
     try:
         await _start(engine, database)
-        access = Access(settings)
-        http = HttpServer(config(Endpoints(engine, router(engine, access), access), BACKLOG))
+        http = HttpServer(config(Application(engine, Access(settings)), BACKLOG))
         serving = asyncio.create_task(http.serve([listener]))
         lost = asyncio.create_task(_watch(database, engine))
         _announce(jobs, settings, listener, database)
