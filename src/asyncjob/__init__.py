@@ -19,6 +19,7 @@ import typing
 
 from asyncjob.context import JobCanceled, JobContext
 from asyncjob.registry import Jobs, RegistrationError
+from asyncjob.version import __version__
 
 if typing.TYPE_CHECKING:
     from asyncjob.client import (
@@ -39,7 +40,7 @@ else:
 
     def __getattr__(name: str) -> object:
         """The client's names, imported when one is asked for: workers and Lambda functions start without httpx."""
-        if name in __all__ and name != "__version__":
+        if name in __all__:
             from asyncjob import client
 
             return getattr(client, name)
@@ -65,5 +66,3 @@ __all__ = [
     "WaitTimeout",
     "__version__",
 ]
-
-__version__ = "0.1.0"

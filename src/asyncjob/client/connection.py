@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import httpx
 
 from asyncjob.client.errors import ClientError, Unreachable
+from asyncjob.version import __version__
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 UNSENDABLE = (httpx.InvalidURL, UnicodeError, OverflowError, OSError)
@@ -64,7 +65,6 @@ def unsendable(url: str, error: Exception) -> ClientError:
 
 
 def _settings(url: str, api_key: str | None, aws_iam: bool) -> dict[str, Any]:
-    from asyncjob import __version__
     from asyncjob.client.signing import AwsAuth
 
     try:

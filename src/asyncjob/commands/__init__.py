@@ -278,9 +278,10 @@ def _is_text(word: str) -> bool:
 
 
 def _described(target: str) -> dict[str, Any]:
-    from asyncjob import RegistrationError, __version__
     from asyncjob.loading import load, unmoved
     from asyncjob.openapi import document
+    from asyncjob.registry import RegistrationError
+    from asyncjob.version import __version__
 
     try:
         with unmoved():
