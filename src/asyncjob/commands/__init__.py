@@ -6,7 +6,7 @@ a line on standard output. What goes wrong is one line on standard error, and th
 
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +20,7 @@ from asyncjob.job import Status
 
 if TYPE_CHECKING:  # the client and its libraries are imported by the commands that need them
     from asyncjob import Client, JobHandle, JobSnapshot
+    from asyncjob.commands.soundness import Finding
 
 app = typer.Typer()
 
@@ -193,39 +194,84 @@ def openapi(
 def check(
     target: Annotated[str | None, typer.Argument(help="Job functions to load, as `serve` takes them.")] = None,
     database: Annotated[Path | None, typer.Option(help="A server's SQLite file to check; it may be in use.")] = None,
+    job: Annotated[
+        str | None,
+        typer.Option(
+            help="The body of a job that may be run a few times to try the contract, JSON.",
+            show_default="the built-in sleep, where the API has it",
+        ),
+    ] = None,
+    look: Annotated[bool, typer.Option("--look", help="Only look: submit no jobs.")] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds in which that job ends.", min=0)] = 60.0,
     url: Url = LOCAL,
     api_key: Key = None,
     aws_iam: Signed = False,
     as_json: Json = False,
 ) -> None:
-    """Check an API, and if they are given a file of job functions and a database; exit with 1 if one is not sound."""
+    """Check an API by the contract, and a file of job functions and a database; exit with 1 if one is not sound."""
     from asyncjob.commands import soundness
 
-    with _connected(url, api_key, aws_iam) as client:
-        findings = [soundness.server(client, url)]
-    if target is not None:
-        findings.append(soundness.registry(target))
-    if database is not None:
-        findings.append(soundness.database(database))
-    for finding in findings:
+    findings = []
+
+    def tell(finding: soundness.Finding) -> None:
+        findings.append(finding)
         if as_json:
-            print_json({"part": finding.part, "sound": finding.sound, "message": finding.message})
+            absent = {"absent": True} if finding.absent else {}
+            print_json({"part": finding.part, "sound": finding.sound, "message": finding.message, **absent})
         else:
-            say(f"{'ok ' if finding.sound else 'BAD'}  {finding.part:9}  {finding.message}")
+            mark = "-- " if finding.absent else "ok " if finding.sound else "BAD"
+            say(f"{mark}  {finding.part:9}  {finding.message}")
+
+    with _connected(url, api_key, aws_iam) as client:
+        tell(soundness.server(client, url))
+    if findings[0].sound and not look:
+        _check_contract(tell, None if job is None else _body(job), timeout, (url, api_key, aws_iam))
+    if target is not None:
+        tell(soundness.registry(target))
+    if database is not None:
+        tell(soundness.database(database))
     if any(not finding.sound and finding.reachable for finding in findings):
         sys.exit(FAILED)
     if not all(finding.sound for finding in findings):
         sys.exit(UNREACHABLE)
 
 
+def _body(text: str) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        fail(f"--job is not a JSON object: {error}", USAGE)
+
+
+def _check_contract(
+    tell: "Callable[[Finding], None]", job: dict[str, Any] | None, timeout: float, api: tuple[str, str | None, bool]
+) -> None:
+    import httpx
+
+    from asyncjob.client.connection import http_client
+    from asyncjob.commands.contract_check import contract
+
+    with _reported(), http_client(httpx.Client, *api) as http:
+        for finding in contract(http, job, timeout):
+            tell(finding)
+
+
 @contextmanager
 def _connected(url: str, api_key: str | None, aws_iam: bool) -> "Iterator[Client]":
     """A client, and what it raises as a line and an exit status."""
-    from asyncjob import Client, ClientError, Refused, Unreachable, WaitTimeout
+    from asyncjob import Client
+
+    with _reported(), Client(url, api_key=api_key, aws_iam=aws_iam, retries=RETRIES) as client:
+        yield client
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """What the client raises, as a line and an exit status."""
+    from asyncjob import ClientError, Refused, Unreachable, WaitTimeout
 
     try:
-        with Client(url, api_key=api_key, aws_iam=aws_iam, retries=RETRIES) as client:
-            yield client
+        yield
     except WaitTimeout as error:
         fail(error, TIMED_OUT)
     except Unreachable as error:

@@ -1,4 +1,4 @@
-"""Is it sound? An API, a file of job functions, a database: each is looked at, and nothing is changed."""
+"""Is it sound? An API, a file of job functions, a database: each is only looked at. See also contract_check.py."""
 
 import os
 import sqlite3
@@ -18,16 +18,18 @@ class Finding(NamedTuple):
     """What was found of one part.
 
     Attributes:
-        part: server, functions or database.
+        part: server, contract, functions or database.
         sound: whether all is well.
         message: what it is, or what is wrong with it.
         reachable: False where it could not be looked at, since nobody answered.
+        absent: True where the engine does not claim what was asked of it.
     """
 
     part: str
     sound: bool
     message: str
     reachable: bool = True
+    absent: bool = False
 
 
 def server(client: Client, url: str) -> Finding:
