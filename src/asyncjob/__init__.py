@@ -7,8 +7,8 @@
     @jobs.job
     def resize(width: int, height: int = 100) -> dict: ...
 
-Then `asyncjob serve mine.py` answers `POST /jobs` with 202 and an id, runs the function in the background, and
-`GET /jobs/{jobId}` tells its status and its results; or, from Python:
+Then `asyncjob serve mine.py` answers `POST /jobs` with 202 and an id and runs the function in the background;
+`GET /jobs/{jobId}` tells its status and its results. From Python:
 
     from asyncjob import Client
 
@@ -39,7 +39,7 @@ if typing.TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        """The client's names, imported when one is asked for: workers and Lambda functions start without httpx."""
+        """Import the client's names only when one is used, so that workers and Lambda functions start without httpx."""
         if name in __all__:
             from asyncjob import client
 

@@ -102,10 +102,10 @@ def test_a_job_that_failed_or_was_canceled_is_exit_status_1(run: Run, started: s
     ("arguments", "said"),
     [
         (["get", "nobody"], "Not found"),
-        (["get", "a/b"], "'a/b' is no job's id"),
+        (["get", "a/b"], "'a/b' cannot be a job's id"),
         (["submit", "add"], "missing required field `a`"),
-        (["submit", "add", "a"], "'a' is no parameter: write NAME=VALUE"),
-        (["submit", "add", "=1"], "'=1' is no parameter"),
+        (["submit", "add", "a"], "'a' is not a parameter: write NAME=VALUE"),
+        (["submit", "add", "=1"], "'=1' is not a parameter"),
         (["submit", "nothing", "a=1"], "type must be one of"),
         (["list", "--status", "Failed"], "Failure"),
         (["list", "--limit", "0"], "--limit"),
@@ -300,7 +300,7 @@ def stranger() -> Iterator[str]:
 
 
 def test_check_tells_somebody_elses_server_and_a_missing_key(run: Run, stranger: str, tmp_path: Path) -> None:
-    assert "not as an API for jobs" in run("check", "--url", stranger, status=1).stdout
+    assert "it is not a job API" in run("check", "--url", stranger, status=1).stdout
     with Server(tmp_path / "jobs.db", "--api-key", "k" * 16) as server:
         wait_for(lambda: server.client.get("/healthz").status_code == 200, "a worker")
         assert "Forbidden" in run("check", "--url", server.url, status=1).stdout

@@ -1,7 +1,7 @@
-"""The commands for who uses an API: submit, get, wait, list, cancel, retry, stats, openapi, check.
+"""The commands for users of an API: submit, get, wait, list, cancel, retry, stats, openapi, check.
 
-Most are the client's method of that name, with its output for people or, with --json, for programs: one JSON document
-a line on standard output. What goes wrong is one line on standard error, and the exit status says what kind it was.
+Most call the client's method of that name and print the result for people or, with --json, for programs: one JSON
+document per line on standard output. An error is one line on standard error, and the exit status says what kind it was.
 """
 
 import itertools
@@ -33,21 +33,21 @@ Key = Annotated[
     typer.Option(
         "--api-key",
         envvar="ASYNCJOB_API_KEY",
-        help="Sent as x-api-key. Better given in the environment: arguments are seen by others.",
+        help="Sent as x-api-key. Prefer the environment variable: others can see arguments.",
         show_default="none",
     ),
 ]
 Signed = Annotated[
     bool, typer.Option("--aws-iam", envvar="ASYNCJOB_AWS_IAM", help="Sign requests, for an API with AWS_IAM.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, one document a line.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, one document per line.")]
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until the job has ended, and show it.")]
 Timeout = Annotated[
     float | None,
-    typer.Option(help="Wait, for so many seconds at most; then exit with 124.", min=0, show_default="none"),
+    typer.Option(help="Wait for at most this many seconds, then exit with 124.", min=0, show_default="none"),
 ]
-Filter = Annotated[Status | None, typer.Option("--status", help="Only jobs that have it.")]
+Filter = Annotated[Status | None, typer.Option("--status", help="Only jobs with this status.")]
 TypeFilter = Annotated[str | None, typer.Option("--type", help="Only jobs of this function.")]
 LOCAL = "http://127.0.0.1:8000"
 
@@ -58,7 +58,7 @@ def submit(
         list[str] | None,
         typer.Argument(
             metavar="TYPE|NAME=VALUE",
-            help="The job function, then its parameters; a VALUE that is no JSON is a string.",
+            help="The job function, then its parameters. A VALUE that is not JSON is a string.",
             show_default=False,
         ),
     ] = None,
@@ -107,7 +107,7 @@ def list_jobs(
     status: Filter = None,
     function: TypeFilter = None,
     limit: Annotated[int, typer.Option(help="How many jobs.", min=1)] = 20,
-    watch: Annotated[bool, typer.Option("--watch", help="Go on, with what changes, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep showing changes until Ctrl-C.")] = False,
     url: Url = LOCAL,
     api_key: Key = None,
     aws_iam: Signed = False,
@@ -135,7 +135,7 @@ def list_jobs(
 def cancel(
     job_id: JobId, url: Url = LOCAL, api_key: Key = None, aws_iam: Signed = False, as_json: Json = False
 ) -> None:
-    """Cancel a job; if it runs, its function learns of it."""
+    """Cancel a job. A running function is told."""
     with _connected(url, api_key, aws_iam) as client:
         _show(client.job(job_id).cancel(), as_json)
 
@@ -150,7 +150,7 @@ def retry(
     aws_iam: Signed = False,
     as_json: Json = False,
 ) -> None:
-    """Have a job that has ended run again; print its id."""
+    """Run a job that has ended again; print its id."""
     with _connected(url, api_key, aws_iam) as client:
         handle = client.job(job_id)
         handle.retry()
@@ -174,7 +174,7 @@ def stats(url: Url = LOCAL, api_key: Key = None, aws_iam: Signed = False, as_jso
 def openapi(
     target: Annotated[
         str | None,
-        typer.Argument(help="Job functions, as `serve` takes them; without, what the API says of itself."),
+        typer.Argument(help="Job functions, as `serve` takes them. Without it, the document of the API."),
     ] = None,
     url: Url = LOCAL,
     api_key: Key = None,
@@ -281,13 +281,13 @@ def _reported() -> Iterator[None]:
     except (ClientError, ValueError, OverflowError) as error:
         fail(error, USAGE)
     except RecursionError:
-        fail("what the API answered is nested deeper than this Python can write", UNREACHABLE)
+        fail("the API's answer is nested too deeply for this Python to write", UNREACHABLE)
     except KeyboardInterrupt:
         fail("interrupted", INTERRUPTED)
 
 
 def _request(words: list[str], body: typer.FileText | None) -> tuple[str | None, dict[str, Any]]:
-    """The type and the parameters that a command line says."""
+    """The type and the parameters given on the command line."""
     function = words.pop(0) if words and "=" not in words[0] else None
     parameters: dict[str, Any] = {}
     if body is not None:
@@ -298,7 +298,7 @@ def _request(words: list[str], body: typer.FileText | None) -> tuple[str | None,
     for word in words:
         name, equals, value = word.partition("=")
         if not (name and equals):
-            fail(f"{word!r} is no parameter: write NAME=VALUE", USAGE)
+            fail(f"{word!r} is not a parameter: write NAME=VALUE", USAGE)
         if not _is_text(word):
             fail(f"{word!r} is not UTF-8", USAGE)
         parameters[name] = _value(value)
@@ -311,11 +311,11 @@ def _value(text: str) -> Any:
     except msgspec.MsgspecError:
         return text
     except RecursionError:
-        fail("a parameter is JSON that is nested deeper than this Python can read", USAGE)
+        fail("a parameter is JSON that is nested too deeply for this Python to read", USAGE)
 
 
 def _is_text(word: str) -> bool:
-    """What is not UTF-8 in an argument comes as surrogates."""
+    """False for an argument that is not UTF-8: Python passes such bytes on as surrogates."""
     try:
         word.encode()
     except UnicodeEncodeError:

@@ -1,8 +1,7 @@
-"""The core of the contract, claim by claim, asked of an API that runs: here, or in an account of yours.
+"""Tries the core of the contract, claim by claim, on an API that runs: here, or in your AWS account.
 
-The conformance suite asks far more, and needs a checkout; this needs a URL and one job that may be run. Each claim is
-a function whose docstring is what is printed. What was started is canceled at the end; jobs that have ended stay, as
-every job does.
+The conformance suite tries far more, but needs a checkout; this needs a URL and one job that may be run. Each claim is
+a function, and its docstring is what is printed. Whatever has not ended is canceled at the end.
 """
 
 import time
@@ -18,7 +17,7 @@ from asyncjob.contract import MAX_BODY_BYTES
 from asyncjob.job import Status, new_job_id
 
 SLEEP = {"type": "sleep", "seconds": 0}
-"""The job that is tried where none is named: the built-in one, which harms nobody."""
+"""The job to try if none is named: the built-in one, which is harmless."""
 LONG = 5  # seconds of a sleep that is canceled before they are over
 ANSWER_SECONDS = 30.0
 NOT_THERE = (
@@ -31,11 +30,11 @@ FINAL = [status.value for status in Status if status.is_final]
 
 
 class Broken(Exception):
-    """An answer that the contract does not have; the message says which."""
+    """An answer breaks the contract; the message says how."""
 
 
 class Absent(Exception):
-    """The engine does not claim this, and says so by having no such route."""
+    """The engine does not claim this: it has no such route."""
 
 
 class Probe:
@@ -98,7 +97,7 @@ def document(answer: httpx.Response, status: int) -> dict[str, Any]:
     try:
         return msgspec.json.decode(answer.content, type=dict[str, Any])
     except (msgspec.MsgspecError, RecursionError):
-        raise Broken(f"{said} with what is not a JSON object: {answer.text[:200]}") from None
+        raise Broken(f"{said} with something that is not a JSON object: {answer.text[:200]}") from None
 
 
 def refused(answer: httpx.Response, status: int) -> str:
