@@ -74,7 +74,10 @@ class Unfinished:
 
     def hold(self, connection: "HttpProtocol", size: int) -> None:
         """A connection's unfinished request holds so many bytes now; 0 for none."""
-        self._total += size - self._held.get(connection, 0)
+        held = self._held.get(connection, 0)
+        if size == held:
+            return
+        self._total += size - held
         if size:
             self._held[connection] = size
         else:
