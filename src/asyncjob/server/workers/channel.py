@@ -19,6 +19,8 @@ MAX_FRAME_BYTES = 8 << 20  # one message's text may be a million characters of f
 FULL_FRAME_BYTES = 1 << 20  # of texts: then the next frame begins
 TOO_DEEP = Error("InvalidResults", "the results are nested too deeply")
 
+AttemptKey = tuple[str, int]  # a job id and the number of the attempt
+
 _LENGTH = struct.Struct("!I")
 
 

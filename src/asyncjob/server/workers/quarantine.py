@@ -13,14 +13,13 @@ interrupted so again and again begin one after the other, a minute apart unless 
 
 from dataclasses import dataclass
 
+from asyncjob.server.workers.channel import AttemptKey
 from asyncjob.store import Suspect
 
 MAX_GROUPS = 32  # processes of suspects at once: a guilty job among a thousand that run for hours leaves ten behind it
 SOLO_INTERRUPTIONS = 5
 SOLO_SECONDS = 60.0
 MAX_INTERRUPTIONS = 10  # a job that was interrupted so often is a Failure: it may be what ends the server
-
-Key = tuple[str, int]
 
 
 def half(count: int) -> int:
@@ -37,7 +36,7 @@ class Group:
         is_solo: whether no job may begin that was interrupted as often.
     """
 
-    members: dict[Key, Suspect]
+    members: dict[AttemptKey, Suspect]
     is_solo: bool
 
 
@@ -45,14 +44,14 @@ class Quarantine:
     """The suspects that wait for a process, and the groups of those that have one."""
 
     def __init__(self) -> None:
-        self._waiting: dict[Key, Suspect] = {}
+        self._waiting: dict[AttemptKey, Suspect] = {}
         self._groups: list[Group] = []
 
     def add(self, suspect: Suspect) -> None:
         """Have it wait."""
         self._waiting[suspect.job_id, suspect.attempt] = suspect
 
-    def remove(self, key: Key) -> Group | None:
+    def remove(self, key: AttemptKey) -> Group | None:
         """The job was canceled; the group that it was a member of."""
         self._waiting.pop(key, None)
         group = self.find(key)
@@ -60,7 +59,7 @@ class Quarantine:
             del group.members[key]
         return group
 
-    def find(self, key: Key) -> Group | None:
+    def find(self, key: AttemptKey) -> Group | None:
         """The group that has not been given this member yet."""
         return next((group for group in self._groups if key in group.members), None)
 

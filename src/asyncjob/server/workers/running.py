@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from asyncjob.job import Status
 from asyncjob.server.events import JobEvent
-from asyncjob.server.workers.channel import Advanced
+from asyncjob.server.workers.channel import Advanced, AttemptKey
 from asyncjob.server.workers.process import WorkerProcess
-from asyncjob.server.workers.quarantine import Group, Key
+from asyncjob.server.workers.quarantine import Group
 from asyncjob.store import Suspect
 
 
@@ -72,7 +72,7 @@ class Worker:
     stuck: bool = False
     gone: bool = False
     noticed: int = 0
-    attempts: dict[Key, Attempt] = field(default_factory=dict)
+    attempts: dict[AttemptKey, Attempt] = field(default_factory=dict)
 
     @property
     def free(self) -> int:

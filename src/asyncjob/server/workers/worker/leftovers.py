@@ -12,14 +12,14 @@ import time
 from collections import deque
 
 from asyncjob.server.logs import log
-from asyncjob.server.workers import process_tree
-from asyncjob.server.workers.process_tree import Process
+from asyncjob.server.workers.worker import process_tree
+from asyncjob.server.workers.worker.process_tree import Process
 
 PATIENCE_SECONDS = 0.5  # less than the server has with a function that goes on beyond its deadline
 MAX_NOTED = 1_000
 
 
-class Processes:
+class JobProcesses:
     """What one attempt started.
 
     Attributes:
@@ -69,10 +69,10 @@ class Leftovers:
     """Looks, a moment after each attempt's cancel, at what the attempt has left; in a thread that the first starts."""
 
     def __init__(self) -> None:
-        self._watched: queue.SimpleQueue[tuple[float, str, Processes]] = queue.SimpleQueue()
+        self._watched: queue.SimpleQueue[tuple[float, str, JobProcesses]] = queue.SimpleQueue()
         self._started = False
 
-    def watch(self, job_id: str, processes: Processes) -> None:
+    def watch(self, job_id: str, processes: JobProcesses) -> None:
         """End what the attempt has started, soon; again and again until it is over."""
         self._watched.put((time.monotonic() + PATIENCE_SECONDS, job_id, processes))
         if not self._started:

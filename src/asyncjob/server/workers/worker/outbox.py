@@ -11,11 +11,9 @@ import time
 from collections import deque
 
 from asyncjob.job import Progress
-from asyncjob.server.workers.channel import Advanced, Message, pack
+from asyncjob.server.workers.channel import Advanced, AttemptKey, Message, pack
 
 PROGRESS_INTERVAL_SECONDS = 0.1
-
-Key = tuple[str, int]
 
 
 class Outbox:
@@ -74,8 +72,8 @@ class ProgressReports:
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
-        self._running: set[Key] = set()
-        self._newest: dict[Key, Progress] = {}
+        self._running: set[AttemptKey] = set()
+        self._newest: dict[AttemptKey, Progress] = {}
         self._sending = threading.Lock()
         self._told = threading.Event()
         self._thread: threading.Thread | None = None
@@ -85,11 +83,11 @@ class ProgressReports:
         """Take note of nothing any more."""
         self._closed = True
 
-    def begin(self, key: Key) -> None:
+    def begin(self, key: AttemptKey) -> None:
         """From now on the attempt may tell its progress."""
         self._running.add(key)
 
-    def tell(self, key: Key, progress: Progress) -> None:
+    def tell(self, key: AttemptKey, progress: Progress) -> None:
         """Take note; what was not sent yet is replaced."""
         if self._closed or key not in self._running:
             return
@@ -99,13 +97,13 @@ class ProgressReports:
             self._thread = threading.Thread(target=self._run, daemon=True)
             self._thread.start()
 
-    def end(self, key: Key) -> None:
+    def end(self, key: AttemptKey) -> None:
         """Send what was not sent yet; it is on its way when this returns, so the outcome cannot overtake it."""
         with self._sending:
             self._send(key)
             self._running.discard(key)
 
-    def _send(self, key: Key) -> None:
+    def _send(self, key: AttemptKey) -> None:
         progress = self._newest.pop(key, None)
         if progress is not None and key in self._running:
             self._outbox.send(Advanced(*key, progress))
