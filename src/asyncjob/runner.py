@@ -23,13 +23,13 @@ from asyncjob.registry import InvalidParameters, JobFunction
 MAX_RESULTS_BYTES = 1_048_576
 
 _encode = msgspec.json.Encoder().encode
-_check = msgspec.json.Decoder(msgspec.Raw).decode
+_skip = msgspec.json.Decoder(msgspec.Raw).decode  # reads all of it and keeps nothing
 
 
 class Succeeded(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """The function returned; `results` is its value as JSON text."""
+    """The function returned; `results` is its value as JSON, in UTF-8."""
 
-    results: str
+    results: bytes
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -124,10 +124,23 @@ def _succeeded(value: Any) -> Outcome:
         if len(results) > MAX_RESULTS_BYTES:
             message = f"the results are {len(results):,} bytes of JSON, over the limit of {MAX_RESULTS_BYTES:,}"
             return Failed(Error("InvalidResults", message))
-        _check(results)  # what is in a msgspec.Raw was written as it is
-        return Succeeded(results.decode())
+        check_json(results)  # a msgspec.Raw in it was copied unread
+        return Succeeded(results)
     except Exception as error:
         return Failed(Error("InvalidResults", f"the results cannot be written as JSON: {failure.message(error)}"))
+
+
+def check_json(text: bytes) -> None:
+    """Check that the text is JSON in UTF-8, without decoding it.
+
+    Raises:
+        UnicodeDecodeError: it is not UTF-8.
+        msgspec.DecodeError: it is not JSON.
+        RecursionError: it is nested too deeply to tell.
+    """
+    if not text.isascii():
+        text.decode()  # msgspec does not look at the bytes of a string that it skips
+    _skip(text)
 
 
 def _leave_if_forked(process: int, error: BaseException | None) -> None:

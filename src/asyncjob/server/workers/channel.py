@@ -13,7 +13,7 @@ import msgspec
 from asyncjob.context import MAX_PROGRESS_MESSAGE
 from asyncjob.failure import MAX_MESSAGE_CHARACTERS, MAX_TRACEBACK_CHARACTERS, MAX_TYPE_CHARACTERS
 from asyncjob.job import Error, Progress
-from asyncjob.runner import MAX_RESULTS_BYTES, Failed, Outcome, Succeeded
+from asyncjob.runner import MAX_RESULTS_BYTES, Failed, Outcome, Succeeded, check_json
 
 MAX_FRAME_BYTES = 8 << 20  # one message's text may be a million characters of four bytes
 FULL_FRAME_BYTES = 1 << 20  # of texts: then the next frame begins
@@ -70,7 +70,6 @@ Message = Run | Cancel | FromWorker
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Message])
-_skip_json = msgspec.json.Decoder(msgspec.Raw).decode  # reads all of it, and makes nothing of it
 
 
 class Unbelievable(Exception):
@@ -170,16 +169,16 @@ def _check(message: Message) -> FromWorker:
     return message
 
 
-def _is_json(results: str) -> bool:
+def _is_json(results: bytes) -> bool:
     """Whether it is JSON; False where it is nested too deeply to tell."""
-    if len(results) > MAX_RESULTS_BYTES or len(text := results.encode()) > MAX_RESULTS_BYTES:
+    if len(results) > MAX_RESULTS_BYTES:
         raise Unbelievable("results over the limit")
     try:
-        _skip_json(text)
+        check_json(results)
     except RecursionError:
         return False
-    except msgspec.MsgspecError:
-        raise Unbelievable("results that are no JSON") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise Unbelievable("results that are not JSON") from None
     return True
 
 

@@ -76,14 +76,14 @@ class Outcomes:
             newest, attempt.newest, attempt.saving = attempt.newest, None, False
             self.advanced(attempt, newest)
 
-    def succeeded(self, ended: list[tuple[Attempt, str]]) -> None:
-        """These attempts have returned; with each, its results as JSON text."""
+    def succeeded(self, ended: list[tuple[Attempt, bytes]]) -> None:
+        """These attempts have returned; with each, its results as JSON."""
         for attempt, _ in ended:
             attempt.recorded = True
-        successes = [Success(attempt.job_id, attempt.attempt, results) for attempt, results in ended]
+        successes = [Success(attempt.job_id, attempt.attempt, results.decode()) for attempt, results in ended]
         self._store.succeed(successes).add_done_callback(partial(self._saved_successes, ended))
 
-    def _saved_successes(self, ended: list[tuple[Attempt, str]], saved: "asyncio.Future[list[bool]]") -> None:
+    def _saved_successes(self, ended: list[tuple[Attempt, bytes]], saved: "asyncio.Future[list[bool]]") -> None:
         error = saved.exception()
         if error is not None:
             log(logging.ERROR, "outcomes not saved, trying again", jobs=len(ended), error=str(error))

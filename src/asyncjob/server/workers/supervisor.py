@@ -241,7 +241,7 @@ class Supervisor:
         self._standstill.ended(len(ended))
         if not worker.retired or worker.group is not None:
             self._store.offer(len(ended))  # now, so that the commit that saves the outcomes claims the next jobs
-        successes: list[tuple[Attempt, str]] = []
+        successes: list[tuple[Attempt, bytes]] = []
         for attempt, outcome in ended:
             if attempt.recorded:
                 self._store.wake()  # nothing to save, but a slot to fill
