@@ -6,74 +6,21 @@ their number is bounded: at the bound a place stays taken until one of them has 
 
 import asyncio
 import logging
-import os
 import secrets
-import sys
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from typing import Any
 
 from asyncjob.server.logs import log
 from asyncjob.server.metrics import Metrics
 from asyncjob.server.settings import Settings
-from asyncjob.server.workers import guard
 from asyncjob.server.workers.channel import FromWorker
+from asyncjob.server.workers.guard_pipe import GuardPipe
 from asyncjob.server.workers.process import WorkerProcess
 from asyncjob.server.workers.quarantine import Group
 from asyncjob.server.workers.running import Worker
 
 RESTART_SECONDS = (0.0, 1.0, 2.0, 5.0, 15.0, 30.0)  # before a worker is started again that died before it was ready
 MAX_RETIRED = 16  # processes that are given up and still run a job
-
-
-class Guard:
-    """The server's end of the pipe to the process of guard.py.
-
-    Args:
-        mark: how the marks of all workers of this server begin.
-    """
-
-    def __init__(self, mark: str) -> None:
-        self._mark = mark
-        self._pipe: int | None = None
-
-    async def start(self) -> None:
-        """Start it; without it, what jobs have started is ended with their worker, but not with a killed server."""
-        theirs, self._pipe = os.pipe()
-        os.set_blocking(self._pipe, False)  # were it stopped, the server would not wait for it
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *[sys.executable, "-I", "-S", guard.__file__, self._mark],
-                stdin=theirs,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        except OSError as error:
-            log(logging.ERROR, "guard not started", error=str(error))
-        else:
-            await process.wait()  # what it leaves behind is no child of the server
-        finally:
-            os.close(theirs)
-
-    def watch(self, pid: int) -> None:
-        """A worker has started."""
-        self._tell(pid)
-
-    def forget(self, pid: int) -> None:
-        """A worker has ended, and nothing is left of it: its process id may soon be somebody else's."""
-        self._tell(-pid)
-
-    def _tell(self, number: int) -> None:
-        if self._pipe is not None:
-            with suppress(OSError):  # somebody has killed it
-                os.write(self._pipe, b"%d\n" % number)
-
-    def close(self) -> None:
-        """Have it look, and end."""
-        if self._pipe is not None:
-            os.close(self._pipe)
-            self._pipe = None
 
 
 class Processes:
@@ -99,7 +46,7 @@ class Processes:
         self._ended = ended
         self._metrics = metrics
         self._mark = secrets.token_hex(8)
-        self._guard = Guard(f"{self._mark}.")
+        self._guard = GuardPipe(f"{self._mark}.")
         self._started = 0
         self._failed_starts = 0
         self._stopping = False
@@ -123,22 +70,22 @@ class Processes:
         if self._stopping:
             return
         self._started += 1
-        process = WorkerProcess(
-            self._settings,
-            f"{self._mark}.{self._started}.",
-            lambda messages: self._received(worker, messages),
-            lambda: self._lose_contact(worker),
-        )
-        worker = Worker(process, capacity, group)
         try:
-            await process.start()
+            process = await WorkerProcess.start(
+                self._settings,
+                f"{self._mark}.{self._started}.",
+                lambda messages: self._received(worker, messages),
+                lambda: self._lose_contact(worker),
+            )
         except OSError as error:
             log(logging.ERROR, "worker not started, trying again", error=str(error))
             self._failed_starts += 1
             self.start(capacity, group)
         else:
+            worker = Worker(process, capacity, group)
             self._guard.watch(process.pid)
             self.workers.append(worker)
+            await process.connect()
 
     def welcome(self, worker: Worker) -> None:
         """It is ready."""
