@@ -194,13 +194,13 @@ def serve(
     # Imported here: the server's libraries are not needed to print a help text.
     from asyncjob.serve import AddressError
     from asyncjob.serve import serve as run
-    from asyncjob.sqlite.database import DatabaseError
+    from asyncjob.store import Unusable
 
     try:
         run(Settings(**given))
     except SettingsError as error:
         fail(error, status=2)
-    except (RegistrationError, DatabaseError, AddressError) as error:
+    except (RegistrationError, Unusable, AddressError) as error:
         fail(error, status=1)
 
 

@@ -1,9 +1,8 @@
-"""The local engine behind HTTP: submit, get, wait, list, cancel and retry, on one file and its workers."""
+"""The local engine behind HTTP: submit, get, wait, list, cancel and retry, on a store and workers."""
 
 import asyncio
 import logging
-import sqlite3
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET
@@ -18,10 +17,7 @@ from asyncjob.server.settings import Settings
 from asyncjob.server.throughput import MOMENT_SECONDS, Throughput
 from asyncjob.server.webhooks.receivers import NotifyPolicy
 from asyncjob.server.workers.supervisor import Supervisor
-from asyncjob.sqlite.database import Database
-from asyncjob.sqlite.deliveries import Delivery
-from asyncjob.sqlite.store import Store
-from asyncjob.store import Attempt, Change, Claim, Claims
+from asyncjob.store import Attempt, Change, Claim, Claims, Delivery, NotSaved, Observer, Store, Unreadable
 
 if TYPE_CHECKING:
     from asyncjob.server.webhooks.sender import Sender
@@ -39,19 +35,18 @@ class Engine:
     Args:
         jobs: the registry.
         settings: of the server.
-        database: the file, open; this object closes it.
+        store: where the jobs are; this object starts and closes it.
     """
 
-    def __init__(self, jobs: Jobs, settings: Settings, database: Database) -> None:
+    def __init__(self, jobs: Jobs, settings: Settings, store: Store) -> None:
         self.jobs = jobs
         self.events = Events()
         self._throughput = Throughput()
         self._settings = settings
-        self._database = database
+        self._store = store
         self._waiters: dict[str, set[asyncio.Event]] = {}
         self.metrics = Metrics(jobs)
         self._supervisor = Supervisor(jobs, settings, self._notify, self.metrics)
-        self._store = Store(database, self._assign, self.metrics.commits)
         self._policy = NotifyPolicy(settings.notify_allow)
         self._sender: Sender | None = None
         self._stopping = asyncio.Event()
@@ -60,7 +55,13 @@ class Engine:
         self._watch()
 
     async def start(self) -> None:
-        """Take up what an earlier server left, and start the workers."""
+        """Take up what an earlier server left, and start the workers.
+
+        Raises:
+            StoreError: the store cannot be used.
+        """
+        commits = self.metrics.commits
+        await self._store.start(Observer(self._assign, commits.saved, commits.failed, _trying_again))
         await self._supervisor.start(self._store)
         if self._settings.notify_secret is not None and self._policy.allows_any:
             from asyncjob.server.webhooks.sender import (
@@ -101,13 +102,16 @@ class Engine:
         self._fault = fault
 
     async def close(self) -> None:
-        """Close the file. Nothing may be asked of the engine any more."""
+        """Close the store. Nothing may be asked of the engine any more.
+
+        Raises:
+            Unusable: it must not be closed; see `Store.close`.
+        """
         if self._purging is not None:
             self._purging.cancel()
         if self._sender is not None:
             await self._sender.stop()
         await self._store.close()
-        self._database.close()
 
     # -- the contract --------------------------------------------------------------------------------------------
 
@@ -136,7 +140,7 @@ class Engine:
         else:
             try:
                 earlier = await self._store.submit(job_id, submission, traceparent)
-            except sqlite3.Error as error:
+            except NotSaved as error:
                 raise _not_saved(error) from error
         if earlier is None:
             self.metrics.submitted(submission.type)
@@ -270,7 +274,7 @@ class Engine:
         """
         try:
             self._store.find("")
-        except sqlite3.Error as error:
+        except Unreadable as error:
             raise ApiError(503, f"the database cannot be read: {error}", RETRY_AFTER) from error
         if not self._supervisor.ready_workers:
             raise ApiError(503, "no worker is ready", RETRY_AFTER)
@@ -316,7 +320,7 @@ class Engine:
     async def _change(self, write: "asyncio.Future[Change]") -> Change:
         try:
             return await write
-        except sqlite3.Error as error:
+        except NotSaved as error:
             raise _not_saved(error) from error
 
     async def _purge_for_ever(self, keep: float) -> None:
@@ -328,18 +332,23 @@ class Engine:
                 while after is not None:
                     count, after = await self._store.purge(before, after, PURGE_BATCH)
                     deleted += count
-            except sqlite3.Error as error:
+            except NotSaved as error:
                 log(logging.ERROR, "purge failed, trying again later", error=str(error))
             if deleted:
                 log(logging.INFO, "purged", jobs=deleted, finished_before=before)
             await asyncio.sleep(min(PURGE_INTERVAL_SECONDS, keep))
 
 
+def _trying_again(verb: str, jobs: Sequence[str], error: NotSaved) -> None:
+    known = {"job_id": jobs[0]} if len(jobs) == 1 else {"jobs": len(jobs)}
+    log(logging.ERROR, "not saved, trying again", write=verb, **known, error=str(error))
+
+
 def _not_found() -> ApiError:
     return ApiError(404, "Not found")
 
 
-def _not_saved(error: sqlite3.Error) -> ApiError:
+def _not_saved(error: NotSaved) -> ApiError:
     log(logging.ERROR, "not saved", error=str(error))
     return ApiError(503, f"nothing can be saved at the moment: {error}", RETRY_AFTER)
 

@@ -17,7 +17,6 @@ nobody else's.
 import asyncio
 import logging
 import random
-import sqlite3
 from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -34,14 +33,14 @@ from asyncjob.job import now_ms
 from asyncjob.server.logs import log
 from asyncjob.server.webhooks.answers import Answer, BoundedBackend, failure, retry_after
 from asyncjob.server.webhooks.receivers import NotifyPolicy, Unreachable
-from asyncjob.sqlite.deliveries import Deliveries, Due
+from asyncjob.store import Deliveries, Due, Unreadable
 
 AT_ONCE = 256  # tries under way
 AT_ONCE_EACH = 8  # of them to one host and port
 TRY_SECONDS = 15.0  # one try, from the look-up of the name to the answer's head
 MAX_PAUSE_SECONDS = 4 * 3_600.0
 GIVE_UP_MS = 24 * 3_600_000
-SAVE_AGAIN_SECONDS = 0.5
+LOOK_AGAIN_SECONDS = 0.5  # after a look that failed
 LOOK_PAUSE = 10  # times as long as a look took until the next one, so that looking costs a tenth of a core at most
 LEAST_PAUSE_SECONDS = 0.005
 OWN_HEADERS = {
@@ -56,7 +55,7 @@ class Sender:
     """Sends what waits in `deliveries`.
 
     Args:
-        deliveries: of the file.
+        deliveries: of the store.
         policy: who may be notified.
         secret: `whsec_` and base64; what notifications are signed with.
         backoff: seconds; the first pause is up to so long.
@@ -93,10 +92,10 @@ class Sender:
         while True:
             self._news.clear()
             began = monotonic()
-            until_next: float | None = SAVE_AGAIN_SECONDS
+            until_next: float | None = LOOK_AGAIN_SECONDS
             try:
                 until_next = await self._look()
-            except sqlite3.Error as error:
+            except Unreadable as error:
                 log(logging.ERROR, "notifications cannot be read, trying again", error=str(error))
             await asyncio.sleep(max(LEAST_PAUSE_SECONDS, LOOK_PAUSE * (monotonic() - began)))
             with suppress(TimeoutError):
@@ -139,7 +138,7 @@ class Sender:
         self._receivers += Counter()  # without those that have none
         try:
             self._fill()
-        except sqlite3.Error as error:
+        except Unreadable as error:
             log(logging.ERROR, "notifications cannot be read, trying again", error=str(error))
             self._lanes.clear()
         if receiver not in self._lanes:  # it may have more than the look has taken
@@ -147,14 +146,7 @@ class Sender:
 
     async def _send(self, delivery: Due) -> None:
         delivery = delivery._replace(tries=delivery.tries + 1)
-        answer = await self._try(delivery)
-        while True:
-            try:
-                await self._record(delivery, answer)
-                return
-            except sqlite3.Error as failed:  # the disk is full: what became of it is kept here until there is room
-                log(logging.ERROR, "notification not saved, trying again", job_id=delivery.job_id, error=str(failed))
-                await asyncio.sleep(SAVE_AGAIN_SECONDS)
+        await self._record(delivery, await self._try(delivery))
 
     async def _try(self, delivery: Due) -> Answer:
         try:

@@ -14,7 +14,7 @@ from asyncjob.server.workers.channel import Cancel
 from asyncjob.server.workers.outcomes import Outcomes
 from asyncjob.server.workers.processes import Processes
 from asyncjob.server.workers.running import Attempt, Worker
-from asyncjob.sqlite.store import Store
+from asyncjob.store import Store
 
 STOP_SECONDS = 1.0  # what a function gets after its deadline before its process is retired
 CANCEL_SECONDS = 5.0  # and what it gets after a cancel, to clean up

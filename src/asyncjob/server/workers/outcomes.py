@@ -1,6 +1,7 @@
 """Records what became of attempts, and tells of it once it is saved.
 
-Nothing is given up while the disk is full: what is to be written is written again until there is room.
+Nothing is given up while the disk is full: the store writes again until there is room. Only when it is closed before
+that are outcomes not saved; their jobs are still Running there, and the next server runs them again.
 """
 
 import asyncio
@@ -18,13 +19,9 @@ from asyncjob.server.metrics import Metrics
 from asyncjob.server.workers.channel import Advanced
 from asyncjob.server.workers.quarantine import MAX_INTERRUPTIONS, SOLO_INTERRUPTIONS
 from asyncjob.server.workers.running import Attempt
-from asyncjob.sqlite.store import FIRST, Store
-from asyncjob.store import Lost, Success, Suspect
+from asyncjob.store import FIRST, Lost, Store, Success, Suspect
 
 MAX_BACKOFF_SECONDS = 300.0
-SAVE_AGAIN_SECONDS = 0.5  # between tries while the disk is full
-
-Write = Callable[[], "asyncio.Future[bool]"]
 
 
 class Outcomes:
@@ -80,14 +77,13 @@ class Outcomes:
         """These attempts have returned; with each, its results as JSON."""
         for attempt, _ in ended:
             attempt.recorded = True
-        successes = [Success(attempt.job_id, attempt.attempt, results.decode()) for attempt, results in ended]
+        successes = [Success(attempt.job_id, attempt.attempt, results) for attempt, results in ended]
         self._store.succeed(successes).add_done_callback(partial(self._saved_successes, ended))
 
     def _saved_successes(self, ended: list[tuple[Attempt, bytes]], saved: "asyncio.Future[list[bool]]") -> None:
         error = saved.exception()
         if error is not None:
-            log(logging.ERROR, "outcomes not saved, trying again", jobs=len(ended), error=str(error))
-            asyncio.get_running_loop().call_later(SAVE_AGAIN_SECONDS, self.succeeded, ended)
+            log(logging.ERROR, "outcomes not saved", jobs=len(ended), error=str(error))
             return
         done, types = [], []
         for (attempt, _), written in zip(ended, saved.result(), strict=True):
@@ -137,7 +133,7 @@ class Outcomes:
             )
             self._goes_on(attempt, group_limit, pause)
 
-        self._save(attempt, partial(self._store.repeat, *_key(attempt), due_at, error, group_limit), saved)
+        self._save(attempt, self._store.repeat(*_key(attempt), due_at, error, group_limit), saved)
 
     def put_back(self, attempt: Attempt, error: Error, reason: str, group_limit: int | None = None) -> None:
         """The attempt has ended by no fault of its job that is known: it runs again, and has lost no retry.
@@ -154,7 +150,7 @@ class Outcomes:
             log(logging.WARNING, "job put back", **attempt.fields, reason=reason)
             self._goes_on(attempt, group_limit, 0)
 
-        self._save(attempt, partial(self._store.release, *_key(attempt), error, group_limit=group_limit), saved)
+        self._save(attempt, self._store.release(*_key(attempt), error, group_limit=group_limit), saved)
 
     def interrupted(self, lost: Lost) -> None:
         """An earlier server ended while the job ran. That counts by itself, and a job that did it cannot for ever."""
@@ -165,8 +161,7 @@ class Outcomes:
             return
         group_limit = 1 if times >= SOLO_INTERRUPTIONS else lost.group_limit
         attempt.suspect = None if group_limit is None else Suspect(*_key(attempt), group_limit, times)
-        write = partial(
-            self._store.release,
+        write = self._store.release(
             *_key(attempt),
             Error("WorkerLost", "the server ended while the job ran"),
             due_at=FIRST if lost.type in self._jobs else None,
@@ -187,7 +182,7 @@ class Outcomes:
             attempt.recorded = True
             log(logging.WARNING, "job released", **attempt.fields)
         releases = [
-            self._store.release(*_key(one), group_limit=None if one.suspect is None else one.suspect.group_limit)
+            self._store.hand_back(*_key(one), None if one.suspect is None else one.suspect.group_limit)
             for one in attempts
         ]
         for attempt, written in zip(attempts, await asyncio.gather(*releases, return_exceptions=True), strict=True):
@@ -209,7 +204,7 @@ class Outcomes:
             )
             self._changed(attempt.becomes(Status.FAILURE))
 
-        self._save(attempt, partial(self._store.fail, *_key(attempt), error), saved)
+        self._save(attempt, self._store.fail(*_key(attempt), error), saved)
 
     def _goes_on(self, attempt: Attempt, group_limit: int | None, pause: float) -> None:
         self._changed(attempt.becomes(Status.PENDING))
@@ -217,21 +212,20 @@ class Outcomes:
             suspect = Suspect(attempt.job_id, attempt.attempt + 1, group_limit, attempt.interruptions)
             self._suspected(suspect, pause)
 
-    def _save(self, attempt: Attempt, write: Write, saved: Callable[[], None]) -> None:
-        """Write what became of an attempt until it is saved, then call `saved`, unless the guard refused it."""
+    def _save(self, attempt: Attempt, write: "asyncio.Future[bool]", saved: Callable[[], None]) -> None:
+        """Once it is written what became of an attempt, call `saved`, unless the guard refused it."""
         attempt.recorded = True
 
         def done(written: "asyncio.Future[bool]") -> None:
             error = written.exception()
             if error is not None:
-                log(logging.ERROR, "outcome not saved, trying again", **attempt.fields, error=str(error))
-                asyncio.get_running_loop().call_later(SAVE_AGAIN_SECONDS, self._save, attempt, write, saved)
+                log(logging.ERROR, "outcome not saved", **attempt.fields, error=str(error))
             elif written.result():
                 saved()
             else:
                 log(logging.INFO, "late outcome refused", **attempt.fields)
 
-        write().add_done_callback(done)
+        write.add_done_callback(done)
 
 
 def _key(attempt: Attempt) -> tuple[str, int]:

@@ -12,7 +12,6 @@ their own: they take the slots of the others.
 
 import asyncio
 import logging
-import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable
@@ -27,12 +26,11 @@ from asyncjob.server.metrics import Metrics
 from asyncjob.server.settings import Settings
 from asyncjob.server.workers.channel import Ended, FromWorker, Message, Noticed, Ready, Run
 from asyncjob.server.workers.deadlines import Deadlines, Standstill
-from asyncjob.server.workers.outcomes import MAX_BACKOFF_SECONDS, SAVE_AGAIN_SECONDS, Outcomes
+from asyncjob.server.workers.outcomes import MAX_BACKOFF_SECONDS, Outcomes
 from asyncjob.server.workers.processes import Processes
 from asyncjob.server.workers.quarantine import SOLO_SECONDS, Group, Quarantine, half
 from asyncjob.server.workers.running import Attempt, Worker
-from asyncjob.sqlite.store import Store
-from asyncjob.store import Claim, Claims, Suspect
+from asyncjob.store import Claim, Claims, NotSaved, Store, Suspect
 
 NOT_BEGUN = Error("WorkerLost", "the worker died before the job began")
 
@@ -82,7 +80,7 @@ class Supervisor:
             log(logging.WARNING, "jobs wait for a function that is not registered", type=name, jobs=count)
         for suspect in store.suspects(self._jobs.names):
             self._quarantine.add(suspect)
-        for lost in store.running():
+        for lost in store.lost():
             self._outcomes.interrupted(lost)
         share, rest = divmod(self._settings.concurrency, self._settings.worker_count)
         for number in range(self._settings.worker_count):
@@ -167,8 +165,7 @@ class Supervisor:
         suspects = list(group.members.values())
 
         def admitted(written: "asyncio.Future[list[bool]]") -> None:
-            if written.exception() is not None:
-                asyncio.get_running_loop().call_later(SAVE_AGAIN_SECONDS, self._admit, worker, group)
+            if written.exception() is not None:  # the store is closed
                 return
             for suspect, waits in zip(suspects, written.result(), strict=True):
                 if not waits:  # it was canceled
@@ -294,7 +291,7 @@ class Supervisor:
         """
         self._stopping = True
         self._processes.stop()
-        with suppress(sqlite3.Error):
+        with suppress(NotSaved):
             await self._store.stop_claiming()
         self._check_stopped()
         waits = [asyncio.ensure_future(event.wait()) for event in (self._nothing_runs, hurry)]
@@ -312,9 +309,7 @@ class Supervisor:
 
 
 def _send(worker: Worker, jobs: list[Claim]) -> None:
-    messages: list[Message] = [
-        Run(job.job_id, job.attempt, job.type, job.parameters.encode(), job.traceparent) for job in jobs
-    ]
+    messages: list[Message] = [Run(job.job_id, job.attempt, job.type, job.parameters, job.traceparent) for job in jobs]
     worker.process.send(messages)
 
 
