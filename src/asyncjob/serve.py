@@ -19,9 +19,8 @@ from asyncjob.registry import Jobs
 from asyncjob.server import logs
 from asyncjob.server.engine import Engine
 from asyncjob.server.http.access import Access
-from asyncjob.server.http.endpoints import Endpoints
+from asyncjob.server.http.application import Application
 from asyncjob.server.http.listener import HttpServer, config
-from asyncjob.server.http.routes import router
 from asyncjob.server.logs import log
 from asyncjob.server.settings import Settings, SettingsError
 from asyncjob.sqlite.store import SqliteStore
@@ -121,8 +120,7 @@ async def _serve(jobs: Jobs, settings: Settings, store: Store, listener: socket.
     _handle_signals(stop, hurry)
     try:
         await _start(engine, store)
-        access = Access(settings)
-        http = HttpServer(config(Endpoints(engine, router(engine, access), access), BACKLOG))
+        http = HttpServer(config(Application(engine, Access(settings)), BACKLOG))
         serving = asyncio.create_task(http.serve([listener]))
         lost = asyncio.create_task(_watch(store, engine))
         _announce(jobs, settings, listener, store)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncjob.contract import ApiError
+from asyncjob.server.refusals import NotAllowed
 from asyncjob.server.webhooks.receivers import NotifyPolicy, Unreachable
 
 PRIVATE = [
@@ -118,7 +118,7 @@ def test_what_is_named_is_allowed(allowed: str, url: str) -> None:
     ],
 )
 def test_nothing_else_is(allowed: str, url: str) -> None:
-    with pytest.raises(ApiError):
+    with pytest.raises(NotAllowed):
         NotifyPolicy([allowed]).check(url)
 
 
@@ -182,11 +182,11 @@ def test_what_the_dns_answers_is_not_in_the_message_that_clients_see(monkeypatch
 
 
 @given(url=st.text() | st.from_regex(r"https?://[^/]*/.*"))
-def test_whatever_is_given_is_allowed_or_refused_with_400(url: str) -> None:
+def test_whatever_is_given_is_allowed_or_refused(url: str) -> None:
     try:
         NotifyPolicy(["hooks.example", "10.0.0.0/8"]).check(url)
-    except ApiError as error:
-        assert error.status == 400
+    except NotAllowed as error:
+        assert error.message.startswith("notify ")
 
 
 @given(address=st.ip_addresses(network="10.0.0.0/8"), outside=st.ip_addresses(v=4))
@@ -194,5 +194,5 @@ def test_a_network_allows_its_addresses_and_no_other(address: object, outside: o
     policy = NotifyPolicy(["10.0.0.0/8"])
     policy.check(f"http://{address}/")
     if ip_address(str(outside)) not in ip_network("10.0.0.0/8"):
-        with pytest.raises(ApiError):
+        with pytest.raises(NotAllowed):
             policy.check(f"http://{outside}/")

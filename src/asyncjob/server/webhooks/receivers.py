@@ -14,7 +14,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
-from asyncjob.contract import ApiError
+from asyncjob.server.refusals import NotAllowed
 from asyncjob.server.webhooks.addresses import Address, is_public
 
 MAX_URL = 2_000  # characters
@@ -87,14 +87,14 @@ class NotifyPolicy:
         """See that a client may name this URL.
 
         Raises:
-            ApiError: 400, whose message says what is wrong.
+            NotAllowed: the message says what is wrong.
         """
         if not self.allows_any:
-            raise ApiError(400, "notify is not allowed here: the server was started without --notify-allow")
+            raise NotAllowed("notify is not allowed here: the server was started without --notify-allow")
         try:
             self._check(url)
         except ValueError as error:
-            raise ApiError(400, f"notify {error}") from None
+            raise NotAllowed(f"notify {error}") from None
 
     def _check(self, url: str) -> None:
         if len(url) > MAX_URL or not _URL.fullmatch(url):
