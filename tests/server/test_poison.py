@@ -14,9 +14,9 @@ from tests.serving import PatchedServer, Server
 
 IMPATIENT = """
 from asyncjob.cli import app
-from asyncjob.server.workers import deadlines
+from asyncjob.server.workers import standstill
 
-deadlines.STANDSTILL_SECONDS = 0.3
+standstill.STANDSTILL_SECONDS = 0.3
 app()
 """
 DEADLY = str(Path(__file__).parent.parent / "deadly.py")

@@ -18,7 +18,6 @@ import asyncio
 import logging
 import random
 from collections import Counter, deque
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from time import monotonic
@@ -59,17 +58,17 @@ class Sender:
         policy: who may be notified.
         secret: `whsec_` and base64; what notifications are signed with.
         backoff: seconds; the first pause is up to so long.
-        counted: called with `delivered`, `again` or `failed` after each try.
+        tries: counts what became of each try: `delivered`, `again` or `failed`.
     """
 
     def __init__(
-        self, deliveries: Deliveries, policy: NotifyPolicy, secret: str, backoff: float, counted: Callable[[str], None]
+        self, deliveries: Deliveries, policy: NotifyPolicy, secret: str, backoff: float, tries: Counter[str]
     ) -> None:
         self._deliveries = deliveries
         self._policy = policy
         self._webhook = Webhook(secret)
         self._backoff = backoff
-        self._counted = counted
+        self._tries = tries
         self._news = asyncio.Event()
         self._lanes: dict[str, deque[str]] = {}  # ids of what is due, by receiver, in the order of their turns
         self._sending: dict[str, asyncio.Task[None]] = {}
@@ -196,18 +195,18 @@ class Sender:
         if not answer.error:
             await self._deliveries.delivered(delivery)
             log(logging.INFO, "notified", **known)
-            self._counted("delivered")
+            self._tries["delivered"] += 1
             return
         known |= {"error": answer.error} | ({"detail": answer.detail} if answer.detail else {})
         due_at = self._next_try_at(delivery, answer)
         if answer.status == GONE or due_at > delivery.created_ms + GIVE_UP_MS:
             await self._deliveries.failed(delivery, answer.error)
             log(logging.ERROR, "notification given up", **known)
-            self._counted("failed")
+            self._tries["failed"] += 1
         else:
             await self._deliveries.again(delivery, answer.error, due_at)
             log(logging.WARNING, "notification failed, trying again", **known)
-            self._counted("again")
+            self._tries["again"] += 1
 
     def _next_try_at(self, delivery: Due, answer: Answer) -> int:
         """When to try again, in milliseconds since 1970.
