@@ -1,8 +1,8 @@
 """Run one job function: arguments in, outcome out.
 
-Whatever the function does, the answer is an outcome: it raises, exits, returns what JSON cannot hold, or returns too
-much of it. Only losing the process itself leaves none, and that is for the engine to notice. A process that the
-function forks is not the engine's: if one comes back to here, it ends.
+Whatever the function does, there is an outcome: it may raise, exit, return something that JSON cannot hold, or return
+too much. Only the loss of the process leaves none, which the engine notices. A process that the function forks is not
+the engine's: if it returns to this file, it ends.
 """
 
 import inspect
@@ -33,12 +33,12 @@ class Succeeded(msgspec.Struct, frozen=True, tag=True, array_like=True):
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """The function raised, or what it returned cannot be saved.
+    """The function raised, or its value cannot be saved.
 
     Attributes:
-        error: what `GET` shows when this was the last attempt.
-        retryable: True when the function was registered to run again after this exception.
-        traceback: where it was raised, for the log: files, lines and code, but no message, since that may hold values.
+        error: what `GET` shows if this was the last attempt.
+        retryable: whether the function was registered to run again after this exception.
+        traceback: where it was raised, for the log: files, lines and code. No message, since that may hold values.
     """
 
     error: Error
@@ -47,7 +47,7 @@ class Failed(msgspec.Struct, frozen=True, tag=True, array_like=True):
 
 
 class Unfinished:
-    """The function returned something that is to be awaited: hand it to `finish`, on the event loop."""
+    """The function returned an awaitable: hand it to `finish`, on the event loop."""
 
     def __init__(self, awaitable: Awaitable[Any], process: int) -> None:
         self.awaitable = awaitable
@@ -71,7 +71,7 @@ def run(function: JobFunction, context: JobContext, parameters: bytes) -> Outcom
         value = function.function(*([context] if function.takes_context else []), **arguments)
         _leave_if_forked(process, None)
         return Unfinished(value, process) if _is_awaitable(value) else _succeeded(value)
-    except BaseException as error:  # SystemExit too: a function that exits has answered, its worker goes on
+    except BaseException as error:  # even SystemExit: a function that exits has answered, and its worker goes on
         _leave_if_forked(process, error)
         return failed(function, error)
 
@@ -94,7 +94,7 @@ async def run_async(function: JobFunction, context: JobContext, parameters: byte
 
 
 def _is_awaitable(value: Any) -> bool:
-    """As `inspect.isawaitable`, but a microsecond faster, and it does not ask the value for its class."""
+    """Like `inspect.isawaitable`, but a microsecond faster, and without asking the value for its class."""
     kind = type(value)
     return hasattr(kind, "__await__") or (kind is GeneratorType and inspect.isawaitable(value))
 
@@ -105,13 +105,13 @@ def failed(function: JobFunction, error: BaseException) -> Failed:
         told = Error(failure.type_name(error), failure.message(error))
         return Failed(told, _is_retryable(function, error), failure.where(error))
     except MemoryError:
-        raise  # of what is told here, or there was too little for it: the engine notices the end of its process
-    except BaseException:  # of a class that can be no better told
+        raise  # not even this much can be said: the process ends, which the engine notices
+    except BaseException:  # no more can be learned from an exception of this class
         return Failed(Error(failure.type_name(error), ""))
 
 
 def _is_retryable(function: JobFunction, error: BaseException) -> bool:
-    """True when the exception, or a leaf of the group that it is, is one of those that the function names."""
+    """Whether the function names this exception or, if it is a group, one of its leaves."""
     if issubclass(type(error), InvalidParameters):
         return False
     named = function.retry_on
@@ -144,7 +144,7 @@ def check_json(text: bytes) -> None:
 
 
 def _leave_if_forked(process: int, error: BaseException | None) -> None:
-    """End this process as Python would have, if it is a child that the function forked."""
+    """If this process is a child that the function forked, end it as Python would have."""
     if os.getpid() != process:
         try:
             _leave(error)

@@ -25,9 +25,9 @@ class GuardPipe:
         self._pipe: int | None = None
 
     async def start(self) -> None:
-        """Start it; without it, what jobs have started is ended with their worker, but not with a killed server."""
+        """Start the guard. Without it, what jobs have started ends with their worker, but not with a killed server."""
         theirs, self._pipe = os.pipe()
-        os.set_blocking(self._pipe, False)  # were it stopped, the server would not wait for it
+        os.set_blocking(self._pipe, False)  # so the server never waits for a guard that is stopped
         try:
             process = await asyncio.create_subprocess_exec(
                 *[sys.executable, "-I", "-S", guard.__file__, self._mark],
@@ -39,7 +39,7 @@ class GuardPipe:
         except OSError as error:
             log(logging.ERROR, "guard not started", error=str(error))
         else:
-            await process.wait()  # what it leaves behind is no child of the server
+            await process.wait()  # it forks the guard and ends, so that the guard is not the server's child
         finally:
             os.close(theirs)
 
@@ -48,16 +48,16 @@ class GuardPipe:
         self._tell(pid)
 
     def forget(self, pid: int) -> None:
-        """A worker has ended, and nothing is left of it: its process id may soon be somebody else's."""
+        """A worker has ended and left nothing; its process id may soon belong to another process."""
         self._tell(-pid)
 
     def _tell(self, number: int) -> None:
         if self._pipe is not None:
-            with suppress(OSError):  # somebody has killed it
+            with suppress(OSError):  # somebody has killed the guard
                 os.write(self._pipe, b"%d\n" % number)
 
     def close(self) -> None:
-        """Have it look, and end."""
+        """Have the guard look once, and end."""
         if self._pipe is not None:
             os.close(self._pipe)
             self._pipe = None

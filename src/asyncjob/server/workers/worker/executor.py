@@ -37,7 +37,7 @@ _READ_BYTES = 1 << 18
 
 
 class RunningJob:
-    """One attempt that this worker runs: its context, what it started, and its task once that runs on the loop."""
+    """One attempt that this worker runs: its context, the processes it started, and its task once it is on the loop."""
 
     def __init__(self, message: Run, reports: ProgressReports) -> None:
         self.message = message
@@ -53,7 +53,13 @@ _running_job: ContextVar[RunningJob] = ContextVar("asyncjob_running_job")
 
 
 class Executor:
-    """Runs what the server sends until the server is gone."""
+    """Runs what the server sends until the server is gone.
+
+    Args:
+        connection: the socket to the server.
+        jobs: the registry.
+        outputs: flushed after each job.
+    """
 
     def __init__(self, connection: socket.socket, jobs: Jobs, outputs: list[Output]) -> None:
         self._connection = connection
@@ -68,7 +74,7 @@ class Executor:
         self._running: dict[AttemptKey, RunningJob] = {}
 
     def work(self) -> None:
-        """Say that this worker is ready, then take messages for as long as there is a server."""
+        """Say that this worker is ready, then take messages for as long as the server is there."""
         let_go_in_children(self._let_go)
         self._outbox.send(Ready())
         unpacker = Unpacker()
@@ -103,7 +109,7 @@ class Executor:
     def _run(self, function: JobFunction, job: RunningJob) -> None:
         try:
             if job.begun:
-                return  # an exception was thrown into this thread after that; see Threads
+                return  # an exception was thrown into this thread later; see Threads
             job.begun = True
             job.processes.begin_thread()
             context = self._isolation.context()
@@ -141,7 +147,7 @@ class Executor:
             _cannot_tell(error)
 
     async def _finish(self, function: JobFunction, job: RunningJob, unfinished: Unfinished) -> None:
-        """Await what a sync function returned."""
+        """Await the awaitable that a sync function returned."""
         try:
             self._begin_task(job)
             if job.context.canceled and job.task is not None:
@@ -192,7 +198,7 @@ def _note_process(pid: int) -> None:
 
 
 def _cannot_tell(error: BaseException) -> NoReturn:
-    """End the process, since an outcome cannot be told: the server notices that, and nothing else."""
+    """End the process, since an outcome cannot be sent: the server would notice nothing else."""
     try:
         exception = failure.where(error)
         log(logging.ERROR, "worker cannot go on", error=failure.type_name(error), exception=exception)
@@ -201,5 +207,5 @@ def _cannot_tell(error: BaseException) -> NoReturn:
 
 
 def _unknown(name: str) -> Failed:
-    """The user's file has changed since the server read it."""
+    """The user's file has changed since the server imported it."""
     return Failed(Error("UnknownType", f"no function {name!r} is registered in this worker: restart the server"))
