@@ -158,7 +158,7 @@ class Sender:
             return no_reply(error)
 
     async def _request(self, delivery: Due) -> Reply:
-        """Send it on a connection of its own: names at one address would share one, and the certificate of the first."""
+        """Send it on a connection of its own: names at one address would share one, and the first one's certificate."""
         target = await self._policy.resolve(delivery.url, delivery.tries - 1)
         body = delivery.body.encode()
         headers = {"host": target.host, "content-length": str(len(body)), **OWN_HEADERS, **self._signed(delivery)}
