@@ -228,11 +228,11 @@ def serve(
 def _run(settings: Settings) -> None:
     # Imported here: the server's libraries are not needed to print a help text.
     from asyncjob.serve import AddressError, serve
-    from asyncjob.sqlite.database import DatabaseError
+    from asyncjob.store import Unusable
 
     try:
         serve(settings)
-    except (RegistrationError, DatabaseError, AddressError) as error:
+    except (RegistrationError, Unusable, AddressError) as error:
         fail(error, status=1)
 
 

@@ -8,17 +8,15 @@ from typing import Any
 
 import pytest
 from msgspec import UNSET
-from prometheus_client import CollectorRegistry
 
 from asyncjob.contract import ListQuery, Submission
 from asyncjob.job import TRANSITIONS, Error, Progress, Status, Transition
-from asyncjob.server.metrics import Commits
 from asyncjob.sqlite import reads
-from asyncjob.sqlite.database import Database, DatabaseError
-from asyncjob.sqlite.store import Store
-from asyncjob.sqlite.transaction import Item, Results, Transaction
+from asyncjob.sqlite.database import Database
+from asyncjob.sqlite.store import SqliteStore
+from asyncjob.sqlite.transaction import Item, Results, Taken, Transaction
 from asyncjob.sqlite.writer import Writer
-from asyncjob.store import Claims, Success
+from asyncjob.store import Claims, NotSaved, Observer, Success, Unusable
 
 ERROR = Error("ValueError", "no")
 
@@ -29,8 +27,10 @@ class Opened:
     def __init__(self, path: Path) -> None:
         self.claimed: list[tuple[str, int]] = []
         self._claims = asyncio.Event()
-        self._database = Database(path)
-        self.store = Store(self._database, self._claim, Commits(CollectorRegistry()))
+        self.store = SqliteStore(path)
+
+    async def start(self) -> None:
+        await self.store.start(Observer(self._claim))
 
     def _claim(self, claims: Claims) -> None:
         self.claimed += [(job.job_id, job.attempt) for job in claims.jobs]
@@ -58,12 +58,12 @@ class Opened:
 
     async def close(self) -> None:
         await self.store.close()
-        self._database.close()
 
 
 def _with_store(path: Path, test: Callable[[Opened], Awaitable[None]]) -> None:
     async def run() -> None:
         opened = Opened(path)
+        await opened.start()
         try:
             await test(opened)
         finally:
@@ -81,13 +81,13 @@ async def apply(opened: Opened, name: str, job_id: str, attempt: int) -> bool:
         store.offer(-1 if len(opened.claimed) == before else 0)
         return len(opened.claimed) > before
     if name == "succeed":
-        return (await store.succeed([Success(job_id, attempt, "1")]))[0]
+        return (await store.succeed([Success(job_id, attempt, b"1")]))[0]
     if name == "fail":
         return await store.fail(job_id, attempt, ERROR)
     if name == "repeat":
         return await store.repeat(job_id, attempt, 0, ERROR)
     if name == "release":
-        return await store.release(job_id, attempt)
+        return await store.release(job_id, attempt, ERROR)
     change = await (store.cancel(job_id) if name == "cancel" else store.retry(job_id))
     return change.applied
 
@@ -143,7 +143,7 @@ def test_a_late_outcome_among_many_is_the_only_one_refused(tmp_path: Path) -> No
         await opened.claim()
         await opened.store.cancel("job-7")
         assert sorted(opened.claimed) == sorted((job_id, 1) for job_id in ids)
-        written = await opened.store.succeed([Success(job_id, 1, f'"{job_id}"') for job_id in ids])
+        written = await opened.store.succeed([Success(job_id, 1, f'"{job_id}"'.encode()) for job_id in ids])
         assert written == [job_id != "job-7" for job_id in ids]
         for job_id in ids:
             expected = Status.CANCELED if job_id == "job-7" else Status.SUCCESS
@@ -177,7 +177,7 @@ def test_parameters_and_results_are_kept_to_the_letter(tmp_path: Path) -> None:
         for number, text in enumerate(texts):
             await opened.submit(f"job-{number}", text.encode())
             await opened.claim()
-            assert (await opened.store.succeed([Success(f"job-{number}", 1, text)]))[0]
+            assert (await opened.store.succeed([Success(f"job-{number}", 1, text.encode())]))[0]
             job = opened.store.find(f"job-{number}")
             assert job is not None
             assert (bytes(job.parameters), bytes(job.results)) == (text.encode(), text.encode())  # type: ignore[arg-type]
@@ -193,10 +193,10 @@ def test_a_full_disk_fails_what_is_new_and_loses_nothing_that_was_saved(tmp_path
         await opened.submit("before")
         await opened.store._writer.do(lambda connection: limit(connection, 30))
         large = b'{"text":"%b"}' % (b"x" * 500_000)
-        with pytest.raises(sqlite3.OperationalError, match="full"):
+        with pytest.raises(NotSaved, match="full"):
             await opened.submit("large", large)
         results = await asyncio.gather(opened.submit("again", large), opened.submit("small"), return_exceptions=True)
-        assert isinstance(results[0], sqlite3.OperationalError)
+        assert isinstance(results[0], NotSaved)
         assert results[1] is None
         assert opened.store.pending == 2
         await opened.store._writer.do(lambda connection: limit(connection, 1_000_000))
@@ -218,12 +218,11 @@ def test_an_operation_that_fails_takes_no_other_with_it(tmp_path: Path) -> None:
 
         def transact(
             connection: sqlite3.Connection, batch: Sequence[Item], singly: frozenset[str]
-        ) -> tuple[Results, Claims]:
+        ) -> tuple[Results, Taken]:
             return Transaction(connection, statements, slots=0, due=0, none_waits=False, singly=singly).run(batch)
 
-        writer: Writer[Claims] = Writer(
-            connection, transact, lambda _: None, lambda _: None, Commits(CollectorRegistry())
-        )
+        writer: Writer[Taken] = Writer(connection, transact, lambda _: None, lambda _: None)
+        writer.start(Observer())
 
         def fails(connection: sqlite3.Connection) -> Any:
             connection.execute("INSERT INTO number VALUES (7)")
@@ -240,7 +239,7 @@ def test_an_operation_that_fails_takes_no_other_with_it(tmp_path: Path) -> None:
         assert results[0] == 1
         assert isinstance(results[1], ZeroDivisionError)
         assert results[2] == [True, False, True]
-        assert isinstance(results[3], sqlite3.OperationalError)
+        assert isinstance(results[3], NotSaved)
         assert results[4] == [True]
         await writer.close()
         with sqlite3.connect(tmp_path / "any.db") as reader:
@@ -320,7 +319,7 @@ def test_a_job_that_is_not_due_is_not_claimed(tmp_path: Path) -> None:
 def test_a_file_is_free_again_once_it_is_closed(tmp_path: Path) -> None:
     for _ in range(2):
         database = Database(tmp_path / "jobs.db")
-        with pytest.raises(DatabaseError, match="in use by another server"):
+        with pytest.raises(Unusable, match="in use by another server"):
             Database(tmp_path / "jobs.db")
         database.close()
 
@@ -364,7 +363,7 @@ def test_of_many_submissions_with_one_id_one_is_claimed(tmp_path: Path) -> None:
         await asyncio.gather(*[opened.submit(f"job-{number % 3}") for number in range(9)])
         assert opened.claimed == [(f"job-{number}", 1) for number in range(3)]
         await opened.submit("job-0")
-        assert await opened.store.succeed([Success("job-0", 1, "1")]) == [True]
+        assert await opened.store.succeed([Success("job-0", 1, b"1")]) == [True]
         await opened.submit("job-0")
         assert opened.claimed == [(f"job-{number}", 1) for number in range(3)]
         assert opened.store.pending == 0

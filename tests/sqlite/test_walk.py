@@ -29,6 +29,7 @@ def test_no_walk_leaves_the_transition_table(walk: list[tuple[str, str, int]]) -
 async def _walk(path: Path, walk: list[tuple[str, str, int]]) -> None:
     """Take every step on the store and in a dict beside it; `late` is how far off the attempt is that a step names."""
     opened = Opened(path)
+    await opened.start()
     expected: dict[str, tuple[Status, int]] = {}
     try:
         for name, job_id, late in walk:

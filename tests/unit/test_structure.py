@@ -45,3 +45,36 @@ def test_every_file_says_in_its_first_lines_what_it_is_for() -> None:
     for file in SOURCE.rglob("*.py"):
         docstring = ast.get_docstring(ast.parse(file.read_text()))
         assert docstring, file
+
+
+def test_metrics_are_taken_in_one_place() -> None:
+    importers = {str(file.relative_to(SOURCE)) for file in SOURCE.rglob("*.py") if "metrics" in _modules(file)}
+    assert importers == {"server/engine.py"}
+
+
+def _modules(file: Path) -> set[str]:
+    return {name.rpartition(".")[2] for name in _imports(file)}
+
+
+def _set_attributes(function: ast.AST) -> set[str]:
+    return {
+        node.attr
+        for node in ast.walk(function)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, ast.Store)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "self"
+    }
+
+
+def test_an_object_has_all_its_attributes_once_it_is_made() -> None:
+    for file in SOURCE.rglob("*.py"):
+        if file.name == "protocol.py":  # uvicorn's protocol begins with connection_made
+            continue
+        for kind in ast.walk(ast.parse(file.read_text())):
+            if isinstance(kind, ast.ClassDef):
+                methods = [node for node in kind.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+                born = {name for method in methods if method.name == "__init__" for name in _set_attributes(method)}
+                born |= {node.target.id for node in kind.body if isinstance(node, ast.AnnAssign)}  # type: ignore[union-attr]
+                later = {name for method in methods for name in _set_attributes(method)} - born
+                assert not later, f"{file}: {kind.name} gets {later} only after it is made"

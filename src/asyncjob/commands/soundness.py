@@ -69,7 +69,8 @@ def registry(target: str) -> Finding:
 
 def database(file: Path) -> Finding:
     """Whether a server's file is whole, by SQLite's own check; a server may use it meanwhile."""
-    from asyncjob.sqlite.database import APPLICATION_ID, DatabaseError, check_kind
+    from asyncjob.sqlite.database import APPLICATION_ID, check_kind
+    from asyncjob.store import Unusable
 
     path = Path(os.path.realpath(file))
     try:
@@ -83,6 +84,6 @@ def database(file: Path) -> Finding:
             (jobs,) = connection.execute("SELECT count(*) FROM job").fetchone()
     except sqlite3.Error as error:
         return Finding("database", False, f"{file} cannot be read: {error}")
-    except DatabaseError as error:
+    except Unusable as error:
         return Finding("database", False, str(error))
     return Finding("database", True, f"{file} is whole: {jobs:,} jobs")

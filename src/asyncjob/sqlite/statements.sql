@@ -159,16 +159,19 @@ FROM json_each(:rows) WHERE true
 ON CONFLICT (job_id) DO NOTHING;
 
 -- name: find_request
-SELECT type, parameters, notify FROM job WHERE job_id = :job_id;
+SELECT type, CAST(parameters AS BLOB), notify FROM job WHERE job_id = :job_id;
 
 -- name: waiting
--- One JSON array of all, so that Python takes one row of it, and when the next one after them is due.
+-- One JSON array of all, so that Python takes one row of it; their parameters, one after the other, which nobody parses;
+-- and when the next one after them is due.
 SELECT
-    json_group_array(json_array(job_id, attempt, type, parameters, losses, due_at, traceparent, group_limit)),
+    json_group_array(json_array(job_id, attempt, type, losses, due_at, traceparent, group_limit, length)),
+    CAST(group_concat(parameters, '') AS BLOB),
     (SELECT min(due_at) FROM job WHERE status = 'Pending' AND due_at > :due)
 FROM (
-    SELECT *, sum(length(parameters)) OVER (ORDER BY due_at, sequence ROWS UNBOUNDED PRECEDING) AS size FROM (
-        SELECT * FROM job WHERE status = 'Pending' AND due_at <= :due ORDER BY due_at, sequence LIMIT :slots
+    SELECT *, sum(length) OVER (ORDER BY due_at, sequence ROWS UNBOUNDED PRECEDING) AS size FROM (
+        SELECT *, length(CAST(parameters AS BLOB)) AS length
+        FROM job WHERE status = 'Pending' AND due_at <= :due ORDER BY due_at, sequence LIMIT :slots
     )
 ) WHERE size <= :most;
 
@@ -215,8 +218,11 @@ WHERE {guard};
 -- name: progress
 UPDATE job SET progress = :progress WHERE job_id = :job_id AND attempt = :attempt AND status = 'Running';
 
+-- name: find_status
+SELECT status, attempt FROM job WHERE job_id = :job_id;
+
 -- name: find
-SELECT job_id, type, status, parameters, progress, results, error, attempt, created_at, started_at, finished_at
+SELECT job_id, type, status, CAST(parameters AS BLOB), progress, CAST(results AS BLOB), error, attempt, created_at, started_at, finished_at
 FROM job WHERE job_id = :job_id;
 
 -- name: earlier_attempts
@@ -233,7 +239,7 @@ SELECT
     (SELECT count(*) FROM job WHERE status = 'Canceled');
 
 -- name: list
-SELECT job_id, type, status, parameters, progress, results, error, attempt, created_at, started_at, finished_at,
+SELECT job_id, type, status, CAST(parameters AS BLOB), progress, CAST(results AS BLOB), error, attempt, created_at, started_at, finished_at,
     sequence
 FROM job WHERE sequence < :before AND sequence >= :least {filters} ORDER BY sequence DESC;
 
