@@ -12,11 +12,11 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from asyncjob.sqlite.statements import SQL
+from asyncjob.sqlite.statements import MIGRATIONS, SQL
 from asyncjob.store import Unusable
 
 APPLICATION_ID = 0x4A4F4253  # "JOBS", in the file's header: tells our files from everybody else's
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = len(MIGRATIONS)
 OLDEST_SQLITE = (3, 38, 0)  # the first with the operator ->>
 PARTS = ("-wal", "-shm", "-journal")  # what SQLite keeps beside the file, under its name
 OWNER_ONLY = 0o600  # it holds everybody's parameters and results
@@ -194,14 +194,14 @@ class Database:
             finally:
                 connection.close()
             connection = self.connect()
-            connection.execute("SELECT 1 FROM job LIMIT 1").fetchone()
+            connection.execute(SQL["find_status"], {"job_id": ""}).fetchone()
         except (sqlite3.DatabaseError, OSError) as error:
             raise Unusable(f"cannot use {self.path} as the database: {error}") from None
         return connection
 
     def _check_owner(self, connection: sqlite3.Connection) -> None:
         (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        (tables,) = connection.execute(SQL["count_tables"]).fetchone()
         if application_id != APPLICATION_ID and (application_id or tables):
             raise Unusable(f"{self.path} is a database of another program: choose another --database")
 
@@ -218,9 +218,9 @@ class Database:
             raise Unusable(
                 f"{self.path} has schema {version}, from a newer version; this one knows {SCHEMA_VERSION}: upgrade"
             )
-        for step in range(version + 1, SCHEMA_VERSION + 1):
+        for step, migration in enumerate(MIGRATIONS[version:], start=version + 1):
             connection.executescript(
-                f"BEGIN IMMEDIATE; {SQL[f'schema_{step}']}\n"  # which may end with a comment
+                f"BEGIN IMMEDIATE; {migration}\n"  # which may end with a comment
                 f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {step}; COMMIT;"
             )
 

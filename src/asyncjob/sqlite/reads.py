@@ -41,7 +41,7 @@ class Reads:
     def find(self, job_id: str) -> Job | None:
         """The job as it was last committed."""
         row = self._lookup.one("find", job_id=job_id)
-        return None if row is None else _job(row)
+        return None if row is None else job_of(row)
 
     def find_submission(self, job_id: str) -> Submission | None:
         """What a job was submitted with."""
@@ -62,26 +62,24 @@ class Reads:
         return self._lists.waiting
 
     def _page(self, connection: sqlite3.Connection, query: ListQuery) -> tuple[list[Job], int | None]:
-        # The status is one of five words of ours; written out, it lets SQLite use the partial index of that status.
-        filters = "" if query.status is None else f" AND status = '{query.status}'"
-        filters += "" if query.type is None else " AND type = :type"
-        by_type = "" if query.type is None else " AND type = :type"
+        of_type = "" if query.type is None else "_of_type"
+        by_status = "" if query.status is None else f"_by_status.{query.status}"
         before = NEVER if query.before is None else query.before
         until = monotonic() + PAGE_SECONDS
         jobs: list[Job] = []
         size, last = 0, None
         while True:
             values = {"before": before, "type": query.type}
-            (newest,) = connection.execute(SQL["list_from"].replace("{filters}", by_type), values).fetchone()
+            (newest,) = connection.execute(SQL[f"newest{of_type}"], values).fetchone()
             if newest is None:
                 return jobs, None
             if monotonic() > until:
                 return jobs, before
             least = newest - SEARCHED + 1
-            for row in connection.execute(SQL["list"].replace("{filters}", filters), values | {"least": least}):
+            for row in connection.execute(SQL[f"list{of_type}{by_status}"], values | {"least": least}):
                 if len(jobs) == query.limit or size > MAX_PAGE_BYTES:
                     return jobs, last
-                jobs.append(_job(row))
+                jobs.append(job_of(row))
                 size += len(row[3]) + len(row[5] or "")
                 last = row[-1]
             before = least
@@ -139,7 +137,8 @@ class Reads:
         self._lookup.close()
 
 
-def _job(row: tuple[Any, ...]) -> Job:
+def job_of(row: tuple[Any, ...]) -> Job:
+    """The job of a row that begins with the part `shown`."""
     job_id, name, status, parameters, progress, results, error, attempt, created_at, started_at, finished_at, *_ = row
     return Job(
         job_id=job_id,

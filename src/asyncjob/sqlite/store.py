@@ -20,6 +20,7 @@ from asyncjob.contract import Submission
 from asyncjob.job import TRANSITIONS, Error, Progress, Status, now_ms, timestamp, utc_now
 from asyncjob.sqlite.database import Database
 from asyncjob.sqlite.deliveries import SqliteDeliveries
+from asyncjob.sqlite.notifying import tell
 from asyncjob.sqlite.reads import NEVER, Reads
 from asyncjob.sqlite.statements import SQL
 from asyncjob.sqlite.transaction import EndedJob, Insisted, Item, NewJob, Results, Taken, Transaction
@@ -212,9 +213,9 @@ class SqliteStore(Reads):
         key = {"job_id": job_id, "attempt": attempt}
 
         def operation(connection: sqlite3.Connection) -> bool:
-            written = connection.execute(SQL[name], values | key).rowcount == 1
+            written = _write(connection, name, values | key)
             if written and how is not None:
-                connection.execute(SQL["lost"], key | {"error": _json(how)})
+                connection.execute(SQL["explain"], key | {"error": _json(how)})
             return written
 
         def count(written: "asyncio.Future[bool]") -> None:
@@ -234,7 +235,7 @@ class SqliteStore(Reads):
                 return Change(None, 0, applied=False)
             status, attempt = row
             guarded = values | {"job_id": job_id, "attempt": attempt}
-            return Change(Status(status), attempt, connection.execute(SQL[name], guarded).rowcount == 1)
+            return Change(Status(status), attempt, _write(connection, name, guarded))
 
         def count(changed: "asyncio.Future[Change]") -> None:
             if _succeeded(changed) and changed.result().applied:
@@ -282,6 +283,17 @@ class SqliteStore(Reads):
             return len(old), None if over else rows[-1][0]
 
         return await self._writer.do(operation)
+
+
+def _write(connection: sqlite3.Connection, name: str, values: dict[str, Any]) -> bool:
+    """Write one transition of one job, and the notification where it ends; False where the guard refused it."""
+    written = connection.execute(SQL[name], values)
+    if not TRANSITIONS[name].target.is_final:
+        return written.rowcount == 1
+    told = written.fetchall()  # of each job that was written, whom to tell
+    if told and told[0][0] is not None:
+        tell(connection, [values["job_id"]])
+    return bool(told)
 
 
 def _json(error: Error) -> str:

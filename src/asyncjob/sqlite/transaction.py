@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, cast
 import msgspec
 
 from asyncjob.job import utc_now
+from asyncjob.sqlite.notifying import tell, to_tell
 from asyncjob.store import Claim, Claims
 
 MAX_TEXT = 16 << 20  # bytes of text that one statement takes
@@ -171,9 +172,14 @@ class Transaction:
 
     def _execute(self, statement: str, rows: list[Row]) -> int:
         claimed = self._claim_new(cast(list[NewJob], rows)) if statement == "submit" else 0
-        values: dict[str, object] = {"rows": _places(rows), "texts": b"".join([row[-1] for row in rows])}
+        places = _places(rows)
+        values: dict[str, object] = {"rows": places, "texts": b"".join([row[-1] for row in rows])}
         values |= {"claimed": claimed, "now": self._now}
-        return self._connection.execute(self._statements[statement], values).rowcount
+        told = to_tell(self._connection, places) if statement == "succeed" else []
+        written = self._connection.execute(self._statements[statement], values).rowcount
+        if told:
+            tell(self._connection, told)
+        return written
 
     def _claim_new(self, rows: Sequence[NewJob]) -> int:
         """How many of the jobs that are about to be saved are claimed as well: the first ones."""
