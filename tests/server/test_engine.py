@@ -30,12 +30,16 @@ def _run(folder: Path, test: Callable[[Engine], Awaitable[None]], **settings: An
     async def run() -> None:
         chosen = Settings(target=FUNCTIONS, database=folder / "jobs.db", workers=1, grace=0, **settings)
         engine = Engine(load(FUNCTIONS), chosen, SqliteStore(chosen.database))
+        await engine.start()
         try:
-            await engine.start()
-            await test(engine)
-            await engine.stop(asyncio.Event())
+            async with asyncio.timeout(LONG):
+                await test(engine)
         finally:
+            await engine.stop(asyncio.Event())
             await engine.close()
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            if others:  # which notice that the processes have ended, and close what led to them
+                await asyncio.wait(others)
 
     asyncio.run(run())
 
@@ -64,7 +68,7 @@ def test_a_job_is_submitted_waited_for_listed_and_run_again(tmp_path: Path) -> N
 
 def test_a_job_is_canceled_and_whoever_waits_for_it_learns_of_it(tmp_path: Path) -> None:
     async def test(engine: Engine) -> None:
-        job_id = await engine.submit(_job("holds", started=str(tmp_path / "started"), gate=str(tmp_path / "gate")))
+        job_id = await engine.submit(_job("waits", started=str(tmp_path / "started")))
         waiting = asyncio.create_task(engine.wait(job_id, LONG))
         await asyncio.sleep(0)  # it waits
         assert (await engine.cancel(job_id)).status is Status.CANCELED
@@ -100,8 +104,7 @@ def test_what_is_refused_is_said_without_http(tmp_path: Path) -> None:
 
 def test_a_full_engine_refuses_new_jobs_and_knows_old_ones(tmp_path: Path) -> None:
     async def test(engine: Engine) -> None:
-        gate = {"started": str(tmp_path / "started"), "gate": str(tmp_path / "gate")}
-        running = await engine.submit(_job("holds", **gate))
+        running = await engine.submit(_job("waits", started=str(tmp_path / "started")))
         stream = engine.stream(running, None)
         while b'"Running"' not in await anext(stream):
             pass
