@@ -1,7 +1,7 @@
 """Short reads, which the event loop makes itself, and long ones, each kind in a thread of its own.
 
-A search among a million jobs takes a good part of a second. If nobody waits for it any more, because the client has left
-or the time is up, it is taken out of the queue or, once it has begun, interrupted.
+A search among a million jobs takes a good part of a second. If nobody waits for it any more, because the client has
+left or the time is up, it is taken out of the queue or, once it has begun, interrupted.
 """
 
 import asyncio

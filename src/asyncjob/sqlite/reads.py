@@ -81,7 +81,7 @@ class Reads:
             before = least
 
     def earlier_attempts(self, job_id: str, after: int, limit: int) -> tuple[list[Attempt], bool]:
-        """The attempts before the current one, the first one first, and whether to ask again behind the last of them."""
+        """The attempts before the current one, the first one first, and whether to ask again for more."""
         attempts: list[Attempt] = []
         size = 0
         rows = self._lookup.each("earlier_attempts", job_id=job_id, after=after, limit=limit)
