@@ -102,8 +102,8 @@ class Database:
     def fault(self) -> str | None:
         """What has happened to the file, if somebody has moved it, deleted it or written over it.
 
-        SQLite would go on with the files that it has open, and everything that it saves would be lost with them. Costs a
-        few system calls and reads 72 bytes.
+        SQLite would go on with the files that it has open, and everything that it saves would be lost with them. This
+        costs a few system calls and reads 72 bytes.
         """
         try:
             return self._fault()

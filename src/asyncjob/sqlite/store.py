@@ -1,8 +1,8 @@
 """The store in one SQLite file: the writes, named after their transitions. The reads are in reads.py.
 
 Writes go to the writer's thread and return a future. Reads have their own connections, which in WAL mode wait for no
-write. Each transaction ends by claiming as many waiting jobs as there are slots, so if a worker is free, the commit that
-saves a job claims it too.
+write. Each transaction ends by claiming as many waiting jobs as there are slots. So if a worker is free, the commit
+that saves a job claims it too.
 """
 
 import asyncio
