@@ -1,14 +1,14 @@
 -- Every statement of the store, by name. The schema is in migrations/.
 --
--- {set}, {from} and {guard} are filled in from the transition of the same name in job.py: {set} writes the target status
--- (and the next attempt), {from} requires one of the source statuses, {guard} the job and the attempt too. If they do not
--- hold, nothing is written. {claimed} is the target of a claim. {shown} stands for the part below. A statement with
--- {status} becomes one for each status, `name.Pending` and so on, since SQLite uses a partial index only if the status is
--- written out.
+-- {set}, {from} and {guard} are filled in from the transition of the same name in job.py: {set} writes the target
+-- status (and the next attempt), {from} requires one of the source statuses, {guard} the job and the attempt too. If
+-- they do not hold, nothing is written. {claimed} is the target of a claim. {shown} stands for the part below. A
+-- statement with {status} becomes one for each status, `name.Pending` and so on, since SQLite uses a partial index only
+-- if the status is written out.
 --
--- The statements that most jobs need take all rows of a transaction at once, as one JSON array of arrays. Parameters and
--- results are not in it, so they are never parsed: :texts holds them one after the other, and the last two columns of a
--- row say where its text begins, counted from 1, and how many bytes it has.
+-- The statements that most jobs need take all rows of a transaction at once, as one JSON array of arrays. Parameters
+-- and results are not in it, so they are never parsed: :texts holds them one after the other, and the last two columns
+-- of a row say where its text begins, counted from 1, and how many bytes it has.
 
 -- name: submit
 -- Saves new jobs, except those whose id is taken.
@@ -23,8 +23,8 @@ ON CONFLICT (job_id) DO NOTHING;
 
 -- name: waiting
 -- Finds the jobs to claim next, as many as :slots and :most bytes of parameters allow.
--- Returns one row, since each costs Python time: a JSON array of the jobs, their parameters one after the other, and when
--- the next job after them is due.
+-- Returns one row, since each costs Python time: a JSON array of the jobs, their parameters one after the other, and
+-- when the next job after them is due.
 SELECT
     json_group_array(json_array(job_id, attempt, type, losses, due_at, traceparent, group_limit, length)),
     CAST(group_concat(parameters, '') AS BLOB),
@@ -128,8 +128,8 @@ SELECT attempt, status, started_at, finished_at, error FROM attempt
 WHERE job_id = :job_id AND attempt > :after ORDER BY attempt LIMIT :limit;
 
 -- name: count
--- Counts all jobs, and those of each status except Success. Each count reads only an index: a fiftieth of a second for a
--- million jobs.
+-- Counts all jobs, and those of each status except Success. Each count reads only an index: a fiftieth of a second for
+-- a million jobs.
 SELECT
     (SELECT count(*) FROM job),
     (SELECT count(*) FROM job WHERE status = 'Pending'),
