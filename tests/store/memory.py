@@ -1,6 +1,6 @@
-"""A store that keeps jobs in memory: the smallest that passes the suite, and what the seam costs to fill in.
+"""A store that keeps jobs in memory. It passes the suite, and shows how little a store needs.
 
-Every verb is a transaction of its own, done at once; claims follow in the event loop's next turn.
+Every verb is its own transaction and is done at once. Its claims follow in the next turn of the event loop.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ Result = TypeVar("Result")
 
 @dataclass
 class Row:
-    """A job, and what a GET does not show of it."""
+    """A job, and what the API does not show of it."""
 
     sequence: int
     job: Job
@@ -47,10 +47,18 @@ class Row:
     group_limit: int | None = None
     earlier: list[Attempt] = field(default_factory=list)
 
+    def claim(self, due_at: int) -> Claim:
+        job, told = self.job, (self.losses, due_at, self.traceparent, self.group_limit)
+        return Claim(job.job_id, job.attempt, job.type, self.submission.parameters, *told)
+
+    def lost(self) -> Lost:
+        job = self.job
+        return Lost(job.job_id, job.attempt, job.type, self.losses, self.group_limit, self.interruptions)
+
 
 @dataclass
 class Told:
-    """A notification, and how it goes."""
+    """A notification, and what became of it."""
 
     sequence: int
     new: Notification
@@ -62,7 +70,7 @@ class Told:
 
 
 class Kept:
-    """What outlives a server: the jobs and the notifications."""
+    """The jobs and notifications, which outlive a server."""
 
     def __init__(self) -> None:
         self.jobs: dict[str, Row] = {}
@@ -114,19 +122,7 @@ class MemoryStore:
         now = now_ms()
         timed = [(row.due_at, row.sequence, row) for row in self._kept.waiting.values() if row.due_at is not None]
         due = sorted(one for one in timed if one[0] <= now)[: max(0, self.slots)]
-        claims = [
-            Claim(
-                row.job.job_id,
-                row.job.attempt,
-                row.job.type,
-                row.submission.parameters,
-                row.losses,
-                due_at,
-                row.traceparent,
-                row.group_limit,
-            )
-            for due_at, _, row in due
-        ]
+        claims = [row.claim(due_at) for due_at, _, row in due]
         for claim in claims:
             self._write("claim", claim.job_id, claim.attempt, started_at=timestamp(now))
         self.slots -= len(claims)
@@ -181,12 +177,8 @@ class MemoryStore:
 
     def succeed(self, successes: Sequence[Success]) -> "asyncio.Future[list[bool]]":
         now = utc_now()
-        return self._done(
-            [
-                self._write("succeed", one.job_id, one.attempt, results=Raw(one.results), finished_at=now)
-                for one in successes
-            ]
-        )
+        ended = [(one, {"results": Raw(one.results), "finished_at": now}) for one in successes]
+        return self._done([self._write("succeed", one.job_id, one.attempt, **values) for one, values in ended])
 
     def fail(self, job_id: str, attempt: int, error: Error) -> "asyncio.Future[bool]":
         return self._done(self._write("fail", job_id, attempt, error=error, finished_at=utc_now()))
@@ -194,7 +186,7 @@ class MemoryStore:
     def repeat(
         self, job_id: str, attempt: int, due_at: int | None, error: Error, group_limit: int | None = None
     ) -> "asyncio.Future[bool]":
-        return self._done(self._put_back("repeat", job_id, attempt, due_at, error, group_limit))
+        return self._done(self._put_back("repeat", (job_id, attempt), due_at, error, group_limit))
 
     def release(
         self,
@@ -206,26 +198,20 @@ class MemoryStore:
         group_limit: int | None = None,
         interrupted: bool = False,
     ) -> "asyncio.Future[bool]":
-        written = self._put_back("release", job_id, attempt, due_at, error, group_limit)
+        written = self._put_back("release", (job_id, attempt), due_at, error, group_limit)
         if written:
             self._kept.jobs[job_id].interruptions += interrupted
         return self._done(written)
 
     def hand_back(self, job_id: str, attempt: int, group_limit: int | None = None) -> "asyncio.Future[bool]":
-        return self._done(self._put_back("release", job_id, attempt, FIRST, UNSET, group_limit))
+        return self._done(self._put_back("release", (job_id, attempt), FIRST, UNSET, group_limit))
 
     def _put_back(
-        self,
-        name: str,
-        job_id: str,
-        attempt: int,
-        due_at: int | None,
-        error: Error | UnsetType,
-        group_limit: int | None,
+        self, name: str, key: tuple[str, int], due_at: int | None, error: Error | UnsetType, group_limit: int | None
     ) -> bool:
-        if not self._write(name, job_id, attempt):
+        if not self._write(name, *key):
             return False
-        row = self._kept.jobs[job_id]
+        row = self._kept.jobs[key[0]]
         row.due_at = due_at if group_limit is None else None
         row.group_limit = group_limit
         row.losses += name == "repeat"
@@ -308,11 +294,7 @@ class MemoryStore:
         return await self._done({name: parked.count(name) for name in parked})
 
     def lost(self) -> list[Lost]:
-        return [
-            Lost(row.job.job_id, row.job.attempt, row.job.type, row.losses, row.group_limit, row.interruptions)
-            for row in self._kept.jobs.values()
-            if row.job.status is Status.RUNNING
-        ]
+        return [row.lost() for row in self._kept.jobs.values() if row.job.status is Status.RUNNING]
 
     def suspects(self, types: Iterable[str]) -> list[Suspect]:
         known = set(types)
@@ -377,7 +359,7 @@ class MemoryDeliveries:
                 del self._kept.told[delivery.id]
 
     def forget(self, job_id: str) -> None:
-        """The job is gone, and what waits no more with it."""
+        """Delete the finished notifications of a job that is gone."""
         for one in list(self._kept.told.values()):
             if one.new.job_id == job_id and one.status is not DeliveryStatus.WAITING:
                 del self._kept.told[one.new.id]

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.serving import PatchedServer
 
 ROOT = Path(__file__).parents[2]
@@ -17,6 +19,7 @@ asyncjob.cli.app()
 """
 
 
+@pytest.mark.timeout(600)
 def test_a_server_on_a_store_in_memory_keeps_the_contract(tmp_path: Path) -> None:
     with PatchedServer(tmp_path / "jobs.db", IN_MEMORY) as server:
         command = [sys.executable, "-m", "pytest", "tests/conformance", "-q", "-p", "no:cacheprovider"]

@@ -1,4 +1,4 @@
-"""Whether a database file is whole, by SQLite's own check; a server may use it meanwhile."""
+"""Checks that a database file is whole, with SQLite's own check. A server may use the file in the meantime."""
 
 import os
 import sqlite3
@@ -9,17 +9,17 @@ from asyncjob.sqlite.database import APPLICATION_ID, check_kind
 from asyncjob.sqlite.statements import SQL
 from asyncjob.store import Unusable
 
-FAULTS = 3  # that are told of a file
+FAULTS = 3  # how many are reported
 
 
 def check(file: Path) -> int:
-    """Read all of a file; nothing is changed.
+    """Read a whole file, and change nothing.
 
     Returns:
         How many jobs it holds.
 
     Raises:
-        Unusable: it is damaged, not ours, or cannot be read; the message names it.
+        Unusable: the file is damaged, not ours, or cannot be read; the message names it.
     """
     path = Path(os.path.realpath(file))
     check_kind(path)

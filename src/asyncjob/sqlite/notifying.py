@@ -1,7 +1,7 @@
-"""Writes the notifications of jobs that end, in the transaction that ends them.
+"""Writes the notification of a job in the transaction that ends it.
 
-Most jobs name nobody. They cost one look a transaction at an index, which holds the jobs that name somebody and have
-not ended.
+Most jobs have no `notify`. They cost one look per transaction at an index, which holds only the jobs that have one and
+have not ended.
 """
 
 import json
@@ -14,11 +14,11 @@ from asyncjob.store import notification_of
 
 
 def to_tell(connection: sqlite3.Connection, rows: str) -> list[str]:
-    """Of which jobs somebody is to be told once they end.
+    """The ids of those jobs that have a `notify` and have not ended.
 
     Args:
-        connection: in the transaction that is about to end them.
-        rows: JSON, an array for each job, whose first element is its id.
+        connection: inside the transaction that is about to end them.
+        rows: JSON: an array for each job, whose first element is its id.
     """
     if not connection.execute(SQL["any_to_tell"]).fetchone()[0]:
         return []
@@ -26,6 +26,6 @@ def to_tell(connection: sqlite3.Connection, rows: str) -> list[str]:
 
 
 def tell(connection: sqlite3.Connection, job_ids: Sequence[str]) -> None:
-    """Write the notifications of those of these jobs that have ended; they had not before this transaction."""
+    """Write a notification for each of these jobs that has ended. None of them had before this transaction."""
     ended = connection.execute(SQL["ended"], {"job_ids": json.dumps(job_ids)}).fetchall()
     connection.executemany(SQL["tell"], [notification_of(job_of(row), row[-1])._asdict() for row in ended])

@@ -1,4 +1,4 @@
-"""The SQL of this store, read from its files once: `statements.sql` by name, and the migrations in their order."""
+"""All SQL, read once from its files: the statements by name, and the migrations in order."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ _DESCRIPTION = re.compile(r"(--.*\n)*")
 
 
 def _read_statements() -> dict[str, str]:
-    """The statements by name, without their descriptions, with all that stands in braces filled in."""
+    """The statements by name, without their descriptions and with everything in braces filled in."""
     _, *found = _SECTION.split(_FILES.joinpath("statements.sql").read_text("utf-8"))
     sections = list(zip(found[::3], found[1::3], found[2::3], strict=True))
     parts = {name: sql.strip() for kind, name, sql in sections if kind == "part"}
@@ -55,7 +55,7 @@ def _each_status(name: str, sql: str) -> Iterator[tuple[str, str]]:
 
 
 def _read_migrations() -> tuple[str, ...]:
-    """What brings a file to each version of the schema from the one before: the first makes a new file's."""
+    """The SQL that brings a file to each version of the schema from the one before. The first makes a new file."""
     numbered = {
         int(file.name.partition("_")[0]): file.read_text("utf-8")
         for file in _FILES.joinpath("migrations").iterdir()
