@@ -1,5 +1,3 @@
-import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
