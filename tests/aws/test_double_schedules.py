@@ -241,8 +241,10 @@ def test_an_expression_has_its_times(expression: str, expected: list[str]) -> No
 
 @pytest.mark.parametrize(
     "expression",
-    ["rate(0 minutes)", "rate(1 minutes)", "rate(5 seconds)", "cron(0 12 * * * *)", "cron(0 12 ? * ? *)", "cron(* *)"]
-    + ["cron(0 12 L * ? *)", "cron(60 12 * * ? *)", "at(tomorrow)", "5 minutes"],
+    [
+        *("rate(0 minutes)", "rate(1 minutes)", "rate(5 seconds)", "cron(0 12 * * * *)", "cron(0 12 ? * ? *)"),
+        *("cron(* *)", "cron(0 12 L * ? *)", "cron(60 12 * * ? *)", "at(tomorrow)", "5 minutes"),
+    ],
 )
 def test_what_is_no_expression_is_refused(expression: str) -> None:
     with pytest.raises(TemplateError):

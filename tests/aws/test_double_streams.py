@@ -225,10 +225,7 @@ def test_maps_are_equal_whatever_their_order(double: Double) -> None:
     parameters = {"x": {"S": "1"}, "y": {"M": {"a": {"N": "1"}, "b": {"N": "2"}}}}
     double.client("dynamodb").put_item(TableName="Jobs", Item={**PENDING, "parameters": {"M": parameters}})
     turned = {"y": {"M": {"b": {"N": "2"}, "a": {"N": "1"}}}, "x": {"S": "1"}}
-    condition = {
-        "ConditionExpression": "#p = :p",
-        "ExpressionAttributeNames": {"#p": "parameters", "#status": "status"},
-    }
+    names = {"#p": "parameters", "#status": "status"}
 
     def update(wanted: dict[str, Any]) -> None:
         double.client("dynamodb").update_item(

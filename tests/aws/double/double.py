@@ -201,6 +201,10 @@ class Double:
         """An event source mapping."""
         return self._sources.mappings[logical_id]
 
+    def enable(self, logical_id: str) -> None:
+        """Switch on an event source mapping that the template leaves off."""
+        self.call(lambda: self._sources.enable(logical_id))
+
     def stream(self, table: str) -> Stream:
         """The stream of the table with this logical id."""
         return self.services.tables.streams[self.stack.named(table).ref]
