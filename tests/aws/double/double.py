@@ -211,7 +211,7 @@ class Double:
 
     def remove_expired(self) -> int:
         """Let TTL remove what has expired, which it does days later by itself; how many items that were."""
-        return self.run(self.services.tables.remove_expired())
+        return self.call(self.services.tables.remove_expired)
 
     @contextmanager
     def broken(self, function: str) -> Iterator[None]:
