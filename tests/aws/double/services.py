@@ -176,8 +176,8 @@ class Services:
         try:
             request = json.loads(body)
         except ValueError:  # also what a template writes to have its request refused
-            answer = json.dumps({"__type": "com.amazon.coral.service#SerializationException"})
-            return Answer(400, answer.encode(), (("content-type", "application/x-amz-json-1.0"),))
+            refusal = json.dumps({"__type": "com.amazon.coral.service#SerializationException"})
+            return Answer(400, refusal.encode(), (("content-type", "application/x-amz-json-1.0"),))
         try:
             for needed, table, _ in parts(operation, request):
                 self.require(role, f"dynamodb:{needed}", f"{self._prefix('dynamodb')}:table/{table}")
