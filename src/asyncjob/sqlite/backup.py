@@ -12,7 +12,8 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
-from asyncjob.sqlite.database import APPLICATION_ID, PARTS, DatabaseError, check_kind
+from asyncjob.sqlite.database import APPLICATION_ID, PARTS, check_kind
+from asyncjob.store import Unusable
 
 PAGES = 1_000  # between two reports of progress
 
@@ -49,7 +50,7 @@ def backup(database: Path, file: Path, progress: Callable[[int, int], None]) -> 
                     os.unlink(leftover)
     except FileExistsError:
         raise BackupError(f"{file} exists already: choose another name") from None
-    except DatabaseError as error:
+    except Unusable as error:
         raise BackupError(str(error)) from None
     except OSError as error:
         raise BackupError(f"cannot write {file}: {error.strerror}") from None

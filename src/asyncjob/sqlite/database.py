@@ -10,13 +10,13 @@ import re
 import sqlite3
 import stat
 from contextlib import suppress
-from importlib import resources
 from pathlib import Path
 
-from asyncjob.job import TRANSITIONS, Transition
+from asyncjob.sqlite.statements import MIGRATIONS, SQL
+from asyncjob.store import Unusable
 
 APPLICATION_ID = 0x4A4F4253  # "JOBS", in the file's header: tells our files from everybody else's
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = len(MIGRATIONS)
 OLDEST_SQLITE = (3, 38, 0)  # the first with the operator ->>
 PARTS = ("-wal", "-shm", "-journal")  # what SQLite keeps beside the file, under its name
 OWNER_ONLY = 0o600  # it holds everybody's parameters and results
@@ -25,50 +25,20 @@ COUNTER = slice(24, 28)  # in the file's header: it grows with the file's change
 BUSY_TIMEOUT_MS = 5_000  # a reader of the file outside this process may hold it for a moment
 
 
-class DatabaseError(Exception):
-    """The file cannot be used; the message says why, and what to do."""
-
-
-def statements() -> dict[str, str]:
-    """The SQL of statements.sql by name, with the transitions' guards filled in."""
-    text = resources.files("asyncjob.sqlite").joinpath("statements.sql").read_text("utf-8")
-    parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)[1:]
-    return {name: _fill(name, sql.strip()) for name, sql in zip(parts[::2], parts[1::2], strict=True)}
-
-
-def _fill(name: str, sql: str) -> str:
-    sql = sql.replace("{claimed}", f"'{TRANSITIONS['claim'].target}'")
-    transition = TRANSITIONS.get(name)
-    if transition is None:
-        return sql
-    sources = ", ".join(f"'{status}'" for status in sorted(transition.sources))
-    source = f"status IN ({sources})"
-    return (
-        sql.replace("{set}", _set(transition))
-        .replace("{guard}", f"job_id = :job_id AND attempt = :attempt AND {source}")
-        .replace("{from}", source)
-    )
-
-
-def _set(transition: Transition) -> str:
-    target = f"status = '{transition.target}'"
-    return f"{target}, attempt = attempt + 1" if transition.next_attempt else target
-
-
 def check_kind(path: str | Path) -> None:
     """Refuse what is there and no ordinary file, before it is opened: to open a pipe or a device is to use it.
 
     Raises:
-        DatabaseError: it is a link, a folder, a pipe, a device.
+        Unusable: it is a link, a folder, a pipe, a device.
     """
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:
         return
     except (OSError, ValueError) as error:
-        raise DatabaseError(f"cannot open {path}: {getattr(error, 'strerror', None) or error}") from None
+        raise Unusable(f"cannot open {path}: {getattr(error, 'strerror', None) or error}") from None
     if not stat.S_ISREG(mode):
-        raise DatabaseError(f"{path} is no ordinary file, and is left alone: choose another name, or take it away")
+        raise Unusable(f"{path} is no ordinary file, and is left alone: choose another name, or take it away")
 
 
 class Database:
@@ -78,13 +48,13 @@ class Database:
     whatever file the name leads to meanwhile; the one on the file itself keeps the file, whatever name led to it.
 
     Raises:
-        DatabaseError: another server has it, it is not ours, or it cannot be opened.
+        Unusable: another server has it, it is not ours, or it cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             needed = ".".join(map(str, OLDEST_SQLITE))
-            raise DatabaseError(f"this Python has SQLite {sqlite3.sqlite_version}; {needed} or newer is needed")
+            raise Unusable(f"this Python has SQLite {sqlite3.sqlite_version}; {needed} or newer is needed")
         self.path = Path(os.path.realpath(path))
         for part in ("", ".lock", *PARTS):
             check_kind(f"{self.path}{part}")
@@ -171,7 +141,7 @@ class Database:
         try:
             said = os.read(lock, 21)
             if os.fstat(lock).st_nlink > 1 or not OWNER.fullmatch(said):
-                raise DatabaseError(f"{path} is no lock file of this program, and is left alone: take it away")
+                raise Unusable(f"{path} is no lock file of this program, and is left alone: take it away")
             self._lock_now(lock, f"process {said.decode().strip() or 'unknown'}")
             os.truncate(lock, 0)
             os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
@@ -198,17 +168,17 @@ class Database:
         try:
             return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, OWNER_ONLY)
         except OSError as error:
-            raise DatabaseError(f"cannot open {self.path}: {error.strerror}") from None
+            raise Unusable(f"cannot open {self.path}: {error.strerror}") from None
 
     def _lock_now(self, descriptor: int, owner: str) -> None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.EACCES):
-                raise DatabaseError(
+                raise Unusable(
                     f"{self.path} cannot be locked: {error.strerror}; choose a --database on a disk of this machine"
                 ) from None
-            raise DatabaseError(
+            raise Unusable(
                 f"{self.path} is in use by another server ({owner}): stop it, or choose another --database"
             ) from None
 
@@ -224,16 +194,16 @@ class Database:
             finally:
                 connection.close()
             connection = self.connect()
-            connection.execute("SELECT 1 FROM job LIMIT 1").fetchone()
+            connection.execute(SQL["find_status"], {"job_id": ""}).fetchone()
         except (sqlite3.DatabaseError, OSError) as error:
-            raise DatabaseError(f"cannot use {self.path} as the database: {error}") from None
+            raise Unusable(f"cannot use {self.path} as the database: {error}") from None
         return connection
 
     def _check_owner(self, connection: sqlite3.Connection) -> None:
         (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        (tables,) = connection.execute(SQL["count_tables"]).fetchone()
         if application_id != APPLICATION_ID and (application_id or tables):
-            raise DatabaseError(f"{self.path} is a database of another program: choose another --database")
+            raise Unusable(f"{self.path} is a database of another program: choose another --database")
 
     def _keep_private(self) -> None:
         """Take from everybody else what an earlier umask, a copy or a restore may have given them."""
@@ -245,13 +215,12 @@ class Database:
     def _upgrade(self, connection: sqlite3.Connection) -> None:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > SCHEMA_VERSION:
-            raise DatabaseError(
+            raise Unusable(
                 f"{self.path} has schema {version}, from a newer version; this one knows {SCHEMA_VERSION}: upgrade"
             )
-        sql = statements()
-        for step in range(version + 1, SCHEMA_VERSION + 1):
+        for step, migration in enumerate(MIGRATIONS[version:], start=version + 1):
             connection.executescript(
-                f"BEGIN IMMEDIATE; {sql[f'schema_{step}']}\n"  # which may end with a comment
+                f"BEGIN IMMEDIATE; {migration}\n"  # which may end with a comment
                 f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {step}; COMMIT;"
             )
 

@@ -1,4 +1,4 @@
-"""Reads that may take long, each kind in a thread of its own, and none of them for nobody.
+"""Short reads, done at once; and long ones, each kind in a thread of its own, and none of them for nobody.
 
 A search among a million jobs takes a good part of a second. What nobody waits for any more, since its client has left
 or its time is over, is taken out of the queue or, if it has begun, interrupted.
@@ -7,13 +7,49 @@ or its time is over, is taken out of the queue or, if it has begun, interrupted.
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from asyncjob.sqlite.statements import SQL
+from asyncjob.store import Unreadable
 
 STEPS = 10_000  # of SQLite's machine, a fraction of a millisecond, between two looks whether the read is still wanted
 
 Result = TypeVar("Result")
+
+
+class Lookup:
+    """A connection for short reads by the event loop. All of them raise Unreadable.
+
+    Args:
+        connection: used by this object alone, which closes it.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def one(self, name: str, **values: Any) -> Any:
+        """The first row of a statement; None if there is none."""
+        return next(iter(self.all(name, **values)), None)
+
+    def all(self, name: str, **values: Any) -> list[tuple[Any, ...]]:
+        """All rows of a statement."""
+        try:
+            return self._connection.execute(SQL[name], values).fetchall()
+        except sqlite3.Error as error:
+            raise Unreadable(str(error)) from error
+
+    def each(self, name: str, **values: Any) -> Iterator[tuple[Any, ...]]:
+        """The rows of a statement one by one, where they may be too many or too large to hold them all."""
+        try:
+            yield from self._connection.execute(SQL[name], values)
+        except sqlite3.Error as error:
+            raise Unreadable(str(error)) from error
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
 
 
 class Reader:
@@ -38,7 +74,7 @@ class Reader:
         """Call it in the thread, in turn. Whoever cancels this ends the read.
 
         Raises:
-            sqlite3.Error: from the call.
+            Unreadable: the call has raised an error of SQLite.
         """
         token = object()
         self.waiting += 1
@@ -55,6 +91,8 @@ class Reader:
             self._under_way, self._over = token, False
         try:
             return call(self._connection)
+        except sqlite3.Error as error:
+            raise Unreadable(str(error)) from error
         finally:
             with self._lock:
                 self._under_way = None

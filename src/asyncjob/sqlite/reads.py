@@ -12,8 +12,9 @@ from msgspec import UNSET, Raw, UnsetType
 
 from asyncjob.contract import ListQuery, Submission
 from asyncjob.job import Error, Job, Progress, Status
-from asyncjob.sqlite.database import Database, statements
-from asyncjob.sqlite.reading import Reader
+from asyncjob.sqlite.database import Database
+from asyncjob.sqlite.reading import Lookup, Reader
+from asyncjob.sqlite.statements import SQL
 from asyncjob.store import Attempt
 
 PAGE_SECONDS = 1.0  # a search ends its page early rather than take longer
@@ -21,8 +22,6 @@ SEARCHED = 50_000  # jobs that a search looks at between two looks at the clock
 MAX_PAGE_BYTES = 4 << 20  # a page ends early where its jobs are large, so a listing never fills the memory
 COUNT_PAUSE = 50  # times as long as counting took
 NEVER = 2**62  # above every sequence number and every time
-
-_SQL = statements()
 
 
 class Reads:
@@ -33,7 +32,7 @@ class Reads:
     """
 
     def __init__(self, database: Database) -> None:
-        self._reader = database.connect()
+        self._lookup = Lookup(database.connect())
         self._lists = Reader(database.connect(), "list")
         self._counter = Reader(database.connect(), "count")
         self._counts: dict[Status, int] = {}
@@ -41,13 +40,13 @@ class Reads:
 
     def find(self, job_id: str) -> Job | None:
         """The job as it was last committed."""
-        row = self._reader.execute(_SQL["find"], {"job_id": job_id}).fetchone()
-        return None if row is None else _job(row)
+        row = self._lookup.one("find", job_id=job_id)
+        return None if row is None else job_of(row)
 
     def find_submission(self, job_id: str) -> Submission | None:
         """What a job was submitted with."""
-        row = self._reader.execute(_SQL["find_request"], {"job_id": job_id}).fetchone()
-        return None if row is None else Submission(job_id, row[0], row[1].encode(), _given(row[2]))
+        row = self._lookup.one("find_request", job_id=job_id)
+        return None if row is None else Submission(job_id, row[0], row[1], _given(row[2]))
 
     async def page(self, query: ListQuery) -> tuple[list[Job], int | None]:
         """A page of jobs, newest first, and the cursor of the next page if there is one.
@@ -63,26 +62,24 @@ class Reads:
         return self._lists.waiting
 
     def _page(self, connection: sqlite3.Connection, query: ListQuery) -> tuple[list[Job], int | None]:
-        # The status is one of five words of ours; written out, it lets SQLite use the partial index of that status.
-        filters = "" if query.status is None else f" AND status = '{query.status}'"
-        filters += "" if query.type is None else " AND type = :type"
-        by_type = "" if query.type is None else " AND type = :type"
+        of_type = "" if query.type is None else "_of_type"
+        by_status = "" if query.status is None else f"_by_status.{query.status}"
         before = NEVER if query.before is None else query.before
         until = monotonic() + PAGE_SECONDS
         jobs: list[Job] = []
         size, last = 0, None
         while True:
             values = {"before": before, "type": query.type}
-            (newest,) = connection.execute(_SQL["list_from"].replace("{filters}", by_type), values).fetchone()
+            (newest,) = connection.execute(SQL[f"newest{of_type}"], values).fetchone()
             if newest is None:
                 return jobs, None
             if monotonic() > until:
                 return jobs, before
             least = newest - SEARCHED + 1
-            for row in connection.execute(_SQL["list"].replace("{filters}", filters), values | {"least": least}):
+            for row in connection.execute(SQL[f"list{of_type}{by_status}"], values | {"least": least}):
                 if len(jobs) == query.limit or size > MAX_PAGE_BYTES:
                     return jobs, last
-                jobs.append(_job(row))
+                jobs.append(job_of(row))
                 size += len(row[3]) + len(row[5] or "")
                 last = row[-1]
             before = least
@@ -100,9 +97,8 @@ class Reads:
         """
         attempts: list[Attempt] = []
         size = 0
-        for number, status, started_at, finished_at, error in self._reader.execute(
-            _SQL["earlier_attempts"], {"job_id": job_id, "after": after, "limit": limit}
-        ):
+        rows = self._lookup.each("earlier_attempts", job_id=job_id, after=after, limit=limit)
+        for number, status, started_at, finished_at, error in rows:
             attempts.append(Attempt(number, Status(status), _given(started_at), finished_at, _error(error)))
             size += len(error or "")
             if len(attempts) == limit or size > MAX_PAGE_BYTES:
@@ -122,7 +118,7 @@ class Reads:
     def _count(self, connection: sqlite3.Connection) -> dict[Status, int]:
         begin = monotonic()
         if begin >= self._count_again:
-            total, *counts = connection.execute(_SQL["count"]).fetchone()
+            total, *counts = connection.execute(SQL["count"]).fetchone()
             pending, running, failed, canceled = counts
             self._counts = {
                 Status.PENDING: pending,
@@ -138,10 +134,11 @@ class Reads:
         """End what is read, and close the connections."""
         self._lists.close()
         self._counter.close()
-        self._reader.close()
+        self._lookup.close()
 
 
-def _job(row: tuple[Any, ...]) -> Job:
+def job_of(row: tuple[Any, ...]) -> Job:
+    """The job of a row that begins with the part `shown`."""
     job_id, name, status, parameters, progress, results, error, attempt, created_at, started_at, finished_at, *_ = row
     return Job(
         job_id=job_id,

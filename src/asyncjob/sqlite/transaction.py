@@ -9,18 +9,48 @@ A new job needs no look into the queue when nothing waits there and a slot is fr
 import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
 from asyncjob.job import utc_now
+from asyncjob.sqlite.notifying import tell, to_tell
 from asyncjob.store import Claim, Claims
 
 MAX_TEXT = 16 << 20  # bytes of text that one statement takes
 MAX_CLAIM_BYTES = 16 << 20  # parameters that one transaction claims; a single job's are 1 MB at most
 MAX_CLAIMED = 128  # waiting jobs that one transaction looks at: all that it looks at are read, however large they are
 
-Row = tuple[Any, ...]
+
+class NewJob(NamedTuple):
+    """A row for `submit`."""
+
+    job_id: str
+    type: str
+    due_at: int
+    created_at: str
+    traceparent: str | None
+    notify: str | None
+    parameters: bytes
+
+
+class EndedJob(NamedTuple):
+    """A row for `succeed`."""
+
+    job_id: str
+    attempt: int
+    finished_at: str
+    results: bytes
+
+
+Row = tuple[Any, ...]  # one of these: its last field is JSON text of any size, the others are short
+
+
+class Insisted(NamedTuple):
+    """Who asks for a write that is not given up: a verb of the store, and the ids of the jobs."""
+
+    verb: str
+    jobs: Sequence[str] = ()
 
 
 class Operation(NamedTuple):
@@ -28,21 +58,34 @@ class Operation(NamedTuple):
 
     call: Callable[[sqlite3.Connection], Any]
     future: "asyncio.Future[Any]"
+    insisted: Insisted | None = None
 
 
 class Rows(NamedTuple):
-    """Rows for one statement, each of which it may write or refuse; the result is a bool for each.
-
-    The last column of a row is JSON text as bytes, of any size; the others are short.
-    """
+    """Rows for one statement, each of which it may write or refuse; the result is a bool for each."""
 
     statement: str
     rows: Sequence[Row]
     future: "asyncio.Future[Any]"
+    insisted: Insisted | None = None
 
 
 Item = Operation | Rows
 Results = list[tuple["asyncio.Future[Any]", Any]]
+
+
+class Taken(NamedTuple):
+    """What a transaction claimed.
+
+    Attributes:
+        claims: for the server.
+        none_left: True when no job waits, neither now nor for a later time.
+        go_on: True when more may wait than one transaction claims, and slots are free.
+    """
+
+    claims: Claims
+    none_left: bool = False
+    go_on: bool = False
 
 
 class RowsRefused(Exception):
@@ -53,7 +96,20 @@ class RowsRefused(Exception):
         self.statement = statement
 
 
-_decode_claims = msgspec.json.Decoder(list[Claim]).decode
+class Waiting(NamedTuple):
+    """What `waiting` says of a job: all of a claim but the parameters, of which it says the length in bytes."""
+
+    job_id: str
+    attempt: int
+    type: str
+    losses: int
+    due_at: int
+    traceparent: str | None
+    group_limit: int | None
+    length: int
+
+
+_decode_waiting = msgspec.json.Decoder(list[Waiting]).decode
 
 
 class Transaction:
@@ -87,7 +143,7 @@ class Transaction:
         self._now = utc_now()
         self._claimed: list[Claim] = []
 
-    def run(self, batch: Sequence[Item]) -> tuple[Results, Claims]:
+    def run(self, batch: Sequence[Item]) -> tuple[Results, Taken]:
         """Write everything of a batch, and claim.
 
         Raises:
@@ -115,37 +171,63 @@ class Transaction:
         return [True] * len(rows)
 
     def _execute(self, statement: str, rows: list[Row]) -> int:
-        claimed = self._claim_new(rows) if statement == "submit" else 0
-        values: dict[str, object] = {"rows": _places(rows), "texts": b"".join([row[-1] for row in rows])}
+        claimed = self._claim_new(cast(list[NewJob], rows)) if statement == "submit" else 0
+        places = _places(rows)
+        values: dict[str, object] = {"rows": places, "texts": b"".join([row[-1] for row in rows])}
         values |= {"claimed": claimed, "now": self._now}
-        return self._connection.execute(self._statements[statement], values).rowcount
+        told = to_tell(self._connection, places) if statement == "succeed" else []
+        written = self._connection.execute(self._statements[statement], values).rowcount
+        if told:
+            tell(self._connection, told)
+        return written
 
-    def _claim_new(self, rows: list[Row]) -> int:
+    def _claim_new(self, rows: Sequence[NewJob]) -> int:
         """How many of the jobs that are about to be saved are claimed as well: the first ones."""
         is_first = self._none_waits and not self._claimed and "submit" not in self._singly
         free = max(0, self._slots) if is_first else 0
         self._claimed += [
-            Claim(job_id, 1, name, text.decode(), 0, due_at, traceparent)
-            for job_id, name, due_at, _, traceparent, _, text in rows[:free]
+            Claim(job.job_id, 1, job.type, job.parameters, 0, job.due_at, job.traceparent) for job in rows[:free]
         ]
         self._none_waits = self._none_waits and free >= len(rows)
         return min(free, len(rows))
 
-    def _claim(self) -> Claims:
+    def _claim(self) -> Taken:
         free = self._slots - len(self._claimed)
         if self._none_waits or free <= 0:
-            return Claims(self._claimed, none_left=self._none_waits)
+            return Taken(Claims(self._claimed), none_left=self._none_waits)
         most = min(free, MAX_CLAIMED)
-        rows, next_due = self._connection.execute(
+        rows, texts, next_due = self._connection.execute(
             self._statements["waiting"], {"due": self._due, "slots": most, "most": MAX_CLAIM_BYTES}
         ).fetchone()
-        jobs = _decode_claims(rows)
+        jobs = _claims(rows, texts or b"")
         if jobs:
             self._connection.execute(self._statements["claim"], {"rows": rows, "now": self._now})
         cut_off = len(jobs) == most or sum(len(job.parameters) for job in jobs) > MAX_CLAIM_BYTES // 2
         if cut_off:
-            return Claims(self._claimed + jobs, go_on=len(jobs) < free)
-        return Claims(self._claimed + jobs, next_due, none_left=next_due is None)
+            return Taken(Claims(self._claimed + jobs), go_on=len(jobs) < free)
+        return Taken(Claims(self._claimed + jobs, next_due), none_left=next_due is None)
+
+
+def _claims(rows: str, texts: bytes) -> list[Claim]:
+    """The claims of jobs that waited, and whose parameters lie in `texts` one after the other."""
+    claims = []
+    start = 0
+    for job in _decode_waiting(rows):
+        end = start + job.length
+        claims.append(
+            Claim(
+                job.job_id,
+                job.attempt,
+                job.type,
+                texts[start:end],
+                job.losses,
+                job.due_at,
+                job.traceparent,
+                job.group_limit,
+            )
+        )
+        start = end
+    return claims
 
 
 def _places(rows: list[Row]) -> str:

@@ -13,12 +13,8 @@ import re
 import sys
 from typing import Any
 
-import msgspec
-
-from asyncjob.contract import JOB_ID
-from asyncjob.registry import JobFunction, Jobs
-
-Schema = dict[str, Any]
+from asyncjob.registry import Jobs
+from asyncjob.schema import JOB_ID_SCHEMA, Schema, submission_schemas
 
 DRAFT_4 = "http://json-schema.org/draft-04/schema#"
 KEPT = (
@@ -47,27 +43,13 @@ END = re.compile(r"(\\.|\[(?:\\.|[^\]\\])+\])|\$")
 
 def submission_model(jobs: Jobs) -> Schema:
     """The model of a body that submits one of these job functions."""
-    references, components = msgspec.json.schema_components(
-        [function.parameters for function in jobs], ref_template="#/definitions/{name}"
-    )
-    definitions = {name: _draft4(schema) for name, schema in components.items()}
-    bodies = []
-    for function, reference in zip(jobs, references, strict=True):
-        parameters = definitions.pop(reference["$ref"].removeprefix("#/definitions/"))
-        bodies.append(_body(parameters, function, type_required=len(jobs) > 1))
+    schemas = submission_schemas(jobs, "#/definitions/{name}")
+    definitions = {name: _draft4(schema) for name, schema in schemas.components.items()}
+    bodies = [_draft4(body) for body in schemas.bodies.values()]
+    for body in bodies:
+        body["properties"]["jobId"]["pattern"] = JOB_ID_SCHEMA["pattern"]  # matched whole, unlike a function's own
     model = bodies[0] if len(bodies) == 1 else {"anyOf": bodies}
     return {"$schema": DRAFT_4, **model, **({"definitions": definitions} if definitions else {})}
-
-
-def _body(parameters: Schema, function: JobFunction, type_required: bool) -> Schema:
-    common = {"jobId": {"type": "string", "pattern": f"^{JOB_ID.pattern}$"}, "type": {"enum": [function.name]}}
-    required = [*(["type"] if type_required else []), *parameters.get("required", [])]
-    return {
-        "type": "object",
-        "properties": {**common, **parameters["properties"]},
-        **({"required": required} if required else {}),
-        "additionalProperties": False,
-    }
 
 
 def _draft4(schema: Any) -> Any:

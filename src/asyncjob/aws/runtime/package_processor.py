@@ -130,7 +130,7 @@ def _timeout(function: JobFunction, limit: float) -> Failed:
 def _settle(item: Item, outcome: Outcome, until: float) -> None:
     """Record the outcome, or have the job run again."""
     if isinstance(outcome, Succeeded):
-        _record(item, succeeded(item, outcome.results), until)
+        _record(item, succeeded(item, outcome.results.decode()), until)
     elif not (outcome.retryable and may_repeat(item)):
         reason = error(outcome.error.type, outcome.error.message)
         _record(item, failed(item, reason), until, outcome.traceback)
