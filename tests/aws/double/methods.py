@@ -7,7 +7,8 @@ refused. What could not be established is a RenderError, or a ValueError, IndexE
 import base64
 import re
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 from urllib.parse import quote_plus, unquote_to_bytes
 
@@ -51,7 +52,9 @@ _LINE = "\n\r\x85\u2028\u2029"  # what ends a line in Java
 
 
 def _regex(pattern: str) -> re.Pattern[str]:
-    at, made = 0, []
+    made: list[str] = []
+    any_case = pattern.startswith("(?i)")
+    at = 4 if any_case else 0
     while at < len(pattern):
         found = _PART.match(pattern, at)
         if not found or re.search(r"--|&&|~~|\|\|", found[2] or ""):
@@ -59,19 +62,32 @@ def _regex(pattern: str) -> re.Pattern[str]:
         dot, end = found[3] and f"[^{_LINE}]", found[4] and rf"(?=(?:\r\n|(?<!\r)\n|[{_LINE[1:]}])?\Z)"
         made.append(dot or end or found[0])
         at = found.end()
-    return re.compile("".join(made), re.ASCII)  # Java's classes are ASCII unless asked otherwise
+    # Java's classes and cases are ASCII unless asked otherwise.
+    return re.compile("".join(made), re.ASCII | (re.IGNORECASE if any_case else re.ASCII))
 
 
-def _replace(text: str, pattern: str, replacement: str, count: int = 0) -> str:
+def _replace(text: str, pattern: str, replacement: str, count: int | None = None) -> str:
     r"""Java's replacement: `\x` is x, `$1` a group; any other `$`, and a last lone backslash, are exceptions."""
     parts = re.findall(r"\\(.)|\$(\d)(?!\d)|([^\\$]+)|(.)", replacement, re.DOTALL)
     if any(wrong for *_, wrong in parts):
         raise ValueError(f"illegal replacement {replacement!r}")
 
-    def expanded(found: re.Match[str]) -> str:
-        return "".join((found[int(group)] or "") if group else escaped + plain for escaped, group, plain, _ in parts)
+    made, end = [], 0
+    for found in islice(_finds(pattern, text), count):
+        made.append(text[end : found.start()])
+        made += [(found[int(group)] or "") if group else escaped + plain for escaped, group, plain, _ in parts]
+        end = found.end()
+    return "".join(made) + text[end:]
 
-    return _regex(pattern).sub(expanded, text, count=count)
+
+def _finds(pattern: str, text: str) -> Iterator[re.Match[str]]:
+    """Java's matches: after an empty one it goes on one further, where Python looks for a longer one at that place."""
+    regex, at = _regex(pattern), 0
+    while at <= len(text) and (found := regex.search(text, at)):
+        if found.end() == found.start() and len(_units(text)) > len(text):
+            raise ValueError(f"an empty match, in a text with characters that are two to Java: {pattern}")
+        yield found
+        at = found.end() + (found.end() == found.start())
 
 
 def _replace_text(text: str, old: str, new: str) -> str:
@@ -92,7 +108,7 @@ def _alike(a: str, b: str) -> bool:
 
 def _split(text: str, pattern: str) -> JavaArray:
     parts, start = JavaArray(), 0
-    for found in _regex(pattern).finditer(text):
+    for found in _finds(pattern, text):
         if found.end() > 0:  # Java makes no empty first part of a match without width
             parts.append(text[start : found.start()])
             start = found.end()

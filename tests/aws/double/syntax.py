@@ -124,10 +124,13 @@ Block: TypeAlias = tuple[str | Reference | Set | If | Foreach, ...]
 
 _LINE_END = r"(?:[ \t]*(?:\r\n|\r|\n))?"
 _SET = re.compile(r"[ \t]*#(?:set|\{set\}) *\(")
-_COMMENT = re.compile(r"##[^\r\n]*(?:\r\n|\r|\n)?|#\*(?!\*).*?\*#", re.DOTALL)
+# A comment that nothing ends must not end with a sign.
+_COMMENT = re.compile(r"##(?:[^\r\n]*(?:\r\n|\r|\n)|(?:[^\r\n]*[^\r\n$#])?\Z)|#\*(?!\*)[^#$]*?\*#")
 _DIRECTIVE = re.compile(r"#(?:\{(if|elseif|else|foreach|end)\}|(if|elseif|else|foreach|end)(?![A-Za-z0-9_@]))")
 _REFERENCE = re.compile(r"\$(!?)(\{?)(?=[A-Za-z_])")
 _TEXT = re.compile(r"[^$#\\]+|\\+(?![$#\\])")
+# What Velocity's reader takes for more of a reference without braces, or loses its way over.
+_AFTER_REFERENCE = r"\{|##|#\*|[ \t]*#(?:set|\{set\}) *\("
 # A $ or # that is only that. At the end of a template it is an error; before a #set Velocity loses it.
 _SIGN = re.compile(r"\$[.\[]|[$#](?![ \t]*#)(?=[^A-Za-z0-9_@{}!*#$\\.\[\]-])")
 _LAST = re.compile(r"[$#]\Z")
@@ -183,6 +186,8 @@ class _Reader:
                 statements.append(found[0])
             elif found := self._takes(_REFERENCE):
                 statements.append(self._reference(closed=bool(found[2])))
+                if not found[2] and self._takes(r"\}"):  # a word of its own there
+                    statements.append("}")
             elif found := self._takes(_SIGN) or (self._takes(_LAST) if self._quoted else None):
                 statements.append(found[0])
             elif self._quoted:
@@ -206,7 +211,7 @@ class _Reader:
             raise self._refusal("#set takes a plain reference")
         target = self._reference(closed=False)
         self._takes(_BLANK)
-        self._needs(re.compile("=(?!=)"), "=")
+        self._needs("=(?!=)", "=")
         value = self._expression()
         self._needs(_CLOSE, ")")
         return Set(target, value)
@@ -246,19 +251,23 @@ class _Reader:
         name = self._checked(self._needs(_NAME, "a name")[0])
         steps: list[Property | Method | Index] = []
         while True:
-            if self._takes(re.compile(r"\[")):
+            if self._takes(r"\["):
                 steps.append(Index(self._parameter()))
-                self._needs(re.compile(r"\]"), "]")
-            elif self._takes(re.compile(r"\.(?=[A-Za-z])")):
+                self._needs(r"\]", "]")
+            elif self._takes(r"\.(?=[A-Za-z])"):
                 step = self._checked(self._needs(_NAME, "a name")[0])
-                called = self._takes(re.compile(r"\("))
-                steps.append(Method(step, self._parameters(re.compile(r"\)"))) if called else Property(step))
+                called = self._takes(r"\(")
+                steps.append(Method(step, self._parameters(r"\)")) if called else Property(step))
             else:
                 break
         if closed:
-            self._needs(re.compile("}"), "}")
-        elif not (steps and isinstance(steps[-1], Method)) and self._sees(re.compile(r"\(")):
-            raise self._refusal("a call of nothing")
+            self._needs(r"\}", "}")
+        else:
+            last = next((step for step in reversed(steps) if not isinstance(step, Index)), None)
+            ends = {Method: "", Property: r"|\(|\$!?\{"}
+            risky = _AFTER_REFERENCE + ends.get(type(last), r"|\(")
+            if self._sees(risky):
+                raise self._refusal("Velocity may read this as a part of the reference: write ${name}")
         return Reference(name, tuple(steps))
 
     def _checked(self, name: str) -> str:
@@ -268,12 +277,12 @@ class _Reader:
             raise RenderError(f"no name: {name}")
         return name
 
-    def _parameters(self, end: re.Pattern[str]) -> tuple[Operand, ...]:
+    def _parameters(self, end: str) -> tuple[Operand, ...]:
         if self._takes(end):
             return ()
         found = [self._parameter()]
         while not self._takes(end):
-            self._needs(re.compile(","), ",")
+            self._needs(",", ",")
             found.append(self._parameter())
         return tuple(found)
 
@@ -304,7 +313,7 @@ class _Reader:
             return Not(self._unary())
         if self._takes(_OPEN):
             operand = self._expression()
-            self._needs(re.compile(r"\)"), ")")
+            self._needs(r"\)", ")")
         else:
             operand = self._operand()
         self._takes(_BLANK)
@@ -319,7 +328,7 @@ class _Reader:
             _FLOAT: lambda found: Literal(float(found[0])),
             _INTEGER: lambda found: Literal(int(found[0])),
             _BOOLEAN: lambda found: Literal(found[0] == "true"),
-            re.compile(r"\["): lambda _: Items(self._parameters(re.compile(r"\]"))),
+            re.compile(r"\["): lambda _: Items(self._parameters(r"\]")),
             re.compile(r"\{"): lambda _: self._entries(),
         }
         for pattern, reader in readers.items():
@@ -337,11 +346,11 @@ class _Reader:
     def _entries(self) -> Entries:
         self._takes(_BLANK)
         entries: list[tuple[Operand, Operand]] = []
-        while not self._takes(re.compile("}")):
+        while not self._takes(r"\}"):
             if entries:
-                self._needs(re.compile(","), ",")
+                self._needs(",", ",")
             key = self._parameter()
-            self._needs(re.compile(":"), ":")
+            self._needs(":", ":")
             entries.append((key, self._parameter()))
         return Entries(tuple(entries))
 
@@ -364,15 +373,15 @@ class _Reader:
 
     # --- Words ---
 
-    def _sees(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
-        return pattern.match(self._text, self._at)
+    def _sees(self, pattern: str | re.Pattern[str]) -> re.Match[str] | None:
+        return re.compile(pattern).match(self._text, self._at)
 
-    def _takes(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+    def _takes(self, pattern: str | re.Pattern[str]) -> re.Match[str] | None:
         if found := self._sees(pattern):
             self._at = found.end()
         return found
 
-    def _needs(self, pattern: re.Pattern[str], what: str) -> re.Match[str]:
+    def _needs(self, pattern: str | re.Pattern[str], what: str) -> re.Match[str]:
         if not (found := self._takes(pattern)):
             raise self._refusal(f"{what} is needed")
         return found

@@ -48,7 +48,7 @@ def rendered(
         AssertionError: Velocity makes something else of it.
         VelocityError: It makes nothing of it.
     """
-    seen = {"params": given.params, "context": given.context, "stage_variables": given.stage_variables}
+    seen: dict[str, Any] = {"params": given.params, "context": given.context, "stage_variables": given.stage_variables}
     made: tuple[str, RequestOverrides | Overrides]
     try:
         if response:

@@ -12,9 +12,10 @@ from tests.aws.velocity.agreement import Given
 HOSTILE = [
     "$context.requestId", "${context.requestId}", "$!x", "$", "#", "##", "#set($x = 1)", "#if(true)a#end", "#end",
     "#* c *#", "#[[a]]#", '"', "'", "\\", '\\"', "\\'", "\\$x", "\\u0022", "\\u0024x", '"}', '"},"x":{"S":"', "\n",
-    "a\n", "a\r\n", "a\u2028", "a\u0085", "\r", "\t", "\x00", "\x1f", "\x7f", "\x7f\n", "\ud800", "\udc00", "😀", "é", "%", "%0A",
-    "%22", "%2522", "%zz", "+", "a%00", "%ED%A0%80", "%FF%C3", "..", "/", "{a=1}", "null", "true", "1e22", "", " ", "$.x",
-    "$['x']", "']", "a','b", "#foreach($i in [1..9])$i#end", "$util.urlDecode('%22')", "$input.body", "a" * 128,
+    "a\n", "a\r\n", "a\u2028", "a\u0085", "\r", "\t", "\x00", "\x1f", "\x7f", "\x7f\n", "\ud800", "\udc00", "😀",
+    "é", "%", "%0A", "%22", "%2522", "%zz", "+", "a%00", "%ED%A0%80", "%FF%C3", "..", "/", "{a=1}", "null", "true",
+    "1e22", "", " ", "$.x", "$['x']", "']", "a','b", "#foreach($i in [1..9])$i#end", "$util.urlDecode('%22')",
+    "$input.body", "a" * 128,
 ]  # fmt: skip
 
 texts = (
@@ -45,26 +46,29 @@ def given_values(draw: st.DrawFn) -> Given:
 # --- Templates that are as they should be ---
 
 _TEXT = [
-    "a", " ", "\n", "  \n", "\r\n", "\t", '{"k": "', '"}', ", ", "[", "]", "(", ")", "\\n", "# ", "$ ", "$.", "é😀", ".", "!",
-    "## c\n", "#* c *#", "#* c\n *#\n", "## c $x #end\n", "\n  ", "1", "-", "}", "$['", "#,", '#"', "%", "\\\\", "''",
+    "a", " ", "\n", "  \n", "\r\n", "\t", '{"k": "', '"}', ", ", "[", "]", "(", ")", "\\n", "# ", "$ ", "$.", "é😀",
+    ".", "!", "## c\n", "#* c *#", "#* c\n *#\n", "## c $x #end\n", "\n  ", "1", "-", "}", "$['", "#,", '#"', "%",
+    "\\\\", "''",
 ]  # fmt: skip
 _REFERENCES = [
-    "$t", "${t}", "$!t", "$!{t}", "$n", "$l", "$m", "$l[0]", "$m.k", "$m['k']", "$m.get('k')", "$l.get(1)", "$nope", "$!nope.a",
-    "${nope}", "$x", "$i", "$input.path('$.t')", "$input.json('$')", "$input.json('$.v')", "$input.path('$.v')",
-    "$input.path('$.v.a')", "$input.params('id')", "$input.params().path.id", "$context.requestId", "$input.body",
-    "$stageVariables.table", "$foreach.index", "$foreach.hasNext", "$velocityCount", "$m.keySet()", "$l.size()",
-    "$t.length()", "$c", "${c}", "$util.escapeJavaScript($c)", "$util.urlEncode($c)", "$util.urlDecode($c)",
-    "$util.base64Encode($c)", "$util.base64Decode($c)", "$util.parseJson($j).a", "$input.path('$.l').size()",
+    "$t", "${t}", "$!t", "$!{t}", "$n", "$l", "$m", "$l[0]", "$m.k", "$m['k']", "$m.get('k')", "$l.get(1)", "$nope",
+    "$!nope.a", "${nope}", "$x", "$i", "$input.path('$.t')", "$input.json('$')", "$input.json('$.v')",
+    "$input.path('$.v')", "$input.path('$.v.a')", "$input.params('id')", "$input.params().path.id",
+    "$context.requestId", "$input.body", "$stageVariables.table", "$foreach.index", "$foreach.hasNext",
+    "$velocityCount", "$m.keySet()", "$l.size()", "$t.length()", "$c", "${c}", "$util.escapeJavaScript($c)",
+    "$util.urlEncode($c)", "$util.urlDecode($c)", "$util.base64Encode($c)", "$util.base64Decode($c)",
+    "$util.parseJson($j).a", "$input.path('$.l').size()",
 ]  # fmt: skip
 _CALLS = [
-    "length()", "isEmpty()", "equals($t)", "equalsIgnoreCase($t)", "contains('$')", "contains($t)", "startsWith('a')",
-    "endsWith($t)", "indexOf('a')", "indexOf($t, 1)", "substring(1)", "substring(0, 2)", "replace('$', '#')",
-    "replace('a', $t)", "replaceAll('[^a-z0-9]', '')", "replaceAll('(.)', '$1$1')", "replaceAll('a', $t)",
-    "replaceFirst('a|#', 'b')", "matches('[a-z]+')", "matches('.*$')", "matches('[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,127}')",
-    "split('a')[0]", "split(',').size()", "toLowerCase()", "toUpperCase()", "trim()", "compareTo($t)", "concat($t)",
-    "toString()", "replaceAll(\"\\\\'\", \"'\")", "replaceAll('%[0-9A-Fa-f]{2}', '')",
+    "length()", "isEmpty()", "equals($t)", "equalsIgnoreCase($t)", "contains('$')", "contains($t)",
+    "startsWith('a')", "endsWith($t)", "indexOf('a')", "indexOf($t, 1)", "substring(1)", "substring(0, 2)",
+    "replace('$', '#')", "replace('a', $t)", "replaceAll('[^a-z0-9]', '')", "replaceAll('(.)', '$1$1')",
+    "replaceAll('a', $t)", "replaceFirst('a|#', 'b')", "matches('[a-z]+')", "matches('.*$')",
+    "matches('[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,127}')", "split('a')[0]", "split(',').size()", "toLowerCase()",
+    "toUpperCase()", "trim()", "compareTo($t)", "concat($t)", "toString()", "replaceAll(\"\\\\'\", \"'\")",
+    "replaceAll('%[0-9A-Fa-f]{2}', '')",
 ]  # fmt: skip
-_PRELUDE = """#set($t = "a$b#c")#set($n = 3)#set($l = ['x', 2, true])#set($m = {"k": "v", "l": 1})#set($yes = true)
+_PRELUDE = """#set($t = 'a$b#c')#set($n = 3)#set($l = ['x', 2, true])#set($m = {"k": "v", "l": 1})#set($yes = true)
 #set($c = $input.path('$.t'))#set($j = '{"a": [1, 2.50, "b"]}')"""
 
 _references = st.sampled_from(_REFERENCES) | st.sampled_from(_CALLS).map(lambda call: f"$c.{call}")
@@ -124,22 +128,26 @@ templates = st.recursive(
 # --- Templates that are a soup of the language's words ---
 
 _WORDS = [
-    "#if(true)", "#if(!$no)", "#if ($t == 'a')", "#else", "#{else}", "#elseif(false)", "#end", "#{end}", "#foreach($i in $l)",
-    "#set($x = 1)", "#set($x = $t)\n", " #set($y=$t)", "#set ($x = [1, 2])", "$t", "${t}", "$!t", "$t.length()", "$l[0]", "$m.k",
-    "$i", "$x", "$nope", "\n", " ", "\t", "\r\n", "\r", ".", "-", "(", ")", "[", "]", "{", "}", "!", "#", "$", "\\", "##", "## c\n",
-    "#* c *#", "#**", "*#", "a", "1", "_", '"', "'", ",", "=", "$t.", "${", "#set(", "$x-", "#[[", "]]#", "@", "|", "$y", "-1",
-    "#set($x = '')", "#set($x = ''',''')", '#set($x = "$t#")', "#set($x = 'a' + 1)", "#set($x.y = 1)", "#IF(true)", "#endif",
-    "#stop", "#break", "#macro(m)a#end", "#set($x = null)", "$true", "$t.true", "$class", "$m.class", "$t.class.name",
+    "#if(true)", "#if(!$no)", "#if ($t == 'a')", "#else", "#{else}", "#elseif(false)", "#end", "#{end}",
+    "#foreach($i in $l)", "#set($x = 1)", "#set($x = $t)\n", " #set($y=$t)", "#set ($x = [1, 2])", "$t", "${t}",
+    "$!t", "$t.length()", "$l[0]", "$m.k", "$i", "$x", "$nope", "\n", " ", "\t", "\r\n", "\r", ".", "-", "(", ")",
+    "[", "]", "{", "}", "!", "#", "$", "\\", "##", "## c\n", "#* c *#", "#**", "*#", "a", "1", "_", '"', "'", ",",
+    "=", "$t.", "${", "#set(", "$x-", "#[[", "]]#", "@", "|", "$y", "-1", "#set($x = '')", "#set($x = ''',''')",
+    '#set($x = "$t#")', "#set($x = 'a' + 1)", "#set($x.y = 1)", "#IF(true)", "#endif", "#stop", "#break",
+    "#macro(m)a#end", "#set($x = null)", "$true", "$t.true", "$class", "$m.class", "$t.class.name",
 ]  # fmt: skip
 soups = st.lists(st.sampled_from(_WORDS), max_size=8).map(lambda words: _PRELUDE + "".join(words))
 
 # --- Regular expressions ---
 
 _PIECES = [
-    "a", "b", ".", "\\d", "\\w", "\\S", "[ab]", "[^a]", "[a-]", "[-a]", "[\\d_]", "[^%\\s]", "[{}]", "(a)", "(a|b)", "(?:ab)", "*", "+",
-    "?", "{2}", "{1,}", "{0,2}", "??", "*?", "++", "^", "$", "|", "\\.", "(", ")", "{", "}", "]", "\\b", "é", "😀", "-", "%", "\\\\",
+    "a", "b", ".", "\\d", "\\w", "\\S", "[ab]", "[^a]", "[a-]", "[-a]", "[\\d_]", "[^%\\s]", "[{}]", "(a)", "(a|b)",
+    "(?:ab)", "*", "+", "?", "{2}", "{1,}", "{0,2}", "??", "*?", "++", "^", "$", "|", "\\.", "(", ")", "{", "}",
+    "]", "\\b", "é", "😀", "-", "%", "\\\\", "[A-Z]", "[ -~]", "K", "\u212a",
     "[a-c&&b]", "[^]]", "[a^]", "\\$", "()", "[\ud800]",
 ]  # fmt: skip
-patterns = st.lists(st.sampled_from(_PIECES), min_size=1, max_size=4).map("".join)
-subjects = st.text(st.sampled_from("aab1 \n\r.é😀%{}_-\\\u2028\u0085$"), max_size=7)
+patterns = st.tuples(st.sampled_from(["", "", "(?i)"]), st.lists(st.sampled_from(_PIECES), min_size=1, max_size=4)).map(
+    lambda parts: parts[0] + "".join(parts[1])
+)
+subjects = st.text(st.sampled_from("aaBbAéÉ1 \n\r.é😀%{}_-\\\u2028\u0085$"), max_size=7)
 replacements = st.sampled_from(["", "x", "$0", "<$1>", "\\$", "\\\\", "$2", "a$", "\\", "${a}", "$12"])

@@ -54,8 +54,8 @@ def test_regular_expressions_match_alike(velocity: Velocity) -> None:
     @given(generated.patterns, generated.subjects, generated.replacements)
     def check(pattern: str, subject: str, replacement: str) -> None:
         given = Given(stage_variables={"t": subject, "p": pattern, "r": replacement})
-        for call in calls:
-            computed.append(rendered(velocity, call("$stageVariables.t"), given, nulls=("kept",)) is not None)
+        templates = (call("$stageVariables.t") for call in calls)
+        computed.extend(rendered(velocity, template, given, nulls=("kept",)) is not None for template in templates)
 
     check()
     assert sum(computed) > len(computed) / 4, "the double refuses too much for this to say anything"
