@@ -193,7 +193,10 @@ def _request(template: str, method: str, body: str = "", path_id: str = "") -> t
         ("a~b", "a~b"),
         ("a%7Eb", "a~b"),
         ("x" * 128, "x" * 128),
-        *((bad, ".") for bad in ("a%0A", "a'", 'a%22,"b":"', "x" * 129, "%", "a+b", "%FF", "%C3%BC", "${x}", "a%257Eb")),
+        *(
+            (bad, ".")
+            for bad in ("a%0A", "a'", 'a%22,"b":"', "x" * 129, "%", "a+b", "%FF", "%C3%BC", "${x}", "a%257Eb")
+        ),
     ],
 )
 def test_the_read_is_consistent_and_of_a_job_whose_id_can_be_one(template: str, given: str, key: str) -> None:

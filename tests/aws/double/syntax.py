@@ -124,13 +124,13 @@ Block: TypeAlias = tuple[str | Reference | Set | If | Foreach, ...]
 
 _LINE_END = r"(?:[ \t]*(?:\r\n|\r|\n))?"
 _SET = re.compile(r"[ \t]*#(?:set|\{set\}) *\(")
-# A comment that nothing ends must not end with a sign.
-_COMMENT = re.compile(r"##(?:[^\r\n]*(?:\r\n|\r|\n)|(?:[^\r\n]*[^\r\n$#])?\Z)|#\*(?!\*)[^#$]*?\*#")
+# Velocity may not find the end of a comment with a sign in it.
+_COMMENT = re.compile(r"##(?:[^\r\n]*(?:\r\n|\r|\n)|[^\r\n$#]*\Z)|#\*(?!\*)[^#$]*?\*#")
 _DIRECTIVE = re.compile(r"#(?:\{(if|elseif|else|foreach|end)\}|(if|elseif|else|foreach|end)(?![A-Za-z0-9_@]))")
 _REFERENCE = re.compile(r"\$(!?)(\{?)(?=[A-Za-z_])")
 _TEXT = re.compile(r"[^$#\\]+|\\+(?![$#\\])")
 # What Velocity's reader takes for more of a reference without braces, or loses its way over.
-_AFTER_REFERENCE = r"\{|##|#\*|[ \t]*#(?:set|\{set\}) *\("
+_READ_ON = re.compile(r"[\[{]|\.[A-Za-z]|##|#\*|(?:true|false)(?![A-Za-z0-9_-])")
 # A $ or # that is only that. At the end of a template it is an error; before a #set Velocity loses it.
 _SIGN = re.compile(r"\$[.\[]|[$#](?![ \t]*#)(?=[^A-Za-z0-9_@{}!*#$\\.\[\]-])")
 _LAST = re.compile(r"[$#]\Z")
@@ -181,28 +181,37 @@ class _Reader:
     def block(self) -> tuple[Block, str]:
         """The statements up to the directive that ends them, and that directive: empty at the end of the text."""
         statements: list[Any] = []
+        in_reference = False  # Velocity's reader still is, after one without braces
         while self._at < len(self._text):
-            if found := self._takes(_TEXT) if not self._sees(_SET) else None:
+            if in_reference and self._sees(_READ_ON):
+                raise self._refusal("Velocity may read this as a part of the reference: write ${name}")
+            if in_reference and (found := self._takes(r"\}")):  # a word of its own there
+                statements.append(found[0])
+            elif in_reference and (found := self._takes(_NAME)):
+                statements.append(found[0])
+                continue
+            elif self._sees(_SET) and not self._quoted:
+                self._takes(_SET)
+                statements.append(self._set())
+                continue
+            elif not self._sees(_SET) and (found := self._takes(_TEXT)):
                 statements.append(found[0])
             elif found := self._takes(_REFERENCE):
                 statements.append(self._reference(closed=bool(found[2])))
-                if not found[2] and self._takes(r"\}"):  # a word of its own there
-                    statements.append("}")
+                in_reference = not found[2]
+                continue
             elif found := self._takes(_SIGN) or (self._takes(_LAST) if self._quoted else None):
                 statements.append(found[0])
             elif self._quoted:
                 raise self._refusal("no text or reference, in a string")
-            elif self._takes(_SET):
-                statements.append(self._set())
-            elif self._takes(_COMMENT):
-                continue
             elif found := self._takes(_DIRECTIVE):
                 name = found[1] or found[2]
                 if name in ("elseif", "else", "end"):
                     return tuple(statements), name
                 statements.append(self._if() if name == "if" else self._foreach())
-            else:
+            elif not self._takes(_COMMENT):
                 raise self._refusal("does not exist, or what it does was not established")
+            in_reference = False
         return tuple(statements), ""
 
     def _set(self) -> Set:
@@ -264,9 +273,8 @@ class _Reader:
             self._needs(r"\}", "}")
         else:
             last = next((step for step in reversed(steps) if not isinstance(step, Index)), None)
-            ends = {Method: "", Property: r"|\(|\$!?\{"}
-            risky = _AFTER_REFERENCE + ends.get(type(last), r"|\(")
-            if self._sees(risky):
+            ends = {Method: r"(?!)", Property: r"\(|##|#\*|\$!?\{"}
+            if self._sees(ends.get(type(last), r"\(")):
                 raise self._refusal("Velocity may read this as a part of the reference: write ${name}")
         return Reference(name, tuple(steps))
 

@@ -88,7 +88,16 @@ _sums: st.SearchStrategy[str] = st.recursive(
 )
 _conditions: st.SearchStrategy[str] = st.recursive(
     st.sampled_from(
-        ["true", "false", "$yes", "!$yes", '"$!c" == ""', "$c == $t", "$t.contains('a')", "$foreach.hasNext"]
+        [
+            "true",
+            "false",
+            "$yes",
+            "!$yes",
+            '"$!c" == ""',
+            "$c == $t",
+            "$t.contains('a')",
+            '"$foreach.hasNext" == "true"',
+        ]
     )
     | st.tuples(_sums, st.sampled_from([" == ", " != ", " < ", ">", " <= ", " ge ", " lt "]), _sums).map("".join)
     | st.tuples(_quoted, st.sampled_from([" == ", "!=", " eq "]), _quoted | _arguments).map("".join),
@@ -131,7 +140,7 @@ _WORDS = [
     "#if(true)", "#if(!$no)", "#if ($t == 'a')", "#else", "#{else}", "#elseif(false)", "#end", "#{end}",
     "#foreach($i in $l)", "#set($x = 1)", "#set($x = $t)\n", " #set($y=$t)", "#set ($x = [1, 2])", "$t", "${t}",
     "$!t", "$t.length()", "$l[0]", "$m.k", "$i", "$x", "$nope", "\n", " ", "\t", "\r\n", "\r", ".", "-", "(", ")",
-    "[", "]", "{", "}", "!", "#", "$", "\\", "##", "## c\n", "#* c *#", "#**", "*#", "a", "1", "_", '"', "'", ",",
+    "[", "]", "{", "}", "!", "#", "$", "\\", "##", "## c\n", "#* c *#", "#**", "*#", "a", "a.b", "1", "_", '"', "'", ",",
     "=", "$t.", "${", "#set(", "$x-", "#[[", "]]#", "@", "|", "$y", "-1", "#set($x = '')", "#set($x = ''',''')",
     '#set($x = "$t#")', "#set($x = 'a' + 1)", "#set($x.y = 1)", "#IF(true)", "#endif", "#stop", "#break",
     "#macro(m)a#end", "#set($x = null)", "$true", "$t.true", "$class", "$m.class", "$t.class.name",
