@@ -52,18 +52,19 @@ _LINE = "\n\r\x85\u2028\u2029"  # what ends a line in Java
 
 
 def _regex(pattern: str) -> re.Pattern[str]:
-    made: list[str] = []
-    any_case = pattern.startswith("(?i)")
-    at = 4 if any_case else 0
+    options = re.match(r"\(\?([is]+)\)|", pattern)
+    letters = (options and options[1]) or ""
+    made, at = [], len(options[0]) if options else 0
     while at < len(pattern):
         found = _PART.match(pattern, at)
         if not found or re.search(r"--|&&|~~|\|\|", found[2] or ""):
             raise ValueError(f"a pattern that Java may read otherwise: {pattern}")
-        dot, end = found[3] and f"[^{_LINE}]", found[4] and rf"(?=(?:\r\n|(?<!\r)\n|[{_LINE[1:]}])?\Z)"
+        dot = found[3] and ("." if "s" in letters else f"[^{_LINE}]")
+        end = found[4] and rf"(?=(?:\r\n|(?<!\r)\n|[{_LINE[1:]}])?\Z)"
         made.append(dot or end or found[0])
         at = found.end()
     # Java's classes and cases are ASCII unless asked otherwise.
-    return re.compile("".join(made), re.ASCII | (re.IGNORECASE if any_case else re.ASCII))
+    return re.compile(f"(?a{letters})" + "".join(made))
 
 
 def _replace(text: str, pattern: str, replacement: str, count: int | None = None) -> str:

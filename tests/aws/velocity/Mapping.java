@@ -4,6 +4,7 @@ import java.io.StringWriter;
 import java.net.URLDecoder;
 import java.net.URLEncoder;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 import java.util.Base64;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -31,9 +32,10 @@ import org.apache.velocity.util.introspection.SecureUberspector;
  * believed to be made of.
  *
  * <p>A request has template, body, params (path, querystring and header), context, stageVariables and nulls. An answer
- * has text and context, which holds the overrides that the template made, or error. Nobody documents what a null is on
- * API Gateway, so {@code nulls} says it: "kept" as Velocity has it (a #set to null keeps the old value), "set" lets
- * #set unset, "empty" makes every null reference an empty string. An undefined reference prints nothing in all three.
+ * is a list with one object for each of the nulls: text and context, which holds the overrides that the template made,
+ * or error. Nobody documents what a null is on API Gateway, so {@code nulls} says it: "kept" as Velocity has it (a #set
+ * to null keeps the old value), "set" lets #set unset, "empty" makes every null reference an empty string. An undefined
+ * reference prints nothing in all three.
  */
 public final class Mapping {
     /** $input. */
@@ -182,8 +184,8 @@ public final class Mapping {
     }
 
     @SuppressWarnings("unchecked")
-    private static Map<String, Object> rendered(VelocityEngine engine, Map<String, Object> request) {
-        Map<String, Object> context = (Map<String, Object>) request.get("context");
+    private static Map<String, Object> rendered(VelocityEngine engine, Map<String, Object> request, boolean empty) {
+        Map<String, Object> context = new LinkedHashMap<>((Map<String, Object>) request.get("context"));
         context.replaceAll((name, given) -> name.endsWith("Override") ? overrides(given) : given);
         VelocityContext velocity = new VelocityContext();
         velocity.put("input", new Input((String) request.get("body"), (Map<String, Map<String, Object>>) request.get("params")));
@@ -192,7 +194,7 @@ public final class Mapping {
         velocity.put("stageVariables", request.get("stageVariables"));
         EventCartridge events = new EventCartridge();
         events.addEventHandler((ReferenceInsertionEventHandler) (reference, value) -> value == null ? "" : value);
-        if ("empty".equals(request.get("nulls"))) {
+        if (empty) {
             events.addEventHandler(new Empty());
         }
         events.attachToContext(velocity);
@@ -221,8 +223,11 @@ public final class Mapping {
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.US_ASCII));
         for (String line; (line = in.readLine()) != null; ) {
             Map<String, Object> request = (Map<String, Object>) parsed(line);
-            Map<String, Object> answer = rendered("set".equals(request.get("nulls")) ? set : kept, request);
-            System.out.println(ascii(JSONValue.toJSONString(answer, JSONStyle.LT_COMPRESS)));
+            List<Object> answers = new ArrayList<>();
+            for (Object nulls : (List<?>) request.get("nulls")) {
+                answers.add(rendered("set".equals(nulls) ? set : kept, request, "empty".equals(nulls)));
+            }
+            System.out.println(ascii(JSONValue.toJSONString(answers, JSONStyle.LT_COMPRESS)));
         }
     }
 }

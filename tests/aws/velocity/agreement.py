@@ -63,12 +63,8 @@ def rendered(
         o = request_overrides
         context["requestOverride"] = {"header": o.headers, "querystring": o.querystring, "path": o.path}
     body = given.body if response else given.body or "{}"
-    for null in nulls:
-        theirs = velocity.render(template, body=body, nulls=null, **seen | {"context": context})
-        assert (_units(theirs.text), _overrides(theirs.context, response)) == (_units(text), overrides), (
-            template,
-            null,
-        )
+    for theirs in velocity.render(template, body=body, nulls=nulls, **seen | {"context": context}):
+        assert (_units(theirs.text), _overrides(theirs.context, response)) == (_units(text), overrides), template
     return Made(text, overrides)
 
 

@@ -52,9 +52,9 @@ class Velocity:
         params: Params | None = None,
         context: Mapping[str, Any] | None = None,
         stage_variables: Mapping[str, str] | None = None,
-        nulls: str = "kept",
-    ) -> Rendering:
-        """Render a template.
+        nulls: tuple[str, ...] = NULLS,
+    ) -> list[Rendering]:
+        """Render a template, once for each of the nulls.
 
         Args:
             template: The template's text.
@@ -62,7 +62,7 @@ class Velocity:
             params: The parameters of the method request; none by default.
             context: `$context`; nothing by default. A template may set only overrides that are in it, empty.
             stage_variables: `$stageVariables`; none by default.
-            nulls: What a null is, one of NULLS.
+            nulls: What a null is, of NULLS.
 
         Raises:
             VelocityError: Velocity refuses the template, or what it calls failed.
@@ -74,16 +74,17 @@ class Velocity:
             "params": {"path": p.path, "querystring": p.querystring, "header": p.header},
             "context": context or {},
             "stageVariables": stage_variables or {},
-            "nulls": nulls,
+            "nulls": list(nulls),
         }
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(json.dumps(request).replace("\x7f", r"\u007f") + "\n")
         self._process.stdin.flush()
-        answer = json.loads(self._process.stdout.readline())
-        if "error" in answer:
-            raise VelocityError(answer["error"])
-        return Rendering(answer["text"], answer["context"])
+        answers = json.loads(self._process.stdout.readline())
+        for answer in answers:
+            if "error" in answer:
+                raise VelocityError(answer["error"])
+        return [Rendering(answer["text"], answer["context"]) for answer in answers]
 
 
 @contextmanager

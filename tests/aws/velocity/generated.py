@@ -140,8 +140,8 @@ _WORDS = [
     "#if(true)", "#if(!$no)", "#if ($t == 'a')", "#else", "#{else}", "#elseif(false)", "#end", "#{end}",
     "#foreach($i in $l)", "#set($x = 1)", "#set($x = $t)\n", " #set($y=$t)", "#set ($x = [1, 2])", "$t", "${t}",
     "$!t", "$t.length()", "$l[0]", "$m.k", "$i", "$x", "$nope", "\n", " ", "\t", "\r\n", "\r", ".", "-", "(", ")",
-    "[", "]", "{", "}", "!", "#", "$", "\\", "##", "## c\n", "#* c *#", "#**", "*#", "a", "a.b", "1", "_", '"', "'", ",",
-    "=", "$t.", "${", "#set(", "$x-", "#[[", "]]#", "@", "|", "$y", "-1", "#set($x = '')", "#set($x = ''',''')",
+    "[", "]", "{", "}", "!", "#", "$", "\\", "##", "## c\n", "#* c *#", "#**", "*#", "a", "a.b", "1", "_", '"', "'",
+    ",", "=", "$t.", "${", "#set(", "$x-", "#[[", "]]#", "@", "|", "$y", "-1", "#set($x = '')", "#set($x = ''',''')",
     '#set($x = "$t#")', "#set($x = 'a' + 1)", "#set($x.y = 1)", "#IF(true)", "#endif", "#stop", "#break",
     "#macro(m)a#end", "#set($x = null)", "$true", "$t.true", "$class", "$m.class", "$t.class.name",
 ]  # fmt: skip
@@ -155,8 +155,8 @@ _PIECES = [
     "]", "\\b", "é", "😀", "-", "%", "\\\\", "[A-Z]", "[ -~]", "K", "\u212a",
     "[a-c&&b]", "[^]]", "[a^]", "\\$", "()", "[\ud800]",
 ]  # fmt: skip
-patterns = st.tuples(st.sampled_from(["", "", "(?i)"]), st.lists(st.sampled_from(_PIECES), min_size=1, max_size=4)).map(
-    lambda parts: parts[0] + "".join(parts[1])
-)
+patterns = st.tuples(
+    st.sampled_from(["", "", "(?i)", "(?s)"]), st.lists(st.sampled_from(_PIECES), min_size=1, max_size=4)
+).map(lambda parts: parts[0] + "".join(parts[1]))
 subjects = st.text(st.sampled_from("aaBbAéÉ1 \n\r.é😀%{}_-\\\u2028\u0085$"), max_size=7)
 replacements = st.sampled_from(["", "x", "$0", "<$1>", "\\$", "\\\\", "$2", "a$", "\\", "${a}", "$12"])

@@ -9,8 +9,8 @@ from tests.aws.velocity import generated
 from tests.aws.velocity.agreement import Given, rendered
 from tests.aws.velocity.engine import Velocity
 
-# How many of each kind; the same ones in every run. More of them find more: 20000 take some minutes.
-EXAMPLES = int(os.environ.get("ASYNCJOB_VELOCITY_EXAMPLES", "300"))
+# How many of each kind; the same ones in every run. More of them find more: 10,000 take minutes.
+EXAMPLES = int(os.environ.get("ASYNCJOB_VELOCITY_EXAMPLES", "150"))
 _settings = settings(
     max_examples=EXAMPLES, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
 )
