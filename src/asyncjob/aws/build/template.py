@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from asyncjob.aws.build.model import submission_model
+from asyncjob.contract import JOB_ID
 from asyncjob.loading import load
 from asyncjob.registry import Jobs
 
@@ -117,7 +118,7 @@ def _edition(source: str, edition: str) -> str:
 
 
 def _filled(text: str, jobs: Jobs, values: dict[str, str]) -> str:
-    for name, value in values.items():
+    for name, value in {**values, "id": JOB_ID.pattern}.items():
         text = text.replace(f"{{{{ {name} }}}}", value)
     model = json.dumps(submission_model(jobs), separators=(", ", ": "))
     text = text.replace('"{{ model }}"', model)

@@ -74,7 +74,8 @@ def call(operation: str, request: Item, until: float) -> Item:
 
 def post(service: str, path: str, headers: Item, body: bytes) -> tuple[int, bytes]:
     """Send a signed request; its answer, or a 503 where none came."""
-    scheme, _, host = os.environ[f"AWS_ENDPOINT_URL_{service.upper()}"].partition("://")
+    url = os.environ.get("AWS_ENDPOINT_URL") or os.environ[f"AWS_ENDPOINT_URL_{service.upper()}"]  # LocalStack's first
+    scheme, _, host = url.partition("://")
     if host not in _connections:
         _connections[host] = (HTTPSConnection if scheme == "https" else HTTPConnection)(host, timeout=5)
     try:
