@@ -25,8 +25,7 @@ from tests.aws.double.iam import AccessDenied, Policies
 from tests.aws.double.services import REGION, TESTER, Services
 
 ENDPOINTS = {
-    f"ASYNCJOB_URL_{service.upper()}": f"https://{service}.{REGION}.amazonaws.com"
-    for service in ("dynamodb", "lambda")
+    f"ASYNCJOB_URL_{service.upper()}": f"https://{service}.{REGION}.amazonaws.com" for service in ("dynamodb", "lambda")
 }
 RETRY_SCALE = 0.01  # of the minutes between the deliveries of an event
 
@@ -198,6 +197,7 @@ class Double:
         for name, url in ENDPOINTS.items():
             if variables.get(name, url) != url:
                 raise TemplateError(f"{function.logical_id}: {name} is {variables[name]}, not {url}")
+        reserved = properties.get("ReservedConcurrentExecutions")
         config = FunctionConfig(
             name=properties["FunctionName"],
             arn=function.attributes["Arn"],
@@ -206,7 +206,7 @@ class Double:
             timeout=float(properties["Timeout"]),
             memory_mb=int(properties["MemorySize"]),
             environment=variables | dict.fromkeys(ENDPOINTS, self.endpoint),
-            reserved_concurrency=properties.get("ReservedConcurrentExecutions"),
+            reserved_concurrency=None if reserved is None else int(reserved),
         )
         events = self._events.get(config.name)
         if events is None:

@@ -11,12 +11,14 @@ import json
 import math
 import re
 import sys
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from asyncjob.aws.build.inline import inline
+from asyncjob.aws.build.lambdas import DEFAULT_PYTHON
 from asyncjob.aws.build.model import submission_model
+from asyncjob.aws.build.policy import Statement
 from asyncjob.loading import load
 from asyncjob.registry import Jobs
 
@@ -51,8 +53,7 @@ def fill(source: str, jobs: Jobs) -> str:
     values = {
         "authorization": "NONE",  # as the original
         "timeout": "30",
-        "least timeout": "1",
-        "runtime": "python3.15",
+        "runtime": f"python{DEFAULT_PYTHON}",
         "architecture": "arm64",
         "methods": "SubmitMethod, GetMethod",
         "preflights": "${JobsPreflight} ${JobPreflight}",
@@ -60,45 +61,49 @@ def fill(source: str, jobs: Jobs) -> str:
     return _filled(text, jobs, values)
 
 
-def fill_package(
-    source: str,
-    jobs: Jobs,
-    *,
-    code: str,
-    target: str,
-    runtime: str,
-    architecture: str,
-    timeout: int,
-    statements: list[dict[str, Any]],
-) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Package:
+    """What the build decides of the package edition.
+
+    Attributes:
+        code: where the zip is, relative to the template; `aws cloudformation package` puts its bucket in the place.
+        target: what imports the registry in the zip, as `loading.load` takes it: `module` or `module:name`.
+        runtime: of Lambda, such as `python3.13`.
+        architecture: of Lambda, `arm64` or `x86_64`.
+        timeout: seconds that one attempt may last where its function says no less.
+        statements: of IAM, further ones for the role of the processor.
+    """
+
+    code: str
+    target: str
+    runtime: str
+    architecture: str
+    timeout: int
+    statements: list[Statement]
+
+
+def fill_package(source: str, jobs: Jobs, package: Package) -> str:
     """The package edition, whose functions run the code in a zip.
 
     Args:
         source: the text of template.yaml.
         jobs: the registry that the zip holds.
-        code: where the zip is, relative to the template; `aws cloudformation package` puts its bucket in the place.
-        target: what imports the registry in the zip, as `loading.load` takes it: `module` or `module:name`.
-        runtime: of Lambda, such as `python3.13`.
-        architecture: of Lambda, `arm64` or `x86_64`.
-        timeout: seconds that one attempt may last where its function says no less; a parameter's default.
-        statements: of IAM, further ones for the role of the processor.
+        package: what the build decides.
 
     Raises:
         ValueError: it is over the limit of a template that is deployed without a bucket.
     """
     text = _edition(source, "package")
     line = re.compile(r"^( *)- \{\{ statements \}\}\n", re.M)
-    text = line.sub(lambda place: "".join(f"{place[1]}- {json.dumps(each)}\n" for each in statements), text)
-    least = least_timeout(jobs)
+    text = line.sub(lambda place: "".join(f"{place[1]}- {json.dumps(each)}\n" for each in package.statements), text)
     values = {
         "authorization": "AWS_IAM",  # who may call starts jobs at the owner's cost: everybody only if the owner says so
-        "code": json.dumps(code),
-        "target": target,
+        "code": json.dumps(package.code),
+        "target": package.target,
         "default type": jobs.names[0],
-        "runtime": runtime,
-        "architecture": architecture,
-        "timeout": str(max(timeout, least)),
-        "least timeout": str(least),
+        "runtime": package.runtime,
+        "architecture": package.architecture,
+        "timeout": str(max(package.timeout, least_timeout(jobs))),
         "methods": "SubmitMethod, GetMethod, CancelMethod, LargeMethod",
         "preflights": "${JobsPreflight} ${JobPreflight} ${CancelPreflight} ${LargePreflight}",
     }
@@ -131,9 +136,10 @@ def _filled(text: str, jobs: Jobs, values: dict[str, str]) -> str:
 
 
 def _zip_file(text: str, place: re.Match[str]) -> str:
-    indent = place[1]  # one more space is enough: hundreds of lines count against the limit
-    lines = (f"{indent} {line}" if line else "" for line in text.splitlines())
-    return f"{indent}ZipFile: |\n" + "\n".join(lines)
+    """The code in its place, indented as the rest of the file is: hundreds of lines count against the limit."""
+    narrow = re.sub("^ +", lambda spaces: spaces[0][: len(spaces[0]) // 2], text, flags=re.M)
+    lines = (f"{place[1]} {line}" if line else "" for line in narrow.splitlines())
+    return f"{place[1]}ZipFile: |\n" + "\n".join(lines)
 
 
 def main(target: Path, check: bool) -> None:
