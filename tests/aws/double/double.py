@@ -25,7 +25,7 @@ from tests.aws.double.iam import AccessDenied, Policies
 from tests.aws.double.services import REGION, TESTER, Services
 
 ENDPOINTS = {
-    f"AWS_ENDPOINT_URL_{service.upper()}": f"https://{service}.{REGION}.amazonaws.com"
+    f"ASYNCJOB_URL_{service.upper()}": f"https://{service}.{REGION}.amazonaws.com"
     for service in ("dynamodb", "lambda")
 }
 RETRY_SCALE = 0.01  # of the minutes between the deliveries of an event
