@@ -14,13 +14,26 @@ from asyncjob.aws.runtime.record import timestamp as timestamp_on_aws
 from asyncjob.job import TRANSITIONS, timestamp
 from asyncjob.loading import load as load_registry
 from tests.aws.double.cloudformation import TemplateError, deploy, load
-from tests.aws.double.vtl import Params, render_request, render_response
+from tests.aws.double.vtl import Overrides, Params, RequestOverrides, render_request, render_response
 
 SOURCE = (builder.HERE / "template.yaml").read_text()
 
 
 def _resources(template: str, *types: str) -> dict[str, Any]:
     return {name: r for name, r in load(template)["Resources"].items() if r["Type"].removeprefix("AWS::") in types}
+
+
+def _answered(template: str, answer: str, seen: RequestOverrides | None = None) -> tuple[str, Overrides]:
+    """What a client gets for a submission that Lambda answered so."""
+    (response,) = deploy(template).named("SubmitMethod").properties["Integration"]["IntegrationResponses"]
+    return render_response(
+        response["ResponseTemplates"]["application/json"],
+        body=answer,
+        params=Params(),
+        context={"path": "/prod/jobs", "extendedRequestId": "a/b="},
+        stage_variables={},
+        request_overrides=seen,
+    )
 
 
 def test_the_committed_template_is_the_one_that_its_sources_make(template: str) -> None:
@@ -168,32 +181,60 @@ def test_both_engines_write_a_time_alike(milliseconds: int) -> None:
     assert timestamp_on_aws(milliseconds) == timestamp(milliseconds)
 
 
-@pytest.mark.parametrize("empty", ["", "{}", '{"Type": {}, "message": {}, "Message": {}}'])
+@pytest.mark.parametrize("empty", ["", "{}"])
 def test_lambdas_empty_answer_is_a_202_however_a_template_reads_it(template: str, empty: str) -> None:
-    method = deploy(template).named("SubmitMethod").properties
-    (response,) = method["Integration"]["IntegrationResponses"]
-    text, overrides = render_response(
-        response["ResponseTemplates"]["application/json"],
-        body=empty,
-        params=Params(),
-        context={"path": "/prod/jobs", "extendedRequestId": "a/b="},
-        stage_variables={},
-        request_overrides=None,
-    )
+    text, overrides = _answered(template, empty)
     assert (json.loads(text), overrides.status) == ({}, None)
     assert overrides.headers == {"X-Request-Id": "ab", "Retry-After": "1"}
 
 
-def test_the_read_is_consistent_and_of_the_job_alone(template: str) -> None:
-    integration = deploy(template).named("GetMethod").properties["Integration"]
-    text, _ = render_request(
+def _request(template: str, method: str, body: str = "", path_id: str = "") -> tuple[str, RequestOverrides]:
+    integration = deploy(template).named(method).properties["Integration"]
+    return render_request(
         integration["RequestTemplates"]["application/json"],
-        body="",
-        params=Params(path={"jobId": "a%7Eb'\""}),
-        context={},
+        body=body,
+        params=Params(path={"jobId": path_id}),
+        context={"extendedRequestId": "a/b=", "requestTimeEpoch": 1717677296789},
         stage_variables=deploy(template).named("Stage").properties["Variables"],
     )
-    assert json.loads(text) == {"TableName": "Jobs", "ConsistentRead": True, "Key": {"jobId": {"S": "a~b'\""}}}
+
+
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [
+        ("a~b", "a~b"),
+        ("a%7Eb", "a~b"),
+        ("x" * 128, "x" * 128),
+        *(
+            (bad, ".")
+            for bad in ("a%0A", "a'", 'a%22,"b":"', "x" * 129, "%", "a+b", "%FF", "%C3%BC", "${x}", "a%257Eb")
+        ),
+    ],
+)
+def test_the_read_is_consistent_and_of_a_job_whose_id_can_be_one(template: str, given: str, key: str) -> None:
+    text, _ = _request(template, "GetMethod", path_id=given)
+    assert json.loads(text) == {"TableName": "Jobs", "ConsistentRead": True, "Key": {"jobId": {"S": key}}}
+
+
+@pytest.mark.parametrize("bad", ["a\n", 'a", "x": "', "$context.stage", ".a", "x" * 129, {"a": 1}, ["a"]], ids=repr)
+def test_an_id_that_the_model_let_through_reaches_no_function(template: str, bad: Any) -> None:
+    """In Java's dialect, the model's `$` takes a line feed at the end."""
+    text, overrides = _request(template, "SubmitMethod", json.dumps({"jobId": bad, "seconds": 0}))
+    assert (text.strip(), overrides.path) == ("wrong id", {"jobId": "wrong id"})
+
+
+def test_what_is_refused_by_the_request_template_is_no_202_wherever_that_is_seen(template: str) -> None:
+    by_lambda = json.dumps({"message": "Could not parse request body into json: Unrecognized token 'wrong'"})
+    seen = RequestOverrides(path={"jobId": "wrong id"})
+    assert _answered(template, by_lambda)[1].status == 400
+    assert _answered(template, "", seen)[1].status == 400
+    assert _answered(template, "", RequestOverrides(path={"jobId": "too large"}))[1].status == 413
+
+
+@pytest.mark.parametrize("answer", ['{"Reason": "new"}', '{"ok": true}', '{"statusCode": 202}', '{"Message": null}'])
+def test_what_is_not_lambdas_answer_to_an_event_is_no_202(template: str, answer: str) -> None:
+    text, overrides = _answered(template, answer, RequestOverrides(path={"jobId": "7"}))
+    assert (list(json.loads(text)), overrides.status) == (["message"], 502)
 
 
 def test_what_only_aws_does_is_asked_of_it(template: str) -> None:

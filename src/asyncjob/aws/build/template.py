@@ -19,6 +19,7 @@ from asyncjob.aws.build.inline import inline
 from asyncjob.aws.build.lambdas import DEFAULT_PYTHON
 from asyncjob.aws.build.model import submission_model
 from asyncjob.aws.build.policy import Statement
+from asyncjob.contract import JOB_ID
 from asyncjob.loading import load
 from asyncjob.registry import Jobs
 
@@ -49,7 +50,12 @@ def fill(source: str, jobs: Jobs) -> str:
     """
     text = _edition(source, "inline")
     for name in ("processor", "recorder"):
-        text = re.sub(rf'^( *)ZipFile: "{{{{ {name} }}}}"$', partial(_zip_file, inline(RUNTIME, f"inline_{name}")), text, flags=re.M)
+        text = re.sub(
+            rf'^( *)ZipFile: "{{{{ {name} }}}}"$',
+            partial(_zip_file, inline(RUNTIME, f"inline_{name}")),
+            text,
+            flags=re.M,
+        )
     values = {
         "authorization": "NONE",  # as the original
         "timeout": "30",
@@ -123,7 +129,7 @@ def _edition(source: str, edition: str) -> str:
 
 
 def _filled(text: str, jobs: Jobs, values: dict[str, str]) -> str:
-    for name, value in values.items():
+    for name, value in {**values, "id": JOB_ID.pattern}.items():
         text = text.replace(f"{{{{ {name} }}}}", value)
     model = json.dumps(submission_model(jobs), separators=(", ", ": "))
     text = text.replace('"{{ model }}"', model)

@@ -15,7 +15,9 @@ _connections: dict[str, HTTPConnection] = {}  # by host, kept from job to job
 
 def post(service: str, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
     """The status and body of the answer to a signed request; 503 if none came."""
-    scheme, _, host = os.environ[f"ASYNCJOB_URL_{service.upper()}"].partition("://")
+    # AWS_ENDPOINT_URL is LocalStack's.
+    url = os.environ.get("AWS_ENDPOINT_URL") or os.environ[f"ASYNCJOB_URL_{service.upper()}"]
+    scheme, _, host = url.partition("://")
     if host not in _connections:
         _connections[host] = (HTTPSConnection if scheme == "https" else HTTPConnection)(host, timeout=5)
     try:
