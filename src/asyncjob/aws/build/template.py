@@ -28,6 +28,7 @@ PACKAGE = HERE.parent.parent
 RUNTIME = HERE.parent / "runtime"
 SPARE_SECONDS = 1.5  # of an invocation, for the outcome
 MAX_TEMPLATE_BYTES = 51_200  # what CloudFormation takes without a bucket
+MAX_UPLOADED_BYTES = 1_048_576  # and from a bucket
 API_BEGINS, API_ENDS = "# ---- The API.", "# ---- The stage."
 FENCED = re.compile(
     r"^ *#\{\{ (?P<edition>inline|package|both)(?: (?P<name>\w+))?\n(?P<text>.*?)^ *#\}\}\n", re.M | re.S
@@ -64,7 +65,7 @@ def fill(source: str, jobs: Jobs) -> str:
         "methods": "SubmitMethod, GetMethod",
         "preflights": "${JobsPreflight} ${JobPreflight}",
     }
-    return _filled(text, jobs, values)
+    return _filled(text, jobs, values, MAX_TEMPLATE_BYTES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +98,7 @@ def fill_package(source: str, jobs: Jobs, package: Package) -> str:
         package: what the build decides.
 
     Raises:
-        ValueError: it is over the limit of a template that is deployed without a bucket.
+        ValueError: it is over the limit of a template that is deployed from a bucket.
     """
     text = _edition(source, "package")
     line = re.compile(r"^( *)- \{\{ statements \}\}\n", re.M)
@@ -113,7 +114,7 @@ def fill_package(source: str, jobs: Jobs, package: Package) -> str:
         "methods": "SubmitMethod, GetMethod, CancelMethod, LargeMethod",
         "preflights": "${JobsPreflight} ${JobPreflight} ${CancelPreflight} ${LargePreflight}",
     }
-    return _filled(text, jobs, values)
+    return _filled(text, jobs, values, MAX_UPLOADED_BYTES)
 
 
 def least_timeout(jobs: Jobs) -> int:
@@ -128,7 +129,7 @@ def _edition(source: str, edition: str) -> str:
     return AGAIN.sub(lambda line: named[line[1]], text)
 
 
-def _filled(text: str, jobs: Jobs, values: dict[str, str]) -> str:
+def _filled(text: str, jobs: Jobs, values: dict[str, str], most: int) -> str:
     for name, value in {**values, "id": JOB_ID.pattern}.items():
         text = text.replace(f"{{{{ {name} }}}}", value)
     model = json.dumps(submission_model(jobs), separators=(", ", ": "))
@@ -136,8 +137,8 @@ def _filled(text: str, jobs: Jobs, values: dict[str, str]) -> str:
     api = text[text.index(API_BEGINS) : text.index(API_ENDS)]
     text = text.replace("{{ hash }}", hashlib.sha256(api.encode()).hexdigest()[:8])
     size = len(text.encode())
-    if size > MAX_TEMPLATE_BYTES:
-        raise ValueError(f"the template is {size:,} bytes, over the limit of {MAX_TEMPLATE_BYTES:,}")
+    if size > most:
+        raise ValueError(f"the template is {size:,} bytes, over CloudFormation's limit of {most:,}")
     return text
 
 
