@@ -65,7 +65,7 @@ from tests.aws.double.services import REGION, TESTER, Services
 from tests.aws.double.streams import Stream
 
 ENDPOINTS = {
-    f"AWS_ENDPOINT_URL_{service.upper()}": f"https://{service}.{REGION}.amazonaws.com"
+    f"ASYNCJOB_URL_{service.upper()}": f"https://{service}.{REGION}.amazonaws.com"
     for service in ("dynamodb", "lambda", "scheduler")
 }
 RETRY_SCALE = 0.01  # of the minutes between the deliveries of an event
@@ -319,6 +319,7 @@ class Double:
         for name, url in ENDPOINTS.items():
             if variables.get(name, url) != url:
                 raise TemplateError(f"{function.logical_id}: {name} is {variables[name]}, not {url}")
+        reserved = properties.get("ReservedConcurrentExecutions")
         config = FunctionConfig(
             name=properties["FunctionName"],
             arn=function.attributes["Arn"],
@@ -327,7 +328,7 @@ class Double:
             timeout=float(properties["Timeout"]),
             memory_mb=int(properties["MemorySize"]),
             environment=variables | dict.fromkeys(ENDPOINTS, self.endpoint),
-            reserved_concurrency=properties.get("ReservedConcurrentExecutions"),
+            reserved_concurrency=None if reserved is None else int(reserved),
         )
         events = self._events.get(config.name)
         if events is None:
@@ -353,7 +354,8 @@ class Double:
         if line.startswith("START") and function.get("TracingConfig") == {"Mode": "Active"}:
             for action in ("xray:PutTraceSegments", "xray:PutTelemetryRecords"):
                 self.policies.require(function["Role"], action, "*")
-        self.services.log(function["Role"], function["LoggingConfig"]["LogGroup"], line)
+        group = function.get("LoggingConfig", {}).get("LogGroup", f"/aws/lambda/{name}")  # Lambda's own
+        self.services.log(function["Role"], group, line)
 
     async def _send_to_destination(self, name: str, record: dict[str, Any]) -> None:
         settings = self._events.get(name, {}).get("DestinationConfig", {}).get("OnFailure")
