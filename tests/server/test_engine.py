@@ -18,7 +18,7 @@ from asyncjob.server.engine import Engine
 from asyncjob.server.http.answers import STATUSES, refused
 from asyncjob.server.refusals import Conflict, Full, NotAllowed, NotFound, Refusal, TryLater, Unavailable
 from asyncjob.server.settings import Settings
-from asyncjob.sqlite.database import Database
+from asyncjob.sqlite.store import SqliteStore
 from tests.serving import FUNCTIONS
 
 LONG = 60.0  # seconds: the tests end when what they wait for happens
@@ -29,7 +29,7 @@ def _run(folder: Path, test: Callable[[Engine], Awaitable[None]], **settings: An
 
     async def run() -> None:
         chosen = Settings(target=FUNCTIONS, database=folder / "jobs.db", workers=1, grace=0, **settings)
-        engine = Engine(load(FUNCTIONS), chosen, Database(chosen.database))
+        engine = Engine(load(FUNCTIONS), chosen, SqliteStore(chosen.database))
         await engine.start()
         try:
             async with asyncio.timeout(LONG):

@@ -1,9 +1,9 @@
-"""The local engine behind HTTP: submit, get, wait, list, cancel and retry, on one file and its workers."""
+"""The local engine behind HTTP: submit, get, wait, list, cancel and retry, on a store and workers."""
 
 import asyncio
 import logging
-import sqlite3
-from collections.abc import AsyncGenerator
+from collections import Counter
+from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET
@@ -11,6 +11,7 @@ from msgspec import UNSET
 from asyncjob.contract import ListQuery, PageQuery, Submission, same_request
 from asyncjob.job import Job, Status, new_job_id, now_ms, timestamp
 from asyncjob.registry import Jobs
+from asyncjob.server.endings import BY_ITSELF, Ending
 from asyncjob.server.events import Events, JobEvent
 from asyncjob.server.logs import log
 from asyncjob.server.metrics import Metrics
@@ -20,10 +21,7 @@ from asyncjob.server.throughput import MOMENT_SECONDS, Throughput
 from asyncjob.server.watchers import Watchers
 from asyncjob.server.webhooks.receivers import NotifyPolicy
 from asyncjob.server.workers.supervisor import Supervisor
-from asyncjob.sqlite.database import Database
-from asyncjob.sqlite.deliveries import Delivery
-from asyncjob.sqlite.store import Store
-from asyncjob.store import Attempt, Change, Claim, Claims
+from asyncjob.store import Attempt, Change, Claim, Claims, Delivery, NotSaved, Observer, Store, Unreadable
 
 if TYPE_CHECKING:
     from asyncjob.server.webhooks.sender import Sender
@@ -40,29 +38,37 @@ class Engine:
     Args:
         jobs: the registry.
         settings: of the server.
-        database: the file, open; this object closes it.
+        store: where the jobs are; this object starts and closes it.
     """
 
-    def __init__(self, jobs: Jobs, settings: Settings, database: Database) -> None:
+    def __init__(self, jobs: Jobs, settings: Settings, store: Store) -> None:
         self.jobs = jobs
         self.events = Events()
         self.watchers = Watchers()
         self._throughput = Throughput()
         self._settings = settings
-        self._database = database
+        self._store = store
         self.metrics = Metrics(jobs)
-        self._supervisor = Supervisor(jobs, settings, self._tell, self.metrics)
-        self._store = Store(database, self._assign, self.metrics.commits)
+        self._supervisor = Supervisor(
+            jobs, settings, store, self._tell, self.metrics.waiting.observe, self.metrics.running.observe
+        )
         self._policy = NotifyPolicy(settings.notify_allow)
         self._sender: Sender | None = None
+        self._tries = Counter(delivered=0, again=0, failed=0)
         self._stopping = asyncio.Event()
         self._purging: asyncio.Task[None] | None = None
         self._fault: str | None = None
-        self._watch()
+        self._measure()
 
     async def start(self) -> None:
-        """Take up what an earlier server left, and start the workers."""
-        await self._supervisor.start(self._store)
+        """Take up what an earlier server left, and start the workers.
+
+        Raises:
+            StoreError: the store cannot be used.
+        """
+        commits = self.metrics.commits
+        await self._store.start(Observer(self._assign, commits.saved, commits.failed, _trying_again))
+        await self._supervisor.start()
         if self._settings.notify_secret is not None and self._policy.allows_any:
             from asyncjob.server.webhooks.sender import (
                 Sender,  # whose httpx is memory and time at the start that others save
@@ -73,7 +79,7 @@ class Engine:
                 self._policy,
                 self._settings.notify_secret,
                 self._settings.backoff,
-                self.metrics.delivery,
+                self._tries,
             )
         if self._settings.keep is not None:
             self._purging = asyncio.create_task(self._purge_for_ever(self._settings.keep))
@@ -100,13 +106,16 @@ class Engine:
         self._fault = fault
 
     async def close(self) -> None:
-        """Close the file. Nothing may be asked of the engine any more."""
+        """Close the store. Nothing may be asked of the engine any more.
+
+        Raises:
+            Unusable: it must not be closed; see `Store.close`.
+        """
         if self._purging is not None:
             self._purging.cancel()
         if self._sender is not None:
             await self._sender.stop()
         await self._store.close()
-        self._database.close()
 
     # -- the contract --------------------------------------------------------------------------------------------
 
@@ -137,12 +146,10 @@ class Engine:
         else:
             try:
                 earlier = await self._store.submit(job_id, submission, traceparent)
-            except sqlite3.Error as error:
+            except NotSaved as error:
                 raise _not_saved(error) from error
         if earlier is None:
-            self.metrics.submitted(submission.type)
-            if self._has_listeners:
-                self._tell(JobEvent(job_id, submission.type, Status.PENDING, 1))
+            self._tell(JobEvent(job_id, submission.type, Status.PENDING, 1))
         elif not same_request(earlier, submission):
             raise Conflict(f"there is already a job {job_id} with another type or other parameters")
         return job_id
@@ -235,7 +242,6 @@ class Engine:
             log(logging.INFO, "job canceled", job_id=job_id, attempt=change.attempt)
             self._supervisor.cancel(job_id, change.attempt)
             job = self.get(job_id)
-            self.metrics.canceled(job.type)
             self._tell(JobEvent(job_id, job.type, Status.CANCELED, change.attempt))
             return job
         if change.before is not Status.CANCELED:
@@ -271,20 +277,33 @@ class Engine:
         """
         try:
             self._store.find("")
-        except sqlite3.Error as error:
+        except Unreadable as error:
             raise Unavailable(f"the database cannot be read: {error}") from error
         if not self._supervisor.ready_workers:
             raise Unavailable("no worker is ready")
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _watch(self) -> None:
-        watch, settings = self.metrics.watch, self._settings
-        watch("asyncjob_waiting", "Jobs that wait, those between two attempts included.", lambda: self._store.pending)
-        watch("asyncjob_waiting_limit", "Jobs that may wait: --max-pending.", lambda: settings.max_pending)
-        watch("asyncjob_running", "Jobs that run.", lambda: self.running)
-        watch("asyncjob_running_limit", "Jobs that may run at once: --concurrency.", lambda: settings.concurrency)
-        watch("asyncjob_workers", "Worker processes that take jobs.", lambda: self._supervisor.ready_workers)
+    def _measure(self) -> None:
+        gauge, count, workers = self.metrics.gauge, self.metrics.count, self._supervisor
+        gauge("asyncjob_waiting", "Jobs that wait, those between two attempts included.", lambda: self._store.pending)
+        gauge("asyncjob_waiting_limit", "Jobs that may wait: --max-pending.", lambda: self._settings.max_pending)
+        gauge("asyncjob_running", "Jobs that run.", lambda: self.running)
+        gauge("asyncjob_running_limit", "Jobs that may run at once: --concurrency.", lambda: self._settings.concurrency)
+        gauge("asyncjob_workers", "Worker processes that take jobs.", lambda: workers.ready_workers)
+        count(
+            "asyncjob_worker_restarts",
+            "Workers that ended while the server ran.",
+            ["reason"],
+            lambda: workers.processes.ended,
+        )
+        count(
+            "asyncjob_worker_messages_ignored",
+            "Messages from workers about attempts that had ended, or were not theirs.",
+            [],
+            lambda: workers.ignored,
+        )
+        count("asyncjob_deliveries", "Tries to notify of a job's end.", ["outcome"], lambda: self._tries)
 
     @property
     def _is_full(self) -> bool:
@@ -299,10 +318,11 @@ class Engine:
 
     @property
     def _has_listeners(self) -> bool:
-        """Whether anybody wants to know of a submission or a start; an end is always told."""
+        """Whether anybody wants to know of a start; all else is always told."""
         return self.events.wanted or self.watchers.wanted
 
-    def _tell(self, event: JobEvent) -> None:
+    def _tell(self, event: JobEvent, ending: Ending = BY_ITSELF) -> None:
+        self.metrics.tell(event, ending)
         self.watchers.wake(event.job_id)
         self._throughput.count(event.status)
         if self._sender is not None and event.status.is_final:
@@ -321,7 +341,7 @@ class Engine:
     async def _change(self, write: "asyncio.Future[Change]") -> Change:
         try:
             return await write
-        except sqlite3.Error as error:
+        except NotSaved as error:
             raise _not_saved(error) from error
 
     async def _purge_for_ever(self, keep: float) -> None:
@@ -333,14 +353,19 @@ class Engine:
                 while after is not None:
                     count, after = await self._store.purge(before, after, PURGE_BATCH)
                     deleted += count
-            except sqlite3.Error as error:
+            except NotSaved as error:
                 log(logging.ERROR, "purge failed, trying again later", error=str(error))
             if deleted:
                 log(logging.INFO, "purged", jobs=deleted, finished_before=before)
             await asyncio.sleep(min(PURGE_INTERVAL_SECONDS, keep))
 
 
-def _not_saved(error: sqlite3.Error) -> Unavailable:
+def _trying_again(verb: str, jobs: Sequence[str], error: NotSaved) -> None:
+    known = {"job_id": jobs[0]} if len(jobs) == 1 else {"jobs": len(jobs)}
+    log(logging.ERROR, "not saved, trying again", write=verb, **known, error=str(error))
+
+
+def _not_saved(error: NotSaved) -> Unavailable:
     log(logging.ERROR, "not saved", error=str(error))
     return Unavailable(f"nothing can be saved at the moment: {error}")
 
