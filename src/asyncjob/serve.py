@@ -140,9 +140,9 @@ async def _serve(jobs: Jobs, settings: Settings, store: Store, listener: socket.
 async def _watch(store: Store, engine: Engine) -> str:
     """Wait until something happens to the store, and say what.
 
-    The server then stops, which loses least: jobs accepted later would be gone, running jobs can still end, and what was
-    saved reaches the file, wherever it is now, when it is closed. Going on when the file is back would mean to trust
-    that nothing else has written to it.
+    The server then stops, which loses least. Jobs accepted later would be gone, but running jobs can still end, and
+    what was saved reaches the file, wherever it is now, when it is closed. If the server went on once the file is
+    back, it would trust that nothing else has written to it.
     """
     while True:
         fault = store.fault()
