@@ -21,17 +21,11 @@ def greet(name: str, seconds: float = 0) -> str:
 
 def _sources() -> dict[str, str]:
     source = (builder.HERE / "template.yaml").read_text()
-    package = builder.fill_package(
-        source,
-        _jobs,
-        code="code.zip",
-        target="jobs",
-        runtime="python3.13",
-        architecture="arm64",
-        timeout=30,
-        statements=[],
+    package = builder.Package(
+        code="code.zip", target="jobs", runtime="python3.13", architecture="arm64", timeout=30, statements=[]
     )
-    return {"inline": builder.fill(source, load_registry(None)), "package": package}
+    filled = builder.fill_package(source, _jobs, package)
+    return {"inline": builder.fill(source, load_registry(None)), "package": filled}
 
 
 def _deployed() -> tuple[dict[str, str], dict[str, str]]:
