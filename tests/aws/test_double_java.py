@@ -5,6 +5,29 @@ import pytest
 from tests.aws.double.vtl import RenderError
 from tests.aws.test_double_vtl import request, response
 
+# A value, a call of a method, and what it prints; velocity/ asks Velocity for the same.
+CALLS = [
+    ("'a😀'", "length()", "3"), ("''", "isEmpty()", "true"), ("'a'", "equals('a')", "true"),
+    ("'a'", "equals(1)", "false"), ("'É'", "equalsIgnoreCase('é')", "true"),
+    ("'ß'", "equalsIgnoreCase('SS')", "false"), ("'b'", "replaceAll('b*?', 'x')", "xbx"),
+    ("'a\n'", "replaceAll('a$', 'x')", "x\n"), ("'a\n'", "matches('a$')", "false"),
+    ("'a\r\nb'", "replaceAll('.', 'x')", "x\r\nx"), ("'K'", "matches('(?i)k')", "true"),
+    ("'\u212a'", "matches('(?i)k')", "false"), ("'a\nb'", "matches('(?s)a.b')", "true"),
+    ("'abc'", "contains('bc')", "true"),
+    ("'abc'", "startsWith('ab')", "true"), ("'abc'", "endsWith('ab')", "false"), ("'😀b'", "indexOf('b')", "2"),
+    ("'abab'", "indexOf('b', 2)", "3"), ("'a'", "indexOf('x')", "-1"), ("'abc'", "substring(1)", "bc"),
+    ("'😀bc'", "substring(2, 3)", "b"), ("'a.b.c'", "replace('.', '$1')", "a$1b$1c"),
+    ("'a1b2'", r"replaceAll('([a-z])(\d)', '$2$1')", "1a2b"), ("'a.b'", r"replaceAll('\.', '\\')", r"a\b"),
+    ("'aa'", "replaceFirst('a', 'b')", "ba"), ("'abc'", "matches('b')", "false"),
+    ("'abc'", "matches('[a-c]+')", "true"), ("'a,b,,'", "split(',').size()", "2"),
+    ("',a'", "split(',').get(1)", "a"), ("'ab'", "split('').size()", "2"), ("'Ab'", "toLowerCase()", "ab"),
+    ("'Ab'", "toUpperCase()", "AB"), ("' a\n'", "trim()", "a"), ("'a'", "compareTo('c')", "-2"),
+    ("'abc'", "compareTo('a')", "2"), ("'a'", "concat('b').toString()", "ab"),
+    ("['a', 2]", "contains('2')", "false"), ("['a', 2]", "contains('a')", "true"),
+    ("[]", "isEmpty()", "true"), ("[1, 2]", "get(1)", "2"), ("{'a': 1}", "containsKey('a')", "true"),
+    ("{'a': 1}", "size()", "1"), ("{'a': 1}", "put('a', 2)", "1"), ("{'a': 1}", "get('b')", ""),
+]  # fmt: skip
+
 
 @pytest.mark.parametrize(
     ("number", "printed"),
@@ -43,30 +66,7 @@ def test_json_deeper_than_json_smart_reads_is_an_error() -> None:
 # Java's methods
 
 
-@pytest.mark.parametrize(
-    ("value", "call", "printed"),
-    [
-        ("'a😀'", "length()", "3"), ("''", "isEmpty()", "true"), ("'a'", "equals('a')", "true"),
-        ("'a'", "equals(1)", "false"), ("'É'", "equalsIgnoreCase('é')", "true"),
-        ("'ß'", "equalsIgnoreCase('SS')", "false"), ("'b'", "replaceAll('b*?', 'x')", "xbx"),
-        ("'a\n'", "replaceAll('a$', 'x')", "x\n"), ("'a\n'", "matches('a$')", "false"),
-        ("'a\r\nb'", "replaceAll('.', 'x')", "x\r\nx"), ("'K'", "matches('(?i)k')", "true"),
-        ("'\u212a'", "matches('(?i)k')", "false"), ("'a\nb'", "matches('(?s)a.b')", "true"),
-        ("'abc'", "contains('bc')", "true"),
-        ("'abc'", "startsWith('ab')", "true"), ("'abc'", "endsWith('ab')", "false"), ("'😀b'", "indexOf('b')", "2"),
-        ("'abab'", "indexOf('b', 2)", "3"), ("'a'", "indexOf('x')", "-1"), ("'abc'", "substring(1)", "bc"),
-        ("'😀bc'", "substring(2, 3)", "b"), ("'a.b.c'", "replace('.', '$1')", "a$1b$1c"),
-        ("'a1b2'", r"replaceAll('([a-z])(\d)', '$2$1')", "1a2b"), ("'a.b'", r"replaceAll('\.', '\\')", r"a\b"),
-        ("'aa'", "replaceFirst('a', 'b')", "ba"), ("'abc'", "matches('b')", "false"),
-        ("'abc'", "matches('[a-c]+')", "true"), ("'a,b,,'", "split(',').size()", "2"),
-        ("',a'", "split(',').get(1)", "a"), ("'ab'", "split('').size()", "2"), ("'Ab'", "toLowerCase()", "ab"),
-        ("'Ab'", "toUpperCase()", "AB"), ("' a\n'", "trim()", "a"), ("'a'", "compareTo('c')", "-2"),
-        ("'abc'", "compareTo('a')", "2"), ("'a'", "concat('b').toString()", "ab"),
-        ("['a', 2]", "contains('2')", "false"), ("['a', 2]", "contains('a')", "true"),
-        ("[]", "isEmpty()", "true"), ("[1, 2]", "get(1)", "2"), ("{'a': 1}", "containsKey('a')", "true"),
-        ("{'a': 1}", "size()", "1"), ("{'a': 1}", "put('a', 2)", "1"), ("{'a': 1}", "get('b')", ""),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("value", "call", "printed"), CALLS)
 def test_javas_methods_are_there(value: str, call: str, printed: str) -> None:
     assert request(f"#set($x = {value})$x.{call}") == printed
 

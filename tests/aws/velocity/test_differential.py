@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from tests.aws.test_double_java import CALLS
 from tests.aws.test_double_syntax import BODY, READ
 from tests.aws.velocity import engine, generated
 from tests.aws.velocity.agreement import Given, rendered
 from tests.aws.velocity.engine import Velocity
 
-# How many of each kind; the same ones in every run. More of them find more: 10,000 take minutes.
+# How many of each kind; the same ones in every run. More of them find more: 5,000 take minutes.
 EXAMPLES = int(os.environ.get("ASYNCJOB_VELOCITY_EXAMPLES", "150"))
 _settings = settings(
     max_examples=EXAMPLES, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
@@ -23,6 +24,9 @@ _settings = settings(
 def test_velocity_reads_templates_as_the_doubles_tests_say(velocity: Velocity) -> None:
     for template, text in READ:
         assert {rendering.text for rendering in velocity.render(template, body=BODY)} == {text}, template
+    for value, call, printed in CALLS:
+        (rendering,) = velocity.render(f"#set($x = {value})$x.{call}", nulls=("kept",))
+        assert rendering.text == printed, (value, call)
 
 
 def test_an_undefined_reference_is_true_and_a_bare_literal_false(velocity: Velocity) -> None:
