@@ -114,7 +114,7 @@ clean:
 	@$(BIN)/$(PIP) --no-deps --no-build-isolation --editable . && touch $@
 
 .venv/test: .venv/run tests/constraints.txt
-	@$(BIN)/$(HASHED) tests/constraints.txt --no-binary airspeed-ext --no-build-isolation --use-pep517 && touch $@
+	@$(BIN)/$(HASHED) tests/constraints.txt && touch $@
 
 # Apart from the rest: they pin libraries that the tests need newer.
 .venv/awscli: tests/aws/awscli.txt
