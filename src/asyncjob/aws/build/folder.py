@@ -113,9 +113,7 @@ def runtime_files() -> list[Path]:
 
 
 def _runtime() -> list[Part]:
-    return [
-        part(f"asyncjob/{file.relative_to(PACKAGE).as_posix()}", file, "asyncjob") for file in runtime_files()
-    ]
+    return [part(f"asyncjob/{file.relative_to(PACKAGE).as_posix()}", file, "asyncjob") for file in runtime_files()]
 
 
 def _check_imports(sources: Sources, parts: list[Part]) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 import msgspec
 
-from asyncjob import __version__
 from asyncjob.contract import ApiError
 from asyncjob.openapi import document
 from asyncjob.server.engine import Engine
@@ -15,6 +14,7 @@ from asyncjob.server.http.sessions import Headers, Session
 from asyncjob.server.http.streams import EventStream
 from asyncjob.server.logs import logger
 from asyncjob.server.refusals import Refusal
+from asyncjob.version import __version__
 
 CLOSE = {"connection": "close"}
 

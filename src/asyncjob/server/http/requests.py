@@ -135,7 +135,7 @@ def parse_query(query_string: bytes) -> dict[str, str]:
 
 
 def check_content_type(content_type: bytes | None) -> None:
-    """Accept JSON with whatever parameters; a missing header counts as JSON, as it does in API Gateway.
+    """Accept JSON, with any parameters. A missing header counts as JSON, as in API Gateway.
 
     Raises:
         ApiError: 415.
@@ -147,7 +147,7 @@ def check_content_type(content_type: bytes | None) -> None:
 
 
 def check_content_encoding(content_encoding: bytes | None) -> None:
-    """Accept a body that is not compressed.
+    """Accept only an uncompressed body.
 
     Raises:
         ApiError: 415.

@@ -26,12 +26,12 @@ import httpcore
 import httpx
 from standardwebhooks import Webhook
 
-from asyncjob import __version__
 from asyncjob.job import now_ms
 from asyncjob.server.logs import log
 from asyncjob.server.webhooks.receivers import NotifyPolicy, Undeliverable
 from asyncjob.server.webhooks.replies import BoundedBackend, Reply, no_reply, retry_after
 from asyncjob.store import Deliveries, Due, Unreadable
+from asyncjob.version import __version__
 
 AT_ONCE = 256  # tries under way
 AT_ONCE_EACH = 8  # to one host and port
