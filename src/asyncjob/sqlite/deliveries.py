@@ -1,8 +1,4 @@
-"""The notifications of ended jobs, as the file keeps them.
-
-One is written by a trigger, in the transaction that ends its job: no outcome is saved without it, and none is sent of
-an outcome that was not saved. What becomes of it is written here.
-"""
+"""The notifications in the file, and what becomes of them. notifying.py writes new ones."""
 
 import json
 import sqlite3
@@ -19,17 +15,17 @@ from asyncjob.sqlite.transaction import Insisted
 from asyncjob.sqlite.writer import Writer
 from asyncjob.store import Delivery, DeliveryStatus, Due
 
-LOOK = 512  # notifications that one look takes, of all receivers
-FULL = LOOK // 2  # of one receiver: the rest of its are passed over, so that they hide nobody else's
-MAX_ROUNDS = 4  # of a look, each of which may find another receiver to pass over
+LOOK = 512  # notifications that one query returns
+FULL = LOOK // 2  # of one receiver: then further queries leave it out, so that it hides no other receiver
+MAX_ROUNDS = 4  # queries in one look for due notifications
 
 
 class SqliteDeliveries:
-    """The notifications in one database file.
+    """The notifications in one database file. Implements `store.Deliveries`.
 
     Args:
         database: the open file.
-        writer: of the file.
+        writer: the file's.
     """
 
     def __init__(self, database: Database, writer: Writer[Any]) -> None:
@@ -38,37 +34,21 @@ class SqliteDeliveries:
         self._writer = writer
 
     def of_job(self, job_id: str, after: int, limit: int) -> tuple[list[Delivery], int | None]:
-        """Those of a job, the first one first.
-
-        Args:
-            job_id: the job's.
-            after: the cursor; 0 for the first page.
-            limit: how many at most.
-
-        Returns:
-            They, and the cursor of the next page if there is one.
-        """
+        """The notifications of a job, the first one first, and the cursor of the next page if there is one."""
         rows = self._lookup.all("deliveries", job_id=job_id, after=after, limit=limit + 1)
         return [_delivery(row) for row in rows[:limit]], rows[limit - 1][-1] if len(rows) > limit else None
 
     async def due(self, passed: Collection[str], now: int) -> dict[str, list[str]]:
-        """The ids of some that are due, by receiver, the longest due first; of no receiver all, if it has very many.
-
-        A hundred thousand of one receiver are read past in a third of a second, in a thread of its own.
-
-        Args:
-            passed: receivers of which none are wanted.
-            now: milliseconds since 1970.
-        """
+        """The ids of some that are due, by receiver, in a thread: of 100,000 it takes a third of a second."""
         return await self._look.read(lambda connection: _due(connection, passed, now))
 
     def next_due_at(self, now: int) -> int | None:
-        """When the next one is due after now, in milliseconds since 1970."""
+        """When the next one becomes due after now, in milliseconds since 1970."""
         due_at: int | None = self._lookup.one("next_delivery", now=now)[0]
         return due_at
 
     def find(self, delivery_id: str) -> Due | None:
-        """One that is due."""
+        """One that waits and is due."""
         row = self._lookup.one("find_delivery", delivery_id=delivery_id, now=now_ms())
         return None if row is None else Due(*row)
 
@@ -81,7 +61,7 @@ class SqliteDeliveries:
         await self._finish(delivery, DeliveryStatus.FAILED, error)
 
     async def again(self, delivery: Due, error: str, due_at: int) -> None:
-        """Waiting, for a later time: milliseconds since 1970."""
+        """Stay Waiting, until a later time: milliseconds since 1970."""
         values = {"delivery_id": delivery.id, "tries": delivery.tries, "error": error, "due_at": due_at}
         await self._write("again", delivery, lambda connection: connection.execute(SQL["try_again"], values))
 

@@ -1,8 +1,8 @@
-"""The store in one SQLite file: its writes, each under the name of its transition; reads.py has the reads.
+"""The store in one SQLite file: the writes, named after their transitions. The reads are in reads.py.
 
-Writes go to the writer thread and return a future; reads use connections of their own, which in WAL mode wait for no
-write. Capacity is offered to the store, and at the end of each transaction it claims as many waiting jobs as there
-are slots: a submitted job is claimed by the very commit that saves it, when a worker is free.
+Writes go to the writer's thread and return a future. Reads have their own connections, which in WAL mode wait for no
+write. Each transaction ends by claiming as many waiting jobs as there are slots. So if a worker is free, the commit
+that saves a job claims it too.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from asyncjob.contract import Submission
 from asyncjob.job import TRANSITIONS, Error, Progress, Status, now_ms, timestamp, utc_now
 from asyncjob.sqlite.database import Database
 from asyncjob.sqlite.deliveries import SqliteDeliveries
+from asyncjob.sqlite.notifying import tell
 from asyncjob.sqlite.reads import NEVER, Reads
 from asyncjob.sqlite.statements import SQL
 from asyncjob.sqlite.transaction import EndedJob, Insisted, Item, NewJob, Results, Taken, Transaction
@@ -28,13 +29,13 @@ from asyncjob.store import FIRST, Change, Lost, NotSaved, Observer, Success, Sus
 
 
 class SqliteStore(Reads):
-    """The jobs in one database file, which this object has to itself.
+    """The jobs in one database file, which no other server can open in the meantime. Implements `store.Store`.
 
     Args:
-        path: of the file; it is made where there is none.
+        path: the file; it is created if it does not exist.
 
     Raises:
-        Unusable: another server has it, it is not ours, or it cannot be opened or read.
+        Unusable: another server has the file, it is not ours, or it cannot be opened or read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,7 +45,7 @@ class SqliteStore(Reads):
             self.pending: int = self._lookup.one("count_pending")[0]
             self._writer = Writer(self._database.connect(), self._transact, self._committed, self._deliver)
             self.deliveries = SqliteDeliveries(self._database, self._writer)
-        except (sqlite3.Error, Unreadable) as error:  # the file's first page is sound, another is not
+        except (sqlite3.Error, Unreadable) as error:  # only the first page was read before
             self._database.close()
             raise Unusable(f"cannot read {self._database.path}: {error}") from error
         self._observer = Observer()
@@ -57,29 +58,29 @@ class SqliteStore(Reads):
 
     @property
     def place(self) -> str:
-        """The file."""
+        """The path of the file."""
         return str(self._database.path)
 
     async def start(self, observer: Observer) -> None:
-        """Begin to write."""
+        """Start to write."""
         self._observer = observer
         self._writer.start(observer)
 
     def fault(self) -> str | None:
-        """Whether somebody has taken the file away, or written over it: what has happened then."""
+        """What has happened to the file, if somebody has moved it, deleted it or written over it."""
         return self._database.fault()
 
     async def close(self) -> None:
-        """Commit what was asked for and close the file.
+        """Commit all writes so far and close the file.
 
         Raises:
-            Unusable: to close it would delete a part of another file, which has taken its name.
+            Unusable: another database has taken the file's name; to close ours would delete a part of that.
         """
         self.close_reads()
         self.deliveries.close()
         await self._writer.close()
         self._database.gather()
-        if not self._database.leaves_neighbours_alone:  # its last words would go where another file's are
+        if not self._database.leaves_neighbours_alone:
             raise Unusable(f"another database's files lie where those of {self._database.path} were")
         self._database.close()
 
@@ -92,7 +93,7 @@ class SqliteStore(Reads):
 
     @property
     def slots(self) -> int:
-        """How many jobs more may be claimed."""
+        """How many more jobs may be claimed."""
         return self._slots
 
     async def stop_claiming(self) -> None:
@@ -115,7 +116,7 @@ class SqliteStore(Reads):
     def _transact(
         self, connection: sqlite3.Connection, batch: Sequence[Item], singly: frozenset[str]
     ) -> tuple[Results, Taken]:
-        self._due = max(self._due, now_ms())  # never back: a clock that is set back must not hide waiting jobs
+        self._due = max(self._due, now_ms())  # a clock that is set back must not hide waiting jobs
         transaction = Transaction(
             connection, SQL, slots=self._slots, due=self._due, none_waits=self._none_waits, singly=singly
         )
@@ -138,7 +139,7 @@ class SqliteStore(Reads):
         now = now_ms()
         notify = None if submission.notify is UNSET else submission.notify
         row = NewJob(job_id, submission.type, now, timestamp(now), traceparent, notify, submission.parameters)
-        self.pending += 1  # counted when it is asked for, so that a burst cannot pass the limit
+        self.pending += 1  # counted before it is saved, so that a burst cannot pass the limit
         try:
             (saved,) = await self._writer.write("submit", [row])
         except NotSaved:
@@ -147,7 +148,7 @@ class SqliteStore(Reads):
         if saved:
             return None
         self.pending -= 1
-        return self.find_submission(job_id) or await self.submit(job_id, submission, traceparent)  # deleted since
+        return self.find_submission(job_id) or await self.submit(job_id, submission, traceparent)  # purged since
 
     def cancel(self, job_id: str) -> "asyncio.Future[Change]":
         """Pending or Running → Canceled."""
@@ -208,13 +209,13 @@ class SqliteStore(Reads):
         *,
         insists: bool = True,
     ) -> "asyncio.Future[bool]":
-        """Write one transition of a running attempt; `how` it ended is kept where another one follows."""
+        """Write one transition of a running attempt, and `how` it ended if another one follows."""
         key = {"job_id": job_id, "attempt": attempt}
 
         def operation(connection: sqlite3.Connection) -> bool:
-            written = connection.execute(SQL[name], values | key).rowcount == 1
+            written = _write(connection, name, values | key)
             if written and how is not None:
-                connection.execute(SQL["lost"], key | {"error": _json(how)})
+                connection.execute(SQL["explain"], key | {"error": _json(how)})
             return written
 
         def count(written: "asyncio.Future[bool]") -> None:
@@ -226,7 +227,7 @@ class SqliteStore(Reads):
         return future
 
     def _change(self, name: str, job_id: str, **values: Any) -> "asyncio.Future[Change]":
-        """Write one transition of a job, in whichever attempt it is."""
+        """Write one transition of a job, whatever its attempt."""
 
         def operation(connection: sqlite3.Connection) -> Change:
             row = connection.execute(SQL["find_status"], {"job_id": job_id}).fetchone()
@@ -234,7 +235,7 @@ class SqliteStore(Reads):
                 return Change(None, 0, applied=False)
             status, attempt = row
             guarded = values | {"job_id": job_id, "attempt": attempt}
-            return Change(Status(status), attempt, connection.execute(SQL[name], guarded).rowcount == 1)
+            return Change(Status(status), attempt, _write(connection, name, guarded))
 
         def count(changed: "asyncio.Future[Change]") -> None:
             if _succeeded(changed) and changed.result().applied:
@@ -245,13 +246,13 @@ class SqliteStore(Reads):
         return future
 
     def _count_pending(self, name: str, before: Status | None) -> None:
-        """A transition was written: more or fewer jobs wait."""
+        """Count one job more or less as waiting, after a transition was written."""
         self.pending += (TRANSITIONS[name].target is Status.PENDING) - (before is Status.PENDING)
 
     # -- taking over, tidying up ---------------------------------------------------------------------------------
 
     def lost(self) -> list[Lost]:
-        """All jobs that are Running: no other server has the file."""
+        """All jobs that are Running, since no other server has the file."""
         return [Lost(*row) for row in self._lookup.all("running")]
 
     def suspects(self, types: Iterable[str]) -> list[Suspect]:
@@ -259,7 +260,7 @@ class SqliteStore(Reads):
         return [Suspect(*row) for row in self._lookup.all("suspects", types=json.dumps(list(types)))]
 
     async def park(self, types: Iterable[str], latest_due: int) -> dict[str, int]:
-        """Set waiting jobs of other types aside, and take up again those of these types."""
+        """Set waiting jobs of other types aside, and let those of these types be claimed again."""
         values = {"types": json.dumps(list(types)), "due_at": now_ms(), "latest": latest_due}
 
         def operation(connection: sqlite3.Connection) -> dict[str, int]:
@@ -271,17 +272,28 @@ class SqliteStore(Reads):
         return await self._writer.do(operation)
 
     async def purge(self, before: str, after: int, limit: int) -> tuple[int, int | None]:
-        """Delete final jobs that finished before a time, among the next ones."""
+        """Delete those of the next jobs that finished before a time."""
 
         def operation(connection: sqlite3.Connection) -> tuple[int, int | None]:
             rows = connection.execute(SQL["oldest"], {"after": after, "limit": limit}).fetchall()
             old = [sequence for sequence, _, _, finished in rows if finished is not None and finished < before]
             connection.executemany(SQL["delete"], [{"sequence": sequence} for sequence in old])
-            # In order of submission: once jobs were created after that time, all further ones were.
+            # Jobs come in the order of submission: if one was created after that time, so were all further ones.
             over = len(rows) < limit or rows[-1][2] >= before
             return len(old), None if over else rows[-1][0]
 
         return await self._writer.do(operation)
+
+
+def _write(connection: sqlite3.Connection, name: str, values: dict[str, Any]) -> bool:
+    """Write one transition of one job, and its notification if that ends it; False if the guard refused it."""
+    written = connection.execute(SQL[name], values)
+    if not TRANSITIONS[name].target.is_final:
+        return written.rowcount == 1
+    told = written.fetchall()  # a row if the job was written, with its `notify`
+    if told and told[0][0] is not None:
+        tell(connection, [values["job_id"]])
+    return bool(told)
 
 
 def _json(error: Error) -> str:

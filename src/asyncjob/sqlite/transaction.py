@@ -1,9 +1,10 @@
-"""What one transaction does: the operations, then the rows, then the claims.
+"""What one transaction does: first the operations, then the rows, then the claims.
 
-Rows for the same statement are written by one execution of it: SQLite works through them without Python's lock, which
-the event loop needs meanwhile. That halves the cost of a row and keeps the two threads from waiting for each other.
+All rows for the same statement are written by one execution of it. SQLite works through them without Python's lock,
+which the event loop needs in the meantime. That halves the cost of a row and keeps the two threads from waiting for
+each other.
 
-A new job needs no look into the queue when nothing waits there and a slot is free: it is claimed as it is saved.
+When no job waits and a slot is free, a new job is claimed as it is saved, without a look at the queue.
 """
 
 import asyncio
@@ -14,11 +15,12 @@ from typing import Any, NamedTuple, cast
 import msgspec
 
 from asyncjob.job import utc_now
+from asyncjob.sqlite.notifying import tell, to_tell
 from asyncjob.store import Claim, Claims
 
-MAX_TEXT = 16 << 20  # bytes of text that one statement takes
-MAX_CLAIM_BYTES = 16 << 20  # parameters that one transaction claims; a single job's are 1 MB at most
-MAX_CLAIMED = 128  # waiting jobs that one transaction looks at: all that it looks at are read, however large they are
+MAX_TEXT = 16 << 20  # bytes of text for one statement
+MAX_CLAIM_BYTES = 16 << 20  # bytes of parameters that one transaction claims; a single job has 1 MB at most
+MAX_CLAIMED = 128  # waiting jobs that one transaction looks at; it reads them whole, however large they are
 
 
 class NewJob(NamedTuple):
@@ -42,18 +44,18 @@ class EndedJob(NamedTuple):
     results: bytes
 
 
-Row = tuple[Any, ...]  # one of these: its last field is JSON text of any size, the others are short
+Row = tuple[Any, ...]  # one of the above: the last field is JSON text of any size, the others are short
 
 
 class Insisted(NamedTuple):
-    """Who asks for a write that is not given up: a verb of the store, and the ids of the jobs."""
+    """Marks a write that must not be given up, for the log: the store's verb, and the ids of the jobs."""
 
     verb: str
     jobs: Sequence[str] = ()
 
 
 class Operation(NamedTuple):
-    """Anything to do in a transaction; its result is what the call returns."""
+    """A call to make inside a transaction; its result is what the call returns."""
 
     call: Callable[[sqlite3.Connection], Any]
     future: "asyncio.Future[Any]"
@@ -61,7 +63,7 @@ class Operation(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Rows for one statement, each of which it may write or refuse; the result is a bool for each."""
+    """Rows for one statement, which writes or refuses each; the result is a bool for each."""
 
     statement: str
     rows: Sequence[Row]
@@ -78,8 +80,8 @@ class Taken(NamedTuple):
 
     Attributes:
         claims: for the server.
-        none_left: True when no job waits, neither now nor for a later time.
-        go_on: True when more may wait than one transaction claims, and slots are free.
+        none_left: True if no job waits, not even for a later time.
+        go_on: True if slots are free and more jobs may be due than one transaction claims.
     """
 
     claims: Claims
@@ -88,7 +90,7 @@ class Taken(NamedTuple):
 
 
 class RowsRefused(Exception):
-    """A statement refused some of its rows; written one by one, they show which."""
+    """A statement refused some of its rows. To learn which, write them one by one."""
 
     def __init__(self, statement: str) -> None:
         super().__init__(statement)
@@ -96,7 +98,7 @@ class RowsRefused(Exception):
 
 
 class Waiting(NamedTuple):
-    """What `waiting` says of a job: all of a claim but the parameters, of which it says the length in bytes."""
+    """A job as the statement `waiting` returns it: a claim, with the length of its parameters in bytes."""
 
     job_id: str
     attempt: int
@@ -118,9 +120,9 @@ class Transaction:
         connection: to the file.
         statements: SQL by name.
         slots: how many jobs may be claimed.
-        due: the time, in milliseconds since 1970; what waits for a later one is not claimed.
-        none_waits: whether the last commit left no job waiting.
-        singly: names of statements whose rows are written one by one.
+        due: the time, in milliseconds since 1970; jobs that are due later are not claimed.
+        none_waits: whether no job waited after the last commit.
+        singly: names of statements whose rows must be written one by one.
     """
 
     def __init__(
@@ -143,14 +145,14 @@ class Transaction:
         self._claimed: list[Claim] = []
 
     def run(self, batch: Sequence[Item]) -> tuple[Results, Taken]:
-        """Write everything of a batch, and claim.
+        """Write a whole batch, then claim.
 
         Raises:
-            RowsRefused: roll back, and run the batch again with that statement among `singly`.
+            RowsRefused: roll back and run the batch again, with that statement in `singly`.
             sqlite3.Error: roll back.
         """
         results = [(item.future, item.call(self._connection)) for item in batch if isinstance(item, Operation)]
-        self._none_waits = self._none_waits and not results  # any of them may have put a job back into the queue
+        self._none_waits = self._none_waits and not results  # each of them may have put a job back into the queue
         together: dict[str, list[Rows]] = {}
         for item in batch:
             if isinstance(item, Rows):
@@ -161,7 +163,7 @@ class Transaction:
         return results, self._claim()
 
     def _write(self, statement: str, rows: list[Row]) -> list[bool]:
-        """All rows at once if all can be written, else one by one to learn which."""
+        """Write all rows at once if none is refused, otherwise one by one to learn which are."""
         if statement in self._singly:
             return [self._execute(statement, [row]) == 1 for row in rows]
         for portion in _portions(rows):
@@ -171,12 +173,17 @@ class Transaction:
 
     def _execute(self, statement: str, rows: list[Row]) -> int:
         claimed = self._claim_new(cast(list[NewJob], rows)) if statement == "submit" else 0
-        values: dict[str, object] = {"rows": _places(rows), "texts": b"".join([row[-1] for row in rows])}
+        places = _places(rows)
+        values: dict[str, object] = {"rows": places, "texts": b"".join([row[-1] for row in rows])}
         values |= {"claimed": claimed, "now": self._now}
-        return self._connection.execute(self._statements[statement], values).rowcount
+        told = to_tell(self._connection, places) if statement == "succeed" else []
+        written = self._connection.execute(self._statements[statement], values).rowcount
+        if told:
+            tell(self._connection, told)
+        return written
 
     def _claim_new(self, rows: Sequence[NewJob]) -> int:
-        """How many of the jobs that are about to be saved are claimed as well: the first ones."""
+        """Claim the first of the jobs that are about to be saved; how many."""
         is_first = self._none_waits and not self._claimed and "submit" not in self._singly
         free = max(0, self._slots) if is_first else 0
         self._claimed += [
@@ -203,7 +210,7 @@ class Transaction:
 
 
 def _claims(rows: str, texts: bytes) -> list[Claim]:
-    """The claims of jobs that waited, and whose parameters lie in `texts` one after the other."""
+    """The claims of jobs that waited; `texts` has their parameters, one after the other."""
     claims = []
     start = 0
     for job in _decode_waiting(rows):
@@ -225,7 +232,7 @@ def _claims(rows: str, texts: bytes) -> list[Claim]:
 
 
 def _places(rows: list[Row]) -> str:
-    """The rows as JSON, the last column of each replaced by where its text begins, counted from 1, and its length."""
+    """The rows as JSON; in place of its text, each says where that begins, counted from 1, and how long it is."""
     places = []
     start = 1
     for *fields, text in rows:
@@ -235,7 +242,7 @@ def _places(rows: list[Row]) -> str:
 
 
 def _portions(rows: list[Row]) -> Iterator[list[Row]]:
-    """The rows, so many at a time that SQLite and the memory can take their texts."""
+    """The rows in portions whose texts SQLite and the memory can take."""
     portion: list[Row] = []
     size = 0
     for row in rows:

@@ -1,8 +1,8 @@
 """The one thread that writes: group commit.
 
-What is to be written gathers in a queue while a transaction is on its way to the disk; the next transaction takes all
-of it. So one fsync serves many requests under load, and a lone request waits for nothing but its own. A future is
-resolved only after the commit that it was part of.
+While a transaction is on its way to the disk, further writes gather in a queue; the next transaction takes all of them.
+So one fsync serves many requests under load, and a lone request waits only for its own. A future resolves only after
+the commit that it was part of.
 """
 
 import asyncio
@@ -16,22 +16,22 @@ from typing import Any, Generic, TypeVar
 from asyncjob.sqlite.transaction import Insisted, Item, Operation, Results, Row, Rows, RowsRefused
 from asyncjob.store import NotSaved, Observer
 
-MAX_BATCH = 1_000  # of what is to be written in one transaction
-AGAIN_SECONDS = 0.5  # until a write that is not given up is tried again
+MAX_BATCH = 1_000  # writes in one transaction
+AGAIN_SECONDS = 0.5  # the pause before a write that must not be given up is tried again
 Result = TypeVar("Result")
 Claimed = TypeVar("Claimed")
 Transact = Callable[[sqlite3.Connection, Sequence[Item], frozenset[str]], tuple[Results, Claimed]]
 
 
 class Writer(Generic[Claimed]):
-    """Writes in transactions, as much as there is in each.
+    """Writes in transactions, each as large as what has gathered.
 
     Args:
-        connection: used by this thread alone from now on.
-        transact: called inside each transaction, with the batch and the statements whose rows are to be written one by
-            one; it runs again when the transaction is rolled back, so it has no other effect than on the database.
-        committed: called in this thread after the commit, with what `transact` returned last.
-        claimed: called in the event loop, with the same, after the futures of the transaction were resolved.
+        connection: only the writer's thread uses it from now on.
+        transact: called inside each transaction, with the batch and the statements whose rows must be written one by
+            one. It is called again after a rollback, so it must change nothing but the database.
+        committed: called in the writer's thread after a commit, with what `transact` returned last.
+        claimed: called in the event loop with the same, after the transaction's futures have resolved.
     """
 
     def __init__(
@@ -47,13 +47,13 @@ class Writer(Generic[Claimed]):
         self._claimed = claimed
         self._observer = Observer()
         self._gathered: list[Item] = []
-        self._refused: dict[asyncio.Future[Any], asyncio.TimerHandle] = {}  # what is to be tried again
+        self._refused: dict[asyncio.Future[Any], asyncio.TimerHandle] = {}  # writes that will be tried again
         self._closing = False
         self._queue: queue.SimpleQueue[list[Item] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
     def start(self, observer: Observer) -> None:
-        """Begin to write, and tell of each transaction and of each write that is tried again."""
+        """Start to write, and tell the observer of each transaction and of each write that is tried again."""
         self._observer = observer
         self._thread.start()
 
@@ -63,12 +63,12 @@ class Writer(Generic[Claimed]):
         """Make a call in the next transaction, before all rows.
 
         Args:
-            call: what to do; it is called again where it could not be saved with others.
-            insisted: not None for a write that is tried again until it is saved.
+            call: it is called again if it could not be saved together with others.
+            insisted: given for a write that is tried again until it is saved.
 
         Returns:
-            A future of what it returned, resolved once that is on the disk; it fails with NotSaved when it could not be
-            saved, and then nothing of it was.
+            A future of the call's result, which resolves once that is on the disk. It fails with NotSaved if nothing of
+            the call was saved.
         """
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._gather(Operation(call, future, insisted))
@@ -80,19 +80,19 @@ class Writer(Generic[Claimed]):
         """Write rows in the next transaction.
 
         Args:
-            statement: the name of one that takes `:rows` and `:texts` and writes each row or refuses it.
+            statement: the name of a statement that takes `:rows` and `:texts`, and writes each row or refuses it.
             rows: at least one, as in `Rows`.
             insisted: as in `do`.
 
         Returns:
-            A future that tells of each row whether it was written, as `do`.
+            A future that says for each row whether it was written. It fails as that of `do`.
         """
         future: asyncio.Future[list[bool]] = asyncio.get_running_loop().create_future()
         self._gather(Rows(statement, rows, future, insisted))
         return future
 
     def _gather(self, item: Item) -> None:
-        """Hand over what one iteration of the event loop gathers at once: it is one batch then, not many small ones."""
+        """Hand over all writes of one iteration of the event loop together: one batch instead of many small ones."""
         self._gathered.append(item)
         if len(self._gathered) == 1:
             item.future.get_loop().call_soon(self._hand_over)
@@ -103,7 +103,7 @@ class Writer(Generic[Claimed]):
             self._gathered = []
 
     async def close(self) -> None:
-        """Commit what was asked for, end the thread and close the connection. Nothing is tried again any more."""
+        """Commit all writes so far, end the thread and close the connection. No write is tried again after this."""
         self._closing = True
         for future, timer in self._refused.items():
             timer.cancel()
@@ -125,7 +125,7 @@ class Writer(Generic[Claimed]):
         self._connection.close()
 
     def _take(self) -> tuple[list[Item], bool]:
-        """Wait for something to write, then take all there is; False once there will be no more."""
+        """Wait for something to write, then take everything; False once the writer is closed."""
         batch: list[Item] = []
         try:
             items = self._queue.get()
@@ -141,7 +141,7 @@ class Writer(Generic[Claimed]):
             results, claimed = self._transaction(batch)
         except Exception as error:
             self._observer.not_saved()
-            if len(batch) > 1:  # one that cannot be saved must not take its neighbours with it
+            if len(batch) > 1:  # a write that cannot be saved must not take the others with it
                 for item in batch:
                     self._commit([item])
             else:
@@ -165,7 +165,7 @@ class Writer(Generic[Claimed]):
             results, claimed = self._transact(connection, batch, singly)
             connection.execute("COMMIT")
         except BaseException:
-            if connection.in_transaction:  # SQLite has already rolled back after some errors, a full disk among them
+            if connection.in_transaction:  # after some errors, such as a full disk, SQLite has already rolled back
                 connection.execute("ROLLBACK")
             raise
         self._committed(claimed)
@@ -175,12 +175,12 @@ class Writer(Generic[Claimed]):
 
     def _deliver(self, results: Results, claimed: Claimed) -> None:
         for future, result in results:
-            if not future.done():  # a request that was canceled has canceled its own
+            if not future.done():  # a request that was canceled has canceled its future
                 future.set_result(result)
         self._claimed(claimed)
 
     def _refuse(self, item: Item, error: Exception) -> None:
-        """Tell that it could not be saved, or try again in a while."""
+        """Fail the write's future, or try again after a pause."""
         if isinstance(error, (sqlite3.Error, MemoryError)):
             error = NotSaved(str(error) or "out of memory")
         if item.insisted is None or self._closing or not isinstance(error, NotSaved):

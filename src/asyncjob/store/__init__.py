@@ -5,19 +5,21 @@
     ├── NotSaved     a write was not saved
     └── Unreadable   a read failed
 
-A server knows these files and never which store it has: `serve.py` chooses one. Every store passes tests/store/.
+A server knows only these files. `serve.py` chooses the store. Every store passes tests/store/.
 
     protocol.py     what a store does
-    records.py      what it is told and what it says; its errors
-    deliveries.py   the same of notifications
+    records.py      what it takes and returns, and its errors
+    deliveries.py   the same for notifications
 
-Three rules hold for every verb. A write is durable, and visible to every read, when its future resolves. A status
-changes only as the transition table in `job.py` says, by a write that is guarded by the statuses and the attempt it
-expects; what the guard refuses is no error: the verb says that nothing was written. Every verb belongs to the event
-loop in which `start` was called.
+Three rules hold for every verb:
 
-Nothing here assumes that one server has the store to itself. A slot, a claim and the count of what waits are those of
-the server that holds this object; a job, its status and its guards are shared.
+- When its future resolves, a write is durable, and every read sees it.
+- A status changes only as the transition table in `job.py` allows, by a write that is guarded by the statuses and the
+  attempt that it expects. A write that the guard refuses is no error: the verb says that nothing was written.
+- Every verb is called in the event loop in which `start` was called.
+
+Nothing here assumes that one server has the store to itself. Slots, claims and the count of waiting jobs belong to the
+server that holds the object; jobs, statuses and guards are shared.
 """
 
 from asyncjob.store.deliveries import Deliveries, Delivery, DeliveryStatus, Due, Notification, notification_of, receiver

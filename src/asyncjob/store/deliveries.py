@@ -1,4 +1,4 @@
-"""The notifications of ended jobs: what they say, and what a store does with them."""
+"""The notifications of ended jobs: their contents, their records, and what a store does with them."""
 
 import re
 import secrets
@@ -11,11 +11,11 @@ from msgspec import UNSET, UnsetType
 
 from asyncjob.job import Error, Job, Status, milliseconds
 
-_RECEIVER = re.compile("[^/?#]*")  # what lies between :// and the next of these
+_RECEIVER = re.compile("[^/?#]*")  # a URL's host and port, between :// and the next of these
 
 
 class DeliveryStatus(StrEnum):
-    """Where a notification is: to be sent (again), answered with a 2xx, or given up."""
+    """The status of a notification: it will be sent (again), was answered with a 2xx, or was given up."""
 
     WAITING = "Waiting"
     DELIVERED = "Delivered"
@@ -23,7 +23,7 @@ class DeliveryStatus(StrEnum):
 
 
 class Delivery(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """A notification as the API shows it. `error` is what became of the last try, unless it was delivered."""
+    """A notification as the API shows it. `error` says why the last try failed."""
 
     id: str
     attempt: int
@@ -37,12 +37,12 @@ class Delivery(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
 
 
 class Due(NamedTuple):
-    """A notification that is to be sent.
+    """A notification to send.
 
     Attributes:
-        id: the same for each try: what a receiver has seen already, it knows by it.
-        body: the text that is signed and sent.
-        created_ms: when its job ended, in milliseconds since 1970.
+        id: the same for each try, so that a receiver knows what it has already seen.
+        body: the text to sign and send.
+        created_ms: when the job ended, in milliseconds since 1970.
         tries: how often it was tried.
     """
 
@@ -55,40 +55,41 @@ class Due(NamedTuple):
 
 
 class Deliveries(Protocol):
-    """The notifications of ended jobs. Reads raise Unreadable.
+    """What a store does with notifications. Reads raise Unreadable.
 
-    The write that ends a job with a `notify` saves its notification too (`notification_of`), Waiting and
-    due at once: no outcome is saved without it, and none without an outcome. A job that is purged leaves those of its
-    notifications that still wait.
+    The write that ends a job which has a `notify` also saves its notification (`notification_of`), Waiting and due at
+    once. Neither is ever saved without the other. When a job is purged, its waiting notifications stay.
 
-    The verbs that write do so until it is saved, and change nothing of a notification that does not wait.
+    Writes go on until they are saved, as in `Store`. They change only notifications that are Waiting.
     """
 
     def of_job(self, job_id: str, after: int, limit: int) -> tuple[list[Delivery], int | None]:
-        """Those of a job, the first one first.
+        """A page of the notifications of a job, the first one first.
 
         Args:
             job_id: the job's.
-            after: a cursor; 0 for the first page.
+            after: the cursor; 0 for the first page.
             limit: how many at most.
 
         Returns:
-            They, and the cursor of the next page if there is one.
+            The page, and the cursor of the next one if there is one.
         """
 
     async def due(self, passed: Collection[str], now: int) -> dict[str, list[str]]:
-        """The ids of some that are due, by receiver, the longest due first; of no receiver all, if it has very many.
+        """The ids of some notifications that are due, by receiver, the one that was due first before the others.
+
+        If a receiver has very many, only some of them are returned, and they hide no other receiver's.
 
         Args:
-            passed: receivers (`receiver`) of which none are wanted.
+            passed: receivers to leave out, as `receiver` names them.
             now: milliseconds since 1970.
         """
 
     def next_due_at(self, now: int) -> int | None:
-        """When the next one becomes due after now, in milliseconds since 1970; None if none does."""
+        """When the next notification becomes due after now, in milliseconds since 1970; None if none does."""
 
     def find(self, delivery_id: str) -> Due | None:
-        """One that waits and is due."""
+        """The notification, if it is Waiting and due."""
 
     async def delivered(self, delivery: Due) -> None:
         """Waiting → Delivered, with `delivery.tries`."""
@@ -101,12 +102,12 @@ class Deliveries(Protocol):
 
 
 class Notification(NamedTuple):
-    """A new notification, as a store saves it: Waiting, never tried, due at once.
+    """A new notification for a store to save: Waiting, never tried, due at once.
 
     Attributes:
-        attempt: the one that ended.
-        receiver: as `receiver` says it.
-        body: the text that is signed and sent.
+        attempt: the attempt that ended.
+        receiver: as `receiver` names it.
+        body: the text to sign and send.
         created_ms: when the job ended, in milliseconds since 1970.
     """
 
@@ -120,7 +121,7 @@ class Notification(NamedTuple):
 
 
 class _Data(msgspec.Struct, rename="camel", omit_defaults=True):
-    """The job as `GET` shows it, without what may be large or is over: parameters, results, progress."""
+    """The job as `GET` shows it, without the parameters and results, which may be large, and the progress."""
 
     job_id: str
     type: str
@@ -139,7 +140,7 @@ class _Body(msgspec.Struct):
 
 
 def notification_of(job: Job, url: str) -> Notification:
-    """What the receiver at that URL is told of a job that has just become final."""
+    """The notification for a job that has just become final, to the URL that it names."""
     assert job.finished_at is not UNSET
     data = _Data(**{name: getattr(job, name) for name in _Data.__struct_fields__})
     body = _Body(f"job.{job.status.lower()}", job.finished_at, data)
@@ -155,7 +156,7 @@ def notification_of(job: Job, url: str) -> Notification:
 
 
 def receiver(url: str) -> str:
-    """The host and port of a URL, in lower case: notifications of one receiver take turns."""
+    """The host and port of a URL, in lower case. Notifications to the same receiver share its limit of tries."""
     match = _RECEIVER.match(url.partition("://")[2])
-    assert match is not None  # it matches nothing at all, too
+    assert match is not None  # the pattern matches any text
     return match[0].lower()

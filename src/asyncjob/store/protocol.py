@@ -1,4 +1,4 @@
-"""What a store does, a verb at a time: what is durable when it returns, what is guarded, what is raised."""
+"""The verbs of a store. Each says what is durable when it returns, what it is guarded by and what it raises."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -13,14 +13,15 @@ from asyncjob.store.records import FIRST, Attempt, Change, Claims, Lost, NotSave
 
 @dataclass(frozen=True)
 class Observer:
-    """What a store calls to tell its server what happens; by default, nobody is told.
+    """How a store tells its server what happens. By default it tells nobody.
 
     Attributes:
-        claimed: in the event loop, after the futures of the same transaction resolved: what it claimed.
-        saved: in any thread: a transaction was saved; the seconds that it took, and how many writes it held.
-        not_saved: in any thread: a transaction was rolled back.
-        trying_again: in the event loop: a write that must not be given up was not saved and will be written again;
-            the verb, the ids of the jobs, and why.
+        claimed: called in the event loop after each transaction, once its futures have resolved, with what it claimed,
+            if only an empty list.
+        saved: called in any thread after a transaction, with the seconds that it took and the number of its writes.
+        not_saved: called in any thread after a transaction that was rolled back.
+        trying_again: called in the event loop when a write that is never given up was not saved and will be tried
+            again, with the name of the verb, the ids of the jobs, and the reason.
     """
 
     claimed: Callable[[Claims], None] = lambda claims: None
@@ -32,13 +33,16 @@ class Observer:
 class Store(Protocol):
     """Keeps jobs.
 
-    The verbs that say "until it is saved" are never given up: while nothing can be saved, the store writes again until
-    it can, and tells its observer. They raise NotSaved only once the store is closed.
+    A verb that writes "until it is saved" is never given up: the store tries again, and tells its observer, until it
+    can save. Its future fails with NotSaved only if the store is closed before that.
+
+    An attempt that a verb names is what guards it. If the job has another attempt, or a status that the transition does
+    not start from, nothing is written and the verb returns False.
     """
 
     @property
     def place(self) -> str:
-        """Where the jobs are, for people: a path, an address without secrets."""
+        """Where the jobs are, for people to read: a path, or an address without secrets."""
 
     @property
     def deliveries(self) -> Deliveries:
@@ -54,16 +58,16 @@ class Store(Protocol):
         """
 
     def fault(self) -> str | None:
-        """What has happened to the store that makes it wrong to save anything more; None while all is well.
+        """What has happened to the store, if nothing more should be saved in it; None while all is well.
 
-        The server asks every second, refuses submissions once there is a fault, and stops. So it must be cheap.
+        The server asks every second, and if there is a fault, it refuses submissions and stops. This must be cheap.
         """
 
     async def close(self) -> None:
-        """Save what was asked for, and let go of the store. Called once, whether or not `start` was.
+        """Finish all writes so far and close the store. Called once, even if `start` was not.
 
         Raises:
-            Unusable: to let go would harm what belongs to somebody else; end the process without another word to it.
+            Unusable: to close the store would harm data that is not ours. End the process at once.
         """
 
     # -- claims --------------------------------------------------------------------------------------------------
@@ -71,8 +75,9 @@ class Store(Protocol):
     def offer(self, slots: int) -> None:
         """Let that many more jobs be claimed for this server, or fewer if negative, from the next transaction on.
 
-        Every transaction ends by claiming: as many jobs that are due as there are slots, the earliest due first, those
-        due at the same time in the order of submission. Each takes a slot. Pending → Running, by one server alone.
+        Every transaction ends with claims, Pending → Running: it claims as many jobs that are due as there are slots,
+        the one due first before the others, and jobs due at the same time in the order of submission. Each takes a
+        slot. No two servers ever claim the same attempt.
         """
 
     @property
@@ -80,43 +85,43 @@ class Store(Protocol):
         """How many more jobs may be claimed for this server."""
 
     def wake(self) -> None:
-        """Run a transaction, if only to claim, until it is saved. Needed after `offer`, and when a job becomes due."""
+        """Run a transaction, if only to claim, until it is saved. Call it after `offer`, and when a job becomes due."""
 
     async def stop_claiming(self) -> None:
-        """Claim nothing more, whatever is offered. The observer has been told of every claim when this returns.
+        """Claim nothing more, whatever is offered. When this returns, the observer knows of every claim.
 
         Raises:
-            NotSaved: nothing can be saved at the moment. Nothing more is claimed all the same.
+            NotSaved: nothing can be saved at the moment. Even so, nothing more is claimed.
         """
 
     def admit(self, suspects: Sequence[Suspect]) -> "asyncio.Future[list[bool]]":
-        """Let waiting suspects be claimed, next of all, until it is saved.
+        """Let suspects be claimed before all other jobs, until it is saved.
 
         Returns:
-            For each, whether it was Pending in that attempt.
+            For each, whether it was waiting in that attempt.
         """
 
     # -- what clients ask for ------------------------------------------------------------------------------------
 
     async def submit(self, job_id: str, submission: Submission, traceparent: str | None = None) -> Submission | None:
-        """Save a new job as Pending, due now, in its first attempt; write nothing if there is a job of that id.
+        """Save a new job: Pending, due now, in its first attempt. If a job has that id already, write nothing.
 
         Returns:
-            None when it was saved; the earlier submission when there was a job of that id.
+            None if the job was saved; the earlier submission if there was one.
 
         Raises:
-            NotSaved: it could not be saved.
+            NotSaved: the job could not be saved.
         """
 
     def cancel(self, job_id: str) -> "asyncio.Future[Change]":
-        """Pending or Running → Canceled, in whichever attempt it is.
+        """Pending or Running → Canceled, whatever its attempt.
 
         Raises:
             NotSaved: in the future.
         """
 
     def retry(self, job_id: str) -> "asyncio.Future[Change]":
-        """Final → Pending, due now, with the next attempt, no losses, no interruptions and no suspicion.
+        """Final → Pending, due now, with the next attempt. Its losses and interruptions are 0; it is no suspect.
 
         Raises:
             NotSaved: in the future.
@@ -125,43 +130,43 @@ class Store(Protocol):
     # -- what becomes of attempts --------------------------------------------------------------------------------
 
     def progress(self, job_id: str, attempt: int, progress: Progress) -> "asyncio.Future[bool]":
-        """Save how far a running attempt is.
+        """Save the progress of a running attempt.
 
         Returns:
-            False when the attempt does not run any more.
+            False if the attempt does not run any more.
 
         Raises:
-            NotSaved: in the future; it is not tried again, since a newer progress follows.
+            NotSaved: in the future. It is not tried again, since newer progress follows.
         """
 
     def succeed(self, successes: Sequence[Success]) -> "asyncio.Future[list[bool]]":
         """Running → Success, until it is saved.
 
         Returns:
-            For each, False where the guard refused it; the others are saved.
+            For each, False if its guard refused it; the others are saved.
         """
 
     def fail(self, job_id: str, attempt: int, error: Error) -> "asyncio.Future[bool]":
         """Running → Failure, until it is saved.
 
         Returns:
-            False where the guard refused it.
+            False if the guard refused it.
         """
 
     def repeat(
         self, job_id: str, attempt: int, due_at: int | None, error: Error, group_limit: int | None = None
     ) -> "asyncio.Future[bool]":
-        """Running → Pending, with the next attempt and one loss more, until it is saved.
+        """Running → Pending, with the next attempt and one more loss, until it is saved.
 
         Args:
             job_id: the job's.
-            attempt: the one that was lost; it is kept among the earlier ones, as a Failure.
-            due_at: not before, in milliseconds since 1970; None: wait until a server knows the function again.
-            error: how it was lost.
-            group_limit: not None for a suspect, which waits until it is admitted.
+            attempt: the lost one, which is kept among the earlier ones as a Failure.
+            due_at: when the next one is due, in milliseconds since 1970; None: once a server knows the function again.
+            error: how the attempt was lost.
+            group_limit: given for a suspect, which waits until it is admitted.
 
         Returns:
-            False where the guard refused it.
+            False if the guard refused it.
         """
 
     def release(
@@ -174,36 +179,39 @@ class Store(Protocol):
         group_limit: int | None = None,
         interrupted: bool = False,
     ) -> "asyncio.Future[bool]":
-        """Running → Pending, with the next attempt and no further loss, until it is saved.
+        """Running → Pending, with the next attempt and no more losses, until it is saved.
 
         Args:
             job_id: the job's.
-            attempt: the one that ended; it is kept among the earlier ones, as Pending.
+            attempt: the one that ended, which is kept among the earlier ones as Pending.
             error: how it ended.
-            due_at: as in `repeat`; unless it is given, the job is the next to run.
+            due_at: as in `repeat`; by default before all other jobs.
             group_limit: as in `repeat`.
-            interrupted: whether it ended because a server did; these are counted.
+            interrupted: True if the attempt ended because its server did; the store counts these.
 
         Returns:
-            False where the guard refused it.
+            False if the guard refused it.
         """
 
     def hand_back(self, job_id: str, attempt: int, group_limit: int | None = None) -> "asyncio.Future[bool]":
-        """Release an attempt because the server stops: as `release`, without an error, due FIRST, and tried once.
+        """Release an attempt because the server stops. As `release`, but without an error, and tried only once.
+
+        Returns:
+            False if the guard refused it.
 
         Raises:
-            NotSaved: in the future. The job stays Running and is `lost` to the next server.
+            NotSaved: in the future. The job stays Running, and the next server finds it among `lost`.
         """
 
     # -- reads ---------------------------------------------------------------------------------------------------
-    # All of them raise Unreadable. Those that are no coroutines answer within a fraction of a millisecond.
+    # All of them raise Unreadable. Those that are not coroutines return within a fraction of a millisecond.
 
     @property
     def pending(self) -> int:
-        """How many jobs wait, those that are not due included, as far as this server knows.
+        """How many jobs are Pending, whether or not they are due, as far as this server knows.
 
-        What this server asks for is counted at once, so that a burst of submissions cannot pass a limit. What other
-        servers do to a store that they share may be counted later.
+        This server's own submissions are counted before they are saved, so that a burst of them cannot pass a limit.
+        If several servers share the store, the changes that others make may be counted later.
         """
 
     def find(self, job_id: str) -> Job | None:
@@ -217,18 +225,18 @@ class Store(Protocol):
 
         Args:
             job_id: the job's.
-            after: begin behind the attempt of this number.
-            limit: how many at most; fewer are returned where their errors are long.
+            after: begin after the attempt with this number.
+            limit: how many at most. Fewer are returned if their errors are long.
 
         Returns:
-            They, and whether to ask again behind the last of them; otherwise only the current attempt follows.
+            The attempts, and True if more may follow the last of them; otherwise only the current attempt does.
         """
 
     async def page(self, query: ListQuery) -> tuple[list[Job], int | None]:
-        """A page of jobs, the last one submitted first, and the cursor of the next page if there is one.
+        """A page of jobs, the newest first, and the cursor of the next page if there is one.
 
-        A page has `query.limit` jobs, or fewer, even none, where they are large or the search takes long. To cancel
-        this ends the search.
+        A page has `query.limit` jobs, or fewer, even none, if they are large or the search takes long. To cancel this
+        ends the search.
         """
 
     @property
@@ -236,49 +244,48 @@ class Store(Protocol):
         """How many pages were asked for and are not read yet."""
 
     async def counts(self) -> dict[Status, int]:
-        """How many jobs there are of each status. Of very many, the counts may be some seconds old."""
+        """How many jobs there are of each status. If there are very many, the counts may be some seconds old."""
 
     # -- taking over, tidying up ---------------------------------------------------------------------------------
 
     async def park(self, types: Iterable[str], latest_due: int) -> dict[str, int]:
-        """Say which types this server runs: waiting jobs of other types are not claimed for it.
+        """Say which types of job this server runs. Jobs of other types are set aside: they are not claimed for it.
 
-        Also lets waiting jobs of these types be claimed again that were set aside, and holds suspects until they are
-        admitted again.
+        Waiting jobs of these types that were set aside may be claimed again. Suspects must be admitted again.
 
         Args:
-            types: the registered ones.
-            latest_due: milliseconds since 1970; what waits for a later time (the clock was wrong) becomes due now.
+            types: the registered types.
+            latest_due: milliseconds since 1970. A job that is due later, because a clock was wrong, becomes due now.
 
         Returns:
             How many waiting jobs no server runs, by type.
 
         Raises:
-            NotSaved: it could not be saved.
+            NotSaved: nothing was changed.
         """
 
     def lost(self) -> list[Lost]:
         """The Running jobs whose server has ended, in the order of submission. Asked at the start, before any claim.
 
-        A store that one server has to itself returns all that are Running; a store that several share, those of servers
-        that it knows to have ended, each job to one of the servers that ask.
+        If one server has the store to itself, these are all Running jobs. If several share it, these are the jobs of
+        servers that are known to have ended, and each is returned to only one server.
         """
 
     def suspects(self, types: Iterable[str]) -> list[Suspect]:
-        """The suspects of these types that wait."""
+        """The waiting suspects of these types."""
 
     async def purge(self, before: str, after: int, limit: int) -> tuple[int, int | None]:
-        """Delete final jobs that finished before a time, with their earlier attempts and the deliveries that are over.
+        """Delete final jobs that finished before a time, with their earlier attempts and finished deliveries.
 
-        Looks at a limited number of jobs, in the order of submission, so that no write lasts long.
+        This looks at a limited number of jobs, in the order of submission, so that no write lasts long.
 
         Args:
-            before: as `timestamp` writes it.
-            after: a cursor; 0 to begin.
+            before: the time, as `timestamp` writes it.
+            after: the cursor; 0 to begin.
             limit: how many jobs to look at.
 
         Returns:
-            How many were deleted, and the cursor to go on with; None once all further jobs are too young.
+            How many were deleted, and the cursor to continue with; None if all further jobs are too young.
 
         Raises:
             NotSaved: nothing was deleted.

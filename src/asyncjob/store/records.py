@@ -1,4 +1,4 @@
-"""What a store is told and what it says: its records and its errors."""
+"""The records that a store takes and returns, and its errors."""
 
 from typing import NamedTuple
 
@@ -7,11 +7,11 @@ from msgspec import UNSET, UnsetType
 
 from asyncjob.job import Error, Status
 
-FIRST = 0  # due before everything else: a job that was interrupted has waited its turn already
+FIRST = 0  # a time before all others: a job that was interrupted has already waited its turn
 
 
 class StoreError(Exception):
-    """What is wrong with a store; see this file's first lines."""
+    """A fault of a store."""
 
 
 class Unusable(StoreError):
@@ -19,7 +19,7 @@ class Unusable(StoreError):
 
 
 class NotSaved(StoreError):
-    """Nothing of a write was saved: the disk is full, say. The same write may be saved later."""
+    """Nothing of a write was saved, because the disk is full, for example. The same write may succeed later."""
 
 
 class Unreadable(StoreError):
@@ -30,9 +30,9 @@ class Lost(NamedTuple):
     """A job that is Running although the server that claimed it has ended.
 
     Attributes:
-        losses: how many attempts were lost before, and counted against `retries`.
+        losses: how many earlier attempts counted against `retries`.
         group_limit: as in `Claim`.
-        interruptions: how many of its attempts had ended with a server before.
+        interruptions: how many earlier attempts ended because their server did.
     """
 
     job_id: str
@@ -44,10 +44,10 @@ class Lost(NamedTuple):
 
 
 class Suspect(NamedTuple):
-    """A job that waits to run apart from others, since a process died while it ran there; see quarantine.py.
+    """A waiting job that must run apart from others, because a process died while it ran there; see quarantine.py.
 
     Attributes:
-        group_limit: how many jobs at most may share a process with it.
+        group_limit: how many jobs at most may share its process, itself included.
         interruptions: as in `Lost`.
     """
 
@@ -66,7 +66,7 @@ class Success(NamedTuple):
 
 
 class Attempt(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """An attempt of a job: how it ended, Pending where it was put back; or the status of one that goes on."""
+    """An attempt as the API shows it. `status` is how it ended, Pending if it was put back, or what it is now."""
 
     attempt: int
     status: Status
@@ -79,9 +79,9 @@ class Change(NamedTuple):
     """What became of a request to cancel or retry a job.
 
     Attributes:
-        before: its status before; None where there is no such job.
-        attempt: its attempt before.
-        applied: whether it was changed; False where the guard refused it.
+        before: the job's status before; None if there is no such job.
+        attempt: the job's attempt before.
+        applied: False if the guard refused the change.
     """
 
     before: Status | None
@@ -90,14 +90,14 @@ class Change(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A job that was claimed: run this attempt.
+    """A claimed job, with the attempt to run.
 
     Attributes:
-        parameters: the JSON object that was submitted, in UTF-8.
-        losses: how many attempts were lost before, and counted against `retries`.
-        due_at: since when it waited, in milliseconds since 1970; FIRST for one that was interrupted.
-        traceparent: of the trace that the job belongs to.
-        group_limit: how many jobs at most may share a process with it; None: any number. See quarantine.py.
+        parameters: the submitted JSON object, in UTF-8.
+        losses: how many earlier attempts counted against `retries`.
+        due_at: when it was due, in milliseconds since 1970; FIRST if it was interrupted.
+        traceparent: the trace that the job belongs to, as W3C Trace Context writes it.
+        group_limit: given for a suspect: how many jobs at most may share its process, itself included.
     """
 
     job_id: str
@@ -114,8 +114,8 @@ class Claims(NamedTuple):
     """What one transaction claimed.
 
     Attributes:
-        jobs: in the order in which they are to run.
-        next_due: when the next waiting job is due, in milliseconds since 1970; None: not known, or none waits.
+        jobs: in the order in which they should run.
+        next_due: when the next waiting job is due, in milliseconds since 1970; None if that is not known or none waits.
     """
 
     jobs: list[Claim]
