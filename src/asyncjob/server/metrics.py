@@ -205,6 +205,8 @@ class Metrics:
             self._outcomes[type_, status, self._error(ending.error)] += 1
         elif event.attempt == 1:
             self._submissions[type_] += 1
+        if ending is BY_ITSELF:
+            return
         if ending.reason is Reason.LOST:
             self._lost[type_, self._error(ending.error)] += 1
         elif ending.reason in PUT_BACK:
