@@ -1,4 +1,4 @@
-"""How many jobs ended in each of the last minutes' moments, counted as they end: the file is not asked."""
+"""How many jobs ended in each ten seconds of the last minutes, counted as they end: the store is not asked."""
 
 from collections import deque
 from time import monotonic
