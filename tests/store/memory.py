@@ -1,6 +1,6 @@
-"""A store that keeps jobs in memory: the smallest that passes the suite, and what the seam costs to fill in.
+"""A store that keeps jobs in memory. It passes the suite, and shows how little a store needs.
 
-Every verb is a transaction of its own, done at once; claims follow in the event loop's next turn.
+Every verb is its own transaction and is done at once. Its claims follow in the next turn of the event loop.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ Result = TypeVar("Result")
 
 @dataclass
 class Row:
-    """A job, and what a GET does not show of it."""
+    """A job, and what the API does not show of it."""
 
     sequence: int
     job: Job
@@ -58,7 +58,7 @@ class Row:
 
 @dataclass
 class Told:
-    """A notification, and how it goes."""
+    """A notification, and what became of it."""
 
     sequence: int
     new: Notification
@@ -70,7 +70,7 @@ class Told:
 
 
 class Kept:
-    """What outlives a server: the jobs and the notifications."""
+    """The jobs and notifications, which outlive a server."""
 
     def __init__(self) -> None:
         self.jobs: dict[str, Row] = {}
@@ -359,7 +359,7 @@ class MemoryDeliveries:
                 del self._kept.told[delivery.id]
 
     def forget(self, job_id: str) -> None:
-        """The job is gone, and what waits no more with it."""
+        """Delete the finished notifications of a job that is gone."""
         for one in list(self._kept.told.values()):
             if one.new.job_id == job_id and one.status is not DeliveryStatus.WAITING:
                 del self._kept.told[one.new.id]

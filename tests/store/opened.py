@@ -1,6 +1,6 @@
-"""The stores that the suite holds to the protocol, and one that is open for a test.
+"""The stores that the suite tests, and what a test uses to talk to one.
 
-A new store is a line in PLACES.
+To test another store, add a line to PLACES.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from asyncjob.store import Claim, Claims, Observer, Store, Success
 from tests.store.memory import Kept, MemoryStore
 
 ERROR = Error("ValueError", "no")
-NEVER = 2**50  # milliseconds since 1970: due in no test's time
+NEVER = 2**50  # milliseconds since 1970, long after every test
 
 Open = Callable[[], Store]
 
@@ -26,7 +26,7 @@ def _memory(folder: Path) -> Open:
     return lambda: MemoryStore(kept)
 
 
-# Each makes a place for jobs, and gives what opens it, also again after it was closed.
+# Each makes a place for jobs and returns a function that opens it, again and again if it was closed before.
 PLACES: dict[str, Callable[[Path], Open]] = {
     "sqlite": lambda folder: lambda: SqliteStore(folder / "jobs.db"),
     "memory": _memory,
@@ -34,7 +34,7 @@ PLACES: dict[str, Callable[[Path], Open]] = {
 
 
 class Opened:
-    """An open store, and all that it has claimed.
+    """An open store, and everything that it has claimed.
 
     Args:
         open: opens the place; called again by `reopen`.
@@ -51,7 +51,7 @@ class Opened:
         await self.store.start(Observer(self._claim))
 
     async def reopen(self) -> None:
-        """As after the end of a server and the start of the next."""
+        """Close and open the store, as the end of a server and the start of the next do."""
         await self.store.close()
         self.store = self._open()
         await self.start()
@@ -78,7 +78,7 @@ class Opened:
         await self._told.wait()
 
     async def claim_all(self, count: int) -> None:
-        """Let so many jobs in all be claimed."""
+        """Offer slots until that many jobs have been claimed in all, and wait for it."""
         self.store.offer(count - len(self.claims))
         self.store.wake()
         while len(self.claims) < count:
@@ -86,7 +86,7 @@ class Opened:
             await self._told.wait()
 
     async def run(self, job_id: str, type: str = "echo", notify: str | UnsetType = UNSET) -> None:
-        """Submit a job and have it claimed; no other may be due."""
+        """Submit a job and have it claimed. No other job may be due."""
         await self.submit(job_id, type=type, notify=notify)
         await self.claim_all(len(self.claims) + 1)
         assert self.status(job_id)[0] is Status.RUNNING
@@ -102,7 +102,7 @@ class Opened:
 
 
 async def apply(opened: Opened, name: str, job_id: str, attempt: int) -> bool:
-    """Try one transition of an attempt; whether the store wrote it."""
+    """Try one transition of an attempt. True if the store wrote it."""
     store = opened.store
     if name == "claim":
         before = len(opened.claims)

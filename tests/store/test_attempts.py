@@ -1,4 +1,4 @@
-"""What is told of a running attempt and of those before it, and what a cancel or a retry changes."""
+"""Progress, earlier attempts, and what a cancel or a retry changes."""
 
 import pytest
 from msgspec import UNSET

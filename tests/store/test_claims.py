@@ -1,4 +1,4 @@
-"""Who is claimed and when: as many as there are slots, the earliest due first, each attempt once."""
+"""Jobs are claimed when they are due, in order, once per attempt, and only as many as there are slots."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Notifications are saved with the outcomes that they tell of, once each, and end as they are told to."""
+"""Every outcome of a job with `notify` saves one notification, which waits until it is delivered or given up."""
 
 import asyncio
 import json

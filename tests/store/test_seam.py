@@ -1,4 +1,4 @@
-"""What lies on which side of the seam: a server knows no store, a store knows no server, SQL lies in .sql files."""
+"""The server knows no store and a store knows no server; SQLite stays in its room, and SQL in .sql files."""
 
 import ast
 import re

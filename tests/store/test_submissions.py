@@ -1,4 +1,4 @@
-"""Submissions are saved once, and to the letter; pages and counts show them."""
+"""Submissions are saved once and unchanged, pages and counts show them, and a purge deletes them."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""A status changes as the transition table says and in no other way, whatever is asked in whichever order."""
+"""A status changes only as the transition table allows, whatever is asked and in whatever order."""
 
 import asyncio
 import tempfile
@@ -53,7 +53,7 @@ def test_what_an_earlier_attempt_says_is_refused(run: Run, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*TRANSITIONS, "hand_back", "progress"])
-def test_nothing_becomes_of_a_job_that_there_is_not(run: Run, name: str) -> None:
+def test_nothing_is_written_for_an_unknown_job(run: Run, name: str) -> None:
     async def test(opened: Opened) -> None:
         if name == "hand_back":
             assert not await opened.store.hand_back("job", 1)
@@ -102,7 +102,7 @@ def test_no_walk_leaves_the_transition_table(place: str, walk: list[tuple[str, s
 
 
 async def _walk(opened: Opened, walk: list[tuple[str, str, int]]) -> None:
-    """Take every step on the store and in a dict beside it; `late` is how far off the attempt is that a step names."""
+    """Take every step on the store and in a dict beside it. `late` is how far the step's attempt is off."""
     await opened.start()
     expected: dict[str, tuple[Status, int]] = {}
     try:
@@ -121,7 +121,7 @@ async def _walk(opened: Opened, walk: list[tuple[str, str, int]]) -> None:
 
 async def _step(opened: Opened, expected: dict[str, tuple[Status, int]], name: str, job_id: str, late: int) -> None:
     status, attempt = expected.get(job_id, (None, 1))
-    if name == "claim":  # of whichever is next
+    if name == "claim":  # the job that is next
         before = len(opened.claimed)
         waits = any(status is Status.PENDING for status, _ in expected.values())
         assert await apply(opened, name, job_id, attempt) == waits
@@ -130,7 +130,7 @@ async def _step(opened: Opened, expected: dict[str, tuple[Status, int]], name: s
             expected[claimed] = (Status.RUNNING, claimed_attempt)
         return
     transition = TRANSITIONS[name]
-    in_time = late == 0 or name in ("cancel", "retry")  # which name no attempt: a client knows of none
+    in_time = late == 0 or name in ("cancel", "retry")  # these name no attempt, since clients know of none
     allowed = in_time and status in transition.sources
     assert await apply(opened, name, job_id, attempt + late) == allowed
     if allowed:

@@ -1,19 +1,18 @@
--- Everything that the store says to SQLite, by name, but for its schema (migrations/).
+-- Every statement of the store, by name. The schema is in migrations/.
 --
--- {set}, {from} and {guard} come from the transition table in job.py, by the statement's name: {set} writes the target
--- status (and the next attempt), {from} names the statuses it may come from, {guard} the job and the attempt too. Where
--- they do not hold, nothing is written. {claimed} is the target of a claim. A statement with {status} is one for each
--- status, `name.Pending` and so on: written out, it lets SQLite use the partial index of that status. {shown} is the
--- part of that name.
+-- {set}, {from} and {guard} are filled in from the transition of the same name in job.py: {set} writes the target
+-- status (and the next attempt), {from} requires one of the source statuses, {guard} the job and the attempt too. If
+-- they do not hold, nothing is written. {claimed} is the target of a claim. {shown} stands for the part below. A
+-- statement with {status} becomes one for each status, `name.Pending` and so on, since SQLite uses a partial index only
+-- if the status is written out.
 --
--- The statements of a job's usual life take all rows of a transaction at once, as one JSON array of arrays. Parameters
--- and results are not in it, so that nobody parses them: :texts holds them one after the other, and the last two columns
--- of a row are where its text begins, counted from 1, and its length in bytes.
+-- The statements that most jobs need take all rows of a transaction at once, as one JSON array of arrays. Parameters
+-- and results are not in it, so they are never parsed: :texts holds them one after the other, and the last two columns
+-- of a row say where its text begins, counted from 1, and how many bytes it has.
 
 -- name: submit
--- Save new jobs; those whose id is taken are left out.
--- Rows: NewJob. The first :claimed of them are claimed as they are saved, which is what `claim` would do to them later
--- in the same transaction.
+-- Saves new jobs, except those whose id is taken.
+-- Rows: NewJob. The first :claimed of them are also claimed, as `claim` would do later in the same transaction.
 INSERT INTO job (job_id, type, status, parameters, due_at, created_at, started_at, traceparent, notify)
 SELECT value ->> 0, value ->> 1, iif(key < :claimed, {claimed}, 'Pending'),
     CAST(substr(:texts, value ->> 6, value ->> 7) AS TEXT),
@@ -23,9 +22,9 @@ FROM json_each(:rows) WHERE true
 ON CONFLICT (job_id) DO NOTHING;
 
 -- name: waiting
--- The jobs to claim next, as many as :slots and :most bytes of parameters allow.
--- One JSON array of all, so that Python takes one row of it; their parameters, one after the other; and when the next
--- one after them is due.
+-- Finds the jobs to claim next, as many as :slots and :most bytes of parameters allow.
+-- Returns one row, since each costs Python time: a JSON array of the jobs, their parameters one after the other, and
+-- when the next job after them is due.
 SELECT
     json_group_array(json_array(job_id, attempt, type, losses, due_at, traceparent, group_limit, length)),
     CAST(group_concat(parameters, '') AS BLOB),
@@ -38,72 +37,72 @@ FROM (
 ) WHERE size <= :most;
 
 -- name: claim
--- Rows: as `waiting` returns them.
+-- Claims jobs. Rows: as `waiting` returns them.
 UPDATE job SET {set}, started_at = :now, due_at = NULL
 WHERE job_id IN (SELECT value ->> 0 FROM json_each(:rows)) AND {from};
 
 -- name: succeed
--- Rows: EndedJob.
+-- Saves results. Rows: EndedJob.
 UPDATE job SET {set}, results = CAST(substr(:texts, row.value ->> 3, row.value ->> 4) AS TEXT),
     finished_at = row.value ->> 2
 FROM json_each(:rows) AS row
 WHERE job_id = row.value ->> 0 AND attempt = row.value ->> 1 AND {from};
 
 -- name: fail
--- Returns whom to tell.
+-- Ends a job with an error. Returns its `notify`.
 UPDATE job SET {set}, error = :error, finished_at = :now WHERE {guard} RETURNING notify;
 
 -- name: repeat
--- A suspect (:group_limit) is not due until it is admitted.
+-- Begins the next attempt after a loss. A suspect (:group_limit) is not due until it is admitted.
 UPDATE job SET {set}, losses = losses + 1, group_limit = :group_limit, due_at = iif(:group_limit IS NULL, :due_at, NULL),
     started_at = NULL, progress = NULL
 WHERE {guard};
 
 -- name: release
--- A suspect (:group_limit) is not due until it is admitted.
+-- Begins the next attempt without a loss. A suspect (:group_limit) is not due until it is admitted.
 UPDATE job SET {set}, interruptions = interruptions + :interrupted, group_limit = :group_limit,
     due_at = iif(:group_limit IS NULL, :due_at, NULL), started_at = NULL, progress = NULL
 WHERE {guard};
 
 -- name: explain
--- Why an attempt was followed by another; the trigger attempt_ends has just kept the attempt.
+-- Adds an error to an earlier attempt, which the trigger attempt_ends has just saved.
 UPDATE attempt SET error = :error WHERE job_id = :job_id AND attempt = :attempt;
 
 -- name: cancel
--- Returns whom to tell.
+-- Ends a job that nobody wants any more. Returns its `notify`.
 UPDATE job SET {set}, due_at = NULL, finished_at = :now WHERE {guard} RETURNING notify;
 
 -- name: retry
--- As new, but for the number of its attempt.
+-- Makes a final job as new, except for the number of its attempt.
 UPDATE job SET {set}, losses = 0, interruptions = 0, group_limit = NULL, due_at = :due_at, started_at = NULL,
     finished_at = NULL, progress = NULL, results = NULL, error = NULL
 WHERE {guard};
 
 -- name: progress
--- How far a running attempt is.
+-- Saves the progress of a running attempt.
 UPDATE job SET progress = :progress WHERE job_id = :job_id AND attempt = :attempt AND status = 'Running';
 
 -- name: admit
--- Let a suspect be claimed.
+-- Lets a suspect be claimed.
 UPDATE job SET due_at = :due_at
 WHERE job_id = :job_id AND attempt = :attempt AND status = 'Pending' AND group_limit IS NOT NULL;
 
 -- name: any_to_tell
--- Whether anybody is to be told of the end of any job. Where not, that is all that jobs without `notify` cost.
+-- Whether any job with a `notify` has not ended. If none has, this is all that notifications cost.
 SELECT EXISTS (SELECT 1 FROM job WHERE notify IS NOT NULL AND finished_at IS NULL);
 
 -- name: to_tell
--- Of which of these jobs somebody is to be told once they end. Rows: EndedJob.
+-- Finds those of these jobs that have a `notify` and have not ended. Rows: EndedJob.
 SELECT job_id FROM job INDEXED BY job_to_tell
 WHERE notify IS NOT NULL AND finished_at IS NULL AND job_id IN (SELECT value ->> 0 FROM json_each(:rows));
 
 -- name: ended
--- Of these jobs, those that have ended, and whom to tell.
+-- Finds those of these jobs that have a `notify` and have ended.
 SELECT {shown}, notify FROM job
 WHERE job_id IN (SELECT value FROM json_each(:job_ids)) AND notify IS NOT NULL AND finished_at IS NOT NULL;
 
 -- name: tell
--- A new notification, due at once.
+-- Saves a new notification, due at once.
 INSERT INTO delivery (delivery_id, job_id, attempt, url, receiver, body, created_ms, due_at)
 VALUES (:id, :job_id, :attempt, :url, :receiver, :body, :created_ms, :created_ms);
 
@@ -112,25 +111,25 @@ job_id, type, status, CAST(parameters AS BLOB), progress, CAST(results AS BLOB),
     finished_at
 
 -- name: find
--- A job as GET shows it.
+-- Finds a job as GET shows it.
 SELECT {shown} FROM job WHERE job_id = :job_id;
 
 -- name: find_status
--- What a change of a job is guarded by.
+-- Finds what guards a change of a job.
 SELECT status, attempt FROM job WHERE job_id = :job_id;
 
 -- name: find_request
--- What a job was submitted with.
+-- Finds what a job was submitted with.
 SELECT type, CAST(parameters AS BLOB), notify FROM job WHERE job_id = :job_id;
 
 -- name: earlier_attempts
--- The attempts of a job that were followed by another, from the one after :after on.
+-- Lists the attempts of a job that were followed by another, beginning after number :after.
 SELECT attempt, status, started_at, finished_at, error FROM attempt
 WHERE job_id = :job_id AND attempt > :after ORDER BY attempt LIMIT :limit;
 
 -- name: count
--- How many jobs there are, and how many of them of each status but Success: each from an index alone, which takes a
--- fiftieth of a second for a million jobs.
+-- Counts all jobs, and those of each status except Success. Each count reads only an index: a fiftieth of a second for
+-- a million jobs.
 SELECT
     (SELECT count(*) FROM job),
     (SELECT count(*) FROM job WHERE status = 'Pending'),
@@ -139,113 +138,113 @@ SELECT
     (SELECT count(*) FROM job WHERE status = 'Canceled');
 
 -- name: count_jobs
--- How many jobs there are.
+-- Counts all jobs.
 SELECT count(*) FROM job;
 
 -- name: count_pending
--- How many jobs wait.
+-- Counts the jobs that wait.
 SELECT count(*) FROM job WHERE status = 'Pending';
 
 -- name: count_tables
--- How many tables, indexes and triggers a file has: a new one has none.
+-- Counts the tables, indexes and triggers of a file. A new file has none.
 SELECT count(*) FROM sqlite_schema;
 
 -- name: list
--- A part of a listing, the newest job first.
+-- Lists a range of jobs, the newest first.
 SELECT {shown}, sequence FROM job WHERE sequence < :before AND sequence >= :least ORDER BY sequence DESC;
 
 -- name: list_by_status
--- The same, of jobs of one status.
+-- The same for jobs with one status.
 SELECT {shown}, sequence FROM job
 WHERE sequence < :before AND sequence >= :least AND status = {status} ORDER BY sequence DESC;
 
 -- name: list_of_type
--- The same, of jobs of one type.
+-- The same for jobs of one type.
 SELECT {shown}, sequence FROM job
 WHERE sequence < :before AND sequence >= :least AND type = :type ORDER BY sequence DESC;
 
 -- name: list_of_type_by_status
--- The same, of jobs of one type and status.
+-- The same for jobs of one type and with one status.
 SELECT {shown}, sequence FROM job
 WHERE sequence < :before AND sequence >= :least AND status = {status} AND type = :type ORDER BY sequence DESC;
 
 -- name: newest
--- Where the next part of a listing begins.
+-- Finds where the next range of a listing begins.
 SELECT max(sequence) FROM job WHERE sequence < :before;
 
 -- name: newest_of_type
--- The same, of jobs of one type.
+-- The same for jobs of one type.
 SELECT max(sequence) FROM job WHERE sequence < :before AND type = :type;
 
 -- name: running
--- All jobs that run; at the start, those whose server has ended.
+-- Lists the jobs that run. When the server starts, these are the jobs whose server has ended.
 SELECT job_id, attempt, type, losses, group_limit, interruptions FROM job WHERE status = 'Running' ORDER BY sequence;
 
 -- name: suspects
--- The suspects of these types that wait.
+-- Lists the waiting suspects of these types.
 SELECT job_id, attempt, group_limit, interruptions FROM job
 WHERE status = 'Pending' AND group_limit IS NOT NULL AND type IN (SELECT value FROM json_each(:types)) ORDER BY sequence;
 
 -- name: park
--- Set waiting jobs of other types aside.
+-- Sets waiting jobs of other types aside.
 UPDATE job SET due_at = NULL
 WHERE status = 'Pending' AND type NOT IN (SELECT value FROM json_each(:types));
 
 -- name: unpark
--- Take up waiting jobs of these types that were set aside, or wait for a time that a wrong clock has named.
+-- Makes jobs of these types due that were set aside, or that are due too late because a clock was wrong.
 UPDATE job SET due_at = :due_at
 WHERE status = 'Pending' AND group_limit IS NULL AND (due_at IS NULL OR due_at > :latest)
     AND type IN (SELECT value FROM json_each(:types));
 
 -- name: hold_suspects
--- Take back the admission of those that were admitted when the server ended.
+-- Withdraws the admission of all suspects, when the server starts.
 UPDATE job SET due_at = NULL WHERE status = 'Pending' AND group_limit IS NOT NULL;
 
 -- name: count_parked
--- How many waiting jobs of other types are set aside, by type.
+-- Counts the waiting jobs of other types, by type.
 SELECT type, count(*) FROM job
 WHERE status = 'Pending' AND due_at IS NULL AND type NOT IN (SELECT value FROM json_each(:types)) GROUP BY type;
 
 -- name: oldest
--- The next jobs to look at for a purge, in the order of submission.
+-- Lists the next jobs that a purge looks at, in the order of submission.
 SELECT sequence, status, created_at, finished_at FROM job WHERE sequence > :after ORDER BY sequence LIMIT :limit;
 
 -- name: delete
--- Only what is final; the triggers job_ends and job_is_gone delete what belongs to it.
+-- Deletes a final job. The triggers job_ends and job_is_gone delete its attempts and its finished deliveries.
 DELETE FROM job WHERE sequence = :sequence AND status IN ('Success', 'Failure', 'Canceled');
 
 -- name: deliveries
--- The notifications of a job, from the one after :after on.
+-- Lists the notifications of a job, beginning after :after.
 SELECT delivery_id, attempt, url, status, tries, created_ms, due_at, finished_at, iif(status = 'Delivered', NULL, error),
     sequence
 FROM delivery WHERE job_id = :job_id AND sequence > :after ORDER BY sequence LIMIT :limit;
 
 -- name: due_deliveries
--- Notifications that are due, but for some receivers, the longest due first.
+-- Lists notifications that are due, the one that was due first before the others, without those to some receivers.
 SELECT delivery_id, receiver FROM delivery
 WHERE status = 'Waiting' AND due_at <= :now AND receiver NOT IN (SELECT value FROM json_each(:passed))
 ORDER BY due_at LIMIT :limit;
 
 -- name: next_delivery
--- When the next notification becomes due.
+-- Finds when the next notification becomes due.
 SELECT min(due_at) FROM delivery WHERE status = 'Waiting' AND due_at > :now;
 
 -- name: find_delivery
--- A notification that is due.
+-- Finds a notification that is due.
 SELECT delivery_id, job_id, url, body, created_ms, tries FROM delivery
 WHERE delivery_id = :delivery_id AND status = 'Waiting' AND due_at <= :now;
 
 -- name: try_again
--- A try has failed; there will be another.
+-- Saves that a try failed, and when to make the next one.
 UPDATE delivery SET tries = :tries, error = :error, due_at = :due_at
 WHERE delivery_id = :delivery_id AND status = 'Waiting';
 
 -- name: finish_delivery
--- Delivered, or given up.
+-- Saves that a notification was delivered, or given up.
 UPDATE delivery SET (status, tries, finished_at, due_at, error) = (:status, :tries, :now, NULL, :error)
 WHERE delivery_id = :delivery_id AND status = 'Waiting';
 
 -- name: forget_delivery
--- Once it is done with, nobody asks for one whose job is gone.
+-- Deletes a finished notification if its job is gone.
 DELETE FROM delivery
 WHERE delivery_id = :delivery_id AND NOT EXISTS (SELECT 1 FROM job WHERE job.job_id = delivery.job_id);

@@ -1,5 +1,5 @@
--- The attempts that were followed by another. A job that succeeds at once writes nothing here, and no statement of its
--- life names the column that the first trigger waits for.
+-- The attempts that were followed by another. A job that succeeds at once writes nothing here, and none of its
+-- statements names the column that the first trigger watches.
 
 CREATE TABLE attempt (
     job_id      TEXT NOT NULL,

@@ -1,8 +1,8 @@
 -- Notifications of ended jobs.
 
 ALTER TABLE job ADD COLUMN notify TEXT;         -- the URL that is told how the job ended
--- What is to be told, written by the very transaction that ends a job. It has its own copy of what it says, since a job
--- that is run again goes on, and a job that is purged leaves what is not delivered yet.
+-- A notification, written by the transaction that ends its job. It has its own copy of what it says, since the job may
+-- run again or be purged before the notification is delivered.
 CREATE TABLE delivery (
     sequence    INTEGER PRIMARY KEY,
     delivery_id TEXT NOT NULL UNIQUE,
