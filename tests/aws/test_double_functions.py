@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.aws.double.clock import Clock
 from tests.aws.double.functions import (
     AsyncConfig,
     FunctionConfig,
@@ -104,6 +105,7 @@ class Setting:
         async def on_dead_letter(name: str, event: bytes, attributes: dict[str, str]) -> None:
             scene.dead_letters.append((event, attributes))
 
+        clock = Clock()
         functions = Functions(
             scale=scale,
             on_log=lambda name, line: scene.logs.append(line),
@@ -111,6 +113,7 @@ class Setting:
             on_dead_letter=on_dead_letter,
             max_environments=max_environments,
             credentials=lambda name: {},
+            clock=clock,
         )
         scene = Scene(functions, self.seen)
         limits: dict[str, Any] = {"timeout": 10, "memory_mb": 256, "environment": {"SEEN": str(self.seen)}} | config
@@ -120,6 +123,7 @@ class Setting:
             yield scene
         finally:
             await functions.close()
+            clock.close()
 
 
 @pytest.fixture

@@ -8,21 +8,27 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Mapping as AnyMapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import boto3
 import uvicorn
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tests.aws.double.clock import Clock
 from tests.aws.double.cloudformation import Resource, TemplateError, deploy
+from tests.aws.double.event_sources import EventSources, Mapping
 from tests.aws.double.functions import AsyncConfig, FunctionConfig, Functions
 from tests.aws.double.gateway import RestApi
 from tests.aws.double.iam import AccessDenied, Policies
 from tests.aws.double.services import REGION, TESTER, Services
+from tests.aws.double.streams import Stream
 
 ENDPOINTS = {
     f"AWS_ENDPOINT_URL_{service.upper()}": f"https://{service}.{REGION}.amazonaws.com"
@@ -61,7 +67,7 @@ class Double:
     def __init__(
         self,
         template: str,
-        parameters: Mapping[str, str] | None = None,
+        parameters: AnyMapping[str, str] | None = None,
         *,
         port: int = 0,
         scale: float = RETRY_SCALE,
@@ -74,28 +80,32 @@ class Double:
         self._sockets = [socket.create_server(("127.0.0.1", number)) for number in (port, 0)]
         for listener in self._sockets:  # asyncio does so only for those that it has made
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.clock = Clock()
         try:
             self.stack = deploy(template, parameters, endpoint=self.endpoint)
             self.policies = Policies(self.stack)
-            self.services = Services(self.stack, self.policies)
+            self.services = Services(self.stack, self.policies, self.clock)
             self.api = RestApi(self.stack, self.services, self.policies, readable_overrides)
             self._resources = {f.properties["FunctionName"]: f for f in self.stack.of_type("AWS::Lambda::Function")}
             self._events = {
                 e.properties["FunctionName"]: e.properties for e in self.stack.of_type("AWS::Lambda::EventInvokeConfig")
             }
             configured = [self._configured(function) for function in self._resources.values()]
+            self.functions = self.services.functions = Functions(
+                scale=scale,
+                on_log=self._log,
+                on_failure=self._send_to_destination,
+                on_dead_letter=self._send_to_queue,
+                credentials=lambda name: self.services.credentials(self._role(name)),
+                clock=self.clock,
+            )
+            self._sources = EventSources(self.stack, self.services, self.functions, self.clock)
         except BaseException:
             self._close_sockets()
+            self.clock.close()
             raise
         self._configured_functions = configured
         self.configs = {config.name: config for config, _ in configured}
-        self.functions = self.services.functions = Functions(
-            scale=scale,
-            on_log=self._log,
-            on_failure=self._send_to_destination,
-            on_dead_letter=self._send_to_queue,
-            credentials=lambda name: self.services.credentials(self._role(name)),
-        )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="double", daemon=True)
 
@@ -136,8 +146,59 @@ class Double:
         return [message["Body"] for message in found.get("Messages", [])]
 
     def idle(self, seconds: float = 60) -> None:
-        """Wait until no event is queued, running, or waits for a retry."""
-        self.run(asyncio.wait_for(self.functions.idle(), seconds))
+        """Wait, without moving the clock, until every event has ended and every record of a stream was dealt with."""
+        self.run(asyncio.wait_for(self._idle(), seconds))
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock forward; what falls due in between happens at its time, and each thing is let run to its end.
+
+        Raises:
+            TimeoutError: something ran for more than a minute of real time.
+        """
+        self.run(self.clock.advance(seconds))
+
+    def mapping(self, logical_id: str) -> Mapping:
+        """An event source mapping."""
+        return self._sources.mappings[logical_id]
+
+    def stream(self, table: str) -> Stream:
+        """The stream of the table with this logical id."""
+        return self.services.tables.streams[self.stack.named(table).ref]
+
+    @contextmanager
+    def broken(self, function: str) -> Iterator[None]:
+        """While it lasts, every invocation of a function fails, as after a broken deployment."""
+        self.call(lambda: self.functions.break_down(function))
+        try:
+            yield
+        finally:
+            self.call(lambda: self.functions.break_down(function, on=False))
+
+    @contextmanager
+    def dropping(self, function: str) -> Iterator[None]:
+        """While it lasts, the asynchronous events of a function are accepted and lost."""
+        self.call(lambda: self.functions.drop(function))
+        try:
+            yield
+        finally:
+            self.call(lambda: self.functions.drop(function, on=False))
+
+    def client(self, service: str) -> Any:
+        """A client of a caller outside who may do everything; what it writes to a table is in its stream."""
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoint,
+            region_name=REGION,
+            aws_access_key_id=TESTER[0],
+            aws_secret_access_key=TESTER[1],
+        )
+
+    async def _idle(self) -> None:
+        while True:
+            await self.functions.idle()
+            await self._sources.idle()
+            if self.functions.is_idle and self._sources.is_idle:
+                return
 
     def run(self, awaitable: Awaitable[T]) -> T:
         """Run something in the double's event loop, and wait for it."""
@@ -170,10 +231,12 @@ class Double:
             self._thread.join()
             self._loop.close()
             self._close_sockets()
+            self.clock.close()
 
     async def _start(self) -> None:
         await self.services.start()
         await self.functions.start(self._configured_functions)
+        self._sources.start()
         apps = (_app(self.api.handle), _app(self.services.endpoint))
         self._servers = [uvicorn.Server(_config(app)) for app in apps]
         self._serving = [
@@ -185,6 +248,7 @@ class Double:
         for server in self._servers:
             server.should_exit = True
         await asyncio.gather(*self._serving)
+        await self._sources.close()
         await self.functions.close()
         await self.services.close()
 

@@ -189,7 +189,7 @@ class RestApi:
         return Response(text.encode(), status, headers)
 
     def _context(self, request: Request, raw_path: str) -> dict[str, Any]:
-        now = time.time()
+        now = self._services.clock.now()
         return {
             "accountId": ACCOUNT,
             "apiId": self._api.ref,
