@@ -8,6 +8,7 @@ import hmac
 import json
 import os
 import random
+import threading
 import time
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
@@ -17,7 +18,7 @@ TRANSITIONS = {"claim": "Running", "succeed": "Success", "fail": "Failure"}
 LAST_WRITE_SECONDS = 0.5  # what a write needs before its invocation is cut off
 
 Item = dict[str, Any]
-_connections: dict[str, HTTPConnection] = {}  # one, kept from job to job
+_connections: dict[tuple[str, int], HTTPConnection] = {}  # by host and thread, kept from job to job
 
 
 class Conflict(Exception):
@@ -75,14 +76,15 @@ def call(operation: str, request: Item, until: float) -> Item:
 def post(service: str, path: str, headers: Item, body: bytes) -> tuple[int, bytes]:
     """Send a signed request; its answer, or a 503 where none came."""
     scheme, _, host = os.environ[f"AWS_ENDPOINT_URL_{service.upper()}"].partition("://")
-    if host not in _connections:
-        _connections[host] = (HTTPSConnection if scheme == "https" else HTTPConnection)(host, timeout=5)
+    kept = host, threading.get_ident()
+    if kept not in _connections:
+        _connections[kept] = (HTTPSConnection if scheme == "https" else HTTPConnection)(host, timeout=5)
     try:
-        _connections[host].request("POST", path, body, _signed(service, host, path, headers, body))
-        response = _connections[host].getresponse()
+        _connections[kept].request("POST", path, body, _signed(service, host, path, headers, body))
+        response = _connections[kept].getresponse()
         return response.status, response.read()
     except (OSError, HTTPException):
-        _connections[host].close()  # the next request opens it again
+        _connections[kept].close()  # the next request opens it again
         return 503, b""
 
 
