@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from asyncjob.aws.build import template as builder
+from asyncjob.aws.build.durable import fill_durable
 from asyncjob.aws.build.folder import runtime_files
 from asyncjob.loading import load
 from asyncjob.registry import Jobs
@@ -26,8 +27,7 @@ def packaged(folder: Path, jobs: Jobs, files: Mapping[str, str], target: str = "
                 code.write(file, f"msgspec/{file.relative_to(MSGSPEC)}")
         for name, text in files.items():
             code.writestr(name, text)
-    return builder.fill_package(
-        (builder.HERE / "template.yaml").read_text(),
+    return fill_durable(
         jobs,
         code="code.zip",
         target=target,

@@ -9,10 +9,9 @@ import boto3
 import pytest
 
 from asyncjob.aws.build import template as builder
-from asyncjob.aws.runtime.table import TRANSITIONS
-from asyncjob.aws.runtime.table import timestamp as timestamp_on_aws
-from asyncjob.job import TRANSITIONS as ALL_TRANSITIONS
-from asyncjob.job import timestamp
+from asyncjob.aws.runtime.record import STATUS
+from asyncjob.aws.runtime.record import timestamp as timestamp_on_aws
+from asyncjob.job import TRANSITIONS, timestamp
 from asyncjob.loading import load as load_registry
 from tests.aws.double.cloudformation import TemplateError, deploy, load
 from tests.aws.double.vtl import Params, render_request, render_response
@@ -145,10 +144,9 @@ def test_the_table_goes_with_its_stack_and_is_kept_when_it_is_renamed(template: 
 
 
 def test_a_status_changes_as_the_transition_table_says() -> None:
-    for name, status in TRANSITIONS.items():
-        assert ALL_TRANSITIONS[name].target == status
+    assert STATUS == {name: TRANSITIONS[name].target for name in STATUS}
     for name in ("succeed", "fail"):
-        assert ALL_TRANSITIONS[name].sources == {TRANSITIONS["claim"]}
+        assert TRANSITIONS[name].sources == {STATUS["claim"]}
 
 
 @pytest.mark.parametrize("milliseconds", [0, 1, 999, 1_000, 1717677296789, 4102444799999])

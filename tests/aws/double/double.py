@@ -29,9 +29,10 @@ from tests.aws.double.gateway import RestApi
 from tests.aws.double.iam import AccessDenied, Policies
 from tests.aws.double.services import REGION, TESTER, Services
 from tests.aws.double.streams import Stream
+from tests.aws.double.templates import LARGEST_IN_A_BUCKET, LARGEST_TEMPLATE
 
 ENDPOINTS = {
-    f"AWS_ENDPOINT_URL_{service.upper()}": f"https://{service}.{REGION}.amazonaws.com"
+    f"ASYNCJOB_URL_{service.upper()}": f"https://{service}.{REGION}.amazonaws.com"
     for service in ("dynamodb", "lambda")
 }
 RETRY_SCALE = 0.01  # of the minutes between the deliveries of an event
@@ -82,7 +83,8 @@ class Double:
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.clock = Clock()
         try:
-            self.stack = deploy(template, parameters, endpoint=self.endpoint)
+            largest = LARGEST_TEMPLATE if bucket == Path() else LARGEST_IN_A_BUCKET
+            self.stack = deploy(template, parameters, endpoint=self.endpoint, largest=largest)
             self.policies = Policies(self.stack)
             self.services = Services(self.stack, self.policies, self.clock)
             self.api = RestApi(self.stack, self.services, self.policies, readable_overrides)

@@ -26,7 +26,7 @@ from tests.aws.double.cloudformation import Stack
 from tests.aws.double.functions import Functions, InvocationRefused
 from tests.aws.double.iam import AccessDenied, Policies
 from tests.aws.double.signature import InvalidSignature, access_key, check
-from tests.aws.double.tables import Tables, parts
+from tests.aws.double.tables import Tables, parts, undefined
 
 LARGEST_KEY = 2_048
 DYNAMODB = "com.amazonaws.dynamodb.v20120810#"
@@ -193,6 +193,8 @@ class Services:
                     f"Size of hashkey has exceeded the maximum size limit of{LARGEST_KEY} bytes"
                 )
                 return _error(400, "com.amazon.coral.validate#ValidationException", message)
+        if problem := undefined(request):
+            return _error(400, "com.amazon.coral.validate#ValidationException", problem)
         return await self._done(operation, body)
 
     async def _done(self, operation: str, body: bytes) -> Answer:

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from asyncjob.aws.build.inline import inline
 from asyncjob.aws.build.model import submission_model
 from asyncjob.loading import load
 from asyncjob.registry import Jobs
@@ -30,7 +31,7 @@ FENCED = re.compile(
 )
 AGAIN = re.compile(r"^ *#\{\{ (\w+) \}\}\n", re.M)
 
-CORE = ("context", "failure", "isolation", "job", "loading", "loop", "registry", "runner", "sleep")
+CORE = ("context", "contract", "failure", "isolation", "job", "loading", "loop", "registry", "runner", "sleep")
 """The modules of the core that aws/runtime/ needs in the zip. Beside the standard library they need msgspec."""
 
 
@@ -46,7 +47,7 @@ def fill(source: str, jobs: Jobs) -> str:
     """
     text = _edition(source, "inline")
     for name in ("processor", "recorder"):
-        text = re.sub(rf'^( *)ZipFile: "{{{{ {name} }}}}"$', partial(_zip_file, code(name)), text, flags=re.M)
+        text = re.sub(rf'^( *)ZipFile: "{{{{ {name} }}}}"$', partial(_zip_file, inline(RUNTIME, f"inline_{name}")), text, flags=re.M)
     values = {
         "authorization": "NONE",  # as the original
         "timeout": "30",
@@ -129,16 +130,9 @@ def _filled(text: str, jobs: Jobs, values: dict[str, str]) -> str:
     return text
 
 
-def code(name: str) -> str:
-    """The text of a function's index.py: what it imports from this folder, then its own."""
-    text = (RUNTIME / f"inline_{name}.py").read_text()
-    imported = re.compile(r"^from asyncjob\.aws\.runtime\.table import (\([^)]*\)|.*)\n", re.M)
-    return (RUNTIME / "table.py").read_text() + "\n\n" + imported.sub("", text)
-
-
 def _zip_file(text: str, place: re.Match[str]) -> str:
-    indent = place[1]  # one more space is enough, and one blank line: hundreds of lines count against the limit
-    lines = (f"{indent} {line}" if line else "" for line in text.rstrip().replace("\n\n\n", "\n\n").splitlines())
+    indent = place[1]  # one more space is enough: hundreds of lines count against the limit
+    lines = (f"{indent} {line}" if line else "" for line in text.splitlines())
     return f"{indent}ZipFile: |\n" + "\n".join(lines)
 
 

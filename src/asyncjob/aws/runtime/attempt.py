@@ -11,12 +11,13 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from contextvars import Context
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from asyncjob.aws.runtime.durable_job import Job, read, tell
-from asyncjob.aws.runtime.table import Conflict, TableError, call
+from asyncjob.aws.runtime.dynamodb import Conflict, TableError, call
 from asyncjob.context import JobContext
 from asyncjob.isolation import Isolation
 from asyncjob.job import Progress
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 PROGRESS_SECONDS = 1.0  # between two writes of progress, at least
 LOOK_SECONDS = 5.0  # between two looks whether the job was canceled, when nothing is written
 PATIENCE_SECONDS = 0.5  # for either; the next one comes soon enough
-
-_loops: "list[EventLoop]" = []  # none until the first async job, then one for all
-_isolations: list[Isolation] = []  # none until the first job, when the functions are imported
 
 
 class Attempt:
@@ -160,15 +158,15 @@ class Attempt:
         return read(found) == {name: self.job[name] for name in ("status", "attempt")}
 
 
+@cache
 def _loop() -> "EventLoop":
-    if not _loops:
-        from asyncjob.loop import EventLoop
+    """One for all async jobs, from the first of them on."""
+    from asyncjob.loop import EventLoop
 
-        _loops.append(EventLoop())
-    return _loops[0]
+    return EventLoop()
 
 
+@cache
 def _isolation() -> Isolation:
-    if not _isolations:
-        _isolations.append(Isolation())
-    return _isolations[0]
+    """How the process was before its first job: by then the functions are imported."""
+    return Isolation()

@@ -8,7 +8,8 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from asyncjob.aws.runtime.table import post, to_json
+from asyncjob.aws.runtime.record import to_json
+from asyncjob.aws.runtime.signing import post
 from asyncjob.job import Status
 from asyncjob.registry import MAX_RETRIES
 

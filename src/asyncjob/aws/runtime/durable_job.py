@@ -19,7 +19,8 @@ import os
 import time
 from typing import Any
 
-from asyncjob.aws.runtime.table import Conflict, call, error, now_ms, timestamp, to_json
+from asyncjob.aws.runtime.dynamodb import Conflict, call
+from asyncjob.aws.runtime.record import error, now_ms, timestamp, to_json
 from asyncjob.job import TRANSITIONS, Status
 
 Job = dict[str, Any]
@@ -35,6 +36,8 @@ MAX_ITEM_BYTES = 400 * 1024
 ROOM_BYTES = 4_096  # for what a cancel and a retry add, and what DynamoDB counts beside names and values
 KEPT_ATTEMPTS = 50
 KEPT_MESSAGE = 500  # characters of the error of an earlier attempt
+
+RESERVED = ("status", "current", "error", "results", "large")  # and what stands beside them; DynamoDB wants a # there
 
 LOST = ("WorkerLost", "the process ended, or could not record what became of the job")
 
@@ -188,7 +191,7 @@ def _end(
 ) -> str:
     values: Request = {**kept, "now": timestamp(now_ms()), "never": NEVER_MS}
     sets = ["#status = :target", "#current[0].#status = :target", "#current[0].finishedAt = :now", "dueAt = :never"]
-    sets += [f"{name} = :{name}" for name in kept]
+    sets += [f"#{name} = :{name}" for name in kept]
     if reason is not None:
         values["error"] = reason
         sets.append("#current[0].#error = :error")
@@ -214,7 +217,7 @@ def _change(transition: str, job: Job, expression: str, until: float, **values: 
 
 
 def _write(job_id: str, guard: str, expression: str, until: float, **values: Any) -> Job:
-    names = {f"#{name}": name for name in ("status", "current", "error") if f"#{name}" in guard + expression}
+    names = {f"#{name}": name for name in RESERVED if f"#{name}" in guard + expression}
     request = {
         "TableName": os.environ["TABLE"],
         "Key": {"jobId": {"S": job_id}},

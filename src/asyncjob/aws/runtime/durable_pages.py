@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from asyncjob.aws.runtime.durable_job import Job, expired, read
-from asyncjob.aws.runtime.table import TableError, call
+from asyncjob.aws.runtime.dynamodb import TableError, call
 from asyncjob.contract import JOB_ID, ApiError
 from asyncjob.job import Status
 

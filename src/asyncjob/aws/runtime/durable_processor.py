@@ -17,26 +17,25 @@ from typing import Any
 
 from asyncjob.aws.runtime.attempt import Attempt
 from asyncjob.aws.runtime.durable_job import LOST, Job, claim, fail, lose, may_repeat, repeat, succeed
-from asyncjob.aws.runtime.table import LAST_WRITE_SECONDS, Conflict, error, now_ms, timestamp, to_json
+from asyncjob.aws.runtime.dynamodb import LAST_WRITE_SECONDS, Conflict
+from asyncjob.aws.runtime.record import error, now_ms, timestamp, to_json
+from asyncjob.aws.runtime.shapes import Context
 from asyncjob.job import Error, Status
-from asyncjob.loading import load
-from asyncjob.registry import JobFunction
+from asyncjob.registry import JobFunction, Jobs
 from asyncjob.runner import Failed, Outcome, Succeeded
 
 STOP_SECONDS = 1.0  # what a function gets, after its deadline, to notice it before its process ends
 OUTCOME_SECONDS = 1.0  # of the invocation, for the outcome
 
-jobs = load(os.environ["ASYNCJOB_TARGET"])  # what fails here, the recorder records
-
-
 class StillRunning(Exception):
     """Not now: another delivery of this event may still be at work. Lambda delivers it again in a minute or two."""
 
 
-def handler(event: dict[str, Any], context: Any) -> None:
+def process(jobs: Jobs, event: dict[str, Any], context: Context) -> None:
     """Run an attempt of a job.
 
     Args:
+        jobs: the functions that were deployed.
         event: `{"jobId", "attempt"}`.
         context: Lambda's.
 

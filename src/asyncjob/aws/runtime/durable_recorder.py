@@ -9,7 +9,8 @@ import time
 from typing import Any
 
 from asyncjob.aws.runtime.durable_job import Job, claim, fail, fetch, lose
-from asyncjob.aws.runtime.table import LAST_WRITE_SECONDS, Conflict, error, now_ms, to_json
+from asyncjob.aws.runtime.dynamodb import LAST_WRITE_SECONDS, Conflict
+from asyncjob.aws.runtime.record import error, now_ms, to_json
 from asyncjob.job import Status
 
 PATIENCE_SECONDS = 20.0

@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from asyncjob.aws.runtime.durable_job import LOST, fetch, lose, postpone
-from asyncjob.aws.runtime.table import Conflict, TableError, call, error, now_ms, to_json
+from asyncjob.aws.runtime.dynamodb import Conflict, TableError, call
+from asyncjob.aws.runtime.record import error, now_ms, to_json
 from asyncjob.job import Status
 
 SHELVES = 8
