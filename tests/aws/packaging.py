@@ -6,9 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from asyncjob.aws.build import template as builder
 from asyncjob.aws.build.durable import fill_durable
-from asyncjob.aws.build.folder import runtime_files
+from asyncjob.aws.build.folder import runtime_parts
 from asyncjob.loading import load
 from asyncjob.registry import Jobs
 
@@ -20,8 +19,8 @@ GREETINGS = {"greetings/__init__.py": "def greeting(name: str) -> str:\n    retu
 def packaged(folder: Path, jobs: Jobs, files: Mapping[str, str], target: str = "jobs", timeout: int = 6) -> str:
     """Write `code.zip` into the folder; the text of the template that belongs to it."""
     with zipfile.ZipFile(folder / "code.zip", "w") as code:
-        for file in runtime_files():
-            code.write(file, f"asyncjob/{file.relative_to(builder.PACKAGE)}")
+        for part in runtime_parts(jobs):
+            code.writestr(part.name, part.read())
         for file in MSGSPEC.rglob("*"):
             if file.suffix in (".py", ".so"):
                 code.write(file, f"msgspec/{file.relative_to(MSGSPEC)}")

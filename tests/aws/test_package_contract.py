@@ -44,7 +44,7 @@ def test_a_package_keeps_the_contract_with_its_declared_capabilities(tmp_path: P
     text = packaged(tmp_path, load_registry("asyncjob.sleep"), {}, target="asyncjob.sleep", timeout=30)
     with Double(text, bucket=tmp_path) as double:
         command = [sys.executable, "-m", "pytest", "tests/conformance", "-q", "-p", "no:cacheprovider"]
-        command += ["--base-url", double.url, "--capabilities", "aws-package", "--aws-iam"]
+        command += ["--base-url", double.url, "--capabilities", "aws-durable", "--aws-iam"]
         env = {**os.environ, **double.tester}
         suite = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
         assert suite.returncode == 0, suite.stdout

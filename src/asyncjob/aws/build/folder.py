@@ -11,18 +11,23 @@ import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
+
 from asyncjob.aws.build.archive import BuildError, Part, megabytes, part, write_zip
 from asyncjob.aws.build.lambdas import MAX_TIMEOUT, Architecture, Python
 from asyncjob.aws.build.policy import load_statements
 from asyncjob.aws.build.sources import Sources, find_sources
 from asyncjob.aws.build.summary import summary
-from asyncjob.aws.build.template import CORE, HERE, PACKAGE, RUNTIME, SPARE_SECONDS, fill_package
+from asyncjob.aws.build.description import description
+from asyncjob.aws.build.durable import fill_durable
+from asyncjob.aws.build.template import CORE, PACKAGE, RUNTIME, SPARE_SECONDS
 from asyncjob.aws.build.wheels import Wheels
 from asyncjob.loading import load, unmoved
 from asyncjob.registry import Jobs
 
 TEMPLATE, CODE, PACKAGED = "template.yaml", "code.zip", "packaged.yaml"
 MARK = "asyncjob/aws/runtime/__init__.py"
+DOCUMENT = "asyncjob/aws/runtime/openapi.json"
 PYTHONS_OWN = sys.stdlib_module_names - {"test"}  # which wheels have by mistake, and nobody imports
 LAMBDAS_OWN = {"boto3", "botocore"}
 LEAST_TIMEOUT = 30
@@ -68,8 +73,7 @@ def build(
     statements = [] if policy is None else load_statements(policy)
     try:
         sources = find_sources(target, out, include)
-        template = fill_package(
-            (HERE / TEMPLATE).read_text(),
+        template = fill_durable(
             jobs,
             code=CODE,
             target=sources.target,
@@ -86,7 +90,7 @@ def build(
             new.mkdir()
             (new / TEMPLATE).write_text(template)
             say(f"Packing {CODE}")
-            contents = _pack(new / CODE, sources, list(wheels.parts()))
+            contents = _pack(new / CODE, jobs, sources, list(wheels.parts()))
             _replace(out, new, Path(beside, "old"))
     except (OSError, ValueError) as error:
         raise BuildError(str(error)) from None
@@ -112,10 +116,11 @@ def runtime_files() -> list[Path]:
     return [*core, PACKAGE / "aws" / "__init__.py", *sorted(RUNTIME.glob("*.py"))]
 
 
-def _runtime() -> list[Part]:
-    return [
-        part(f"asyncjob/{file.relative_to(PACKAGE).as_posix()}", file, "asyncjob") for file in runtime_files()
-    ]
+def runtime_parts(jobs: Jobs) -> list[Part]:
+    """What the zip holds of this package, and the OpenAPI document of these job functions."""
+    files = [part(f"asyncjob/{file.relative_to(PACKAGE).as_posix()}", file, "asyncjob") for file in runtime_files()]
+    document = msgspec.json.encode(description(jobs))
+    return [*files, Part(DOCUMENT, "asyncjob", len(document), executable=False, read=lambda: document)]
 
 
 def _check_imports(sources: Sources, parts: list[Part]) -> dict[str, str]:
@@ -156,11 +161,11 @@ def _module(name: str) -> str:
     return name.partition("/")[0].partition(".")[0] if "/" not in name else name.partition("/")[0]
 
 
-def _pack(code: Path, sources: Sources, libraries: list[Part]) -> list[str]:
+def _pack(code: Path, jobs: Jobs, sources: Sources, libraries: list[Part]) -> list[str]:
     """Write the zip; what to say of it."""
     optional = _check_imports(sources, libraries)
     _check_libraries(libraries, sources)
-    size = write_zip(code, [*_runtime(), *libraries, *sources.parts])
+    size = write_zip(code, [*runtime_parts(jobs), *libraries, *sources.parts])
     lines = [
         f"  size         {megabytes(code.stat().st_size)}, unpacked {megabytes(size)}",
         f"  your files   {', '.join(sorted(each.name for each in sources.parts))}",
