@@ -9,9 +9,12 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Iterable
 from typing import Any
 
-from asyncjob.aws.build.model import submission_model
+import msgspec
+
+from asyncjob.aws.build.forms import durable_model, forms
 from asyncjob.aws.build.template import HERE, least_timeout
 from asyncjob.contract import MAX_BODY_BYTES
 from asyncjob.job import TRANSITIONS, Status
@@ -73,7 +76,7 @@ def fill_durable(
     text = _replaced(text, values)
     line = re.compile(r"^( *)- \{\{ statements \}\}\n", re.M)
     text = line.sub(lambda place: "".join(f"{place[1]}- {json.dumps(each)}\n" for each in statements), text)
-    text = text.replace('"{{ model }}"', json.dumps(submission_model(jobs), separators=(", ", ": ")))
+    text = text.replace('"{{ model }}"', json.dumps(durable_model(jobs), separators=(", ", ": ")))
     api = text[text.index(API_BEGINS) : text.index(API_ENDS)]
     return text.replace("{{ hash }}", hashlib.sha256(api.encode()).hexdigest()[:8])
 
@@ -127,19 +130,28 @@ def _replaced(text: str, values: dict[str, str]) -> str:
 def _types(jobs: Jobs) -> str:
     """What a submission is held against, by its type."""
     lines = []
-    for number, function in enumerate(jobs):
-        lines += [f'#{"if" if number == 0 else "elseif"}($type == "{function.name}")', *_type(function)]
-    return "\n".join([*lines, "#else", '#set($refused = "type")', "#end", ""])
+    for number, (function, known) in enumerate(zip(jobs, forms(jobs), strict=True)):
+        lines += [f'#{"if" if number == 0 else "elseif"}($type == "{function.name}")', *_type(function, known)]
+    return "\n".join([*lines, '#elseif($refused == "")', '#set($refused = "type")', "#end", ""])
 
 
-def _type(function: JobFunction) -> list[str]:
-    fields = function.parameters.__struct_fields__
+def _type(function: JobFunction, known: dict[str, str]) -> list[str]:
+    fields = msgspec.structs.fields(function.parameters)
     lines = [f"#set($retries = {function.retries})"]
     if fields:
-        lines.append(f"#set($names = {json.dumps(fields, ensure_ascii=False)})")
+        lines.append(f"#set($names = {_list(field.name for field in fields)})")
+    if needed := [field.name for field in fields if field.required]:
+        lines.append(f"#set($needed = {_list(needed)})")
+    if known:
+        entries = ", ".join(f"\"{name}\": '{form}'" for name, form in known.items())
+        lines.append(f"#set($forms = {{{entries}}})")
     if function.timeout is not None:
         lines.append(f"#set($lasts = {math.ceil((function.timeout + OVERHEAD_SECONDS) * 1_000)})")
     return lines
+
+
+def _list(names: Iterable[str]) -> str:
+    return json.dumps([*names], ensure_ascii=False)
 
 
 def _texts(jobs: Jobs) -> str:

@@ -9,7 +9,6 @@ import hashlib
 import heapq
 import hmac
 import os
-import re
 import time
 from collections.abc import Iterator
 from itertools import islice
@@ -17,7 +16,7 @@ from typing import Any, NamedTuple
 
 from asyncjob.aws.runtime.durable_job import Job, expired, read
 from asyncjob.aws.runtime.dynamodb import TableError, call
-from asyncjob.contract import JOB_ID, ApiError
+from asyncjob.contract import ApiError
 from asyncjob.job import Status
 
 SHELVES = 8
@@ -26,7 +25,6 @@ MAX_PAGE_BYTES = 4_000_000  # Lambda answers with 6 MB at most, and JSON in JSON
 SEARCH_SECONDS = 1.0
 PATIENCE_SECONDS = 5.0
 MAC_BYTES = 12
-TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 
 
 class Place(NamedTuple):
@@ -50,7 +48,8 @@ class Cursors:
     def write(self, place: Place) -> str:
         """The cursor of a place."""
         text = "/".join(place).encode()
-        return base64.urlsafe_b64encode(self._mac(text) + text).decode().rstrip("=")
+        mac = hmac.digest(self._key, text, hashlib.sha256)[:MAC_BYTES]
+        return base64.urlsafe_b64encode(mac + text).decode().rstrip("=")
 
     def read(self, cursor: str) -> Place:
         """The place of a cursor.
@@ -63,14 +62,10 @@ class Cursors:
             created_at, job_id, shelf = whole[MAC_BYTES:].decode().split("/")
         except ValueError:
             raise _not_a_cursor() from None
-        if not hmac.compare_digest(whole[:MAC_BYTES], self._mac(whole[MAC_BYTES:])):
+        place = Place(created_at, job_id, shelf)
+        if not hmac.compare_digest(self.write(place).encode(), cursor.encode(errors="replace")):
             raise _not_a_cursor()
-        if not (TIME.fullmatch(created_at) and JOB_ID.fullmatch(job_id)):
-            raise _not_a_cursor()
-        return Place(created_at, job_id, shelf)
-
-    def _mac(self, text: bytes) -> bytes:
-        return hmac.digest(self._key, text, hashlib.sha256)[:MAC_BYTES]
+        return place
 
 
 def _not_a_cursor() -> ApiError:
@@ -88,14 +83,15 @@ def page(
         TableError: the table does not answer.
     """
     until = time.monotonic() + SEARCH_SECONDS
+    at_once = min(limit, AT_ONCE) if status is None and kind is None else AT_ONCE
     found: list[Job] = []
-    size = 0
-    last = after
-    at_once = min(limit, AT_ONCE)
+    size, last = 0, after
     entries = _merged(after, at_once)
-    while batch := list(islice(entries, at_once)):
+    waiting = next(entries, None)
+    while waiting is not None:
+        batch = [waiting, *islice(entries, at_once - 1)]
         items = _items([entry["jobId"] for entry in batch if kind in (None, entry["type"])])
-        for entry in batch:
+        for number, entry in enumerate(batch, start=1):
             last = Place(entry["createdAt"], entry["jobId"], entry["shelf"])
             job = items.get(entry["jobId"])
             if job is None or expired(job) or (status is not None and job["status"] != status):
@@ -103,8 +99,10 @@ def page(
             found.append(job)
             size += job["bytes"]
             if len(found) == limit or size > MAX_PAGE_BYTES:
-                return found, last
-        if time.monotonic() > until:
+                more = number < len(batch) or next(entries, None) is not None
+                return found, last if more else None
+        waiting = next(entries, None)
+        if waiting is not None and time.monotonic() > until:
             return found, last
     return found, None
 
