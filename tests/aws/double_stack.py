@@ -114,7 +114,8 @@ class Small:
     @contextmanager
     def deployed(self, **options: Any) -> Iterator[Double]:
         """Deploy it; Lambda's pauses last as long as on AWS, by the double's clock."""
-        text = yaml.safe_dump({"Resources": self.resources}, sort_keys=False)
+        resources = json.loads(json.dumps(self.resources))  # what stands twice in it would become a YAML alias
+        text = yaml.safe_dump({"Resources": resources}, sort_keys=False)
         with Double(text, **{"scale": 1, **options}) as double:
             yield double
 

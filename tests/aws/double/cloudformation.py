@@ -249,9 +249,10 @@ class _Deployment:
         target = self.target(logical_id, where, live)
         kind = self.template["Resources"][logical_id]["Type"]
         demand(str(name) in _KINDS[kind].attributes, where, f"{logical_id}, {kind}, has no attribute {name!r}")
-        streamless = name == "StreamArn" and target and "StreamSpecification" not in target.properties
-        demand(not streamless, where, f"{logical_id} has no stream: it has no StreamSpecification")
-        return target.attributes[str(name)] if target else ""
+        if target is None:
+            return ""
+        demand(str(name) in target.attributes, where, f"{logical_id} has no {name}: it has no StreamSpecification")
+        return target.attributes[str(name)]
 
     def sub(self, argument: Any, where: str, live: bool) -> str:
         text, given = argument if isinstance(argument, list) and len(argument) == 2 else (argument, {})
@@ -339,6 +340,8 @@ class _Deployment:
             "root": _generated_id(f"{logical_id} root"),
         }
         attributes = {name: shape.format_map(facts) for name, shape in kind.attributes.items()}
+        if "StreamSpecification" not in properties:
+            attributes.pop("StreamArn", None)
         made = Resource(logical_id, declared["Type"], properties, depends_on, kind.ref.format_map(facts), attributes)
         self.resources[logical_id] = made
         self.pending.pop()

@@ -26,7 +26,7 @@ from tests.aws.double.events import timestamp
 from tests.aws.double.functions import LARGEST_REQUEST, Functions, InvocationRefused, Result
 from tests.aws.double.iam import AccessDenied
 from tests.aws.double.services import Services
-from tests.aws.double.streams import Record, Shard, Stream
+from tests.aws.double.streams import RETENTION, Record, Shard, Stream
 
 POLL_SECONDS = 0.25
 LONGEST_PAUSE = 60.0  # between tries, which begin after a second and double: Lambda does not document its own
@@ -77,7 +77,7 @@ class Mapping:
     def has_aged(self, record: Record, now: float) -> bool:
         """Whether the record is too old to be tried (again)."""
         longest = self.numbers["MaximumRecordAgeInSeconds"]
-        return longest >= 0 and now - record.created > longest
+        return now - record.created > (RETENTION if longest < 0 else min(longest, RETENTION))
 
 
 @dataclass
@@ -112,12 +112,16 @@ class EventSources:
     def start(self) -> None:
         """Begin to read, from where the mappings say."""
         for name in self._enabled:
-            mapping = self.mappings[name]
-            for shard in mapping.stream.shards:
-                for turn in range(mapping.numbers["ParallelizationFactor"]):
-                    lane = _Lane(shard, turn, shard.end if mapping.latest else 0)
-                    self._lanes.append(lane)
-                    self._tasks.append(self._clock.spawn(self._read(mapping, lane)))
+            self.enable(name)
+
+    def enable(self, logical_id: str) -> None:
+        """Begin with a mapping that is switched off, from where it says."""
+        mapping = self.mappings[logical_id]
+        for shard in mapping.stream.shards:
+            for turn in range(mapping.numbers["ParallelizationFactor"]):
+                lane = _Lane(shard, turn, shard.end if mapping.latest else 0)
+                self._lanes.append(lane)
+                self._tasks.append(self._clock.spawn(self._read(mapping, lane)))
 
     async def close(self) -> None:
         """Stop reading; raises what broke this service itself, if anything did."""
@@ -214,7 +218,7 @@ class EventSources:
 
     async def pause(self, tries: int) -> None:
         """What lies between two tries of a batch."""
-        await self._clock.wait(until=self._clock.now() + min(2.0 ** (tries - 1), LONGEST_PAUSE))
+        await self._clock.wait(until=self._clock.now() + min(2.0 ** min(tries - 1, 16), LONGEST_PAUSE))
 
     def now(self) -> float:
         """Seconds since 1970."""

@@ -10,10 +10,10 @@ import itertools
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import httpx
@@ -27,6 +27,9 @@ from tests.aws.double.functions import Functions, InvocationRefused
 from tests.aws.double.iam import AccessDenied, Policies
 from tests.aws.double.signature import InvalidSignature, access_key, check
 from tests.aws.double.tables import Tables, parts, undefined
+
+if TYPE_CHECKING:
+    from tests.aws.double.schedules import Schedules
 
 LARGEST_KEY = 2_048
 DYNAMODB = "com.amazonaws.dynamodb.v20120810#"
@@ -73,6 +76,7 @@ class Services:
         self.policies = policies
         self.clock = clock
         self.functions: Functions
+        self.schedules: Schedules | None = None
         self.logs: dict[str, list[str]] = defaultdict(list)
         self.refused: list[str] = []
         self._faults: dict[tuple[str, str | None], str] = {}
@@ -269,6 +273,8 @@ class Services:
         if target.startswith("AmazonSQS.") and role is None:
             return _response(await self._forward("sqs", target, body))
         path = request.url.path.split("/")
+        if path[1] == "schedules" and len(path) == 3 and self.schedules is not None:
+            return _response(self.schedules.answer(role, request.method, path[2], body))
         if path[1:3] == ["2015-03-31", "functions"] and path[-1] == "invocations":
             kind = request.headers.get("x-amz-invocation-type", "RequestResponse")
             return _response(await self.invoke(role, path[3], kind, body))
@@ -312,7 +318,7 @@ class Services:
         )
         return role
 
-    def require(self, role: str | None, action: str, resource: str) -> None:
+    def require(self, role: str | None, action: str, resource: str, context: Mapping[str, str] | None = None) -> None:
         """Let a role do something, or note the refusal; None is the tester.
 
         Raises:
@@ -321,7 +327,7 @@ class Services:
         if role is None:
             return
         try:
-            self.policies.require(role, action, resource)
+            self.policies.require(role, action, resource, context)
         except AccessDenied as denied:
             self.refused.append(str(denied))
             raise
@@ -353,7 +359,8 @@ def _token(key: str) -> str:
 def _service(request: Request) -> str:
     """The service that a request is for, as it must be signed."""
     target = request.headers.get("x-amz-target", "")
-    return {"DynamoDB_20120810": "dynamodb", "AmazonSQS": "sqs"}.get(target.partition(".")[0], "lambda")
+    rest = "scheduler" if request.url.path.startswith("/schedules/") else "lambda"
+    return {"DynamoDB_20120810": "dynamodb", "AmazonSQS": "sqs"}.get(target.partition(".")[0], rest)
 
 
 def _error(status: int, kind: str, message: str, key: str = "message") -> Answer:
