@@ -5,7 +5,7 @@ Nothing may be paid for while it waits, so there are no held answers and no stre
 
 from typing import Any
 
-from asyncjob import __version__
+from asyncjob.version import __version__
 from asyncjob.openapi import document
 from asyncjob.registry import Jobs
 

@@ -116,16 +116,11 @@ def runtime_files() -> list[Path]:
     return [*core, PACKAGE / "aws" / "__init__.py", *sorted(RUNTIME.glob("*.py"))]
 
 
-<<<<<<< HEAD
 def runtime_parts(jobs: Jobs) -> list[Part]:
     """What the zip holds of this package, and the OpenAPI document of these job functions."""
     files = [part(f"asyncjob/{file.relative_to(PACKAGE).as_posix()}", file, "asyncjob") for file in runtime_files()]
     document = msgspec.json.encode(description(jobs))
     return [*files, Part(DOCUMENT, "asyncjob", len(document), executable=False, read=lambda: document)]
-=======
-def _runtime() -> list[Part]:
-    return [part(f"asyncjob/{file.relative_to(PACKAGE).as_posix()}", file, "asyncjob") for file in runtime_files()]
->>>>>>> double
 
 
 def _check_imports(sources: Sources, parts: list[Part]) -> dict[str, str]:

@@ -31,11 +31,7 @@ FENCED = re.compile(
 )
 AGAIN = re.compile(r"^ *#\{\{ (\w+) \}\}\n", re.M)
 
-<<<<<<< HEAD
-CORE = ("context", "contract", "failure", "isolation", "job", "loading", "loop", "registry", "runner", "sleep")
-=======
-CORE = ("context", "failure", "isolation", "job", "loading", "loop", "registry", "runner", "sleep", "version")
->>>>>>> double
+CORE = ("context", "contract", "failure", "isolation", "job", "loading", "loop", "registry", "runner", "sleep", "version")
 """The modules of the core that aws/runtime/ needs in the zip. Beside the standard library they need msgspec."""
 
 
