@@ -26,8 +26,11 @@ Deploy = Callable[..., Api]
 # Where each statement of a role stands; a test holds it against the template.
 STATEMENTS = [
     *("ApiRole[0]", "ApiRole[1]", "ProcessorRole[0]", "ProcessorRole[1]", "ProcessorRole[2]"),
-    *("RecorderRole[0]", "RecorderRole[1]", "RecorderRole[2]", "RecorderRole[3]", "ReaderRole[0]", "ReaderRole[1]"),
+    *("DispatcherRole[0]", "DispatcherRole[1]", "DispatcherRole[2]", "DispatcherRole[3]", "SweepsRole[0]"),
+    *("SweeperRole[0]", "SweeperRole[1]", "SweeperRole[2]", "RecorderRole[0]", "RecorderRole[1]", "RecorderRole[2]"),
+    *("ReaderRole[0]", "ReaderRole[1]", "ReaderRole[2]", "ReaderRole[3]"),
 ]
+FUNCTIONS = (PROCESSOR, RECORDER, *(f"{PROCESSOR}-{name}" for name in ("dispatcher", "sweeper", "reader")))
 
 
 @pytest.fixture(scope="module")
@@ -54,31 +57,36 @@ def test_a_package_keeps_the_contract_with_its_declared_capabilities(tmp_path: P
 
 
 def _use(api: Api) -> None:
-    """Use all that a package does, and see that nobody was refused anything.
+    """Use all that the edition does, and see that nobody was refused anything.
 
     Raises:
         AssertionError: a part of it does not work.
     """
     for body in ({"type": "add", "a": 1}, {"type": "large", "size": 300_000}, {"type": "flaky", "failures": 3}):
         assert api.post(jobId=body["type"], **body).status_code == 202
-        api.double.idle()
+    api.double.advance(5)
     for job_id in ("add", "flaky"):
         answer = api.get(job_id)
         assert (answer.status_code, answer.json().get("status")) == (200, "Success")
     assert api.client.get("/jobs/large/large").status_code == 200
+    assert len(api.client.get("/jobs").json()["jobs"]) == 3
     assert api.post(jobId="wait", type="wait").status_code == 202
-    api.job("wait", "Running")
+    while api.get("wait").json()["status"] == "Pending":
+        api.double.jump(0.1)
     assert api.client.post("/jobs/wait/cancel").status_code == 200
-    api.double.idle()
-    with api.double.services.failing("dynamodb:PutItem", "AccessDeniedException", role="ProcessorRole"):
-        api.post(jobId="recorded", type="add", a=1)
-        api.double.idle()
-    assert api.get("recorded").json()["status"] == "Failure"
-    with api.double.services.failing("dynamodb:PutItem", "AccessDeniedException"):
-        api.post(jobId="queued", type="add", a=1)
-        api.double.idle()
-    assert len(api.double.messages()) == 1
-    for name in (PROCESSOR, RECORDER, f"{PROCESSOR}-reader"):
+    with api.double.stream("Jobs").losing():
+        assert api.post(jobId="swept", type="die_once").status_code == 202
+    api.double.advance(600)
+    assert api.get("swept").json()["status"] == "Failure"
+    api.double.call(lambda: api.double.functions.throttle(PROCESSOR))
+    assert api.post(jobId="queued", type="add", a=1).status_code == 202
+    api.double.advance(110)  # until the record is given up, and before the sweeper looks
+    api.double.call(lambda: api.double.functions.throttle(PROCESSOR, on=False))
+    with api.double.services.failing("dynamodb:GetItem", "AccessDeniedException", role="RecorderRole"):
+        _broken_event(api)
+        api.double.advance(600)
+    assert len(api.double.messages()) == 2
+    for name in FUNCTIONS:
         assert api.double.services.logs[f"/aws/lambda/{name}"]
     assert api.double.services.refused == []
 
