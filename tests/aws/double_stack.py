@@ -140,5 +140,30 @@ class Small:
         (self.seen / "poison").write_text(text)
 
 
+def put(double: Double, *job_ids: str, **attributes: Any) -> None:
+    """Write jobs with these attributes, as a caller outside."""
+    for job_id in job_ids:
+        double.client("dynamodb").put_item(TableName="Jobs", Item={"jobId": {"S": job_id}, **attributes})
+
+
+def failures(double: Double) -> list[dict[str, Any]]:
+    """What is in the queue: the records of failures."""
+    return [json.loads(body) for body in double.messages()]
+
+
+def same_shard(double: Double, count: int) -> list[str]:
+    """Make jobs until so many are in the first shard, and return those: one batch, if the mapping is off till then."""
+    shards = double.stream("Jobs").shards
+    found: list[str] = []
+    number = 0
+    while len(found) < count:
+        before = shards[0].end
+        put(double, f"j{number}")
+        if shards[0].end > before:
+            found.append(f"j{number}")
+        number += 1
+    return found
+
+
 def _made(kind: str, **properties: Any) -> dict[str, Any]:
     return {"Type": f"AWS::{kind}", "Properties": properties}

@@ -1,6 +1,7 @@
 """The double of DynamoDB and its streams, against what AWS documents; each test says where, by the page's name in
 docs.aws.amazon.com/amazondynamodb/latest/developerguide/ (or in APIReference/, if it begins with API_)."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -259,6 +260,40 @@ def test_an_empty_key_is_refused(double: Double) -> None:
     """HowItWorks.NamingRulesDataTypes.html: a key attribute is not empty."""
     with pytest.raises(ClientError, match=r"empty string value\. Key: jobId"):
         double.client("dynamodb").update_item(TableName="Jobs", Key={"jobId": {"S": ""}}, UpdateExpression="REMOVE x")
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"too large", {"__type": "com.amazon.coral.service#SerializationException"}),
+        (
+            b'{"TableName": "Jobs", "Key": {"jobId": {"S": "a"}}, "UpdateExpression": "SET status = status"}',
+            {
+                "__type": "com.amazon.coral.validate#ValidationException",
+                "message": "Invalid UpdateExpression: Attribute name is a reserved keyword; reserved keyword: status",
+            },
+        ),
+        (
+            b'{"TableName": "Nobody", "Key": {"jobId": {"S": "a"}}, "UpdateExpression": "REMOVE x"}',
+            {
+                "__type": "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException",
+                "message": "Requested resource not found",
+            },
+        ),
+        (
+            b'{"TableName": "Jobs", "Key": {"jobId": {"S": "a"}}, "UpdateExpression": "REMOVE x",'
+            b' "ConditionExpression": "attribute_exists(jobId)", "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}',
+            {
+                "__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException",
+                "message": "The conditional request failed",
+            },
+        ),
+    ],
+)
+def test_a_refusal_has_the_body_of_dynamodbs_protocol(double: Double, body: bytes, expected: dict[str, str]) -> None:
+    """Programming.Errors.html; the names of the exceptions as dynalite's tests have recorded them."""
+    answer = double.run(double.services.dynamodb(None, "UpdateItem", body))
+    assert (answer.status, json.loads(answer.body)) == (400, expected)
 
 
 def test_an_index_has_the_items_that_have_its_keys_newest_first_and_page_by_page(double: Double) -> None:

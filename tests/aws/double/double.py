@@ -87,6 +87,7 @@ class Double:
         on_log: is given each line that a function logs.
         bucket: the directory of what the template names as code: a zip's path beside it, or, as
             `aws cloudformation package` leaves it, a key (of whatever bucket).
+        concurrency: invocations at once of the account, 10 in a new one; None is no limit but eight of each function.
 
     Attributes:
         stack: its resources and outputs.
@@ -112,6 +113,7 @@ class Double:
         readable_overrides: bool = False,
         on_log: Callable[[str], None] = lambda line: None,
         bucket: Path = Path(),
+        concurrency: int | None = None,
     ) -> None:
         self._clients: dict[str, Any] = {}
         self._bucket = bucket
@@ -138,6 +140,7 @@ class Double:
                 on_dead_letter=self._send_to_queue,
                 credentials=lambda name: self.services.credentials(self._role(name)),
                 clock=self.clock,
+                concurrency=concurrency,
             )
             parts = self.stack, self.services, self.functions, self.clock
             self._sources = EventSources(*parts)
@@ -213,7 +216,7 @@ class Double:
 
     def remove_expired(self) -> int:
         """Let TTL remove what has expired, which it does days later by itself; how many items that were."""
-        return self.run(self.services.tables.remove_expired())
+        return self.call(self.services.tables.remove_expired)
 
     @contextmanager
     def broken(self, function: str) -> Iterator[None]:

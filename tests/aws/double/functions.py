@@ -9,14 +9,13 @@ documents, or a function that is deployed broken.
 
 import asyncio
 import json
-import math
 import uuid
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
-from tests.aws.double.clock import Clock, Sign
+from tests.aws.double.clock import Clock
+from tests.aws.double.concurrency import Concurrency, Slots
 from tests.aws.double.environment import Environment, FunctionConfig, Measurement, Result
 from tests.aws.double.events import AsyncConfig, Event, dead_letter_attributes, failure_record
 
@@ -81,14 +80,10 @@ class Throttled(InvocationRefused):
 
 
 class _Function:
-    def __init__(self, config: FunctionConfig, settings: AsyncConfig, max_environments: int, clock: Clock) -> None:
+    def __init__(self, config: FunctionConfig, settings: AsyncConfig, slots: Slots) -> None:
         self.config = config
         self.settings = settings
-        self._clock = clock
-        reserved = config.reserved_concurrency
-        self._free = max_environments if reserved is None else min(max_environments, reserved)
-        self._queue: deque[Sign] = deque()
-        self._held = False
+        self.slots = slots
         self.environments: set[Environment] = set()
         self.waiting: list[Environment] = []
         self.running: dict[Environment, str] = {}
@@ -98,41 +93,6 @@ class _Function:
         self.kill_next = False
         self.dropped = False
         self.broken = False
-
-    @property
-    def busy(self) -> bool:
-        """Whether no further invocation may run now."""
-        return self._held or not self._free
-
-    async def take_slot(self, until: float = math.inf) -> bool:
-        """Wait, in turn, until one more invocation may run; whoever has taken a slot releases it. False: too late."""
-        if not self.busy and not self._queue:
-            self._free -= 1
-            return True
-        sign: Sign = asyncio.get_running_loop().create_future()
-        self._queue.append(sign)
-        taken = False
-        try:
-            taken = await self._clock.wait(sign, until)
-        finally:
-            if sign in self._queue:
-                self._queue.remove(sign)
-            elif not taken:  # cancelled just as it was handed over
-                self.release_slot()
-        return taken
-
-    def release_slot(self) -> None:
-        self._free += 1
-        self._hand_over()
-
-    def hold(self, on: bool) -> None:
-        self._held = on
-        self._hand_over()
-
-    def _hand_over(self) -> None:
-        while self._queue and not self.busy:
-            self._free -= 1
-            self._clock.give(self._queue.popleft())
 
 
 class Functions:
@@ -147,6 +107,7 @@ class Functions:
         max_environments: How many environments one function has at most.
         credentials: Makes the variables that an environment of the function is given on top of all others.
         clock: Whose time it is.
+        concurrency: Invocations at once of all functions together that have reserved none; None is no limit.
     """
 
     def __init__(
@@ -159,8 +120,10 @@ class Functions:
         max_environments: int = 8,
         credentials: Callable[[str], dict[str, str]],
         clock: Clock,
+        concurrency: int | None = None,
     ) -> None:
         self._clock = clock
+        self._concurrency = Concurrency(concurrency, clock)
         self._scale = scale
         self._on_log = on_log
         self._on_failure = on_failure
@@ -179,7 +142,8 @@ class Functions:
         for config, settings in configs:
             if config.name in self._functions:
                 raise ValueError(f"there is a function {config.name} already")
-            self._functions[config.name] = _Function(config, settings, self._max_environments, self._clock)
+            slots = Slots(self._concurrency, self._max_environments, config.reserved_concurrency)
+            self._functions[config.name] = _Function(config, settings, slots)
 
     async def close(self) -> None:
         """Forget all events and kill all environments; raises what broke this service itself, if anything did."""
@@ -224,9 +188,9 @@ class Functions:
         """
         function = self._functions[name]
         _check(event, LARGEST_REQUEST)
-        if function.throttled or function.busy:
+        if function.throttled or function.slots.busy:
             raise Throttled("Rate Exceeded.")
-        await function.take_slot()
+        await function.slots.wait()
         return await asyncio.shield(self._spawn(self._run(function, str(uuid.uuid4()), event)))
 
     def throttle(self, name: str, *, on: bool = True) -> None:
@@ -235,11 +199,11 @@ class Functions:
 
     def hold(self, name: str) -> None:
         """Leave the function no concurrency, as when others use up the account's: events stay queued till `release`."""
-        self._functions[name].hold(True)
+        self._functions[name].slots.hold(True)
 
     def release(self, name: str) -> None:
         """End a `hold`."""
-        self._functions[name].hold(False)
+        self._functions[name].slots.hold(False)
 
     def deliver_twice(self, name: str) -> None:
         """Deliver the next event twice, at once where concurrency allows, with one request id and without any error."""
@@ -318,7 +282,7 @@ class Functions:
             return "ZeroReservedConcurrency"
         expires = event.accepted + function.settings.max_age * self._scale
         while True:
-            if not await function.take_slot(expires):
+            if not await function.slots.wait(expires):
                 event.failure = None
                 return "EventAgeExceeded"
             result = await self._run(function, event.request_id, event.body)
@@ -348,7 +312,7 @@ class Functions:
             function.measurements.append(measurement)
             await self._put_back(function, environment)
         finally:
-            function.release_slot()
+            function.slots.release()
         return result
 
     async def _take_environment(self, function: _Function) -> Environment:

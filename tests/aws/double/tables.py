@@ -1,14 +1,14 @@
 """DynamoDB's tables, which moto keeps: what the double adds to them, and where it corrects moto.
 
-Every call passes here, one at a time, since moto checks a condition and writes in two steps. Around a write the double
-looks at the items in question, for the table's stream. A write that was refused leaves an item as it was, which moto
-does not always see to (an UpdateItem that would make a new item too large leaves an empty one).
+Every call passes here, in the double's event loop and so one at a time: moto checks a condition and writes in two
+steps. Around a write the double looks at the items in question, for the table's stream. A write that was refused leaves
+an item as it was, which moto does not always see to (an UpdateItem that would make a new item too large leaves an empty
+one), and a ValidationException has the name that DynamoDB gives it.
 """
 
-import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from moto.backends import get_backend
@@ -25,6 +25,7 @@ KNOWN = {
 }
 WRITES = {"PutRequest": "PutItem", "DeleteRequest": "DeleteItem", "Put": "PutItem", "Update": "UpdateItem"}
 WRITES |= {"Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem", "Get": "GetItem"}
+VALIDATION = b"com.amazonaws.dynamodb.v20120810#ValidationException", b"com.amazon.coral.validate#ValidationException"
 TTL = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
 
 
@@ -88,13 +89,12 @@ class Tables:
         account: str,
         region: str,
         clock: Clock,
-        forward: Callable[[str, bytes], Awaitable[tuple[int, bytes]]],
+        forward: Callable[[str, bytes], tuple[int, bytes]],
     ) -> None:
         self._tables = {table.ref: table for table in stack.of_type("AWS::DynamoDB::Table")}
         self._backend = get_backend("dynamodb")[account][region]
         self._clock = clock
         self._forward = forward
-        self._one_at_a_time = asyncio.Lock()
         for table in self._tables.values():
             if unknown := table.properties.keys() - KNOWN:
                 raise TemplateError(f"{table.logical_id}: this double knows no {', '.join(sorted(unknown))} of a table")
@@ -106,32 +106,32 @@ class Tables:
         tables = self._tables.values()
         return [{name: each.properties[name] for name in MADE if name in each.properties} for each in tables]
 
-    async def call(self, operation: str, body: bytes) -> tuple[int, bytes]:
+    def call(self, operation: str, body: bytes) -> tuple[int, bytes]:
         """DynamoDB's answer, its status and its body; the streams have a record of what it has changed."""
         touched = self._touched(operation, json.loads(body))
-        async with self._one_at_a_time:
-            before = [self._item(name, key) for name, key in touched]
-            status, answer = await self._forward(operation, body)
-            for (name, key), old in zip(touched, before, strict=True):
-                if status != 200:
-                    self._restore(name, key, old)
-                elif name in self.streams:
-                    self.streams[name].changed(old, self._item(name, key))
+        before = [self._item(name, key) for name, key in touched]
+        status, answer = self._forward(operation, body)
+        if status != 200:
+            answer = answer.replace(*VALIDATION, 1)
+        for (name, key), old in zip(touched, before, strict=True):
+            if status != 200:
+                self._restore(name, key, old)
+            elif name in self.streams:
+                self.streams[name].changed(old, self._item(name, key))
         return status, answer
 
-    async def remove_expired(self) -> int:
+    def remove_expired(self) -> int:
         """Do what TTL does, late and whenever it pleases: remove all that has expired; how many items that were."""
         removed = 0
-        async with self._one_at_a_time:
-            for name, table in self._tables.items():
-                settings = table.properties.get("TimeToLiveSpecification", {"Enabled": False})
-                items = self._items(name) if settings["Enabled"] else []
-                for item in items:
-                    if float(item.get(settings["AttributeName"], {}).get("N", "inf")) <= self._clock.now():
-                        self._restore(name, {key: item[key] for key in self._keys(name)}, None)
-                        removed += 1
-                        if name in self.streams:
-                            self.streams[name].changed(item, None, TTL)
+        for name, table in self._tables.items():
+            settings = table.properties.get("TimeToLiveSpecification", {"Enabled": False})
+            items = self._items(name) if settings["Enabled"] else []
+            for item in items:
+                if float(item.get(settings["AttributeName"], {}).get("N", "inf")) <= self._clock.now():
+                    self._restore(name, {key: item[key] for key in self._keys(name)}, None)
+                    removed += 1
+                    if name in self.streams:
+                        self.streams[name].changed(item, None, TTL)
         return removed
 
     def _touched(self, operation: str, request: dict[str, Any]) -> list[tuple[str, Image]]:
