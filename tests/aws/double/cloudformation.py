@@ -332,7 +332,7 @@ class _Deployment:
         facts = {
             "account": self.parameters["AWS::AccountId"],
             "endpoint": self.endpoint,
-            "id": _generated_id(logical_id),
+            "id": _generated_id(f"{self.parameters['AWS::StackName']} {logical_id}"),
             "name": as_text(physical, f"{path}.Properties.{kind.name}"),
             "path": as_text(properties.get("Path", "/"), f"{path}.Properties.Path"),  # of a role
             "place": f"{self.parameters['AWS::Region']}:{self.parameters['AWS::AccountId']}",

@@ -321,6 +321,7 @@ class Double:
         for name, url in ENDPOINTS.items():
             if variables.get(name, url) != url:
                 raise TemplateError(f"{function.logical_id}: {name} is {variables[name]}, not {url}")
+        reserved = properties.get("ReservedConcurrentExecutions")
         config = FunctionConfig(
             name=properties["FunctionName"],
             arn=function.attributes["Arn"],
@@ -329,7 +330,7 @@ class Double:
             timeout=float(properties["Timeout"]),
             memory_mb=int(properties["MemorySize"]),
             environment=variables | dict.fromkeys(ENDPOINTS, self.endpoint),
-            reserved_concurrency=properties.get("ReservedConcurrentExecutions"),
+            reserved_concurrency=None if reserved is None else int(reserved),
         )
         events = self._events.get(config.name)
         if events is None:

@@ -16,7 +16,6 @@ import json
 import os
 import re
 import signal
-import sys
 import tempfile
 import time
 import uuid
@@ -24,10 +23,10 @@ import zipfile
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 
 from tests.aws.double.clock import Clock
+from tests.aws.double.interpreter import INTERPRETER
 
 INIT_SECONDS = 10.0
 """What Lambda gives an environment to start, before the time counts as the invocation's."""
@@ -139,7 +138,7 @@ class Environment:
         self._spawned: float | None = asyncio.get_running_loop().time()
         try:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-S", *self._start_up(), self._config.handler),
+                *(INTERPRETER.program, "-S", *self._start_up(), self._config.handler),
                 cwd=self._task_root,
                 env=self._variables,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -358,7 +357,7 @@ class Environment:
             "PYTHONPATH": os.pathsep.join(map(str, [*config.layers, libraries])),
             "LAMBDA_TASK_ROOT": str(self._task_root),
             "_HANDLER": config.handler,
-            "AWS_EXECUTION_ENV": "AWS_Lambda_python{}.{}".format(*sys.version_info),
+            "AWS_EXECUTION_ENV": f"AWS_Lambda_python{INTERPRETER.version}",
             "AWS_REGION": region,
             "AWS_DEFAULT_REGION": region,
             "AWS_LAMBDA_FUNCTION_NAME": config.name,
@@ -373,9 +372,9 @@ class Environment:
 def _linked_libraries(directory: Path) -> Path:
     directory.mkdir()
     for name in RUNTIME_LIBRARIES:
-        spec = find_spec(name)
-        if spec is None or spec.origin is None:
-            raise ModuleNotFoundError(f"the managed runtime has {name}, this environment has not", name=name)
-        source = Path(spec.origin).parent if spec.submodule_search_locations else Path(spec.origin)
-        (directory / source.name).symlink_to(source)
+        found = [*INTERPRETER.libraries.glob(name), *INTERPRETER.libraries.glob(f"{name}.*")]
+        for source in found:
+            (directory / source.name).symlink_to(source)
+        if not found:
+            raise ModuleNotFoundError(f"the managed runtime has {name}, {INTERPRETER.libraries} has not", name=name)
     return directory

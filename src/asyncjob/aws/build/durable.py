@@ -10,11 +10,12 @@ import json
 import math
 import re
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import dataclass
 
 import msgspec
 
 from asyncjob.aws.build.forms import durable_model, forms
+from asyncjob.aws.build.policy import Statement
 from asyncjob.aws.build.template import HERE, least_timeout
 from asyncjob.contract import MAX_BODY_BYTES
 from asyncjob.job import TRANSITIONS, Status
@@ -35,47 +36,52 @@ FILE = re.compile(r'^( *)(.*?)\{\{ vtl (\w+)((?: \w+="[^"]*")*) \}\}\n', re.M)
 ARGUMENT = re.compile(r'(\w+)="([^"]*)"')
 
 
-def fill_durable(
-    jobs: Jobs,
-    *,
-    code: str,
-    target: str,
-    runtime: str,
-    architecture: str,
-    timeout: int,
-    statements: list[dict[str, Any]],
-) -> str:
-    """The durable edition, whose functions run the code in a zip.
+@dataclass(frozen=True, kw_only=True)
+class Package:
+    """What the build decides.
 
-    Args:
-        jobs: the registry that the zip holds.
+    Attributes:
         code: where the zip is, relative to the template; `aws cloudformation package` puts its bucket in the place.
         target: what imports the registry in the zip, as `loading.load` takes it: `module` or `module:name`.
         runtime: of Lambda, such as `python3.13`.
         architecture: of Lambda, `arm64` or `x86_64`.
-        timeout: seconds that one attempt may last where its function says no less; a parameter's default.
+        timeout: seconds that one attempt may last where its function says no less.
         statements: of IAM, further ones for the role of the processor.
+    """
+
+    code: str
+    target: str
+    runtime: str
+    architecture: str
+    timeout: int
+    statements: list[Statement]
+
+
+def fill_durable(jobs: Jobs, package: Package) -> str:
+    """The durable edition, whose functions run the code in a zip.
+
+    Args:
+        jobs: the registry that the zip holds.
+        package: what the build decides.
     """
     source = SOURCE.read_text()
     defined = {name: text for name, text in DEFINED.findall(source)}
     text = _expanded(DEFINED.sub("", source), defined)
     text = FILE.sub(lambda place: _indented(place, jobs), text)
-    least = least_timeout(jobs)
     methods = re.findall(r"^  (\w+):\n    Type: AWS::ApiGateway::(?:Method|GatewayResponse)\n(?!    Condition)", text, re.M)
     values = {
-        "code": json.dumps(code),
-        "target": target,
-        "runtime": runtime,
-        "architecture": architecture,
-        "timeout": str(max(timeout, least)),
-        "least timeout": str(least),
+        "code": json.dumps(package.code),
+        "target": package.target,
+        "runtime": package.runtime,
+        "architecture": package.architecture,
+        "timeout": str(max(package.timeout, least_timeout(jobs))),
         "methods": ", ".join(methods),
         "preflights": " ".join(f"${{{name}}}" for name in re.findall(r"^  (\w+Preflight):", text, re.M)),
         "target retry": TRANSITIONS["retry"].target.value,
     }
     text = _replaced(text, values)
     line = re.compile(r"^( *)- \{\{ statements \}\}\n", re.M)
-    text = line.sub(lambda place: "".join(f"{place[1]}- {json.dumps(each)}\n" for each in statements), text)
+    text = line.sub(lambda place: "".join(f"{place[1]}- {json.dumps(each)}\n" for each in package.statements), text)
     text = text.replace('"{{ model }}"', json.dumps(durable_model(jobs), separators=(", ", ": ")))
     api = text[text.index(API_BEGINS) : text.index(API_ENDS)]
     return text.replace("{{ hash }}", hashlib.sha256(api.encode()).hexdigest()[:8])

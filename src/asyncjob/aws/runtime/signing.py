@@ -1,4 +1,7 @@
-"""Signed requests to AWS. botocore would be most of a cold start, and one signature is twenty lines."""
+"""Signed requests to AWS. botocore would be most of a cold start, and one signature is twenty lines.
+
+Where they go stands in variables of our own: AWS_ENDPOINT_URL_* would redirect the job functions' own clients too.
+"""
 
 import hashlib
 import hmac
@@ -13,8 +16,9 @@ _connections: dict[tuple[str, int], HTTPConnection] = {}  # by host and thread, 
 
 def post(service: str, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
     """The status and body of the answer to a signed request; 503 if none came."""
-    # Not AWS_ENDPOINT_URL_*: those would redirect the job functions' own clients too.
-    scheme, _, host = os.environ[f"ASYNCJOB_URL_{service.upper()}"].partition("://")
+    # AWS_ENDPOINT_URL is LocalStack's.
+    url = os.environ.get("AWS_ENDPOINT_URL") or os.environ[f"ASYNCJOB_URL_{service.upper()}"]
+    scheme, _, host = url.partition("://")
     kept = host, threading.get_ident()
     if kept not in _connections:
         _connections[kept] = (HTTPSConnection if scheme == "https" else HTTPConnection)(host, timeout=5)
