@@ -16,7 +16,7 @@ import pytest
 from asyncjob.job import Status
 from tests.aws.conftest import PROCESSOR, RECORDER, Api
 from tests.aws.double.double import Double
-from tests.aws.packaging import user_package
+from tests.aws.packaging import user_package, with_timeout
 
 JOBS = int(os.environ.get("ASYNCJOB_LINK_JOBS", "50"))  # 500 where there is time for it
 KILLED = JOBS // 5  # a process that is killed costs the start of another
@@ -82,8 +82,8 @@ def package(folder: Path) -> str:
 @pytest.fixture
 def system(package: str, folder: Path) -> Iterator[System]:
     with ExitStack() as stack:
-        parameters = {"ProcessorTimeout": str(TIMEOUT)}
-        yield System(stack.enter_context(Double(package, parameters, scale=1, bucket=folder)), stack)
+        text = with_timeout(package, TIMEOUT)
+        yield System(stack.enter_context(Double(text, scale=1, bucket=folder)), stack)
 
 
 def _is_claim(request: dict[str, Any]) -> bool:
