@@ -1,7 +1,7 @@
 """Each link between the 202 and the outcome is broken in turn; no job is lost, none is recorded twice, none is stuck.
 
-Time is the double's: a day takes as long as its work. The bound that docs/aws.md publishes is asked for: five minutes, and
-the deadline of the attempt.
+Time is the double's: a day takes as long as its work. The bound that docs/aws.md publishes is asked for: five minutes,
+and the deadline of the attempt.
 """
 
 import os
@@ -47,7 +47,7 @@ class System(Api):
         stream.changed = counted  # type: ignore[method-assign]
 
     def submit_all(self, count: int = JOBS, **body: Any) -> list[str]:
-        """Submit a job, which must be accepted, and write as many more like it: what a POST leaves, faster; their ids."""
+        """Submit a job, and write as many more like it: what a POST leaves, but faster; their ids."""
         answer = self.post(jobId="job-0", **(body or {"type": "add", "a": 1}))
         assert answer.status_code == 202, answer.text
         client = self.double.client("dynamodb")
@@ -60,7 +60,9 @@ class System(Api):
 
     def jobs(self) -> list[dict[str, Any]]:
         """All items of the table."""
-        client, items, more = self.double.client("dynamodb"), [], {}
+        client = self.double.client("dynamodb")
+        items: list[dict[str, Any]] = []
+        more: dict[str, Any] = {}
         while True:
             page = client.scan(TableName="Jobs", **more)
             items += page["Items"]

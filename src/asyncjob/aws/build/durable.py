@@ -68,7 +68,9 @@ def fill_durable(jobs: Jobs, package: Package) -> str:
     defined = {name: text for name, text in DEFINED.findall(source)}
     text = _expanded(DEFINED.sub("", source), defined)
     text = FILE.sub(lambda place: _indented(place, jobs), text)
-    methods = re.findall(r"^  (\w+):\n    Type: AWS::ApiGateway::(?:Method|GatewayResponse)\n(?!    Condition)", text, re.M)
+    methods = re.findall(
+        r"^  (\w+):\n    Type: AWS::ApiGateway::(?:Method|GatewayResponse)\n(?!    Condition)", text, re.M
+    )
     values = {
         "code": json.dumps(package.code),
         "target": package.target,
@@ -163,9 +165,7 @@ def _list(names: Iterable[str]) -> str:
 def _texts(jobs: Jobs) -> str:
     """The JSON text of the parameter that the loop is at; each path is written out, since no path is put together."""
     names = sorted({name for function in jobs for name in function.parameters.__struct_fields__})
-    return "".join(
-        f'#if($name == "{name}")\n#set($text = "$input.json(\'{_path(name)}\')")\n#end\n' for name in names
-    )
+    return "".join(f'#if($name == "{name}")\n#set($text = "$input.json(\'{_path(name)}\')")\n#end\n' for name in names)
 
 
 def _path(name: str) -> str:

@@ -29,9 +29,7 @@ PLAIN = re.compile(r"[A-Za-z0-9_ -]*")
 def durable_model(jobs: Jobs) -> Schema:
     """What is left to the model: a body of any type that there is, or of none, which the template refuses."""
     parameters, definitions = parameter_schemas(jobs)
-    inside = [
-        {name: rest for name, schema in fields.items() if (rest := _rest(schema))} for fields in parameters
-    ]
+    inside = [{name: rest for name, schema in fields.items() if (rest := _rest(schema))} for fields in parameters]
     model: Schema = {"$schema": DRAFT_4, "type": "object"}
     if len(jobs) == 1:
         model["properties"] = inside[0]

@@ -72,9 +72,7 @@ def _not_a_cursor() -> ApiError:
     return ApiError(400, "cursor must be the next of an earlier page")
 
 
-def page(
-    status: Status | None, kind: str | None, limit: int, after: Place | None
-) -> tuple[list[Job], Place | None]:
+def page(status: Status | None, kind: str | None, limit: int, after: Place | None) -> tuple[list[Job], Place | None]:
     """A page of jobs, and where it ended if there may be more.
 
     It ends early rather than search for seconds, or grow beyond what can be answered.
