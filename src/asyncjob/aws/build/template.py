@@ -1,7 +1,7 @@
 """Fills template.yaml, the original system: the functions' code, the model, the hash in the deployments' names.
 
-What is deployed is text that can be read and reviewed. This one is committed: `make template` writes it and `make check`
-fails where it is out of date. What `asyncjob build` makes of a user's own functions is durable.py's.
+What is deployed is text that can be read and reviewed. This one is committed: `make template` writes it, and `make
+check` fails where it is out of date. What `asyncjob build` makes of a user's own functions is durable.py's.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """A job of the durable edition in the table. Each transition is one guarded UpdateItem, here or in API Gateway.
 
-A job is one item: `jobId`, `type`, `status`, `parameters` (JSON text by name), `attempt`, `createdAt`, what its function
-told and returned, and
+A job is one item: `jobId`, `type`, `status`, `parameters` (JSON text by name), `attempt`, `createdAt`, what its
+function told and returned, and
 
     current     a list of one map: the attempt that `attempt` counts, its `startedAt`, `finishedAt`, `status`, `error`
     attempts    the maps of those before; a retry moves one over without having to read it

@@ -1,7 +1,7 @@
 """The processor of the durable edition: claims a job, runs its function, records its outcome.
 
-The event names a job and an attempt; the claim hands over the rest. What is to run again is written back to Pending with
-its next attempt, and the table's stream starts that one: Lambda's own deliveries are for what was lost on the way.
+The event names a job and an attempt; the claim hands over the rest. What is to run again is written back to Pending,
+with its next attempt, and the table's stream starts that one: Lambda's own deliveries are for what was lost on the way.
 
     claim ──┬── run ──┬── outcome ──────── record
             │         ├── to be repeated ─ Pending, attempt + 1

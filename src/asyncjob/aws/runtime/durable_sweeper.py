@@ -1,8 +1,8 @@
 """The sweeper of the durable edition: finds jobs that nobody has dispatched, and attempts that nobody has ended.
 
 A record of the stream may be lost, an event may be dropped, a process may die between two writes. Each job has a time
-when it is due (`dueAt`); whatever was to happen until then has not. A job that waits is dispatched again, an attempt that
-is past its deadline is given up.
+when it is due (`dueAt`); whatever was to happen until then has not. A job that waits is dispatched again, an attempt
+that is past its deadline is given up.
 """
 
 import os
