@@ -16,10 +16,12 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from asyncjob import RegistrationError, __version__, commands, streams
+from asyncjob import commands, streams
 from asyncjob.aws.build.lambdas import DEFAULT_PYTHON, MAX_TIMEOUT, Architecture, Python
 from asyncjob.commands.output import fail, printable, say
+from asyncjob.registry import RegistrationError
 from asyncjob.server.settings import LogFormat, LogLevel, Settings, SettingsError, parse_duration
+from asyncjob.version import __version__
 
 END_SECONDS = 2.0  # what threads and exit hooks of the user's module get when all else is done
 READER_GONE = 141  # as a shell says of other tools that SIGPIPE has ended

@@ -46,16 +46,26 @@ END = re.compile(r"(\\.|\[(?:\\.|[^\]\\])+\])|\$")
 
 def submission_model(jobs: Jobs) -> Schema:
     """The model of a body that submits one of these job functions."""
+    parameters, definitions = _parameters(jobs)
+    bodies = [
+        _body(schema, function, type_required=len(jobs) > 1) for function, schema in zip(jobs, parameters, strict=True)
+    ]
+    model = bodies[0] if len(bodies) == 1 else {"anyOf": bodies}
+    return {"$schema": DRAFT_4, **model, **({"definitions": definitions} if definitions else {})}
+
+
+def parameter_schemas(jobs: Jobs) -> tuple[list[dict[str, Schema]], dict[str, Schema]]:
+    """The schemas of each function's parameters, by name, and the definitions that they refer to."""
+    parameters, definitions = _parameters(jobs)
+    return [schema["properties"] for schema in parameters], definitions
+
+
+def _parameters(jobs: Jobs) -> tuple[list[Schema], dict[str, Schema]]:
     references, components = msgspec.json.schema_components(
         [function.parameters for function in jobs], ref_template="#/definitions/{name}"
     )
     definitions = {name: _draft4(schema) for name, schema in components.items()}
-    bodies = []
-    for function, reference in zip(jobs, references, strict=True):
-        parameters = definitions.pop(reference["$ref"].removeprefix("#/definitions/"))
-        bodies.append(_body(parameters, function, type_required=len(jobs) > 1))
-    model = bodies[0] if len(bodies) == 1 else {"anyOf": bodies}
-    return {"$schema": DRAFT_4, **model, **({"definitions": definitions} if definitions else {})}
+    return [definitions.pop(reference["$ref"].removeprefix("#/definitions/")) for reference in references], definitions
 
 
 def _body(parameters: Schema, function: JobFunction, type_required: bool) -> Schema:
