@@ -14,8 +14,11 @@ STATUS = {name: TRANSITIONS[name].target.value for name in ("claim", "succeed", 
 def submitted(event: Event) -> Item:
     """The item of a job that nobody has claimed yet."""
     kind, parameters = parsed(event)
-    created_at = timestamp(event["createdAt"])
-    return {"jobId": event["jobId"], "type": kind, "parameters": to_json(parameters), "createdAt": created_at}
+    try:
+        text = to_json(parameters)
+    except ValueError:  # 1e999 is no number to anybody, so its function refuses it
+        text = "{}"
+    return {"jobId": event["jobId"], "type": kind, "parameters": text, "createdAt": timestamp(event["createdAt"])}
 
 
 def parsed(event: Event) -> tuple[str, dict[str, Any]]:
