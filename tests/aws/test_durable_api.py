@@ -1,5 +1,5 @@
-"""What API Gateway answers by itself in the durable edition: never a 202 for what was not saved, never a stranger's text
-where it could be taken for something else."""
+"""What API Gateway answers by itself in the durable edition: never a 202 for what was not saved, and never a client's
+text where it could be taken for something else."""
 
 import json
 from collections.abc import Iterator

@@ -18,6 +18,7 @@ from tests.aws.conftest import PROCESSOR, RECORDER, ROOT, Api
 from tests.aws.double.cloudformation import load
 from tests.aws.double.double import Double
 from tests.aws.packaging import packaged, user_package
+from tests.aws.snapshot import NOT_FROZEN, snapshot
 from tests.aws.test_roles import _text as written
 
 Deploy = Callable[..., Api]
@@ -156,6 +157,18 @@ def test_every_deployment_waits_for_all_that_it_is_a_snapshot_of(template: str) 
     assert (len(parts), len(deployments)) == (31, 3)
     for deployment in deployments:
         assert parts <= set(re.findall(r"\w+", json.dumps(deployment)))
+
+
+@pytest.mark.parametrize("name", ["RetentionDays", "TableName", "ProcessorName", "RecorderName"])
+def test_no_deployment_has_to_follow_this_parameter(template: str, name: str) -> None:
+    assert snapshot(template, {}) == snapshot(template, {name: NOT_FROZEN[name]})
+
+
+def test_no_guard_is_switched_off_for_what_the_functions_call(template: str) -> None:
+    functions = [each for each in load(template)["Resources"].values() if each["Type"] == "AWS::Lambda::Function"]
+    assert [each for each in functions if "RecursiveLoop" in each["Properties"]] == []
+    variables = [name for each in functions for name in each["Properties"]["Environment"]["Variables"]]
+    assert [name for name in variables if name.startswith("AWS_")] == []
 
 
 def test_the_statements_are_these(template: str) -> None:
