@@ -127,7 +127,7 @@ def test_an_expired_job_is_gone_for_everybody_and_its_id_is_not_free_yet(package
         api = Api(double, stack, signed=True)
         assert api.post(jobId="old", type="add", a=1).status_code == 202
         api.job("old")
-        double.advance(86_400 + 60)
+        double.call(lambda: double.clock.jump(86_400 + 60))
         assert api.get("old").status_code == 404
         for path in ("/jobs/old/retry", "/jobs/old/cancel"):
             assert assert_refused(api.client.post(path), 404) == "Not found"
