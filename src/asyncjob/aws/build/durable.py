@@ -24,6 +24,7 @@ from asyncjob.registry import JobFunction, Jobs
 
 SOURCE = HERE / "durable.yaml"
 TEMPLATES = HERE / "durable"
+MAX_UPLOADED_BYTES = 1_048_576  # of a template, what CloudFormation takes from a bucket
 MAX_PARAMETERS_BYTES = 300_000
 """Of all parameters as JSON, a character beyond ASCII counted as three: the rest of an item is the outcome's."""
 NEVER_MS = 9_999_999_999_999
@@ -65,6 +66,9 @@ def fill_durable(jobs: Jobs, package: Package) -> str:
     Args:
         jobs: the registry that the zip holds.
         package: what the build decides.
+
+    Raises:
+        ValueError: it is over the limit of a template that is deployed from a bucket.
     """
     source = SOURCE.read_text()
     text = _expanded(DEFINED.sub("", source), dict(DEFINED.findall(source)))
@@ -84,7 +88,11 @@ def fill_durable(jobs: Jobs, package: Package) -> str:
     text = line.sub(lambda place: "".join(f"{place[1]}- {json.dumps(each)}\n" for each in package.statements), text)
     text = text.replace('"{{ model }}"', json.dumps(durable_model(jobs), separators=(", ", ": ")))
     api = text[text.index(API_BEGINS) : text.index(API_ENDS)]
-    return text.replace("{{ hash }}", hashlib.sha256(api.encode()).hexdigest()[:8])
+    text = text.replace("{{ hash }}", hashlib.sha256(api.encode()).hexdigest()[:8])
+    size = len(text.encode())
+    if size > MAX_UPLOADED_BYTES:
+        raise ValueError(f"the template is {size:,} bytes, over CloudFormation's limit of {MAX_UPLOADED_BYTES:,}")
+    return text
 
 
 def mapping_template(name: str, jobs: Jobs, **arguments: str) -> str:

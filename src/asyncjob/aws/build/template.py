@@ -27,17 +27,8 @@ MAX_TEMPLATE_BYTES = 51_200  # what CloudFormation takes without a bucket
 API_BEGINS, API_ENDS = "# ---- The API.", "# ---- The stage."
 
 CORE = (
-    "context",
-    "contract",
-    "failure",
-    "isolation",
-    "job",
-    "loading",
-    "loop",
-    "registry",
-    "runner",
-    "sleep",
-    "version",
+    *("context", "contract", "failure", "isolation", "job", "loading", "loop", "registry", "runner", "sleep"),
+    *("version",),
 )
 """The modules of the core that aws/runtime/ needs in the zip. Beside the standard library they need msgspec."""
 
