@@ -7,8 +7,8 @@
     @jobs.job
     def resize(width: int, height: int = 100) -> dict: ...
 
-Then `asyncjob serve mine.py` answers `POST /jobs` with 202 and an id, runs the function in the background, and
-`GET /jobs/{jobId}` tells its status and its results; or, from Python:
+Then `asyncjob serve mine.py` answers `POST /jobs` with 202 and an id and runs the function in the background;
+`GET /jobs/{jobId}` tells its status and its results. From Python:
 
     from asyncjob import Client
 
@@ -19,6 +19,7 @@ import typing
 
 from asyncjob.context import JobCanceled, JobContext
 from asyncjob.registry import Jobs, RegistrationError
+from asyncjob.version import __version__
 
 if typing.TYPE_CHECKING:
     from asyncjob.client import (
@@ -38,8 +39,8 @@ if typing.TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        """The client's names, imported when one is asked for: workers and Lambda functions start without httpx."""
-        if name in __all__ and name != "__version__":
+        """Import the client's names only when one is used, so that workers and Lambda functions start without httpx."""
+        if name in __all__:
             from asyncjob import client
 
             return getattr(client, name)
@@ -65,5 +66,3 @@ __all__ = [
     "WaitTimeout",
     "__version__",
 ]
-
-__version__ = "0.1.0"

@@ -16,10 +16,12 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from asyncjob import RegistrationError, __version__, commands, streams
+from asyncjob import commands, streams
 from asyncjob.aws.build.lambdas import DEFAULT_PYTHON, MAX_TIMEOUT, Architecture, Python
 from asyncjob.commands.output import fail, printable, say
+from asyncjob.registry import RegistrationError
 from asyncjob.server.settings import LogFormat, LogLevel, Settings, SettingsError, parse_duration
+from asyncjob.version import __version__
 
 END_SECONDS = 2.0  # what threads and exit hooks of the user's module get when all else is done
 READER_GONE = 141  # as a shell says of other tools that SIGPIPE has ended
@@ -212,9 +214,7 @@ def build(
         Path | None, typer.Option(exists=True, dir_okay=False, help="What your functions need: a requirements.txt.")
     ] = None,
     architecture: Annotated[Architecture, typer.Option(help="Lambda's processor.")] = Architecture.ARM64,
-    python: Annotated[
-        Python, typer.Option(help="Lambda's version of Python.", show_default="this one")
-    ] = DEFAULT_PYTHON,
+    python: Annotated[Python, typer.Option(help="Lambda's version of Python.")] = DEFAULT_PYTHON,
     timeout: Annotated[
         int | None,
         typer.Option(min=1, max=MAX_TIMEOUT, help="Seconds an attempt may last.", show_default="as functions say"),
@@ -232,13 +232,24 @@ def build(
     ] = [],  # noqa: B006  # typer only reads it
 ) -> None:
     """For AWS: make a folder with your functions and the template that deploys them."""
-    options = dict(locals())
     from asyncjob.aws.build.archive import BuildError
+    from asyncjob.aws.build.folder import Plan
     from asyncjob.aws.build.folder import build as run
+    from asyncjob.aws.build.lambdas import warning
 
+    if said := warning(python):
+        typer.echo(f"asyncjob: {said}", err=True)
     tell = partial(typer.echo, err=True) if sys.stderr.isatty() else lambda line: None  # progress is for people
     try:
-        typer.echo(run(**options, say=tell))
+        plan = Plan(
+            requirements=requirements,
+            architecture=architecture,
+            python=python,
+            timeout=timeout,
+            policy=policy,
+            include=include,
+        )
+        typer.echo(run(target, out, plan, tell))
     except (RegistrationError, BuildError) as error:
         fail(error, status=1)
 

@@ -1,7 +1,7 @@
 """The contract's bodies, limits and errors: what a request may say, and how a refusal is worded.
 
-Pure functions from bytes to values, so that every engine refuses the same requests with the same words. Statuses and
-messages are the public API: change them as such.
+Pure functions from bytes to values, so that every engine refuses the same requests in the same words. Statuses and
+messages are public API: change them with that in mind.
 """
 
 import json
@@ -29,7 +29,7 @@ JOB_ID_RULE = "1 to 128 of A-Z a-z 0-9 - . _ ~, not beginning with a dot"
 
 
 class ApiError(Exception):
-    """A request that is refused, as the client will see it.
+    """A refused request, as the client will see it.
 
     Attributes:
         status: the HTTP status.
@@ -45,9 +45,9 @@ class ApiError(Exception):
 
 
 class Submission(msgspec.Struct, frozen=True):
-    """A valid `POST /jobs`: `parameters` is the JSON object without the API's own fields, values as they were given.
+    """A valid `POST /jobs`. `parameters` is the JSON object without the API's own fields, its values unchanged.
 
-    `notify` is any text yet: which URLs are allowed, an engine decides.
+    `notify` may be any text here: the engine decides which URLs are allowed.
     """
 
     job_id: str | UnsetType
@@ -57,14 +57,14 @@ class Submission(msgspec.Struct, frozen=True):
 
 
 class PageQuery(msgspec.Struct, frozen=True):
-    """A valid query of what a job has many of. `after` is the cursor: the number that the page begins above."""
+    """A valid query for a job's attempts or deliveries. `after` is the cursor: the page begins above this number."""
 
     limit: int = DEFAULT_PAGE
     after: int = 0
 
 
 class ListQuery(msgspec.Struct, frozen=True):
-    """A valid query of `GET /jobs`. `before` is the cursor: the sequence number that the page begins below."""
+    """A valid query of `GET /jobs`. `before` is the cursor: the page begins below this sequence number."""
 
     status: Status | None = None
     type: str | None = None
@@ -85,7 +85,7 @@ _encode_sorted = msgspec.json.Encoder(order="sorted", decimal_format="number").e
 
 
 def check_content_type(content_type: bytes | None) -> None:
-    """Accept JSON with whatever parameters; a missing header counts as JSON, as it does in API Gateway.
+    """Accept JSON, with any parameters. A missing header counts as JSON, as in API Gateway.
 
     Raises:
         ApiError: 415.
@@ -97,7 +97,7 @@ def check_content_type(content_type: bytes | None) -> None:
 
 
 def check_content_encoding(content_encoding: bytes | None) -> None:
-    """Accept a body that is not compressed.
+    """Accept only an uncompressed body.
 
     Raises:
         ApiError: 415.
@@ -132,7 +132,7 @@ def parse_submission(jobs: Jobs, body: bytes) -> Submission:
 
 
 def _checked(function: JobFunction, fields: dict[str, Any], body: bytes) -> bytes:
-    """The parameters as they are saved. Where a function takes decimals, numbers are saved as they were sent."""
+    """The parameters as they are saved. For a function that takes decimals, numbers keep the digits that were sent."""
     if not function.takes_decimals:
         function.check(fields)
         return _encode(fields)
@@ -162,7 +162,7 @@ def _decode_object(body: bytes) -> dict[str, Any]:
 
 
 def _find_surrogate(body: bytes) -> str | None:
-    """Where in the body half a surrogate pair is escaped, if it is: the whole is valid JSON, but that is no text."""
+    """Where the body escapes half a surrogate pair, or None. Such JSON is valid, but the string is not text."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
@@ -194,15 +194,15 @@ def _select_type(jobs: Jobs, name: Any) -> str:
 
 
 def same_request(one: Submission, other: Submission) -> bool:
-    """Whether two submissions under one id ask for the same."""
+    """Whether two submissions under one id are the same request."""
     return one.type == other.type and one.notify == other.notify and same_parameters(one.parameters, other.parameters)
 
 
 def same_parameters(one: bytes, other: bytes) -> bool:
-    """Whether two saved parameters say the same; the order of an object's keys says nothing."""
+    """Whether two saved parameters are equal; the order of an object's keys does not matter."""
     try:
         return one == other or _encode_sorted(_decode_exactly(one)) == _encode_sorted(_decode_exactly(other))
-    except RecursionError:  # nested as deeply as just passes, and not the same to the letter
+    except RecursionError:  # nested as deeply as is just accepted, and not identical
         return False
 
 

@@ -1,7 +1,7 @@
 """A job, its status, and the one table of how a status changes.
 
-Everything that runs jobs imports this file and it imports none of them: an engine may keep jobs in SQLite or in
-DynamoDB, but what a job is, and what may happen to it, is decided here.
+All engines import this file and it imports none of them. They may keep jobs in SQLite or in DynamoDB, but what a job
+is, and what may happen to it, is decided here.
 """
 
 import os
@@ -15,7 +15,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 
 class Status(StrEnum):
-    """Where a job is in its life. The values are what the API shows."""
+    """The status of a job. The values are what the API shows."""
 
     PENDING = "Pending"
     RUNNING = "Running"
@@ -25,7 +25,7 @@ class Status(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """True when nothing but an explicit retry changes the job any more."""
+        """True if only an explicit retry can still change the job."""
         return self in FINAL
 
 
@@ -34,13 +34,13 @@ FINAL = frozenset({Status.SUCCESS, Status.FAILURE, Status.CANCELED})
 
 @dataclass(frozen=True)
 class Transition:
-    """One way in which a status changes. A write of it is guarded by `sources` and by the attempt it expects.
+    """One way in which a status changes. Its write is guarded by `sources` and by the attempt it expects.
 
     Attributes:
         name: what the engines call it, in code, in SQL and in logs.
         sources: the statuses it may start from; from any other it changes nothing.
         target: the status it leads to.
-        next_attempt: True where it begins the job's next attempt.
+        next_attempt: True if it begins the job's next attempt.
     """
 
     name: str
@@ -66,14 +66,14 @@ TRANSITIONS = {
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far a running job says it is: a fraction from 0 to 1, and a few words."""
+    """The progress that a running job reports: a fraction from 0 to 1, and a few words."""
 
     fraction: float
     message: str | UnsetType = UNSET
 
 
 class Error(msgspec.Struct, frozen=True):
-    """Why a job is a Failure: the exception's class name, `Timeout` or `WorkerLost`, and one message."""
+    """Why a job is a Failure: the exception's class name, `Timeout` or `WorkerLost`, and a message."""
 
     type: str
     message: str
@@ -82,8 +82,8 @@ class Error(msgspec.Struct, frozen=True):
 class Job(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A job as `GET /jobs/{jobId}` shows it, in the order of the contract.
 
-    A field that has no value yet is UNSET and absent from the JSON. `parameters` and `results` stay the JSON text
-    that they were saved as: showing a job never decodes them. Times are UTC, ISO 8601, milliseconds, `Z`.
+    A field that has no value yet is UNSET and absent from the JSON. `parameters` and `results` stay the JSON text that
+    was saved: showing a job never decodes them. Times are UTC, ISO 8601, milliseconds, `Z`.
     """
 
     job_id: str
@@ -100,9 +100,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 def writable(text: str, most: int | None = None) -> str:
-    """The first `most` characters of the text, with what JSON cannot carry, lone surrogates, replaced.
+    """The first `most` characters of the text, with lone surrogates, which JSON cannot carry, replaced.
 
-    Of a subclass of `str` no method is called: it may be anybody's.
+    Methods of a subclass of `str` are never called: they are other people's code.
     """
     return str.encode(str.__getitem__(text, slice(most)), errors="replace").decode()
 
@@ -131,8 +131,8 @@ def utc_now() -> str:
 def new_job_id() -> str:
     """A job id for a client that chose none: a UUID of version 7 (RFC 9562, section 5.7).
 
-    It begins with the time, so new jobs lie side by side in an index however many there are, and ends with 74
-    random bits, so nobody guesses one.
+    It begins with the time, so new jobs lie side by side in an index, and ends with 74 random bits, so nobody can
+    guess one.
     """
     random = int.from_bytes(os.urandom(10))
     high, low = random >> 62 & 0xFFF, random & (1 << 62) - 1

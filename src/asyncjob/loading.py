@@ -1,8 +1,8 @@
-"""From a target, as a command names it, to the registry that is in it.
+"""Loads the registry that a command's target names.
 
-The module is somebody else's: what it does at its import (it may exit, raise anything, change the current folder) must
-neither be taken for success nor move our files, and no name of it or of its neighbours may stand in for a module of
-Python's own or of a library that asyncjob needs.
+The module is other people's code. On import it may exit, raise anything or change the current folder; none of that may
+pass for success or move our files. Nor may its name, or a neighbour's, replace a module of Python or of a library that
+asyncjob needs.
 """
 
 import importlib
@@ -24,7 +24,7 @@ LIBRARIES = {
     *("prometheus_client", "pydantic", "pydantic_core", "pygments", "rich", "shellingham", "standardwebhooks"),
     *("starlette", "typer", "typing_extensions", "typing_inspection", "uvicorn", "uvloop", "yaml"),
 }
-"""What asyncjob imports that is not Python's own, some of it only when it is needed."""
+"""What asyncjob imports besides the standard library, some of it only when needed."""
 STDLIB = os.path.dirname(os.__file__)
 
 
@@ -33,10 +33,10 @@ def load(target: str | None) -> Jobs:
 
     Args:
         target: `path/to/file.py`, `package.module`, either with `:name` behind it, or None for the built-in job.
-            Without a name the module's only `Jobs` is taken.
+            Without a name, the module must have exactly one `Jobs`.
 
     Raises:
-        RegistrationError: there is no such module or registry, it is empty, or importing it failed.
+        RegistrationError: there is no such module or registry, the registry is empty, or importing failed.
     """
     if target is None:
         from asyncjob.sleep import jobs
@@ -47,7 +47,7 @@ def load(target: str | None) -> Jobs:
     values = getattr(module, "__dict__", {})
     if name:
         found = [value for value in [values.get(name)] if isinstance(value, Jobs)]
-    else:  # by their type: some values, proxies above all, raise when they are asked for their class
+    else:  # by type(): some values, proxies above all, raise when isinstance() asks for their class
         found = list({id(value): value for value in values.values() if issubclass(type(value), Jobs)}.values())
     if len(found) > 1:
         raise RegistrationError(f"{source} has several registries: say which one, as {source}:name")
@@ -60,7 +60,7 @@ def load(target: str | None) -> Jobs:
 
 
 def absolute(target: str | None) -> str | None:
-    """The target by a path that holds in any folder; the name of a module is one already.
+    """The target with an absolute path; the name of a module stays as it is.
 
     Raises:
         FileNotFoundError: the current folder is not there any more.
@@ -73,8 +73,8 @@ def absolute(target: str | None) -> str | None:
 
 @contextmanager
 def unmoved() -> Iterator[None]:
-    """Keep the current folder, whatever an import does to it: relative paths go on meaning what they meant."""
-    here = os.open(".", getattr(os, "O_PATH", os.O_RDONLY))  # which needs no right to list it
+    """Keep the current folder whatever an import does, so that relative paths keep their meaning."""
+    here = os.open(".", getattr(os, "O_PATH", os.O_RDONLY))  # which needs no permission to list it
     try:
         yield
     finally:
@@ -110,14 +110,16 @@ def _check_file(source: str) -> None:
     except (OSError, ValueError) as error:  # a loop of links, a name that is too long, a null character
         raise RegistrationError(f"{source} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if not stat.S_ISREG(mode):
-        raise RegistrationError(f"{source} is no file, but a {'folder' if stat.S_ISDIR(mode) else 'pipe or a device'}")
+        raise RegistrationError(
+            f"{source} is not a file but a {'folder' if stat.S_ISDIR(mode) else 'pipe or a device'}"
+        )
 
 
 def _add_folder(folder: str) -> None:
-    """Let the module's neighbours be imported: before what is installed, but never before Python's own modules.
+    """Make the module's neighbours importable: before installed packages, but never before Python's own modules.
 
-    Processes that a job spawns get the same path. Where a neighbour has the name of a library that asyncjob needs, all
-    that is installed comes first.
+    Processes that a job spawns get the same path. If a neighbour has the name of a library that asyncjob needs, the
+    folder goes last instead.
     """
     if folder in sys.path:
         return
@@ -127,7 +129,7 @@ def _add_folder(folder: str) -> None:
 
 
 def _execute(path: Path) -> Any:
-    """Import a file under its own name, so that its functions can be pickled, unless that name is taken."""
+    """Import a file under its own name, unless that is taken, so that its functions can be pickled."""
     taken = path.stem in sys.modules or path.stem in sys.stdlib_module_names or path.stem in LIBRARIES
     name = f"{path.stem}_jobs" if taken else path.stem
     spec = importlib.util.spec_from_file_location(name, path)
@@ -139,7 +141,7 @@ def _execute(path: Path) -> Any:
 
 
 def _reason(error: BaseException) -> str:
-    """What was raised, in one line, whatever its own methods do."""
+    """What was raised, in one line, even if its own methods raise."""
     try:
         if isinstance(error, SystemExit):
             return f"it called sys.exit({'' if error.code is None else repr(error.code)})"
@@ -149,14 +151,14 @@ def _reason(error: BaseException) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """Where it was raised; nothing where that is in our own code or Python's, which has read the file."""
+    """Where it was raised, unless that is in our own code or in Python's import machinery."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     own = last.filename == __file__ or "importlib" in last.filename or last.filename.startswith("<")
     return "" if own else f" ({last.filename}:{last.lineno})"
 
 
 def _dotted(path: Path) -> str:
-    """What to write instead of the path of a file that is in a package, whose imports begin above it."""
+    """What to write in place of the path of a file in a package, whose imports start above it."""
     parts = [path.stem]
     folder = Path(os.path.realpath(path)).parent
     while (folder / "__init__.py").is_file():

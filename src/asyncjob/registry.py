@@ -1,7 +1,7 @@
-"""Job functions by name: what each is called, which parameters it takes, and its limits.
+"""Job functions by name, with their parameters and limits.
 
 A function's signature is the only description of its parameters. Here it becomes a msgspec type, which checks what a
-client sends before the 202 and which the OpenAPI document is made from.
+client sends before the 202 and from which the OpenAPI document is made.
 """
 
 import copy
@@ -28,7 +28,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class RegistrationError(Exception):
-    """A job function or a registry that cannot be used as it was written; the message says what to change."""
+    """A job function or a registry cannot be used as written; the message says what to change."""
 
 
 class InvalidParameters(Exception):
@@ -42,15 +42,16 @@ class JobFunction:
     Attributes:
         name: the `type` that selects it.
         function: the callable itself, sync or async.
-        parameters: a msgspec Struct with one field a parameter.
-        is_async: True when it is to be called on the event loop. Of any other, what it returns is awaited there if it
-            can be.
-        takes_context: True when its first parameter is a JobContext.
-        takes_decimals: True when a Decimal is anywhere in its parameters: their digits are kept as they were sent.
-        takes_dataclasses: True when a dataclass is.
+        parameters: a msgspec Struct with one field per parameter.
+        is_async: True if it is called on the event loop. Any other function runs in a thread, and an awaitable that it
+            returns is awaited on the loop.
+        takes_context: True if its first parameter is a JobContext.
+        takes_decimals: True if there is a Decimal anywhere in its parameters: numbers then keep the digits that were
+            sent.
+        takes_dataclasses: True if there is a dataclass anywhere in its parameters.
         timeout: seconds one attempt may last; None for no limit.
-        retries: how many lost attempts are followed by another.
-        retry_on: an exception class, or a tuple of them, after which the job runs again, within `retries`.
+        retries: how many lost attempts are followed by another one.
+        retry_on: exception classes after which the job runs again, within `retries`.
     """
 
     name: str
@@ -90,7 +91,7 @@ class JobFunction:
         return self._arguments(self.check(parameters))
 
     def read(self, parameters: bytes) -> dict[str, Any]:
-        """The same as `parse`, from JSON text; only so a Decimal has all the digits that were sent.
+        """The same as `parse`, from JSON text, so that a Decimal keeps all the digits that were sent.
 
         Raises:
             InvalidParameters: as `parse` does.
@@ -142,14 +143,14 @@ class Jobs:
         retries: int = DEFAULT_RETRIES,
         retry_on: type[BaseException] | tuple[type[BaseException], ...] = (),
     ) -> Any:
-        """Register a function as a job. It stays what it was and can still be called.
+        """Register a function as a job. The function itself is returned unchanged.
 
         Args:
             name: the `type` that clients send; the function's own name by default.
-            timeout: seconds one attempt may last, after which it is lost; None for no limit.
-            retries: how many times a lost attempt is followed by another, 0 to 100.
+            timeout: seconds that one attempt may last before it counts as lost; None for no limit.
+            retries: how many lost attempts are followed by another one, 0 to 100.
             retry_on: exceptions after which the job runs again too, while retries are left. Any other exception is
-                the job's answer: it is a Failure at once.
+                the job's answer: the job is a Failure at once.
 
         Raises:
             RegistrationError: the function cannot be a job as it stands.
@@ -158,7 +159,7 @@ class Jobs:
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             if not callable(function) or isinstance(function, type) or _generates(function):
                 raise RegistrationError(
-                    f"{function!r} is no function that returns: write @jobs.job or @jobs.job(name=...)"
+                    f"{function!r} is not a function that returns a value: write @jobs.job or @jobs.job(name=...)"
                 )
             chosen = str(getattr(_signed(function), "__name__", "")) if name is None else name
             registered = _describe(function, chosen, timeout, retries, retry_on)
@@ -196,15 +197,15 @@ def _describe(
 ) -> JobFunction:
     if not (isinstance(name, str) and NAME.fullmatch(name)):
         raise RegistrationError(
-            f"{name!r} cannot name a job function: use 1 to 64 of A-Z a-z 0-9 _ - . and begin with none of - and ."
+            f"{name!r} cannot name a job function: use 1 to 64 of A-Z a-z 0-9 _ - . and do not begin with - or ."
         )
     if timeout is not None and not (isinstance(timeout, (int, float)) and timeout > 0):
-        raise RegistrationError(f"{name}: timeout is a number of seconds above 0, not {timeout!r}")
+        raise RegistrationError(f"{name}: timeout must be a number of seconds above 0, not {timeout!r}")
     if not (isinstance(retries, int) and 0 <= retries <= MAX_RETRIES):
-        raise RegistrationError(f"{name}: retries is a whole number from 0 to {MAX_RETRIES}, not {retries!r}")
+        raise RegistrationError(f"{name}: retries must be a whole number from 0 to {MAX_RETRIES}, not {retries!r}")
     kinds = retry_on if isinstance(retry_on, tuple) else (retry_on,)
     if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
-        raise RegistrationError(f"{name}: retry_on is an exception class or a tuple of them, not {retry_on!r}")
+        raise RegistrationError(f"{name}: retry_on must be an exception class or a tuple of them, not {retry_on!r}")
     fields, takes_context = _fields(function, name)
     parameters = msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True)
     kinds_of_values = set(_kinds(msgspec.inspect.type_info(parameters), set()))
@@ -223,7 +224,7 @@ def _describe(
 
 
 def _signed(function: Callable[..., Any]) -> Callable[..., Any]:
-    """What has the name, the code and the type hints: a partial's function, an object's method `__call__`."""
+    """The callable that has the name, code and type hints: a partial's function, an object's `__call__`."""
     while isinstance(function, functools.partial):
         function = function.func
     return function if inspect.isroutine(function) or hasattr(function, "__wrapped__") else type(function).__call__
@@ -236,14 +237,14 @@ def _generates(function: Callable[..., Any]) -> bool:
 
 
 def _is_coroutine_generator(function: Any) -> bool:
-    """Whether it was made awaitable by `types.coroutine`."""
+    """Whether `types.coroutine` made it awaitable."""
     return bool(getattr(getattr(function, "__code__", None), "co_flags", 0) & inspect.CO_ITERABLE_COROUTINE)
 
 
 def _is_async(function: Callable[..., Any]) -> bool:
-    """Whether the function is to be called on the loop: it is a coroutine function, or its hint says as much.
+    """Whether to call the function on the loop: it is a coroutine function, or its return hint is awaitable.
 
-    A sync wrapper around a coroutine function is not: it may block, as one with `asyncio.run` in it does.
+    A sync wrapper around a coroutine function is not called there: it may block, as one that uses `asyncio.run` does.
     """
     code = _signed(function)
     if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(code) or _is_coroutine_generator(code):
@@ -254,7 +255,7 @@ def _is_async(function: Callable[..., Any]) -> bool:
 
 
 def _kinds(value: Any, seen: set[int]) -> Iterator[type[Any]]:
-    """The kinds of types in what msgspec says of a type, itself first."""
+    """The kinds of types in msgspec's description of a type, its own first."""
     if id(value) in seen:
         return
     seen.add(id(value))
@@ -270,7 +271,7 @@ def _kinds(value: Any, seen: set[int]) -> Iterator[type[Any]]:
 
 
 def _fill_in_defaults(value: Any) -> None:
-    """Set what msgspec leaves to the class in each dataclass that it makes: it would not write it as JSON again."""
+    """Set defaults in each decoded dataclass: msgspec leaves them to the class, and then omits them from JSON."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         for field in dataclasses.fields(value):
             if field.name not in getattr(value, "__dict__", {field.name}) and hasattr(value, field.name):
@@ -288,7 +289,7 @@ def _fill_in_defaults(value: Any) -> None:
 
 
 def _fields(function: Callable[..., Any], name: str) -> tuple[list[tuple[str, Any, Any]], bool]:
-    """The parameters as (name, type, msgspec field), and whether a JobContext comes before them."""
+    """The parameters as (name, type, msgspec field), and whether the first one is a JobContext."""
     try:
         hints = typing.get_type_hints(_signed(function), include_extras=True)
         signature = list(inspect.signature(function).parameters.values())
@@ -298,10 +299,10 @@ def _fields(function: Callable[..., Any], name: str) -> tuple[list[tuple[str, An
     fields = []
     for parameter in signature[takes_context:]:
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            raise RegistrationError(f"{name}: parameter {parameter} must be one that can be given by its name")
+            raise RegistrationError(f"{name}: parameter {parameter} must accept its value by name")
         if parameter.name.startswith("__"):
             raise RegistrationError(
-                f"{name}: a parameter may not be called {parameter.name!r}: begin it with one underscore at most"
+                f"{name}: a parameter may not be called {parameter.name!r}: it may begin with one underscore at most"
             )
         if parameter.name in RESERVED_PARAMETERS:
             raise RegistrationError(f"{name}: a parameter may not be called {parameter.name!r}, the API uses that name")
@@ -327,7 +328,7 @@ def _check_hint(name: str, parameter: str, hint: Any) -> None:
         msgspec.json.schema(hint)
     except (TypeError, NameError) as error:
         reason = str(error).splitlines()[0]
-        raise RegistrationError(f"{name}: no JSON can be checked against the hint of {parameter!r}: {reason}") from None
+        raise RegistrationError(f"{name}: JSON cannot be checked against the hint of {parameter!r}: {reason}") from None
 
 
 def _check_default(name: str, parameter: inspect.Parameter, hint: Any) -> None:
@@ -336,12 +337,14 @@ def _check_default(name: str, parameter: inspect.Parameter, hint: Any) -> None:
     try:
         text = msgspec.json.encode(parameter.default)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
-        raise RegistrationError(f"{name}: the default of {parameter.name!r} is no JSON: {error}") from None
+        raise RegistrationError(
+            f"{name}: the default of {parameter.name!r} cannot be written as JSON: {error}"
+        ) from None
     try:
-        msgspec.convert(parameter.default, hint)  # some, such as infinity, are no JSON and yet what the hint says
+        msgspec.convert(parameter.default, hint)  # some defaults, such as infinity, fit the hint but not JSON
     except (msgspec.ValidationError, RecursionError):
         try:
-            msgspec.json.decode(text, type=hint)  # others, such as a dataclass, fit only as JSON
+            msgspec.json.decode(text, type=hint)  # others, such as a dataclass, fit only once they are JSON
         except (msgspec.ValidationError, RecursionError) as error:
             optional = ", or let the hint allow it, with `| None`" if parameter.default is None else ""
             raise RegistrationError(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.aws.conftest import Api
 from tests.aws.double.double import Double
+from tests.aws.double.interpreter import INTERPRETER
 from tests.serving import COMMAND
 
 ARCHITECTURE = {"aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
@@ -16,7 +17,8 @@ ARCHITECTURE = {"aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
 def built(folder: Path, target: Path | str, *arguments: str) -> Path:
     """Build job functions; where the result is."""
     out = folder / "build"
-    command = [str(COMMAND), "build", str(target), "--out", str(out), "--architecture", ARCHITECTURE, *arguments]
+    command = [str(COMMAND), "build", str(target), "--out", str(out), "--architecture", ARCHITECTURE]
+    command += ["--python", INTERPRETER.version, *arguments]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     return out

@@ -151,3 +151,11 @@ def test_without_credentials_region_or_botocore_it_says_what_to_do(monkeypatch: 
     script = "import sys; sys.modules['botocore'] = None; import asyncjob; asyncjob.Client(aws_iam=True)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert "pip install botocore" in done.stderr.splitlines()[-1]
+
+
+def test_check_proves_what_a_deployed_stack_keeps_of_the_contract(deployed: Deploy) -> None:
+    url = deployed().double.url
+    done = subprocess.run([str(COMMAND), "check", "--url", url], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout
+    assert "ok   contract   It ends in Success" in done.stdout
+    assert "--   contract   The list has the job, as it is alone: not on this engine" in done.stdout

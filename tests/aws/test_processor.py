@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from asyncjob.aws.runtime import inline_processor as processor
 from asyncjob.aws.runtime import dynamodb, record, signing
+from asyncjob.aws.runtime import inline_processor as processor
 from asyncjob.aws.runtime.shapes import Event, Item
 from asyncjob.job import timestamp
 from tests.aws.conftest import PROCESSOR, RECORDER, Api

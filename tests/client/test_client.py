@@ -127,7 +127,7 @@ def test_a_job_id_can_be_chosen_and_is_taken_once(client: Any) -> None:
         client.submit("add", a=2, jobId=chosen)
     assert raised.value.status == 409
     for wrong in ("", "../healthz", "a?wait=1"):
-        with pytest.raises(ValueError, match="is no job's id"):
+        with pytest.raises(ValueError, match="cannot be a job's id"):
             client.job(wrong)
 
 
@@ -199,7 +199,7 @@ def test_a_key_is_sent(connected: Callable[..., Any], tmp_path: Path) -> None:
 def test_where_nobody_listens_or_somebody_else_it_says_so(connected: Callable[..., Any], served: Server) -> None:
     with pytest.raises(Unreachable, match=r"http://127.0.0.1:9/jobs gave no answer: "):
         connected("http://127.0.0.1:9", retries=0).submit(seconds=0)
-    with pytest.raises(Refused, match="not that of an API for jobs"):
+    with pytest.raises(Refused, match="this URL is not a job API"):
         connected(f"{served.url}/nothing").submit(seconds=0)
     with pytest.raises(Refused, match="does not list jobs"):
         list(connected(f"{served.url}/nothing").list())

@@ -102,10 +102,10 @@ def test_a_job_that_failed_or_was_canceled_is_exit_status_1(run: Run, started: s
     ("arguments", "said"),
     [
         (["get", "nobody"], "Not found"),
-        (["get", "a/b"], "'a/b' is no job's id"),
+        (["get", "a/b"], "'a/b' cannot be a job's id"),
         (["submit", "add"], "missing required field `a`"),
-        (["submit", "add", "a"], "'a' is no parameter: write NAME=VALUE"),
-        (["submit", "add", "=1"], "'=1' is no parameter"),
+        (["submit", "add", "a"], "'a' is not a parameter: write NAME=VALUE"),
+        (["submit", "add", "=1"], "'=1' is not a parameter"),
         (["submit", "nothing", "a=1"], "type must be one of"),
         (["list", "--status", "Failed"], "Failure"),
         (["list", "--limit", "0"], "--limit"),
@@ -227,10 +227,32 @@ def test_check_finds_all_sound_while_the_server_runs_and_after(run: Run, tmp_pat
         server.result(server.submit("add", a=1))
         parts = ("check", FUNCTIONS, "--database", str(server.database), "--url", server.url)
         assert "whole: 1 jobs" in run(*parts).stdout
-        assert _checked(run(*parts, "--json")) == {"server": True, "functions": True, "database": True}
+        assert _checked(run(*parts, "--json")) == {
+            "server": True,
+            "contract": True,
+            "functions": True,
+            "database": True,
+        }
         assert server.result(server.submit("add", a=1))["results"] == 2
         server.stop()
         assert _checked(run(*parts, "--json", status=3)) == {"server": False, "functions": True, "database": True}
+
+
+def test_check_tries_the_contract_with_a_job_that_is_named_and_only_looks_if_told_to(run: Run) -> None:
+    lines = [
+        json.loads(line) for line in run("check", "--job", '{"type": "add", "a": 1}', "--json").stdout.splitlines()
+    ]
+    assert len(lines) > 10
+    assert {line["part"] for line in lines} == {"server", "contract"}
+    assert all(line["sound"] for line in lines)
+    assert [line for line in lines if line.get("absent")] == [lines[6]]
+    assert (
+        "It ends in Success, with its results and times: it is Failure"
+        in run("check", "--job", '{"type": "raises", "message": "no"}', status=1).stdout
+    )
+    assert "the job was not accepted" in run("check", "--job", '{"type": "raises"}', status=1).stdout
+    assert _checked(run("check", "--look", "--json")) == {"server": True}
+    assert "--job is not a JSON object" in run("check", "--job", "[1]", status=2).stderr
 
 
 def test_check_finds_what_is_not_sound(run: Run, tmp_path: Path, served: Server) -> None:
@@ -278,7 +300,7 @@ def stranger() -> Iterator[str]:
 
 
 def test_check_tells_somebody_elses_server_and_a_missing_key(run: Run, stranger: str, tmp_path: Path) -> None:
-    assert "not as an API for jobs" in run("check", "--url", stranger, status=1).stdout
+    assert "it is not a job API" in run("check", "--url", stranger, status=1).stdout
     with Server(tmp_path / "jobs.db", "--api-key", "k" * 16) as server:
         wait_for(lambda: server.client.get("/healthz").status_code == 200, "a worker")
         assert "Forbidden" in run("check", "--url", server.url, status=1).stdout

@@ -60,7 +60,7 @@ def test_what_the_environment_has_wrong_is_a_line_without_a_password(
     "url", ["http://h:99999", "http://a..b", "http://" + "a" * 64, "http://h\udcff", "http://[::1"]
 )
 def test_a_url_that_cannot_be_is_a_wrong_argument(connected: Callable[..., Any], url: str) -> None:
-    with pytest.raises(ValueError, match="is no URL"):
+    with pytest.raises(ValueError, match="is not a URL"):
         connected(url)
 
 
@@ -78,10 +78,10 @@ def test_parameters_that_are_no_json_are_a_client_error(client: Any, value: Any)
     ("command", "status", "said"),
     [
         ("asyncjob submit echo $'value=\\xff'", 2, "is not UTF-8"),
-        ("asyncjob get $'\\xff'", 2, "is no job's id"),
+        ("asyncjob get $'\\xff'", 2, "cannot be a job's id"),
         ("asyncjob list --type $'\\xff'", 2, "utf-8"),
         ("asyncjob openapi $'\\xff.py'", 2, "there is no file"),
-        (f"asyncjob submit echo 'value={DEEP}'", 2, "nested deeper than"),
+        (f"asyncjob submit echo 'value={DEEP}'", 2, "nested too deeply"),
         (f"echo '{{\"a\":{DEEP[:100_000]}}}' | asyncjob submit --body -", 2, "is not a JSON object"),
         ("asyncjob submit --body - <&-", 2, "is not a JSON object"),
         ("asyncjob list > /dev/full", 2, "cannot write the output: No space left on device"),
@@ -167,7 +167,7 @@ def test_an_answer_that_is_nested_too_deep_is_no_answer(
     answering: Callable[[int, str], str], connected: Callable[..., Any]
 ) -> None:
     url = answering(200, '{"a":' + DEEP + "}")
-    with pytest.raises(Unreachable, match="nested deeper than this Python can read"):
+    with pytest.raises(Unreachable, match="nested too deeply for this Python to read"):
         connected(url).get("x")
     for command in ("get x", "list", "stats", "openapi", "wait x"):
         assert _run(f"asyncjob {command}", url).returncode == 3

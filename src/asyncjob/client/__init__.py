@@ -1,7 +1,7 @@
-"""The client: submits jobs to any API that keeps the contract, and waits for what becomes of them.
+"""The client: submits jobs to any API that keeps the contract, and waits for their outcome.
 
-What is asked, when it is asked again and what an answer means is in core.py, which does no I/O; blocking.py and
-asynchronous.py carry its requests out, the one with threads in mind and the other with an event loop.
+core.py decides what to ask, when to ask again and what an answer means, and does no I/O; blocking.py and
+asynchronous.py carry its requests out, for threads and for an event loop.
 """
 
 from asyncjob.client.asynchronous import AsyncClient, AsyncJobHandle

@@ -1,4 +1,4 @@
-"""The client for asyncio: as blocking.py, where what is to be known of each method is written."""
+"""The client for asyncio. blocking.py documents each method."""
 
 import asyncio
 from collections import deque
@@ -73,7 +73,7 @@ class AsyncClient:
         *,
         concurrency: int = 32,
     ) -> AsyncIterator["AsyncJobHandle"]:
-        """See `Client.map`; for `async for`. Here each job is submitted and waited for beside the others."""
+        """See `Client.map`; for `async for`. Here all jobs of a batch are submitted and awaited concurrently."""
         running: deque[asyncio.Task[AsyncJobHandle]] = deque()
         try:
             for each in parameters:

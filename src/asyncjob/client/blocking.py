@@ -1,4 +1,4 @@
-"""The client for ordinary code: every call returns when it is done. One client may be used by many threads."""
+"""The client for ordinary code: every call blocks until it is done. Threads may share one client."""
 
 import time
 from collections import deque
@@ -23,19 +23,19 @@ class Client:
     >>> with Client("http://127.0.0.1:8000") as client:
     ...     client.submit("resize", width=640).result(timeout=60)
 
-    What fails on the way is tried again where that is safe, with growing pauses of random length, and `Retry-After` is
-    honoured. A job is submitted with an id of its own, so however often that was tried, it is one job.
+    Requests that fail are repeated where that is safe, with growing random pauses; `Retry-After` is honoured. Each job
+    is submitted under an id that the client chooses, so a submission that had to be repeated still makes one job.
 
     Args:
         url: where the API is, without `/jobs`.
         api_key: sent as `x-api-key`.
         aws_iam: sign the requests for an API with AWS_IAM authorization; needs the extra `aws`.
-        timeout: seconds to wait for an answer, beside what a job is waited for.
+        timeout: seconds to wait for an answer, on top of the time spent waiting for a job.
         retries: how often a request is repeated.
 
     Raises:
         ValueError: the URL or the key cannot be used.
-        ClientError: requests are to be signed, and botocore, credentials or the region are missing; or the environment
+        ClientError: requests should be signed, but botocore, credentials or the region are missing; or the environment
             names a proxy or certificates that cannot be used.
     """
 
@@ -55,23 +55,23 @@ class Client:
         """Submit a job.
 
         Args:
-            type: the job function's name; may be left out where there is but one.
-            parameters: the function's, as JSON has them; also dataclasses, datetimes, and whatever else msgspec writes
-                as JSON. `jobId` is the job's id, in place of one that nobody has used.
+            type: the job function's name; optional if the API has only one.
+            parameters: those of the function: JSON values, dataclasses, datetimes and whatever else msgspec can write
+                as JSON. `jobId` sets the job's id; without it the client makes a new one.
 
         Raises:
             ClientError: the parameters cannot be written as JSON.
-            Refused: the parameters are wrong (400), the id is another job's (409), and so on.
-            Unreachable: there was no answer. The job may have been accepted all the same; with a `jobId` of your own
-                you can ask, or submit it again.
+            Refused: the parameters are wrong (400), the id belongs to another job (409), and so on.
+            Unreachable: there was no answer. The job may have been accepted all the same; if you chose its `jobId` you
+                can ask for it, or submit it again.
         """
         return JobHandle(self, self._run(self._api.submit(type, parameters)))
 
     def job(self, job_id: str) -> "JobHandle":
-        """The handle of a job that was submitted before. Asks nothing.
+        """The handle of a job that was submitted before. Sends no request.
 
         Raises:
-            ValueError: no job can have that id.
+            ValueError: it cannot be a job's id.
         """
         return JobHandle(self, Following(self._api, job_id))
 
@@ -90,10 +90,10 @@ class Client:
         type: str | None = None,  # noqa: A002
         page_size: int = MAX_PAGE,
     ) -> Iterator[JobSnapshot]:
-        """All jobs, newest first; pages are asked for as the iteration goes on.
+        """All jobs, newest first; pages are fetched as the iteration goes on.
 
         Args:
-            status: only jobs that have it.
+            status: only jobs with this status.
             type: only jobs of this function.
             page_size: how many jobs to ask for at once, 1 to 1,000.
         """
@@ -112,15 +112,15 @@ class Client:
         *,
         concurrency: int = 32,
     ) -> Iterator["JobHandle"]:
-        """Submit many jobs, a few at a time, and give each back once it has ended, in the order of the parameters.
+        """Submit many jobs, a few at a time, and yield each once it has ended, in the order of the parameters.
 
         Args:
-            type: the job function's name; None where there is but one.
-            parameters: those of one job each; taken as they are needed, so there may be any number.
+            type: the job function's name; None if the API has only one.
+            parameters: one mapping per job; taken as needed, so there may be any number.
             concurrency: how many jobs may be unfinished at once.
 
         Yields:
-            The handle of an ended job: `result()` answers at once, or raises what this job has come to.
+            The handle of a job that has ended: `result()` returns at once, or raises how the job failed.
         """
         running: deque[JobHandle] = deque()
         for each in parameters:
@@ -131,10 +131,10 @@ class Client:
             yield _ended(running.popleft())
 
     def stats(self) -> dict[str, Any]:
-        """How many jobs there are of each status, and how many ended in each of the last moments: `GET /stats`.
+        """`GET /stats`: how many jobs have each status, and how many ended in each of the last 60 times 10 seconds.
 
         Raises:
-            Refused: this API does not count; NotFound, or with status 403, on AWS.
+            Refused: this API does not count jobs; NotFound, or status 403, on AWS.
         """
         return self._run(self._api.stats())
 
@@ -146,7 +146,7 @@ class Client:
         """Ask whether the API can read and run jobs.
 
         Raises:
-            Refused: it says no; NotFound, where it cannot be asked.
+            Refused: it cannot; NotFound if the API has no health check.
         """
         self._run(self._api.health())
 
@@ -184,7 +184,7 @@ class Client:
 
 
 class JobHandle:
-    """A job, to be waited for and acted upon. `Client.submit` and `Client.job` make it.
+    """A job to wait for, cancel or retry. `Client.submit` and `Client.job` make it.
 
     Attributes:
         id: the job's id.
@@ -204,51 +204,51 @@ class JobHandle:
         return self._client._run(self._job.get())
 
     def progress(self) -> Progress | None:
-        """How far the job says it is; None where it has said nothing."""
+        """The progress that the job last reported, or None."""
         return self.get().progress
 
     def wait(self, timeout: float | None = None) -> JobSnapshot:
-        """Wait until the job has ended, however it did; what it then is.
+        """Wait until the job has ended, in whatever way, and return it.
 
-        On AWS a job that was accepted may be invisible for a while, which counts as not ended.
+        On AWS an accepted job may be invisible for a while, which counts as not ended.
 
         Args:
             timeout: seconds; None for as long as it takes.
 
         Raises:
-            WaitTimeout: it has not, a TimeoutError.
+            WaitTimeout: it has not ended in time; a TimeoutError.
             NotFound: there is no such job.
         """
         return self._client._run(self._job.wait(timeout))
 
     def result(self, timeout: float | None = None) -> Any:
-        """Wait until the job has ended; what its function returned.
+        """Wait until the job has ended, and return what its function returned.
 
         Args:
             timeout: seconds; None for as long as it takes.
 
         Raises:
             JobFailed: it is a Failure; `type` and `message` say why.
-            AwaitedJobCanceled: it was canceled, a JobCanceled.
-            WaitTimeout: it has not ended, a TimeoutError.
+            AwaitedJobCanceled: it was canceled; a JobCanceled.
+            WaitTimeout: it has not ended in time; a TimeoutError.
             NotFound: there is no such job.
         """
         return self._client._run(self._job.result(timeout))
 
     def cancel(self) -> JobSnapshot:
-        """Cancel the job; a running function learns of it.
+        """Cancel the job. A running function is told.
 
         Raises:
-            Refused: it had ended otherwise (409).
+            Refused: it has already ended (409).
         """
         return self._client._run(self._job.cancel())
 
     def retry(self) -> None:
-        """Have the job, which has ended, run again.
+        """Run a job that has ended again.
 
         Raises:
             Refused: it has not ended (409).
-            Unreachable: there was no answer, and to ask again might run the job twice more: see whether it runs.
+            Unreachable: there was no answer, and asking again could run the job twice: look whether it runs.
         """
         self._client._run(self._job.retry())
 

@@ -1,7 +1,7 @@
-"""How both clients of httpx are made: from what the caller says, and from what the environment does.
+"""Makes the httpx clients, from the caller's arguments and from the environment.
 
-A wrong argument is a ValueError; a proxy, certificates or credentials of the environment that cannot be used are a
-ClientError, since no line of the caller's program is wrong.
+A wrong argument is a ValueError. A proxy, certificates or credentials in the environment that cannot be used are a
+ClientError, because the caller's program is not wrong.
 """
 
 import re
@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 import httpx
 
 from asyncjob.client.errors import ClientError, Unreachable
+from asyncjob.version import __version__
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 UNSENDABLE = (httpx.InvalidURL, UnicodeError, OverflowError, OSError)
-"""What httpx lets through, beside its own RequestError, of a host, a port or an address that cannot be."""
+"""What httpx raises, besides its own RequestError, for a host, a port or an address that cannot exist."""
 PASSWORD = re.compile(r"(?<=//).*@")
 
 HttpClient = TypeVar("HttpClient", httpx.Client, httpx.AsyncClient)
@@ -51,7 +52,7 @@ def shown(url: httpx.URL) -> str:
 
 
 def through(url: httpx.URL) -> str:
-    """How requests to a URL travel, where that is through a proxy of the environment's; without its password."""
+    """Which proxy of the environment requests to a URL go through, without its password; empty if none."""
     proxies = urllib.request.getproxies()
     proxy = proxies.get(url.scheme) or proxies.get("all")
     bypassed = urllib.request.proxy_bypass(url.host) or urllib.request.proxy_bypass(f"{url.host}:{url.port}")
@@ -59,23 +60,22 @@ def through(url: httpx.URL) -> str:
 
 
 def unsendable(url: str, error: Exception) -> ClientError:
-    """What a request has come to that httpx could not even try to send."""
+    """The error for a request that httpx could not even try to send."""
     return Unreachable(f"{url} cannot be asked: {error}")
 
 
 def _settings(url: str, api_key: str | None, aws_iam: bool) -> dict[str, Any]:
-    from asyncjob import __version__
     from asyncjob.client.signing import AwsAuth
 
     try:
         base_url = httpx.URL(url)
         base_url.raw_host.decode("ascii").encode("idna")  # each label from 1 to 63 characters
     except (httpx.InvalidURL, UnicodeError) as error:
-        raise ValueError(f"{url!r} is no URL: {error}") from None
+        raise ValueError(f"{url!r} is not a URL: {error}") from None
     if base_url.scheme not in ("http", "https") or not base_url.host or base_url.query or base_url.fragment:
         raise ValueError(f"{url!r} is not the URL of an API: write it as {DEFAULT_URL}")
     if not 0 < (base_url.port or 80) <= 65_535:
-        raise ValueError(f"{url!r} is no URL: a port is from 1 to 65535")
+        raise ValueError(f"{url!r} is not a URL: a port is from 1 to 65535")
     if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
         raise ValueError("the API key must be printable ASCII, as headers are")
     key = {} if api_key is None else {"x-api-key": api_key}

@@ -1,7 +1,7 @@
 """What a client asks, when it asks again, and what the answers mean: without I/O.
 
-Each operation is a generator that yields the next request, with the pause before it, and is sent the response or thrown
-httpx's error. Two small drivers, blocking.py and asynchronous.py, do the rest; nothing is written twice.
+Each operation is a generator. It yields the next request, with the pause before it, and is sent the response or thrown
+httpx's error. Two small drivers, blocking.py and asynchronous.py, do the I/O, so no rule is written twice.
 """
 
 import email.utils
@@ -32,14 +32,14 @@ from asyncjob.job import Status, new_job_id
 
 HOLD_SECONDS = 20.0  # of one ?wait=: proxies tend to give up after 30
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.5, 20.0  # seconds; the mean pause is half of it
-LONGEST_RETRY_AFTER = 300.0  # seconds; a client that is told to come back later than that is not kept
+LONGEST_RETRY_AFTER = 300.0  # seconds; told to come back later than that, a client gives up
 FIRST_POLL, LONGEST_POLL, POLL_GROWTH = 0.25, 10.0, 1.5
-VISIBLE_SECONDS = 6 * 3_600  # how long Lambda keeps an event for which it has no room
-LATE_SECONDS = 2.0  # that the answer to the last ?wait= may take beyond the time that was waited
+VISIBLE_SECONDS = 6 * 3_600  # how long Lambda keeps an event that it has no room for
+LATE_SECONDS = 2.0  # the last ?wait= may take this long beyond the time asked for
 MAX_REDIRECTS = 5
 
 REFUSED_FOR_NOW = {429, 503}  # nothing was done
-UNCERTAIN = {408, 500, 502, 504}  # something may have been done: asked again where that does no harm
+UNCERTAIN = {408, 500, 502, 504}  # something may have been done: repeated where that does no harm
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 HOPELESS = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
 
@@ -53,7 +53,7 @@ class Call:
     Attributes:
         method: GET or POST.
         url: a path of the API, or a whole URL.
-        timeout: seconds that each of connecting, sending and the wait for the answer may take.
+        timeout: seconds allowed for each of connecting, sending and waiting for the answer.
         body: JSON, or None.
         delay: seconds to pause before.
     """
@@ -66,7 +66,7 @@ class Call:
 
     @property
     def headers(self) -> dict[str, str]:
-        """Those of this request alone."""
+        """The headers of this request alone."""
         return {} if self.body is None else {"content-type": "application/json"}
 
 
@@ -77,8 +77,8 @@ class Api:
     """The operations on one API.
 
     Args:
-        timeout: seconds to wait for an answer, beside what a job is waited for.
-        retries: how often a request is repeated that failed and may be.
+        timeout: seconds to wait for an answer, on top of the time spent waiting for a job.
+        retries: how often a failed request is repeated, if it may be repeated at all.
     """
 
     def __init__(self, timeout: float, retries: int) -> None:
@@ -86,7 +86,7 @@ class Api:
         self._retries = retries
 
     def submit(self, type: str | None, fields: Mapping[str, Any]) -> Operation["Following"]:  # noqa: A002
-        """Submit a job. Its id is chosen here, so that to submit it twice is to submit it once."""
+        """Submit a job. Its id is chosen here, so submitting it twice makes one job."""
         chosen = {"jobId": new_job_id()} | ({} if type is None else {"type": type}) | dict(fields)
         try:
             body = msgspec.json.encode(chosen)
@@ -95,7 +95,7 @@ class Api:
         try:
             response = yield from self.exchange(Call("POST", "/jobs", self._timeout, body))
         except NotFound:
-            raise Refused(404, "there is no POST /jobs: the URL is not that of an API for jobs") from None
+            raise Refused(404, "there is no POST /jobs: this URL is not a job API") from None
         if response.status_code != 202:
             raise _foreign(response)
         return Following(self, chosen["jobId"], accepted_at=time.monotonic())
@@ -121,7 +121,7 @@ class Api:
         return _document((yield from self.exchange(Call("GET", "/openapi.json", self._timeout))))
 
     def health(self) -> Operation[None]:
-        """Nothing, where the API is well."""
+        """Return if the API is healthy."""
         yield from self.exchange(Call("GET", "/healthz", self._timeout))
 
     def job(self, job_id: str, then: str = "", *, repeatable: bool = True) -> Operation[httpx.Response]:
@@ -130,7 +130,7 @@ class Api:
         return self.exchange(call, repeatable=repeatable)
 
     def hold(self, job_id: str, seconds: float, delay: float, deadline: float | None) -> Operation[httpx.Response]:
-        """GET a job, held by the API until it is final or the seconds are over, if the API can do that."""
+        """GET a job. An API that can holds the answer until the job is final or the seconds are over."""
         patience = self._timeout if deadline is None else min(self._timeout, LATE_SECONDS)
         call = Call(
             "GET", f"/jobs/{job_id}?wait={math.floor(seconds * 1_000) / 1_000:.3f}", seconds + patience, delay=delay
@@ -140,12 +140,12 @@ class Api:
     def exchange(
         self, call: Call, *, repeatable: bool = True, deadline: float | None = None
     ) -> Operation[httpx.Response]:
-        """Send a request until it is answered well, or it makes no sense to send it again.
+        """Send a request until it succeeds or sending it again makes no sense.
 
         Args:
             call: the request.
-            repeatable: whether it does no harm when it is carried out twice.
-            deadline: until when there may be further tries, on the monotonic clock.
+            repeatable: whether carrying it out twice does no harm.
+            deadline: no try begins after this time, on the monotonic clock.
 
         Raises:
             Unreachable: there was no answer.
@@ -182,12 +182,12 @@ class Api:
 
 
 class Following:
-    """One job, and what its client knows of it.
+    """One job, and what its client knows about it.
 
     Args:
-        api: where it is.
+        api: the API that has it.
         job_id: its id.
-        accepted_at: when this client got a 202 for it, on the monotonic clock; None if it was somebody else.
+        accepted_at: when this client got a 202 for it, on the monotonic clock; None if someone else submitted it.
 
     Raises:
         ValueError: no job can have that id.
@@ -195,7 +195,7 @@ class Following:
 
     def __init__(self, api: Api, job_id: str, accepted_at: float | None = None) -> None:
         if not JOB_ID.fullmatch(job_id):
-            raise ValueError(f"{job_id!r} is no job's id: it must be {JOB_ID_RULE}")
+            raise ValueError(f"{job_id!r} cannot be a job's id: it must be {JOB_ID_RULE}")
         self.job_id = job_id
         self._api = api
         self._accepted_at = accepted_at
@@ -220,13 +220,13 @@ class Following:
                 break
             if deadline is not None and now >= deadline:
                 raise WaitTimeout(self.job_id, self._seen)
-            # An API that does not hold answers at once, and so does one that is being stopped.
+            # An API that cannot hold a request answers at once; so does one that is shutting down.
             delay = 0.0 if held else next(polls) * random.uniform(0.8, 1.0)
             delay = delay if deadline is None else min(delay, deadline - now)
         return self._seen
 
     def _ask(self, hold: float, delay: float, deadline: float | None) -> Operation[bool]:
-        """Look at the job; whether the API held the request for as long as it was asked to."""
+        """Look at the job. True if the API held the request for as long as it was asked to."""
         try:
             response = yield from self._api.hold(self.job_id, hold, delay, deadline)
         except NotFound:
@@ -251,11 +251,11 @@ class Following:
         return job.results
 
     def cancel(self) -> Operation[JobSnapshot]:
-        """Cancel the job. Doing so twice is doing so once."""
+        """Cancel the job. Canceling twice is the same as canceling once."""
         return self._look((yield from self._api.job(self.job_id, "/cancel")))
 
     def retry(self) -> Operation[None]:
-        """Have the job run again. Only what certainly was not done is done again: two retries may be two more runs."""
+        """Run the job again. Repeated only if it certainly was not done: two retries could mean two more runs."""
         yield from self._api.job(self.job_id, "/retry", repeatable=False)
         self._seen = None
         self._accepted_at = time.monotonic()
@@ -307,18 +307,18 @@ def _retry_after(response: httpx.Response) -> float:
 
 
 def _elsewhere(response: httpx.Response) -> str:
-    """Where a 303 leads, which must be the same API: keys and signatures are for nobody else.
+    """Where a 303 leads. It must be the same API: keys and signatures go nowhere else.
 
     Raises:
-        Unreachable: it leads away.
+        Unreachable: it leads to another server.
     """
     here = response.request.url
     try:
         there = here.join(response.headers.get("location", ""))
     except (httpx.InvalidURL, ValueError):
-        raise Unreachable(f"{shown(here)} leads to what is no URL") from None
+        raise Unreachable(f"{shown(here)} redirects to something that is not a URL") from None
     if (there.scheme, there.host, there.port) != (here.scheme, here.host, here.port):
-        raise Unreachable(f"{shown(here)} leads to another server, {there.host}, which is not asked")
+        raise Unreachable(f"{shown(here)} redirects to another server, {there.host}, which this client does not follow")
     return str(there)
 
 
@@ -329,17 +329,15 @@ def _document(response: httpx.Response) -> dict[str, Any]:
         raise _foreign(response) from None
     except RecursionError:
         url = shown(response.request.url)
-        raise Unreachable(f"{url} is answered with JSON that is nested deeper than this Python can read") from None
+        raise Unreachable(f"{url} answered with JSON that is nested too deeply for this Python to read") from None
 
 
 def _foreign(response: httpx.Response) -> ClientError:
-    return Unreachable(
-        f"{shown(response.request.url)} is answered, but not by an API for jobs ({response.status_code})"
-    )
+    return Unreachable(f"{shown(response.request.url)} answered ({response.status_code}), but it is not a job API")
 
 
 def _refusal(response: httpx.Response) -> Refused:
-    """The refusal that an answer is; where it is no JSON, a proxy's page say, the status speaks for itself."""
+    """An answer as a refusal. If it is not JSON, such as a proxy's page, only the status counts."""
     try:
         message = msgspec.json.decode(response.content)["message"]
     except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError, RecursionError):

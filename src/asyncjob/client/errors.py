@@ -1,8 +1,8 @@
 """What a client raises, in one tree.
 
     ClientError
-    ├── Unreachable             no answer, however often it was asked; or one of somebody else
-    ├── Refused                 an answer that says no: `status`, and `message` says why
+    ├── Unreachable             no answer after all retries, or an answer from something else
+    ├── Refused                 the API said no: `status`, and `message` says why
     │   └── NotFound            404: there is no such job
     ├── JobFailed               the job is a Failure: `type`, `message`
     ├── AwaitedJobCanceled      the job was canceled; is a JobCanceled too
@@ -10,10 +10,10 @@
 
 The last three belong to a job and carry it, as it was last seen, in `job`.
 
-`asyncjob.JobCanceled` is what a job function gets when its own job is canceled, and it is no Exception, so that no
-`except Exception` in the function swallows it. Who waits for another job is not canceled with that: for them it is an
-ordinary error, one that `except Exception` catches. So it is a class of its own, and one that `except JobCanceled`
-catches as well.
+A job function whose own job is canceled gets `asyncjob.JobCanceled`, which is not an Exception, so that no
+`except Exception` in the function swallows it. Code that waits for another job is not canceled along with it: there it
+is an ordinary error, which `except Exception` should catch. Hence a class of its own, which `except JobCanceled`
+catches too.
 """
 
 from asyncjob.client.snapshot import JobSnapshot
@@ -21,11 +21,11 @@ from asyncjob.context import JobCanceled
 
 
 class ClientError(Exception):
-    """Anything that a client raises; the message is one line for a user."""
+    """Base class of everything that a client raises; the message is one line for a user."""
 
 
 class Unreachable(ClientError):
-    """There was no answer, or none of an API that keeps the contract."""
+    """There was no answer, or not one from an API that keeps the contract."""
 
 
 class Refused(ClientError):
@@ -62,7 +62,7 @@ class JobFailed(ClientError):
 
 
 class AwaitedJobCanceled(ClientError, JobCanceled):
-    """The job was canceled, and has no results.
+    """The job was canceled and has no results.
 
     Attributes:
         job: the job.
@@ -74,7 +74,7 @@ class AwaitedJobCanceled(ClientError, JobCanceled):
 
 
 class WaitTimeout(ClientError, TimeoutError):
-    """The job has not ended in the time that one was ready to wait. It goes on, and can be waited for again.
+    """The job did not end within the timeout. It goes on, and can be waited for again.
 
     Attributes:
         job: the job as it was last seen; None where it was not visible yet.

@@ -1,7 +1,6 @@
 """Signs requests for an API with AWS_IAM authorization, with botocore's signer and the credentials that it finds.
 
-As httpx's kind of authentication, so that it signs whatever is sent, by either client: each repetition anew, and what
-a redirection leads to.
+It is an httpx.Auth, so it signs whatever either client sends, repetitions and redirects included.
 """
 
 import re
@@ -20,7 +19,7 @@ class AwsAuth(httpx.Auth):
     """AWS Signature Version 4.
 
     Args:
-        url: where the API is; its host says the region, or else AWS's usual settings do.
+        url: where the API is. The region comes from its host, or else from AWS's usual settings.
 
     Raises:
         ClientError: botocore, credentials or the region are missing.
@@ -33,19 +32,19 @@ class AwsAuth(httpx.Auth):
             import botocore.exceptions
             import botocore.session
         except ImportError:
-            raise ClientError("to sign requests botocore is needed: pip install botocore") from None
+            raise ClientError("signing requests needs botocore: pip install botocore") from None
         known = HOST.fullmatch(url.host)
         try:
             session = botocore.session.get_session()
             self._region = known["region"] if known else session.get_config_variable("region")
             self._credentials: Any = session.get_credentials()
         except botocore.exceptions.BotoCoreError as error:
-            raise ClientError(f"to sign requests credentials are needed: {error}") from None
+            raise ClientError(f"signing requests needs credentials: {error}") from None
         if self._region is None:
-            raise ClientError("to sign requests the region is needed: set AWS_DEFAULT_REGION")
+            raise ClientError("signing requests needs a region: set AWS_DEFAULT_REGION")
         if self._credentials is None:
             raise ClientError(
-                "to sign requests credentials are needed: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and so on"
+                "signing requests needs credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             )
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
@@ -55,7 +54,7 @@ class AwsAuth(httpx.Auth):
         from botocore.exceptions import BotoCoreError
 
         signed = AWSRequest(request.method, str(request.url), data=request.content)
-        # Frozen: an expired key and the secret of its successor would not fit.
+        # Frozen, so that a key is never paired with the secret of the one that replaces it.
         try:
             SigV4Auth(self._credentials.get_frozen_credentials(), SERVICE, self._region).add_auth(signed)
         except BotoCoreError as error:

@@ -1,4 +1,4 @@
-"""A job as a client sees it: the contract's fields as Python values, read once and then never changed."""
+"""A job as a client sees it: the contract's fields as Python values, immutable."""
 
 from datetime import datetime
 from typing import Any
@@ -9,19 +9,19 @@ from asyncjob.job import Error, Progress, Status
 
 
 class JobSnapshot(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A job as it was when the API was asked. What has no value yet is None.
+    """A job as it was when the API was asked. A field that has no value yet is None.
 
     Attributes:
         job_id: the job's id.
         type: the job function's name.
-        status: where it is in its life; `status.is_final` once it has ended.
+        status: Pending, Running, Success, Failure or Canceled; `status.is_final` is True for the last three.
         parameters: as they were submitted.
         progress: `fraction` from 0 to 1 and perhaps a `message`, as the function last told it.
         results: what the function returned.
         error: `type` and `message` of a Failure.
         attempt: 1, and one more for each further run.
-        created_at, started_at, finished_at: times, with their zone; the latter two of the current attempt.
-        document: the same job as the API wrote it, to the letter; with what this class does not know.
+        created_at, started_at, finished_at: times in UTC; the latter two of the current attempt.
+        document: the job exactly as the API sent it, including fields that this class does not know.
     """
 
     job_id: str
@@ -42,6 +42,6 @@ class JobSnapshot(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         """Read a job of the API.
 
         Raises:
-            msgspec.ValidationError: it is none.
+            msgspec.ValidationError: it is not a job.
         """
         return msgspec.convert({**document, "document": document}, cls)

@@ -1,12 +1,12 @@
-"""The commands for who uses an API: submit, get, wait, list, cancel, retry, stats, openapi, check.
+"""The commands for users of an API: submit, get, wait, list, cancel, retry, stats, openapi, check.
 
-Most are the client's method of that name, with its output for people or, with --json, for programs: one JSON document
-a line on standard output. What goes wrong is one line on standard error, and the exit status says what kind it was.
+Most call the client's method of that name and print the result for people or, with --json, for programs: one JSON
+document per line on standard output. An error is one line on standard error, and the exit status says what kind it was.
 """
 
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +20,7 @@ from asyncjob.job import Status
 
 if TYPE_CHECKING:  # the client and its libraries are imported by the commands that need them
     from asyncjob import Client, JobHandle, JobSnapshot
+    from asyncjob.commands.soundness import Finding
 
 app = typer.Typer()
 
@@ -32,21 +33,21 @@ Key = Annotated[
     typer.Option(
         "--api-key",
         envvar="ASYNCJOB_API_KEY",
-        help="Sent as x-api-key. Better given in the environment: arguments are seen by others.",
+        help="Sent as x-api-key. Prefer the environment variable: others can see arguments.",
         show_default="none",
     ),
 ]
 Signed = Annotated[
     bool, typer.Option("--aws-iam", envvar="ASYNCJOB_AWS_IAM", help="Sign requests, for an API with AWS_IAM.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, one document a line.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, one document per line.")]
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until the job has ended, and show it.")]
 Timeout = Annotated[
     float | None,
-    typer.Option(help="Wait, for so many seconds at most; then exit with 124.", min=0, show_default="none"),
+    typer.Option(help="Wait for at most this many seconds, then exit with 124.", min=0, show_default="none"),
 ]
-Filter = Annotated[Status | None, typer.Option("--status", help="Only jobs that have it.")]
+Filter = Annotated[Status | None, typer.Option("--status", help="Only jobs with this status.")]
 TypeFilter = Annotated[str | None, typer.Option("--type", help="Only jobs of this function.")]
 LOCAL = "http://127.0.0.1:8000"
 
@@ -57,7 +58,7 @@ def submit(
         list[str] | None,
         typer.Argument(
             metavar="TYPE|NAME=VALUE",
-            help="The job function, then its parameters; a VALUE that is no JSON is a string.",
+            help="The job function, then its parameters. A VALUE that is not JSON is a string.",
             show_default=False,
         ),
     ] = None,
@@ -106,7 +107,7 @@ def list_jobs(
     status: Filter = None,
     function: TypeFilter = None,
     limit: Annotated[int, typer.Option(help="How many jobs.", min=1)] = 20,
-    watch: Annotated[bool, typer.Option("--watch", help="Go on, with what changes, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep showing changes until Ctrl-C.")] = False,
     url: Url = LOCAL,
     api_key: Key = None,
     aws_iam: Signed = False,
@@ -134,7 +135,7 @@ def list_jobs(
 def cancel(
     job_id: JobId, url: Url = LOCAL, api_key: Key = None, aws_iam: Signed = False, as_json: Json = False
 ) -> None:
-    """Cancel a job; if it runs, its function learns of it."""
+    """Cancel a job. A running function is told."""
     with _connected(url, api_key, aws_iam) as client:
         _show(client.job(job_id).cancel(), as_json)
 
@@ -149,7 +150,7 @@ def retry(
     aws_iam: Signed = False,
     as_json: Json = False,
 ) -> None:
-    """Have a job that has ended run again; print its id."""
+    """Run a job that has ended again; print its id."""
     with _connected(url, api_key, aws_iam) as client:
         handle = client.job(job_id)
         handle.retry()
@@ -173,7 +174,7 @@ def stats(url: Url = LOCAL, api_key: Key = None, aws_iam: Signed = False, as_jso
 def openapi(
     target: Annotated[
         str | None,
-        typer.Argument(help="Job functions, as `serve` takes them; without, what the API says of itself."),
+        typer.Argument(help="Job functions, as `serve` takes them. Without it, the document of the API."),
     ] = None,
     url: Url = LOCAL,
     api_key: Key = None,
@@ -193,39 +194,84 @@ def openapi(
 def check(
     target: Annotated[str | None, typer.Argument(help="Job functions to load, as `serve` takes them.")] = None,
     database: Annotated[Path | None, typer.Option(help="A server's SQLite file to check; it may be in use.")] = None,
+    job: Annotated[
+        str | None,
+        typer.Option(
+            help="The body of a job that may be run a few times to try the contract, JSON.",
+            show_default="the built-in sleep, where the API has it",
+        ),
+    ] = None,
+    look: Annotated[bool, typer.Option("--look", help="Only look: submit no jobs.")] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds in which that job ends.", min=0)] = 60.0,
     url: Url = LOCAL,
     api_key: Key = None,
     aws_iam: Signed = False,
     as_json: Json = False,
 ) -> None:
-    """Check an API, and if they are given a file of job functions and a database; exit with 1 if one is not sound."""
+    """Check an API by the contract, and a file of job functions and a database; exit with 1 if one is not sound."""
     from asyncjob.commands import soundness
 
-    with _connected(url, api_key, aws_iam) as client:
-        findings = [soundness.server(client, url)]
-    if target is not None:
-        findings.append(soundness.registry(target))
-    if database is not None:
-        findings.append(soundness.database(database))
-    for finding in findings:
+    findings = []
+
+    def tell(finding: soundness.Finding) -> None:
+        findings.append(finding)
         if as_json:
-            print_json({"part": finding.part, "sound": finding.sound, "message": finding.message})
+            absent = {"absent": True} if finding.absent else {}
+            print_json({"part": finding.part, "sound": finding.sound, "message": finding.message, **absent})
         else:
-            say(f"{'ok ' if finding.sound else 'BAD'}  {finding.part:9}  {finding.message}")
+            mark = "-- " if finding.absent else "ok " if finding.sound else "BAD"
+            say(f"{mark}  {finding.part:9}  {finding.message}")
+
+    with _connected(url, api_key, aws_iam) as client:
+        tell(soundness.server(client, url))
+    if findings[0].sound and not look:
+        _check_contract(tell, None if job is None else _body(job), timeout, (url, api_key, aws_iam))
+    if target is not None:
+        tell(soundness.registry(target))
+    if database is not None:
+        tell(soundness.database(database))
     if any(not finding.sound and finding.reachable for finding in findings):
         sys.exit(FAILED)
     if not all(finding.sound for finding in findings):
         sys.exit(UNREACHABLE)
 
 
+def _body(text: str) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        fail(f"--job is not a JSON object: {error}", USAGE)
+
+
+def _check_contract(
+    tell: "Callable[[Finding], None]", job: dict[str, Any] | None, timeout: float, api: tuple[str, str | None, bool]
+) -> None:
+    import httpx
+
+    from asyncjob.client.connection import http_client
+    from asyncjob.commands.contract_check import contract
+
+    with _reported(), http_client(httpx.Client, *api) as http:
+        for finding in contract(http, job, timeout):
+            tell(finding)
+
+
 @contextmanager
 def _connected(url: str, api_key: str | None, aws_iam: bool) -> "Iterator[Client]":
     """A client, and what it raises as a line and an exit status."""
-    from asyncjob import Client, ClientError, Refused, Unreachable, WaitTimeout
+    from asyncjob import Client
+
+    with _reported(), Client(url, api_key=api_key, aws_iam=aws_iam, retries=RETRIES) as client:
+        yield client
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """What the client raises, as a line and an exit status."""
+    from asyncjob import ClientError, Refused, Unreachable, WaitTimeout
 
     try:
-        with Client(url, api_key=api_key, aws_iam=aws_iam, retries=RETRIES) as client:
-            yield client
+        yield
     except WaitTimeout as error:
         fail(error, TIMED_OUT)
     except Unreachable as error:
@@ -235,13 +281,13 @@ def _connected(url: str, api_key: str | None, aws_iam: bool) -> "Iterator[Client
     except (ClientError, ValueError, OverflowError) as error:
         fail(error, USAGE)
     except RecursionError:
-        fail("what the API answered is nested deeper than this Python can write", UNREACHABLE)
+        fail("the API's answer is nested too deeply for this Python to write", UNREACHABLE)
     except KeyboardInterrupt:
         fail("interrupted", INTERRUPTED)
 
 
 def _request(words: list[str], body: typer.FileText | None) -> tuple[str | None, dict[str, Any]]:
-    """The type and the parameters that a command line says."""
+    """The type and the parameters given on the command line."""
     function = words.pop(0) if words and "=" not in words[0] else None
     parameters: dict[str, Any] = {}
     if body is not None:
@@ -252,7 +298,7 @@ def _request(words: list[str], body: typer.FileText | None) -> tuple[str | None,
     for word in words:
         name, equals, value = word.partition("=")
         if not (name and equals):
-            fail(f"{word!r} is no parameter: write NAME=VALUE", USAGE)
+            fail(f"{word!r} is not a parameter: write NAME=VALUE", USAGE)
         if not _is_text(word):
             fail(f"{word!r} is not UTF-8", USAGE)
         parameters[name] = _value(value)
@@ -265,11 +311,11 @@ def _value(text: str) -> Any:
     except msgspec.MsgspecError:
         return text
     except RecursionError:
-        fail("a parameter is JSON that is nested deeper than this Python can read", USAGE)
+        fail("a parameter is JSON that is nested too deeply for this Python to read", USAGE)
 
 
 def _is_text(word: str) -> bool:
-    """What is not UTF-8 in an argument comes as surrogates."""
+    """False for an argument that is not UTF-8: Python passes such bytes on as surrogates."""
     try:
         word.encode()
     except UnicodeEncodeError:
@@ -278,9 +324,10 @@ def _is_text(word: str) -> bool:
 
 
 def _described(target: str) -> dict[str, Any]:
-    from asyncjob import RegistrationError, __version__
     from asyncjob.loading import load, unmoved
     from asyncjob.openapi import document
+    from asyncjob.registry import RegistrationError
+    from asyncjob.version import __version__
 
     try:
         with unmoved():

@@ -1,6 +1,6 @@
 """What the command line shows to people: tables, times as people say them, a job's progress.
 
-What jobs say of themselves is shown as text: neither rich's markup nor a terminal's escape sequences in it do anything.
+Text that comes from jobs is shown as it is: rich's markup and terminal escape sequences in it have no effect.
 """
 
 import time
@@ -28,7 +28,7 @@ UNITS = (("d", 86_400), ("h", 3_600), ("m", 60))
 
 
 def show(output: RenderableType) -> None:
-    """Print to standard output, as wide as the terminal; elsewhere as wide as it is."""
+    """Print to standard output, as wide as the terminal. Pipes and files get full lines."""
     console = _console(stderr=False)
     if console.is_terminal:
         console.print(output)
@@ -39,7 +39,7 @@ def show(output: RenderableType) -> None:
 
 
 def table(jobs: list[JobSnapshot]) -> RenderableType:
-    """Jobs, one a line."""
+    """Jobs, one per line."""
     if not jobs:
         return Text("no jobs")
     shown = _columns("ID", "TYPE", "STATUS", "PROGRESS", "CREATED", "TOOK", "")
@@ -49,7 +49,7 @@ def table(jobs: list[JobSnapshot]) -> RenderableType:
 
 
 def details(job: JobSnapshot) -> RenderableType:
-    """A job, one field a line."""
+    """A job, one field per line."""
     shown = Table(box=None, show_header=False, pad_edge=False)
     shown.add_column(no_wrap=True, style="bold")
     shown.add_column(overflow="fold")
@@ -71,7 +71,7 @@ def details(job: JobSnapshot) -> RenderableType:
 
 
 def statistics(counted: dict[str, Any]) -> RenderableType:
-    """What counts.py has counted."""
+    """The counts that counts.py makes, as a table."""
     shown = _columns("TYPE", *(status.upper() for status in Status), "MEDIAN WAIT", "MEDIAN RUN")
     for column in shown.columns[1:]:
         column.justify = "right"
@@ -85,12 +85,12 @@ def statistics(counted: dict[str, Any]) -> RenderableType:
 
 
 def watch(newest: Callable[[], list[JobSnapshot]], write: Callable[[Any], None] | None) -> None:
-    """Show jobs again and again, until Ctrl-C.
+    """Show jobs, with their changes, until Ctrl-C.
 
     Args:
-        newest: asks for them.
-        write: is given the document of each job that is new or has changed; None to show a table. Where there is no
-            terminal to show one on, what is new or changed is written as text.
+        newest: fetches the jobs.
+        write: is given the document of each new or changed job; None to show a table. Without a terminal, new and
+            changed jobs are written as text.
     """
     console = _console(stderr=False)
     try:
@@ -112,7 +112,7 @@ def watch(newest: Callable[[], list[JobSnapshot]], write: Callable[[Any], None] 
 
 
 def follow(handle: JobHandle, timeout: float | None) -> JobSnapshot:
-    """Wait for a job, and show its progress meanwhile where standard error is a terminal.
+    """Wait for a job. If standard error is a terminal, show its progress.
 
     Raises:
         WaitTimeout: it has not ended in time.
@@ -141,7 +141,7 @@ def follow(handle: JobHandle, timeout: float | None) -> JobSnapshot:
 
 
 def plain(text: str) -> Text:
-    """Text that does nothing to a terminal: what cannot be printed is shown as an escape."""
+    """Text that cannot control a terminal: unprintable characters are shown as escapes."""
     return Text(printable(text))
 
 

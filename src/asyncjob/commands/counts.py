@@ -1,7 +1,7 @@
 """Counts jobs.
 
-The API counts all of them by status alone (`GET /stats`, where the engine has it): what is told of types and times is
-of the newest jobs that it lists, and the command says so.
+The API counts jobs by status only (`GET /stats`, if the engine has it). Counts by type and times are therefore taken
+from the newest jobs that it lists, and the command says so.
 """
 
 from collections import Counter
@@ -19,9 +19,9 @@ def newest(client: Client) -> dict[str, Any]:
     """Count the newest 1,000 jobs.
 
     Returns:
-        `jobs`, how many were counted; `more`, whether there are older ones; `all`, what they are; `types`, the same of
-        each type; and `statuses`, of all jobs that there are, absent where the API does not count. What they are:
-        `statuses`, how many have each, and `medianWaitSeconds` and `medianRunSeconds`, absent where no job tells.
+        `jobs`, how many were counted; `more`, whether there are older ones; `all`, their counts; `types`, the counts of
+        each type; and `statuses`, the API's counts of all jobs, absent if it does not count. Counts are `statuses`, how
+        many jobs have each, and `medianWaitSeconds` and `medianRunSeconds`, absent if no job has such a time.
     """
     listed = list(islice(client.list(page_size=NEWEST), NEWEST + 1))
     jobs = listed[:NEWEST]
@@ -49,7 +49,7 @@ def _count(jobs: Iterable[JobSnapshot]) -> dict[str, Any]:
     waits, runs = [], []
     for job in jobs:
         statuses[job.status] += 1
-        if job.started_at is not None and job.attempt == 1:  # a later attempt has waited for the earlier ones too
+        if job.started_at is not None and job.attempt == 1:  # a later attempt also waited for the earlier ones
             waits.append((job.started_at - job.created_at).total_seconds())
         if job.started_at is not None and job.finished_at is not None:
             runs.append((job.finished_at - job.started_at).total_seconds())

@@ -1,7 +1,7 @@
-"""What the commands write: text and JSON in which nothing that somebody else says does anything to a terminal.
+"""Writes text and JSON so that nothing in it, whoever it comes from, controls the terminal.
 
-Control characters, of both sets and all escape sequences with them, and the invisible ones that reorder text are
-written as escapes. In JSON that is the same value.
+Control characters, and with them all escape sequences, and the invisible characters that reorder text are written as
+escapes. In JSON the value stays the same.
 """
 
 import json
@@ -21,12 +21,12 @@ IN_JSON = re.compile(f"(?!\n)[{CONTROLS}]")  # in which a line only ends between
 
 
 def printable(text: str) -> str:
-    """The text with an escape for each character that would do more than be seen."""
+    """The text, with control characters and other invisible ones written as escapes."""
     return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def print_json(document: Any, *, pretty: bool = False) -> None:
-    """Write a JSON document, in one line unless it is to be pretty."""
+    """Write a JSON document, on one line unless `pretty`."""
     text = msgspec.json.encode(document)
     written = (msgspec.json.format(text) if pretty else text).decode()
     typer.echo(IN_JSON.sub(lambda found: json.dumps(found[0])[1:-1], written).encode())

@@ -1,4 +1,4 @@
-"""Is it sound? An API, a file of job functions, a database: each is looked at, and nothing is changed."""
+"""Checks that only look: at an API, at a file of job functions, at a database. contract_check.py runs jobs."""
 
 import os
 import sqlite3
@@ -18,31 +18,33 @@ class Finding(NamedTuple):
     """What was found of one part.
 
     Attributes:
-        part: server, functions or database.
+        part: server, contract, functions or database.
         sound: whether all is well.
-        message: what it is, or what is wrong with it.
-        reachable: False where it could not be looked at, since nobody answered.
+        message: what was found, or what is wrong.
+        reachable: False if nobody answered.
+        absent: True if the engine does not claim this.
     """
 
     part: str
     sound: bool
     message: str
     reachable: bool = True
+    absent: bool = False
 
 
 def server(client: Client, url: str) -> Finding:
-    """Whether there is an API at the URL that is well and answers as the contract says."""
+    """Whether a healthy API at the URL answers as the contract says."""
     try:
         client.get(new_job_id())
     except NotFound as answer:
         if answer.message != "Not found":
-            return Finding("server", False, f"{url} answers, but not as an API for jobs: {answer}")
+            return Finding("server", False, f"{url} answers, but it is not a job API: {answer}")
         return _health(client, url)
     except Refused as refused:
         return Finding("server", False, f"{url} says: {refused}")
     except Unreachable as error:
         return Finding("server", False, str(error), reachable=False)
-    return Finding("server", False, f"{url} knows a job that nobody has submitted")
+    return Finding("server", False, f"{url} has a job that was never submitted")
 
 
 def _health(client: Client, url: str) -> Finding:

@@ -26,11 +26,11 @@ class TableError(Exception):
 
 
 def write(item: Item, expected: Mapping[str, Any] | None, until: float) -> None:
-    """Put a job's item in the place of one whose `expected` fields have these values, or of none (None).
+    """Put an item in the place of one whose `expected` fields have these values, or of none (None).
 
     Raises:
         Conflict: the job is not as expected.
-        TableError: it can never be written, or could not be `until` then (seconds since 1970).
+        TableError: it was not written `until` then (seconds since 1970), or never can be.
     """
     request: dict[str, Any] = {
         "TableName": os.environ["TABLE"],
@@ -39,9 +39,11 @@ def write(item: Item, expected: Mapping[str, Any] | None, until: float) -> None:
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
     }
     if expected is not None:
-        request["ConditionExpression"] = " AND ".join(f"#{name} = :{name}" for name in expected)
-        request["ExpressionAttributeNames"] = {f"#{name}": name for name in expected}
-        request["ExpressionAttributeValues"] = {f":{name}": typed(value) for name, value in expected.items()}
+        request |= {
+            "ConditionExpression": " AND ".join(f"#{name} = :{name}" for name in expected),
+            "ExpressionAttributeNames": {f"#{name}": name for name in expected},
+            "ExpressionAttributeValues": {f":{name}": typed(value) for name, value in expected.items()},
+        }
     call("PutItem", request, until)
 
 
@@ -66,10 +68,10 @@ def call(operation: str, request: dict[str, Any], until: float) -> dict[str, Any
 
 
 def typed(value: Any) -> Any:
-    """A value as DynamoDB's JSON has it. What is neither text nor a whole number is so already."""
+    """A value in DynamoDB's JSON. What is neither text nor a whole number is that already."""
     return {"S": value} if isinstance(value, str) else {"N": str(value)} if isinstance(value, int) else value
 
 
 def untyped(item: dict[str, Any]) -> Any:
-    """An item (an `Item`, that is) without DynamoDB's types: the way back."""
+    """An item without DynamoDB's types: the way back."""
     return {name: int(value["N"]) if "N" in value else value.get("S", value) for name, value in item.items()}

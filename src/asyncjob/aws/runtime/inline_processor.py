@@ -53,7 +53,6 @@ def handler(event: Event, context: Context) -> None:
 
     Args:
         event: `{"jobId", "requestId", "createdAt": milliseconds, "request": the body of POST /jobs}`.
-        context: Lambda's.
 
     Raises:
         StillRunning, WorkerLost, TableError: Lambda sends the event again, and at last to the recorder.

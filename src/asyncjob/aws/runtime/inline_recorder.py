@@ -28,7 +28,6 @@ def handler(event: FailedEvent, context: Context) -> None:
 
     Args:
         event: Lambda's record of a failed asynchronous invocation; its `requestPayload` is the processor's event.
-        context: Lambda's.
 
     Raises:
         TableError, TimeoutError: Lambda sends the event again, and at last to the queue.

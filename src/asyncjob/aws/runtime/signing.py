@@ -1,28 +1,33 @@
-"""Signed requests to AWS. botocore would be most of a cold start, and one signature is twenty lines."""
+"""Signed requests to AWS. botocore would be most of a cold start, and one signature is twenty lines.
+
+Where they go stands in variables of our own: AWS_ENDPOINT_URL_* would redirect the job functions' own clients too.
+"""
 
 import hashlib
 import hmac
 import os
+import threading
 import time
 from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
-_connections: dict[str, HTTPConnection] = {}  # by host, kept from job to job
+_connections: dict[tuple[str, int], HTTPConnection] = {}  # by host and thread, kept from job to job
 
 
 def post(service: str, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
     """The status and body of the answer to a signed request; 503 if none came."""
-    # AWS_ENDPOINT_URL is LocalStack's. AWS_ENDPOINT_URL_* of ours would redirect the job functions' own clients too.
+    # AWS_ENDPOINT_URL is LocalStack's.
     url = os.environ.get("AWS_ENDPOINT_URL") or os.environ[f"ASYNCJOB_URL_{service.upper()}"]
     scheme, _, host = url.partition("://")
-    if host not in _connections:
-        _connections[host] = (HTTPSConnection if scheme == "https" else HTTPConnection)(host, timeout=5)
+    kept = host, threading.get_ident()
+    if kept not in _connections:
+        _connections[kept] = (HTTPSConnection if scheme == "https" else HTTPConnection)(host, timeout=5)
     try:
-        _connections[host].request("POST", path, body, _signed(service, host, path, headers, body))
-        response = _connections[host].getresponse()
+        _connections[kept].request("POST", path, body, _signed(service, host, path, headers, body))
+        response = _connections[kept].getresponse()
         return response.status, response.read()
     except (OSError, HTTPException):
-        _connections[host].close()  # the next request opens it again
+        _connections[kept].close()  # the next request opens it again
         return 503, b""
 
 

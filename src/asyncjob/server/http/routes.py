@@ -13,7 +13,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
-from asyncjob import __version__
 from asyncjob.contract import ApiError, parse_list_query, parse_page_query
 from asyncjob.openapi import document
 from asyncjob.server.engine import Engine
@@ -22,6 +21,7 @@ from asyncjob.server.http import page
 from asyncjob.server.http.access import Access, Session
 from asyncjob.server.http.endpoints import accepted, parse_query, unless_left
 from asyncjob.server.http.stream import EventStream
+from asyncjob.version import __version__
 
 # Swagger UI writes style attributes; scripts come from files of this server alone.
 CONTENT_SECURITY_POLICY = (

@@ -29,12 +29,12 @@ import httpcore
 import httpx
 from standardwebhooks import Webhook
 
-from asyncjob import __version__
 from asyncjob.job import now_ms
 from asyncjob.server.logs import event
 from asyncjob.server.webhooks.answers import Answer, BoundedBackend, failure, retry_after
 from asyncjob.server.webhooks.receivers import NotifyPolicy, Unreachable
 from asyncjob.sqlite.deliveries import Deliveries, Due
+from asyncjob.version import __version__
 
 AT_ONCE = 256  # tries under way
 AT_ONCE_EACH = 8  # of them to one host and port

@@ -1,0 +1,1 @@
+"""From job functions to a folder that can be deployed."""
