@@ -1,6 +1,7 @@
 """Deploys an edition by the commands that the README names, as they stand there."""
 
 import json
+import platform
 import re
 import shlex
 import shutil
@@ -11,9 +12,14 @@ from pathlib import Path
 
 from tests.aws.localstack.service import ROOT, LocalStack
 
-EDITIONS = {"inline": ["--capabilities", "aws"]}
+EDITIONS = {
+    "inline": ["--capabilities", "aws"],
+    "durable": ["--capabilities", "aws-durable", "--aws-iam"],
+}
 """The editions, and what the conformance suite is to know of each."""
 
+ARCHITECTURE = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
+BUCKET = "MY-BUCKET"
 COMMAND = re.compile(r"^\$ ((?:aws cloudformation|asyncjob build) .*)$", re.MULTILINE)
 ENDPOINT = re.compile(r"https://(?P<api>\w+)\.execute-api\.[^/]+/(?P<stage>\w+)")
 
@@ -27,6 +33,7 @@ def deploy(edition: str, localstack: LocalStack, say: Callable[[str], None]) -> 
     place = localstack.folder / "here"
     place.mkdir()
     shutil.copy(ROOT / "template.yaml", place)
+    (place / "mine.py").write_text("from asyncjob.sleep import jobs\n")  # what the conformance suite knows
     for command in commands(edition):
         say(f"$ {shlex.join(command)}")
         done = _run(command, localstack, place)
@@ -39,7 +46,16 @@ def commands(edition: str) -> list[list[str]]:
     """The README's, in its order: the one that deploys template.yaml, or those from `asyncjob build` on."""
     found = [shlex.split(line) for line in COMMAND.findall((ROOT / "README.md").read_text())]
     built = next(at for at, command in enumerate(found) if command[0] == "asyncjob")
-    return found[:built] if edition == "inline" else found[built:]
+    if edition == "inline":
+        return found[:built]
+    build, *rest = found[built:]
+    bucket = ["aws", "s3", "mb", f"s3://{BUCKET.lower()}"]
+    return [[*build, "--architecture", ARCHITECTURE], bucket, *([_lower(word) for word in each] for each in rest)]
+
+
+def _lower(word: str) -> str:
+    """A word of a command; the README's bucket stands for a name, which has no capitals."""
+    return word.lower() if word == BUCKET else word
 
 
 def _run(command: list[str], localstack: LocalStack, place: Path) -> subprocess.CompletedProcess[str]:

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -16,10 +17,11 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "localstack-env" / "bin" / "python"
 RUNTIME = "python3.13"  # of Lambda; what `make .venv/localstack` installs
 FUNCTION_PYTHON = VENV / "localstack-functions-env" / "bin" / "python"
-DYNALITE = VENV / "localstack-node" / "node_modules" / "dynalite" / "cli.js"
 INSIDE = Path(__file__).parent / "inside"
 
-SERVICES = "apigateway,cloudformation,cloudwatch,dynamodb,events,iam,lambda,logs,s3,sns,sqs,ssm,sts"
+SERVICES = (
+    "apigateway,cloudformation,cloudwatch,dynamodb,dynamodbstreams,iam,kinesis,lambda,logs,s3,scheduler,sns,sqs,ssm,sts"
+)
 ENTRY_POINTS = """\
 [localstack.lambda.runtime_executor]
 host = asyncjob_hooks:HostExecutorPlugin
@@ -27,7 +29,7 @@ host = asyncjob_hooks:HostExecutorPlugin
 [localstack.hooks.on_infra_start]
 asyncjob_end_with_the_run = asyncjob_hooks:end_with_the_run
 asyncjob_stay_on_loopback = asyncjob_hooks:stay_on_loopback
-asyncjob_keep_tables_in_dynalite = asyncjob_hooks:keep_tables_in_dynalite
+asyncjob_keep_tables_and_streams_in_moto = asyncjob_hooks:keep_tables_and_streams_in_moto
 """
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 START_SECONDS = 180
@@ -131,7 +133,7 @@ class LocalStack:
             "ASYNCJOB_FUNCTION_RUNTIME": RUNTIME,
             "ASYNCJOB_FUNCTION_PYTHON": str(FUNCTION_PYTHON),
             "ASYNCJOB_FUNCTION_LOGS": str(logs),
-            "ASYNCJOB_DYNALITE": str(DYNALITE),
+            "ASYNCJOB_MOTO_PYTHON": sys.executable,
         }
 
     def _wait_until_up(self, process: subprocess.Popen[bytes]) -> None:

@@ -149,6 +149,7 @@ class FunctionProcess:
         if invocation is None:
             return None
         headers = {
+            "Content-Type": "application/json",  # AWS's client crashes without it
             "Lambda-Runtime-Aws-Request-Id": invocation["invoke-id"],
             "Lambda-Runtime-Deadline-Ms": str(self._deadline_ms),
             "Lambda-Runtime-Invoked-Function-Arn": invocation["invoked-function-arn"],

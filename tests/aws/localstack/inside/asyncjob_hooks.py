@@ -7,10 +7,10 @@ import ctypes
 import logging
 import os
 import signal
-from datetime import UTC, datetime
 from functools import partial
 from types import SimpleNamespace
 
+from localstack.constants import DEFAULT_AWS_ACCOUNT_ID
 from localstack.runtime import hooks
 from localstack.runtime.server import twisted
 from localstack.services.lambda_.invocation.plugins import RuntimeExecutorPlugin
@@ -50,27 +50,22 @@ def stay_on_loopback() -> None:
 
 
 @hooks.on_infra_start()
-def keep_tables_in_dynalite() -> None:
-    """LocalStack would download DynamoDB Local and a Java runtime; the provider in front of it stays LocalStack's."""
-    from localstack.services.dynamodb.provider import DynamoDBProvider
+def keep_tables_and_streams_in_moto() -> None:
+    """LocalStack would download DynamoDB Local and Kinesis Mock; the providers in front of them stay LocalStack's."""
     from localstack.services.dynamodb.server import DynamodbServer
+    from localstack.services.kinesis.provider import KinesisProvider
     from localstack.utils.common import TMP_THREADS, ShellCommandThread
 
     def start(self: DynamodbServer) -> ShellCommandThread:
-        command = ["node", os.environ["ASYNCJOB_DYNALITE"], "--host", "127.0.0.1", "--port", str(self.port)]
-        thread = ShellCommandThread(command, auto_restart=True, name="dynalite")
+        command = [os.environ["ASYNCJOB_MOTO_PYTHON"], "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
+        account = {"MOTO_ACCOUNT_ID": DEFAULT_AWS_ACCOUNT_ID}
+        thread = ShellCommandThread(command, auto_restart=True, name="moto", env_vars=account)
         TMP_THREADS.append(thread)
         thread.start()
         return thread
 
-    completed = DynamoDBProvider.prepare_request_headers
-
-    def complete(headers: dict[str, str], account_id: str, region_name: str) -> None:
-        """LocalStack's API Gateway leaves out two headers that dynalite, like DynamoDB, insists on."""
-        completed(headers, account_id=account_id, region_name=region_name)
-        headers.setdefault("Content-Type", "application/x-amz-json-1.0")
-        if "Date" not in headers:
-            headers.setdefault("X-Amz-Date", datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"))
+    def address(_self: KinesisProvider, _account: str, _region: str) -> str:
+        return str(DynamodbServer.get().url)
 
     DynamodbServer.do_start_thread = start
-    DynamoDBProvider.prepare_request_headers = staticmethod(complete)
+    KinesisProvider.get_forward_url = address
