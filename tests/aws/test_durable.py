@@ -1,8 +1,5 @@
 """What a user's own functions are promised on AWS, from the built folder alone, in the processes of the double."""
 
-import base64
-import json
-import random
 import re
 import subprocess
 import sys
@@ -310,7 +307,9 @@ def test_large_parameters_and_large_results_are_kept_together(api: Api) -> None:
     assert job["parameters"]["value"] == job["results"] == "x" * 290_000
 
 
-@pytest.mark.parametrize("text", ["x" * 300_001, "ä" * 100_001, "漢" * 100_001, "😀" * 60_000], ids=lambda text: text[0])
+@pytest.mark.parametrize(
+    "text", ["x" * 300_001, "ä" * 100_001, "漢" * 100_001, "😀" * 60_000], ids=lambda text: ascii(text[0])
+)
 def test_parameters_over_the_limit_are_413_whatever_their_letters(api: Api, text: str) -> None:
     answer = api.post(jobId=f"heavy-{ord(text[0])}", type="echo", value=text)
     assert answer.status_code == 413, answer.text

@@ -1,4 +1,4 @@
-"""The contract and least privilege, against the template of a package."""
+"""The contract and least privilege, against the durable edition."""
 
 import json
 import os
@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from asyncjob import Jobs
-from asyncjob.aws.build import template as builder
+from asyncjob.aws.build.durable import Package, fill_durable
 from asyncjob.loading import load as load_registry
 from tests.aws.conftest import PROCESSOR, RECORDER, ROOT, Api
 from tests.aws.double.cloudformation import load
 from tests.aws.double.double import Double
-from tests.aws.packaging import packaged, user_package, with_timeout
-from tests.aws.test_roles import _statements as statements
+from tests.aws.packaging import packaged, user_package
+from tests.aws.snapshot import NOT_FROZEN, snapshot
 from tests.aws.test_roles import _text as written
 
 Deploy = Callable[..., Api]
@@ -56,45 +56,66 @@ def test_a_package_keeps_the_contract_with_its_declared_capabilities(tmp_path: P
         assert double.messages() == []
 
 
+def statements(template: dict[str, Any]) -> list[tuple[str, list[Any], int]]:
+    """Where each statement of each role stands, without those for tracing: its name, its list, and its place there."""
+    return [
+        (f"{role}[{number}]", found, number)
+        for role, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::IAM::Role"
+        for found in [resource["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]]
+        for number, statement in enumerate(found)
+        if statement.get("Fn::If", [""])[0] != "Traced"
+    ]
+
+
 def _use(api: Api) -> None:
     """Use all that the edition does, and see that nobody was refused anything.
 
     Raises:
         AssertionError: a part of it does not work.
     """
-    for body in ({"type": "add", "a": 1}, {"type": "large", "size": 300_000}, {"type": "flaky", "failures": 3}):
+    double = api.double
+    for body in ({"type": "add", "a": 1}, {"type": "large", "size": 300_000}, {"type": "pause", "seconds": 0}):
         assert api.post(jobId=body["type"], **body).status_code == 202
-    api.double.advance(5)
-    for job_id in ("add", "flaky"):
-        answer = api.get(job_id)
-        assert (answer.status_code, answer.json().get("status")) == (200, "Success")
+    double.advance(5)
+    for job_id in ("add", "pause"):
+        assert api.get(job_id).json()["status"] == "Success"
     assert api.client.get("/jobs/large/large").status_code == 200
     assert len(api.client.get("/jobs").json()["jobs"]) == 3
-    assert api.post(jobId="wait", type="wait").status_code == 202
-    while api.get("wait").json()["status"] == "Pending":
-        api.double.jump(0.1)
-    assert api.client.post("/jobs/wait/cancel").status_code == 200
-    with api.double.stream("Jobs").losing():
-        assert api.post(jobId="swept", type="die_once").status_code == 202
-    api.double.advance(600)
-    assert api.get("swept").json()["status"] == "Failure"
-    api.double.call(lambda: api.double.functions.throttle(PROCESSOR))
-    assert api.post(jobId="queued", type="add", a=1).status_code == 202
-    api.double.advance(110)  # until the record is given up, and before the sweeper looks
-    api.double.call(lambda: api.double.functions.throttle(PROCESSOR, on=False))
-    with api.double.services.failing("dynamodb:GetItem", "AccessDeniedException", role="RecorderRole"):
-        _broken_event(api)
-        api.double.advance(600)
-    assert len(api.double.messages()) == 2
+    assert api.post(jobId="ask", type="ask").status_code == 202
+    api.job("ask", "Running")
+    assert api.client.post("/jobs/ask/cancel").status_code == 200
+    with double.stream("Jobs").losing():
+        assert api.post(jobId="swept", type="add", a=2).status_code == 202
+    double.advance(300)
+    assert api.get("swept").json()["status"] == "Success"
+    with double.broken(PROCESSOR):
+        assert api.post(jobId="recorded", type="add", a=3).status_code == 202
+        double.advance(5)
+    assert api.get("recorded").json()["status"] == "Failure"
+    _fill_the_queue(api)
     for name in FUNCTIONS:
-        assert api.double.services.logs[f"/aws/lambda/{name}"]
-    assert api.double.services.refused == []
+        assert double.services.logs[f"/aws/lambda/{name}"]
+    assert double.services.refused == []
+
+
+def _fill_the_queue(api: Api) -> None:
+    """Let the recorder give something up, and then the mapping of the stream."""
+    double = api.double
+    with double.broken(PROCESSOR), double.broken(RECORDER):
+        assert api.post(jobId="unrecorded", type="add", a=4).status_code == 202
+        double.advance(5)
+    assert len(double.messages()) == 1
+    with double.broken(f"{PROCESSOR}-dispatcher"):
+        assert api.post(jobId="undispatched", type="add", a=5).status_code == 202
+        double.advance(100)
+    assert len(double.messages()) == 2
 
 
 def test_every_action_and_every_resource_of_every_statement_is_used(
     deployed: Deploy, template: str, folder: Path
 ) -> None:
-    api = deployed(with_timeout(template, 20), scale=0.001, bucket=folder, signed=True)
+    api = deployed(template, scale=0.001, bucket=folder, signed=True)
     _use(api)
     assert api.double.policies.unused() == []
 
@@ -117,7 +138,7 @@ def test_the_time_of_an_attempt_is_decided_by_the_build_so_that_another_build_ch
 
 
 def _filled(jobs: Jobs, statements: list[dict[str, Any]]) -> str:
-    package = builder.Package(
+    package = Package(
         code="code.zip",
         target="jobs",
         runtime="python3.13",
@@ -125,7 +146,7 @@ def _filled(jobs: Jobs, statements: list[dict[str, Any]]) -> str:
         timeout=90,
         statements=statements,
     )
-    return builder.fill_package((builder.HERE / "template.yaml").read_text(), jobs, package)
+    return fill_durable(jobs, package)
 
 
 def test_every_deployment_waits_for_all_that_it_is_a_snapshot_of(template: str) -> None:
@@ -133,9 +154,21 @@ def test_every_deployment_waits_for_all_that_it_is_a_snapshot_of(template: str) 
     kinds = ("AWS::ApiGateway::Method", "AWS::ApiGateway::GatewayResponse")
     parts = {name for name, resource in resources.items() if resource["Type"] in kinds}
     deployments = [each for each in resources.values() if each["Type"] == "AWS::ApiGateway::Deployment"]
-    assert (len(parts), len(deployments)) == (14, 3)
+    assert (len(parts), len(deployments)) == (31, 3)
     for deployment in deployments:
-        assert parts <= set(re.findall(r"\w+", json.dumps([deployment, resources[deployment["DependsOn"]]])))
+        assert parts <= set(re.findall(r"\w+", json.dumps(deployment)))
+
+
+@pytest.mark.parametrize("name", ["RetentionDays", "TableName", "ProcessorName", "RecorderName"])
+def test_no_deployment_has_to_follow_this_parameter(template: str, name: str) -> None:
+    assert snapshot(template, {}) == snapshot(template, {name: NOT_FROZEN[name]})
+
+
+def test_no_guard_is_switched_off_for_what_the_functions_call(template: str) -> None:
+    functions = [each for each in load(template)["Resources"].values() if each["Type"] == "AWS::Lambda::Function"]
+    assert [each for each in functions if "RecursiveLoop" in each["Properties"]] == []
+    variables = [name for each in functions for name in each["Properties"]["Environment"]["Variables"]]
+    assert [name for name in variables if name.startswith("AWS_")] == []
 
 
 def test_the_statements_are_these(template: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ from asyncjob.aws.runtime.record import STATUS
 from asyncjob.aws.runtime.record import timestamp as timestamp_on_aws
 from asyncjob.job import TRANSITIONS, timestamp
 from asyncjob.loading import load as load_registry
+from tests.aws.conftest import ROOT
 from tests.aws.double.cloudformation import TemplateError, deploy, load
 from tests.aws.double.vtl import Overrides, Params, RequestOverrides, render_request, render_response
+from tests.aws.snapshot import NOT_FROZEN, snapshot
 
+ROOM_BYTES = 200
 SOURCE = (builder.HERE / "template.yaml").read_text()
 
 
@@ -51,7 +55,7 @@ def test_a_template_that_was_edited_by_hand_is_found(template: str, tmp_path: Pa
 
 
 def test_a_template_over_the_limit_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"over the limit of 51,200"):
+    with pytest.raises(ValueError, match=r"over CloudFormation.s limit of 51,200"):
         builder.fill(SOURCE + "#" * 2_000, load_registry(None))
 
 
@@ -69,6 +73,26 @@ def test_a_change_of_the_api_makes_another_deployment(template: str, old: str, n
     before, after = (set(_resources(text, "ApiGateway::Deployment")) for text in (template, changed))
     assert len(before) == 3
     assert (before == after) is same
+
+
+@pytest.mark.parametrize(("name", "value"), NOT_FROZEN.items())
+def test_no_deployment_has_to_follow_this_parameter(template: str, name: str, value: str) -> None:
+    """A deployment is a snapshot: what it holds stays as it was until the next one."""
+    assert snapshot(template, {}) == snapshot(template, {name: value})
+
+
+def test_every_parameter_is_followed_or_not_frozen(template: str) -> None:
+    followed = {"Authorization"}  # each has a deployment of its own
+    by_hand = {"CorsOrigin"}  # docs/aws.md says how
+    assert set(load(template)["Parameters"]) == {*NOT_FROZEN} | followed | by_hand
+
+
+def test_a_checkout_has_no_carriage_returns_which_would_make_the_template_too_large(template: str) -> None:
+    assert len(template.encode()) <= builder.MAX_TEMPLATE_BYTES - ROOM_BYTES
+    assert len(template.replace("\n", "\r\n").encode()) > builder.MAX_TEMPLATE_BYTES
+    command = ["git", "check-attr", "eol", "--", "template.yaml"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "template.yaml: eol: lf\n", done.stderr
 
 
 def test_every_deployment_waits_for_all_that_it_is_a_snapshot_of(template: str) -> None:

@@ -53,9 +53,7 @@ def test_a_wrong_method_is_refused_with_the_right_ones(api: httpx.Client, path: 
 
 
 @pytest.mark.needs("openapi")
-def test_the_published_description_names_every_route_and_parameter(
-    api: httpx.Client, capabilities: set[str]
-) -> None:
+def test_the_published_description_names_every_route_and_parameter(api: httpx.Client, capabilities: set[str]) -> None:
     document = api.get("/openapi.json").json()
     assert document["openapi"].startswith("3.1")
     operations = {

@@ -356,7 +356,8 @@ class Double:
         if line.startswith("START") and function.get("TracingConfig") == {"Mode": "Active"}:
             for action in ("xray:PutTraceSegments", "xray:PutTelemetryRecords"):
                 self.policies.require(function["Role"], action, "*")
-        self.services.log(function["Role"], function["LoggingConfig"]["LogGroup"], line)
+        group = function.get("LoggingConfig", {}).get("LogGroup", f"/aws/lambda/{name}")  # Lambda's own
+        self.services.log(function["Role"], group, line)
 
     async def _send_to_destination(self, name: str, record: dict[str, Any]) -> None:
         settings = self._events.get(name, {}).get("DestinationConfig", {}).get("OnFailure")

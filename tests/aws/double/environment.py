@@ -138,7 +138,7 @@ class Environment:
         self._spawned: float | None = asyncio.get_running_loop().time()
         try:
             self._process = await asyncio.create_subprocess_exec(
-                *(INTERPRETER.program, "-S", *self._start_up(), self._config.handler),
+                *(str(INTERPRETER.program), "-S", *self._start_up(), self._config.handler),
                 cwd=self._task_root,
                 env=self._variables,
                 stdin=asyncio.subprocess.DEVNULL,

@@ -5,9 +5,9 @@ Nothing may be paid for while it waits, so there are no held answers and no stre
 
 from typing import Any
 
-from asyncjob.version import __version__
 from asyncjob.openapi import document
 from asyncjob.registry import Jobs
+from asyncjob.version import __version__
 
 PATHS = ("/jobs", "/jobs/{jobId}", "/jobs/{jobId}/cancel", "/jobs/{jobId}/retry", "/jobs/{jobId}/attempts")
 SCHEMAS = ("Deliveries", "Stats")  # of other paths alone

@@ -1,8 +1,9 @@
-"""Fills durable.yaml: what is named once there stands wherever it is used, and each mapping template comes from a file.
+"""Fills durable.yaml, the template that `asyncjob build` makes of a user's own functions.
 
-`#{{ define NAME` ... `#}}` gives lines a name, and a line `#{{ NAME key="value" }}` becomes those lines, with `{{ key }}`
-replaced. The mapping templates are the files in durable/, where such a line names another file. What they say of the
-job functions, and of how a status changes, is made here: from the registry, and from the one table of transitions.
+There, `#{{ define NAME` ... `#}}` gives lines a name, and a line `#{{ NAME key="value" }}` becomes those lines, with
+`{{ key }}` replaced. The mapping templates are the files in durable/, where such a line names another file. What they
+say of the job functions, and of how a status changes, is made here: from the registry, and from the one table of
+transitions.
 """
 
 import hashlib
@@ -16,7 +17,7 @@ import msgspec
 
 from asyncjob.aws.build.forms import durable_model, forms
 from asyncjob.aws.build.policy import Statement
-from asyncjob.aws.build.template import HERE, least_timeout
+from asyncjob.aws.build.template import HERE, MAX_UPLOADED_BYTES, least_timeout
 from asyncjob.contract import MAX_BODY_BYTES
 from asyncjob.job import TRANSITIONS, Status
 from asyncjob.registry import JobFunction, Jobs
@@ -24,7 +25,7 @@ from asyncjob.registry import JobFunction, Jobs
 SOURCE = HERE / "durable.yaml"
 TEMPLATES = HERE / "durable"
 MAX_PARAMETERS_BYTES = 300_000
-"""Of all parameters as JSON, a character beyond ASCII counted as three. The rest of an item's 400 KB is the outcome's."""
+"""Of all parameters as JSON, a character beyond ASCII counted as three: the rest of an item is the outcome's."""
 NEVER_MS = 9_999_999_999_999
 """When a job that has ended is due, in milliseconds since 1970: later than anything that is."""
 OVERHEAD_SECONDS = 3.0  # of an attempt: its claim, its outcome, and the end of a function that does not notice the end
@@ -33,6 +34,7 @@ API_BEGINS, API_ENDS = "# ---- The API.", "# ---- The stage."
 DEFINED = re.compile(r"^ *#\{\{ define (\w+)\n(.*?)^ *#\}\}\n", re.M | re.S)
 USED = re.compile(r'^( *)#\{\{ (\w+)((?: \w+="[^"]*")*) \}\}\n', re.M)
 FILE = re.compile(r'^( *)(.*?)\{\{ vtl (\w+)((?: \w+="[^"]*")*) \}\}\n', re.M)
+DEPLOYED = re.compile(r"^  (\w+):\n    Type: AWS::ApiGateway::(?:Method|GatewayResponse)\n(?!    Condition)", re.M)
 ARGUMENT = re.compile(r'(\w+)="([^"]*)"')
 
 
@@ -63,19 +65,20 @@ def fill_durable(jobs: Jobs, package: Package) -> str:
     Args:
         jobs: the registry that the zip holds.
         package: what the build decides.
+
+    Raises:
+        ValueError: it is over the limit of a template that is deployed from a bucket.
     """
     source = SOURCE.read_text()
-    defined = {name: text for name, text in DEFINED.findall(source)}
-    text = _expanded(DEFINED.sub("", source), defined)
+    text = _expanded(DEFINED.sub("", source), dict(DEFINED.findall(source)))
     text = FILE.sub(lambda place: _indented(place, jobs), text)
-    methods = re.findall(r"^  (\w+):\n    Type: AWS::ApiGateway::(?:Method|GatewayResponse)\n(?!    Condition)", text, re.M)
     values = {
         "code": json.dumps(package.code),
         "target": package.target,
         "runtime": package.runtime,
         "architecture": package.architecture,
         "timeout": str(max(package.timeout, least_timeout(jobs))),
-        "methods": ", ".join(methods),
+        "methods": ", ".join(DEPLOYED.findall(text)),
         "preflights": " ".join(f"${{{name}}}" for name in re.findall(r"^  (\w+Preflight):", text, re.M)),
         "target retry": TRANSITIONS["retry"].target.value,
     }
@@ -84,7 +87,11 @@ def fill_durable(jobs: Jobs, package: Package) -> str:
     text = line.sub(lambda place: "".join(f"{place[1]}- {json.dumps(each)}\n" for each in package.statements), text)
     text = text.replace('"{{ model }}"', json.dumps(durable_model(jobs), separators=(", ", ": ")))
     api = text[text.index(API_BEGINS) : text.index(API_ENDS)]
-    return text.replace("{{ hash }}", hashlib.sha256(api.encode()).hexdigest()[:8])
+    text = text.replace("{{ hash }}", hashlib.sha256(api.encode()).hexdigest()[:8])
+    size = len(text.encode())
+    if size > MAX_UPLOADED_BYTES:
+        raise ValueError(f"the template is {size:,} bytes, over CloudFormation's limit of {MAX_UPLOADED_BYTES:,}")
+    return text
 
 
 def mapping_template(name: str, jobs: Jobs, **arguments: str) -> str:
@@ -163,9 +170,7 @@ def _list(names: Iterable[str]) -> str:
 def _texts(jobs: Jobs) -> str:
     """The JSON text of the parameter that the loop is at; each path is written out, since no path is put together."""
     names = sorted({name for function in jobs for name in function.parameters.__struct_fields__})
-    return "".join(
-        f'#if($name == "{name}")\n#set($text = "$input.json(\'{_path(name)}\')")\n#end\n' for name in names
-    )
+    return "".join(f'#if($name == "{name}")\n#set($text = "$input.json(\'{_path(name)}\')")\n#end\n' for name in names)
 
 
 def _path(name: str) -> str:

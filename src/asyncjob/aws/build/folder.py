@@ -98,9 +98,7 @@ def build(target: str, out: Path, plan: Plan, say: Callable[[str], None]) -> str
     return "\n".join([head, *contents, "", summary(template, jobs, out)])
 
 
-def _make(
-    out: Path, template: str, jobs: Jobs, sources: Sources, plan: Plan, say: Callable[[str], None]
-) -> list[str]:
+def _make(out: Path, template: str, jobs: Jobs, sources: Sources, plan: Plan, say: Callable[[str], None]) -> list[str]:
     """Make the folder beside its place, then put it there; what to say of its contents."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as beside:

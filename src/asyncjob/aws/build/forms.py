@@ -1,8 +1,8 @@
 """How the durable edition validates `POST /jobs` so that a refusal names the field.
 
-API Gateway's validator says what is wrong, but not where. So what can be told from the JSON text of a parameter alone is
-left out of the model: of which type it is, that it is not negative, that it is one of a few texts, that it is there at
-all. The mapping template checks that by regular expressions, one for each parameter, and knows the names. What is
+API Gateway's validator says what is wrong, but not where. So what can be told from the JSON text of a parameter alone
+is left out of the model: of which type it is, that it is not negative, that it is one of a few texts, that it is there
+at all. The mapping template checks that by regular expressions, one for each parameter, and knows the names. What is
 inside of lists and objects, and other bounds, the model still says.
 """
 
@@ -29,9 +29,7 @@ PLAIN = re.compile(r"[A-Za-z0-9_ -]*")
 def durable_model(jobs: Jobs) -> Schema:
     """What is left to the model: a body of any type that there is, or of none, which the template refuses."""
     parameters, definitions = parameter_schemas(jobs)
-    inside = [
-        {name: rest for name, schema in fields.items() if (rest := _rest(schema))} for fields in parameters
-    ]
+    inside = [{name: rest for name, schema in fields.items() if (rest := _rest(schema))} for fields in parameters]
     model: Schema = {"$schema": DRAFT_4, "type": "object"}
     if len(jobs) == 1:
         model["properties"] = inside[0]

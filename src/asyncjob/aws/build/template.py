@@ -1,7 +1,7 @@
 """Fills template.yaml, the original system: the functions' code, the model, the hash in the deployments' names.
 
-What is deployed is text that can be read and reviewed. This one is committed: `make template` writes it and `make check`
-fails where it is out of date. What `asyncjob build` makes of a user's own functions is durable.py's.
+What is deployed is text that can be read and reviewed. This one is committed: `make template` writes it, and `make
+check` fails where it is out of date. What `asyncjob build` makes of a user's own functions is durable.py's.
 """
 
 import hashlib
@@ -24,9 +24,13 @@ PACKAGE = HERE.parent.parent
 RUNTIME = HERE.parent / "runtime"
 SPARE_SECONDS = 1.5  # of an invocation, for the outcome
 MAX_TEMPLATE_BYTES = 51_200  # what CloudFormation takes without a bucket
+MAX_UPLOADED_BYTES = 1_048_576  # and from a bucket
 API_BEGINS, API_ENDS = "# ---- The API.", "# ---- The stage."
 
-CORE = ("context", "contract", "failure", "isolation", "job", "loading", "loop", "registry", "runner", "sleep", "version")
+CORE = (
+    *("context", "contract", "failure", "isolation", "job", "loading", "loop", "registry", "runner", "sleep"),
+    *("version",),
+)
 """The modules of the core that aws/runtime/ needs in the zip. Beside the standard library they need msgspec."""
 
 
@@ -56,7 +60,7 @@ def fill(source: str, jobs: Jobs) -> str:
         "methods": "SubmitMethod, GetMethod",
         "preflights": "${JobsPreflight} ${JobPreflight}",
     }
-    return _filled(text, jobs, values)
+    return _filled(text, jobs, values, MAX_TEMPLATE_BYTES)
 
 
 def least_timeout(jobs: Jobs) -> int:
@@ -64,7 +68,7 @@ def least_timeout(jobs: Jobs) -> int:
     return max(3, *(math.ceil((function.timeout or 0) + SPARE_SECONDS) for function in jobs))
 
 
-def _filled(text: str, jobs: Jobs, values: dict[str, str]) -> str:
+def _filled(text: str, jobs: Jobs, values: dict[str, str], most: int) -> str:
     for name, value in {**values, "id": JOB_ID.pattern}.items():
         text = text.replace(f"{{{{ {name} }}}}", value)
     model = json.dumps(submission_model(jobs), separators=(", ", ": "))
@@ -72,8 +76,8 @@ def _filled(text: str, jobs: Jobs, values: dict[str, str]) -> str:
     api = text[text.index(API_BEGINS) : text.index(API_ENDS)]
     text = text.replace("{{ hash }}", hashlib.sha256(api.encode()).hexdigest()[:8])
     size = len(text.encode())
-    if size > MAX_TEMPLATE_BYTES:
-        raise ValueError(f"the template is {size:,} bytes, over the limit of {MAX_TEMPLATE_BYTES:,}")
+    if size > most:
+        raise ValueError(f"the template is {size:,} bytes, over CloudFormation's limit of {most:,}")
     return text
 
 

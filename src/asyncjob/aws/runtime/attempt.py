@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from asyncjob.aws.runtime.durable_job import Job, read, tell
-from asyncjob.aws.runtime.dynamodb import Conflict, TableError, call
+from asyncjob.aws.runtime.durable_job import Changed, Job, read, tell
+from asyncjob.aws.runtime.dynamodb import TableError, call
 from asyncjob.context import JobContext
 from asyncjob.isolation import Isolation
 from asyncjob.job import Progress
@@ -139,7 +139,7 @@ class Attempt:
         self._is_untold = False
         try:
             tell(self.job, str(self._progress), until)
-        except Conflict:
+        except Changed:
             return False
         except TableError:
             self._is_untold = True

@@ -1,7 +1,7 @@
 """A job of the durable edition in the table. Each transition is one guarded UpdateItem, here or in API Gateway.
 
-A job is one item: `jobId`, `type`, `status`, `parameters` (JSON text by name), `attempt`, `createdAt`, what its function
-told and returned, and
+A job is one item: `jobId`, `type`, `status`, `parameters` (JSON text by name), `attempt`, `createdAt`, what its
+function told and returned, and
 
     current     a list of one map: the attempt that `attempt` counts, its `startedAt`, `finishedAt`, `status`, `error`
     attempts    the maps of those before; a retry moves one over without having to read it
@@ -42,6 +42,14 @@ RESERVED = ("status", "current", "error", "results", "large")  # and what stands
 LOST = ("WorkerLost", "the process ended, or could not record what became of the job")
 
 
+class Changed(Exception):
+    """The job is not as the write expected; `job` is how it is, empty where there is none."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(f"the job is {job.get('status')}, attempt {job.get('attempt')}")
+        self.job = job
+
+
 class TooLarge(Exception):
     """DynamoDB does not take the item, compressed or not; the message says how large it is."""
 
@@ -67,7 +75,7 @@ def claim(job_id: str, attempt: int, lasts: int, until: float) -> Job:
         until: see `fetch`.
 
     Raises:
-        Conflict: the job does not wait for this attempt; how it is, if there is one, is in it.
+        Changed: the job does not wait for this attempt.
         TableError: see `fetch`.
     """
     now, claim_id = now_ms(), os.urandom(8).hex()
@@ -85,9 +93,9 @@ def claim(job_id: str, attempt: int, lasts: int, until: float) -> Job:
             deadline=now + CLOCK_SKEW_MS,
             due=now + CLOCK_SKEW_MS + LOSS_MS,
         )
-    except Conflict as conflict:
-        if conflict.item.get("claimId") == claim_id:
-            return conflict.item  # it was written, and the answer was lost
+    except Changed as changed:
+        if changed.job.get("claimId") == claim_id:
+            return changed.job  # it was written, and the answer was lost
         raise
 
 
@@ -95,7 +103,7 @@ def succeed(job: Job, results: str, progress: str | None, until: float) -> str:
     """Record what the function returned; the status that the job has then: Failure where that cannot be kept.
 
     Raises:
-        Conflict, TableError: see `claim`.
+        Changed, TableError: see `claim`.
     """
     try:
         kept = _packed(job, {"results": results})
@@ -186,9 +194,7 @@ def read(item: Request) -> Job:
     return {name: _plain(value) for name, value in item.items()}
 
 
-def _end(
-    job: Job, transition: str, kept: Request, reason: str | None, progress: str | None, until: float
-) -> str:
+def _end(job: Job, transition: str, kept: Request, reason: str | None, progress: str | None, until: float) -> str:
     values: Request = {**kept, "now": timestamp(now_ms()), "never": NEVER_MS}
     sets = ["#status = :target", "#current[0].#status = :target", "#current[0].finishedAt = :now", "dueAt = :never"]
     sets += [f"#{name} = :{name}" for name in kept]
@@ -231,8 +237,7 @@ def _write(job_id: str, guard: str, expression: str, until: float, **values: Any
     try:
         return read(call("UpdateItem", request, until)["Attributes"])
     except Conflict as conflict:
-        conflict.item = read(conflict.item)
-        raise
+        raise Changed(read(dict(conflict.item))) from None
 
 
 def _packed(job: Job, texts: dict[str, str]) -> Request:

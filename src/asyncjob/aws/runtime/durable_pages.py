@@ -1,4 +1,4 @@
-"""Pages of jobs, the newest first, out of the eight shelves of the index; and the cursors that lead from one to the next.
+"""Pages of jobs, the newest first, out of the eight shelves of the index; and the cursors that lead from page to page.
 
 Each shelf is asked for what it has beyond the last job of the page before, and the shelves are merged. Jobs of the same
 millisecond are on the same shelf, so the order of a shelf is the order of the page.
@@ -72,9 +72,7 @@ def _not_a_cursor() -> ApiError:
     return ApiError(400, "cursor must be the next of an earlier page")
 
 
-def page(
-    status: Status | None, kind: str | None, limit: int, after: Place | None
-) -> tuple[list[Job], Place | None]:
+def page(status: Status | None, kind: str | None, limit: int, after: Place | None) -> tuple[list[Job], Place | None]:
     """A page of jobs, and where it ended if there may be more.
 
     It ends early rather than search for seconds, or grow beyond what can be answered.

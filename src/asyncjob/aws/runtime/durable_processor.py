@@ -1,7 +1,7 @@
 """The processor of the durable edition: claims a job, runs its function, records its outcome.
 
-The event names a job and an attempt; the claim hands over the rest. What is to run again is written back to Pending with
-its next attempt, and the table's stream starts that one: Lambda's own deliveries are for what was lost on the way.
+The event names a job and an attempt; the claim hands over the rest. What is to run again is written back to Pending,
+with its next attempt, and the table's stream starts that one: Lambda's own deliveries are for what was lost on the way.
 
     claim ──┬── run ──┬── outcome ──────── record
             │         ├── to be repeated ─ Pending, attempt + 1
@@ -13,11 +13,12 @@ import math
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from asyncjob.aws.runtime.attempt import Attempt
-from asyncjob.aws.runtime.durable_job import LOST, Job, claim, fail, lose, may_repeat, repeat, succeed
-from asyncjob.aws.runtime.dynamodb import LAST_WRITE_SECONDS, Conflict
+from asyncjob.aws.runtime.durable_job import LOST, Changed, Job, claim, fail, lose, may_repeat, repeat, succeed
+from asyncjob.aws.runtime.dynamodb import LAST_WRITE_SECONDS
 from asyncjob.aws.runtime.record import error, now_ms, timestamp, to_json
 from asyncjob.aws.runtime.shapes import Context
 from asyncjob.job import Error, Status
@@ -26,6 +27,7 @@ from asyncjob.runner import Failed, Outcome, Succeeded
 
 STOP_SECONDS = 1.0  # what a function gets, after its deadline, to notice it before its process ends
 OUTCOME_SECONDS = 1.0  # of the invocation, for the outcome
+
 
 class StillRunning(Exception):
     """Not now: another delivery of this event may still be at work. Lambda delivers it again in a minute or two."""
@@ -61,8 +63,8 @@ def _claimed(job_id: str, attempt: int, lasts: int, until: float) -> Job | None:
     """The job, now Running; None when there is nothing to do."""
     try:
         return claim(job_id, attempt, lasts, until)
-    except Conflict as conflict:
-        held = conflict.item
+    except Changed as changed:
+        held = changed.job
     if not held or (held["status"], held["attempt"]) != (Status.RUNNING, attempt):
         return None
     if held["deadline"] >= now_ms():
@@ -109,11 +111,11 @@ def _settle(attempt: Attempt, outcome: Outcome, until: float) -> None:
     _record(job, write, outcome.traceback)
 
 
-def _record(job: Job, write: Any, traceback: str = "") -> None:
+def _record(job: Job, write: Callable[[], str], traceback: str = "") -> None:
     """Write what an attempt comes to, and log it."""
     try:
         status = write()
-    except Conflict as conflict:  # too late: it was canceled, or this attempt was given up
-        status = f"too late: the job is {conflict.item.get('status')}, attempt {conflict.item.get('attempt')}"
+    except Changed as changed:  # too late: it was canceled, or this attempt was given up
+        status = f"too late: {changed}"
     line = {"jobId": job["jobId"], "attempt": job["attempt"], "status": status}
     print(to_json(line | ({"exception": traceback} if traceback else {})))

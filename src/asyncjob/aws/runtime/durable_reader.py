@@ -1,9 +1,9 @@
 """The reader of the durable edition: answers what API Gateway cannot, since it takes more than one read.
 
-    GET /jobs                    merges the shelves of the index, the newest first, and reads their items
-    GET /jobs/{jobId}/attempts   those before, and the one that `attempt` counts
-    GET /jobs/{jobId}/large      a job that is kept compressed, where GET /jobs/{jobId} sends to
-    GET /openapi.json            the document that `asyncjob build` has put beside this file
+GET /jobs                    merges the shelves of the index, the newest first, and reads their items
+GET /jobs/{jobId}/attempts   those before, and the one that `attempt` counts
+GET /jobs/{jobId}/large      a job that is kept compressed, where GET /jobs/{jobId} sends to
+GET /openapi.json            the document that `asyncjob build` has put beside this file
 """
 
 import os
@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from asyncjob.aws.runtime.durable_job import Job, expired, fetch, read, unpacked
+from asyncjob.aws.runtime.durable_job import Job, expired, fetch, unpacked
 from asyncjob.aws.runtime.durable_pages import Cursors, page
 from asyncjob.contract import ApiError, parse_list_query, parse_page_query
 from asyncjob.job import Status

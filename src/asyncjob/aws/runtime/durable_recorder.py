@@ -8,8 +8,8 @@ deadline, and to the sweeper too: nothing waits here.
 import time
 from typing import Any
 
-from asyncjob.aws.runtime.durable_job import Job, claim, fail, fetch, lose
-from asyncjob.aws.runtime.dynamodb import LAST_WRITE_SECONDS, Conflict
+from asyncjob.aws.runtime.durable_job import Changed, Job, claim, fail, fetch, lose
+from asyncjob.aws.runtime.dynamodb import LAST_WRITE_SECONDS
 from asyncjob.aws.runtime.record import error, now_ms, to_json
 from asyncjob.job import Status
 
@@ -46,7 +46,7 @@ def handler(event: dict[str, Any], context: Any) -> None:
         return
     try:
         status = _settled(job, *_why(event), until)
-    except Conflict:
+    except Changed:
         return  # somebody has ended it
     print(to_json({"jobId": job_id, "attempt": attempt, "status": status}))
 

@@ -1,8 +1,8 @@
 """The sweeper of the durable edition: finds jobs that nobody has dispatched, and attempts that nobody has ended.
 
 A record of the stream may be lost, an event may be dropped, a process may die between two writes. Each job has a time
-when it is due (`dueAt`); whatever was to happen until then has not. A job that waits is dispatched again, an attempt that
-is past its deadline is given up.
+when it is due (`dueAt`); whatever was to happen until then has not. A job that waits is dispatched again, an attempt
+that is past its deadline is given up.
 """
 
 import os
@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from asyncjob.aws.runtime.durable_job import LOST, fetch, lose, postpone
-from asyncjob.aws.runtime.dynamodb import Conflict, TableError, call
+from asyncjob.aws.runtime.durable_job import LOST, Changed, fetch, lose, postpone
+from asyncjob.aws.runtime.dynamodb import TableError, call
 from asyncjob.aws.runtime.record import error, now_ms, to_json
 from asyncjob.job import Status
 
@@ -59,7 +59,7 @@ def _failure(job_id: str, until: float) -> str | None:
         return None
     try:
         _look_after(job_id)
-    except Conflict:
+    except Changed:
         return None  # somebody has
     except Exception as problem:  # whatever it is, it must not hold up the others
         print(to_json({"jobId": job_id, "problem": f"{type(problem).__name__}: {problem}"}))
