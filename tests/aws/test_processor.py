@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from asyncjob.aws.runtime import dynamodb, record, signing
 from asyncjob.aws.runtime import inline_processor as processor
-from asyncjob.aws.runtime import table
+from asyncjob.aws.runtime.shapes import Event, Item
 from asyncjob.job import timestamp
 from tests.aws.conftest import PROCESSOR, RECORDER, Api
 from tests.serving import COMMAND
@@ -73,24 +74,24 @@ def test_a_write_whose_answer_is_lost_is_known_as_ones_own(api: Api) -> None:
 
 
 def test_of_two_deliveries_that_take_over_at_once_one_does(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    event = {"jobId": "both", "requestId": "r", "createdAt": 1, "request": {"jobId": "both", "seconds": 0}}
-    item = {**table.submitted(event), "requestId": "r"}
+    event: Event = {"jobId": "both", "requestId": "r", "createdAt": 1, "request": {"jobId": "both", "seconds": 0}}
+    item: Item = {**record.submitted(event), "requestId": "r"}
     variables = api.double.services.credentials(api.double.stack.named("ProcessorRole").attributes["Arn"])
     variables |= {"TABLE": "Jobs", "RETENTION_DAYS": "0", "AWS_REGION": "us-east-1"}
-    for name, value in {**variables, "AWS_ENDPOINT_URL_DYNAMODB": api.double.endpoint}.items():
+    for name, value in {**variables, "ASYNCJOB_URL_DYNAMODB": api.double.endpoint}.items():
         monkeypatch.setenv(name, value)
     connections: dict[str, HTTPConnection] = {}
-    monkeypatch.setattr(table, "_connections", connections)
-    lost = processor.claim({**item, "deadline": table.now_ms() - 1}, time.time() + 5)
+    monkeypatch.setattr(signing, "_connections", connections)
+    lost = processor.claim({**item, "deadline": record.now_ms() - 1}, time.time() + 5)
     assert lost is not None
-    item["deadline"] = table.now_ms() + 5_000
-    taken: list[table.Item | None] = []
+    item["deadline"] = record.now_ms() + 5_000
+    taken: list[Item | None] = []
 
-    def overtaken(item: table.Item, expected: table.Item | None, until: float) -> None:
+    def overtaken(item: Item, expected: dict[str, Any] | None, until: float) -> None:
         if expected is not None and not taken:
             taken.append(None)
             taken[0] = processor.claim(item, until)
-        table.write(item, expected, until)
+        dynamodb.write(item, expected, until)
 
     monkeypatch.setattr(processor, "write", overtaken)
     with pytest.raises(processor.StillRunning):
@@ -116,6 +117,14 @@ def test_an_event_that_comes_again_after_its_job_has_ended_does_nothing(api: Api
     api.double.call(lambda: api.double.functions.send(PROCESSOR, json.dumps(request).encode()))
     api.double.idle()
     assert api.job("late") == first
+
+
+def test_a_number_that_no_float_can_hold_is_a_failure_and_no_lost_job(api: Api) -> None:
+    event = b'{"jobId": "far", "requestId": "x", "createdAt": 1, "request": {"seconds": 1e999}}'
+    api.double.call(lambda: api.double.functions.send(PROCESSOR, event))
+    api.double.idle()
+    job = api.job("far")
+    assert (job["status"], job["parameters"], job["error"]["type"]) == ("Failure", {}, "ValueError")
 
 
 def test_a_killed_processor_loses_no_job_and_its_second_attempt_is_counted(deployed: Deploy) -> None:

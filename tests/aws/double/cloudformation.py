@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from tests.aws.double.templates import (
     CONDITION_FUNCTIONS,
     FUNCTIONS,
+    LARGEST_TEMPLATE,
     Parameter,
     TemplateError,
     as_list,
@@ -60,12 +61,24 @@ _KINDS = {
     "AWS::ApiGateway::UsagePlan": _numbered("Id"),
     "AWS::ApiGateway::UsagePlanKey": _numbered("Id"),
     "AWS::CloudWatch::Alarm": _Kind("AlarmName", "{name}", {"Arn": "arn:aws:cloudwatch:{place}:alarm:{name}"}),
-    "AWS::DynamoDB::Table": _Kind("TableName", "{name}", {"Arn": "arn:aws:dynamodb:{place}:table/{name}"}),
+    "AWS::DynamoDB::Table": _Kind(
+        "TableName",
+        "{name}",
+        {
+            "Arn": "arn:aws:dynamodb:{place}:table/{name}",
+            "StreamArn": "arn:aws:dynamodb:{place}:table/{name}/stream/2026-01-01T00:00:00.000",
+        },
+    ),
+    "AWS::Events::Rule": _Kind("Name", "{name}", {"Arn": "arn:aws:events:{place}:rule/{name}"}),
     "AWS::IAM::Role": _Kind("RoleName", "{name}", {"Arn": "arn:aws:iam::{account}:role{path}{name}"}),
     "AWS::Lambda::EventInvokeConfig": _numbered(),
+    "AWS::Lambda::EventSourceMapping": _Kind(
+        None, "{uuid}", {"Id": "{uuid}", "EventSourceMappingArn": "arn:aws:lambda:{place}:event-source-mapping:{uuid}"}
+    ),
     "AWS::Lambda::Function": _Kind("FunctionName", "{name}", {"Arn": "arn:aws:lambda:{place}:function:{name}"}),
     "AWS::Lambda::Permission": _numbered("Id"),
     "AWS::Logs::LogGroup": _Kind("LogGroupName", "{name}", {"Arn": "arn:aws:logs:{place}:log-group:{name}:*"}),
+    "AWS::Scheduler::Schedule": _Kind("Name", "{name}", {"Arn": "arn:aws:scheduler:{place}:schedule/default/{name}"}),
     "AWS::SNS::Subscription": _numbered(),
     "AWS::SNS::Topic": _Kind("TopicName", _TOPIC_ARN, {"TopicArn": _TOPIC_ARN, "TopicName": "{name}"}),
     "AWS::SNS::TopicPolicy": _numbered("Id"),
@@ -133,6 +146,7 @@ def deploy(
     region: str = "us-east-1",
     account: str = "123456789012",
     endpoint: str = "http://127.0.0.1:0",
+    largest: int = LARGEST_TEMPLATE,
 ) -> Stack:
     """The stack that a template makes, with nothing left to resolve.
 
@@ -143,11 +157,12 @@ def deploy(
         region: As in ARNs.
         account: As in ARNs, twelve digits.
         endpoint: Where the queues are, the first part of their URLs.
+        largest: Bytes that it may have: more, where it comes from a bucket.
 
     Raises:
         TemplateError: The service would refuse it, or the double does not know a part of it.
     """
-    template, given = read(text, _KINDS), parameters or {}
+    template, given = read(text, _KINDS, largest), parameters or {}
     unknown = ", ".join(sorted(given.keys() - template["Parameters"].keys()))
     demand(not unknown, "Parameters", f"the template has no {unknown}")
     declarations = template["Parameters"].items()
@@ -234,7 +249,10 @@ class _Deployment:
         target = self.target(logical_id, where, live)
         kind = self.template["Resources"][logical_id]["Type"]
         demand(str(name) in _KINDS[kind].attributes, where, f"{logical_id}, {kind}, has no attribute {name!r}")
-        return target.attributes[str(name)] if target else ""
+        if target is None:
+            return ""
+        demand(str(name) in target.attributes, where, f"{logical_id} has no {name}: it has no StreamSpecification")
+        return target.attributes[str(name)]
 
     def sub(self, argument: Any, where: str, live: bool) -> str:
         text, given = argument if isinstance(argument, list) and len(argument) == 2 else (argument, {})
@@ -314,13 +332,16 @@ class _Deployment:
         facts = {
             "account": self.parameters["AWS::AccountId"],
             "endpoint": self.endpoint,
-            "id": _generated_id(logical_id),
+            "id": _generated_id(f"{self.parameters['AWS::StackName']} {logical_id}"),
             "name": as_text(physical, f"{path}.Properties.{kind.name}"),
             "path": as_text(properties.get("Path", "/"), f"{path}.Properties.Path"),  # of a role
             "place": f"{self.parameters['AWS::Region']}:{self.parameters['AWS::AccountId']}",
+            "uuid": str(uuid.uuid5(_STACKS, logical_id)),
             "root": _generated_id(f"{logical_id} root"),
         }
         attributes = {name: shape.format_map(facts) for name, shape in kind.attributes.items()}
+        if "StreamSpecification" not in properties:
+            attributes.pop("StreamArn", None)
         made = Resource(logical_id, declared["Type"], properties, depends_on, kind.ref.format_map(facts), attributes)
         self.resources[logical_id] = made
         self.pending.pop()

@@ -27,6 +27,8 @@ from tests.aws.double.services import ACCOUNT, REGION, TESTER, Answer, Services
 from tests.aws.double.vtl import Params, RenderError, RequestOverrides, render_request, render_response
 
 LARGEST_PAYLOAD = 10 * 1024 * 1024
+ANY = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+VARIABLE = re.compile(r"[A-Za-z0-9._~:/?#&=,-]+")
 LAMBDA = re.compile(r"arn:aws:apigateway:[^:]+:lambda:path/2015-03-31/functions/(?P<name>[^/]+)/invocations")
 ALL_METHODS = {"ResourcePath": "/*", "HttpMethod": "*"}
 KNOWN = {  # of a method, of its integration, and of an integration response; anything else would go unseen
@@ -40,6 +42,7 @@ KNOWN = {  # of a method, of its integration, and of an integration response; an
     ),
     "response": ("StatusCode", "SelectionPattern", "ResponseParameters", "ResponseTemplates"),
 }
+STAGE_VARIABLE = re.compile(r"\$\{stageVariables\.(\w+)\}")
 DYNAMODB = re.compile(r"arn:aws:apigateway:[^:]+:dynamodb:action/(?P<action>\w+)")
 
 
@@ -118,6 +121,11 @@ class RestApi:
         readable_overrides: whether every response template can read `$context.requestOverride`. That was seen for MOCK
             integrations alone, so it is not taken for granted (False).
 
+    Attributes:
+        call_failures: whether Lambda's refusal of a call (it throttles, a right is missing) ends as INTEGRATION_FAILURE
+            before any response template, as was reported of the real service. Otherwise the template sees it, as the
+            documentation has it. Nobody knows which, so tests try both.
+
     Raises:
         TemplateError: API Gateway would refuse the API, or this double does not know a part of it.
     """
@@ -127,6 +135,7 @@ class RestApi:
         self._services = services
         self._policies = policies
         self._readable_overrides = readable_overrides
+        self.call_failures = False
         self._refusals = Refusals(stack)
         (self._api,) = stack.of_type("AWS::ApiGateway::RestApi")
         (self._stage,) = stack.of_type("AWS::ApiGateway::Stage")
@@ -136,6 +145,11 @@ class RestApi:
         self._models = {m.ref: m.properties["Schema"] for m in stack.of_type("AWS::ApiGateway::Model")}
         self._validators = {v.ref: v.properties for v in stack.of_type("AWS::ApiGateway::RequestValidator")}
         self._methods = self._routes()
+        self._patterns = {path: _pattern(path) for path in sorted({path for _, path in self._methods}, key=_breadth)}
+        self._variables = {name: str(value) for name, value in self._stage.properties.get("Variables", {}).items()}
+        for name, value in self._variables.items():
+            if not VARIABLE.fullmatch(value):
+                raise TemplateError(f"{self._stage.logical_id}: no variable of a stage can be {name} = {value!r}")
         self.api_key = self._key_of_the_usage_plan()
         for schema in self._models.values():
             check_model(schema)
@@ -189,7 +203,7 @@ class RestApi:
         return Response(text.encode(), status, headers)
 
     def _context(self, request: Request, raw_path: str) -> dict[str, Any]:
-        now = time.time()
+        now = self._services.clock.now()
         return {
             "accountId": ACCOUNT,
             "apiId": self._api.ref,
@@ -223,10 +237,13 @@ class RestApi:
         return exchange
 
     def _matching(self, http_method: str, path: str) -> tuple[Method, dict[str, str]] | None:
-        for (name, route), method in self._methods.items():
-            pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", route)
-            if name == http_method and (found := re.fullmatch(pattern, path)):
-                return method, found.groupdict()
+        """The method of the resource that fits best; a resource that has no such method hides wider ones."""
+        for route, pattern in self._patterns.items():
+            if found := re.fullmatch(pattern, path.removesuffix("/") if route == "" else path):
+                method = self._methods.get((http_method, route))
+                if method is None and http_method in ANY:
+                    method = self._methods.get(("ANY", route))
+                return None if method is None else (method, found.groupdict())
         return None
 
     def _authorize(self, exchange: Exchange) -> None:
@@ -267,7 +284,7 @@ class RestApi:
                 body="" if integration["Type"] == "MOCK" else answer.body.decode(errors="replace"),
                 params=exchange.params,
                 context=exchange.context,
-                stage_variables={},
+                stage_variables=self._variables,
                 request_overrides=shown,
             )
         except (RenderError, AccessDenied) as error:
@@ -289,7 +306,11 @@ class RestApi:
                 raise Refused("UNSUPPORTED_MEDIA_TYPE")
             return exchange.text, RequestOverrides()
         return render_request(
-            template, body=exchange.text, params=exchange.params, context=exchange.context, stage_variables={}
+            template,
+            body=exchange.text,
+            params=exchange.params,
+            context=exchange.context,
+            stage_variables=self._variables,
         )
 
     async def _called(self, exchange: Exchange, text: str, overrides: RequestOverrides) -> Answer:
@@ -303,12 +324,27 @@ class RestApi:
             name.removeprefix("integration.request.header.").lower(): _mapped(value, exchange)
             for name, value in parameters
         } | {name.lower(): value for name, value in overrides.headers.items()}
-        if found := LAMBDA.fullmatch(integration["Uri"]):
+        uri = STAGE_VARIABLE.sub(lambda found: self._variables[found[1]], integration["Uri"])
+        if found := LAMBDA.fullmatch(uri):
             kind = headers.get("x-amz-invocation-type", "RequestResponse")
-            return await self._services.invoke(role, found["name"], kind, text.encode())
-        if found := DYNAMODB.fullmatch(integration["Uri"]):
+            answer = await self._services.invoke(role, found["name"], kind, text.encode())
+            if self.call_failures and answer.status in (403, 429):
+                raise Refused("INTEGRATION_FAILURE")
+            return answer
+        if found := DYNAMODB.fullmatch(uri):
             return await self._services.dynamodb(role, found["action"], text.encode())
         raise TemplateError(f"{exchange.method.logical_id}: this double has no integration {integration['Uri']}")
+
+
+def _pattern(route: str) -> str:
+    greedy = re.sub(r"\{(\w+)\+\}", r"(?P<\1>.+)", route)
+    return re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", greedy)
+
+
+def _breadth(route: str) -> list[int]:
+    """For sorting: a part that is named fits before one that is any, and that before one that takes all the rest."""
+    parts = route.split("/")[1:]
+    return [2 if part.endswith("+}") else 1 if part.startswith("{") else 0 for part in parts] or [3]
 
 
 def _selected(integration: dict[str, Any], answer: Answer) -> dict[str, Any]:

@@ -1,9 +1,7 @@
-"""Fills template.yaml, in its two editions: the functions' code, the model, the hash in the deployments' names.
+"""Fills template.yaml, the original system: the functions' code, the model, the hash in the deployments' names.
 
-What is deployed is text that can be read and reviewed. The inline edition, the original system, is filled and
-committed: `make template` writes it and `make check` fails where it is out of date. The package edition, for a user's
-own functions, takes its code from a zip. What only one of them has stands between `#{{ inline` or `#{{ package` and
-`#}}`. What has a name there, or behind `#{{ both`, stands again where the line `#{{ name }}` is.
+What is deployed is text that can be read and reviewed. This one is committed: `make template` writes it, and `make
+check` fails where it is out of date. What `asyncjob build` makes of a user's own functions is durable.py's.
 """
 
 import hashlib
@@ -13,9 +11,11 @@ import re
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
 
+from asyncjob.aws.build.inline import inline
+from asyncjob.aws.build.lambdas import DEFAULT_PYTHON
 from asyncjob.aws.build.model import submission_model
+from asyncjob.contract import JOB_ID
 from asyncjob.loading import load
 from asyncjob.registry import Jobs
 
@@ -25,12 +25,11 @@ RUNTIME = HERE.parent / "runtime"
 SPARE_SECONDS = 1.5  # of an invocation, for the outcome
 MAX_TEMPLATE_BYTES = 51_200  # what CloudFormation takes without a bucket
 API_BEGINS, API_ENDS = "# ---- The API.", "# ---- The stage."
-FENCED = re.compile(
-    r"^ *#\{\{ (?P<edition>inline|package|both)(?: (?P<name>\w+))?\n(?P<text>.*?)^ *#\}\}\n", re.M | re.S
-)
-AGAIN = re.compile(r"^ *#\{\{ (\w+) \}\}\n", re.M)
 
-CORE = ("context", "failure", "isolation", "job", "loading", "loop", "registry", "runner", "sleep", "version")
+CORE = (
+    *("context", "contract", "failure", "isolation", "job", "loading", "loop", "registry", "runner", "sleep"),
+    *("version",),
+)
 """The modules of the core that aws/runtime/ needs in the zip. Beside the standard library they need msgspec."""
 
 
@@ -44,62 +43,21 @@ def fill(source: str, jobs: Jobs) -> str:
     Raises:
         ValueError: it is over the limit of a template that is deployed without a bucket.
     """
-    text = _edition(source, "inline")
+    text = source
     for name in ("processor", "recorder"):
-        text = re.sub(rf'^( *)ZipFile: "{{{{ {name} }}}}"$', partial(_zip_file, code(name)), text, flags=re.M)
+        text = re.sub(
+            rf'^( *)ZipFile: "{{{{ {name} }}}}"$',
+            partial(_zip_file, inline(RUNTIME, f"inline_{name}")),
+            text,
+            flags=re.M,
+        )
     values = {
         "authorization": "NONE",  # as the original
         "timeout": "30",
-        "least timeout": "1",
-        "runtime": "python3.15",
+        "runtime": f"python{DEFAULT_PYTHON}",
         "architecture": "arm64",
         "methods": "SubmitMethod, GetMethod",
         "preflights": "${JobsPreflight} ${JobPreflight}",
-    }
-    return _filled(text, jobs, values)
-
-
-def fill_package(
-    source: str,
-    jobs: Jobs,
-    *,
-    code: str,
-    target: str,
-    runtime: str,
-    architecture: str,
-    timeout: int,
-    statements: list[dict[str, Any]],
-) -> str:
-    """The package edition, whose functions run the code in a zip.
-
-    Args:
-        source: the text of template.yaml.
-        jobs: the registry that the zip holds.
-        code: where the zip is, relative to the template; `aws cloudformation package` puts its bucket in the place.
-        target: what imports the registry in the zip, as `loading.load` takes it: `module` or `module:name`.
-        runtime: of Lambda, such as `python3.13`.
-        architecture: of Lambda, `arm64` or `x86_64`.
-        timeout: seconds that one attempt may last where its function says no less; a parameter's default.
-        statements: of IAM, further ones for the role of the processor.
-
-    Raises:
-        ValueError: it is over the limit of a template that is deployed without a bucket.
-    """
-    text = _edition(source, "package")
-    line = re.compile(r"^( *)- \{\{ statements \}\}\n", re.M)
-    text = line.sub(lambda place: "".join(f"{place[1]}- {json.dumps(each)}\n" for each in statements), text)
-    least = least_timeout(jobs)
-    values = {
-        "authorization": "AWS_IAM",  # who may call starts jobs at the owner's cost: everybody only if the owner says so
-        "code": json.dumps(code),
-        "target": target,
-        "default type": jobs.names[0],
-        "runtime": runtime,
-        "architecture": architecture,
-        "timeout": str(max(timeout, least)),
-        "least timeout": str(least),
-        "methods": "SubmitMethod, GetMethod, CancelMethod, LargeMethod",
-        "preflights": "${JobsPreflight} ${JobPreflight} ${CancelPreflight} ${LargePreflight}",
     }
     return _filled(text, jobs, values)
 
@@ -109,15 +67,8 @@ def least_timeout(jobs: Jobs) -> int:
     return max(3, *(math.ceil((function.timeout or 0) + SPARE_SECONDS) for function in jobs))
 
 
-def _edition(source: str, edition: str) -> str:
-    """The source as one edition has it."""
-    named = {fenced["name"]: fenced["text"] for fenced in FENCED.finditer(source) if fenced["name"]}
-    text = FENCED.sub(lambda fenced: fenced["text"] if fenced["edition"] in ("both", edition) else "", source)
-    return AGAIN.sub(lambda line: named[line[1]], text)
-
-
 def _filled(text: str, jobs: Jobs, values: dict[str, str]) -> str:
-    for name, value in values.items():
+    for name, value in {**values, "id": JOB_ID.pattern}.items():
         text = text.replace(f"{{{{ {name} }}}}", value)
     model = json.dumps(submission_model(jobs), separators=(", ", ": "))
     text = text.replace('"{{ model }}"', model)
@@ -125,21 +76,15 @@ def _filled(text: str, jobs: Jobs, values: dict[str, str]) -> str:
     text = text.replace("{{ hash }}", hashlib.sha256(api.encode()).hexdigest()[:8])
     size = len(text.encode())
     if size > MAX_TEMPLATE_BYTES:
-        raise ValueError(f"the template is {size:,} bytes, over the limit of {MAX_TEMPLATE_BYTES:,}")
+        raise ValueError(f"the template is {size:,} bytes, over CloudFormation's limit of {MAX_TEMPLATE_BYTES:,}")
     return text
 
 
-def code(name: str) -> str:
-    """The text of a function's index.py: what it imports from this folder, then its own."""
-    text = (RUNTIME / f"inline_{name}.py").read_text()
-    imported = re.compile(r"^from asyncjob\.aws\.runtime\.table import (\([^)]*\)|.*)\n", re.M)
-    return (RUNTIME / "table.py").read_text() + "\n\n" + imported.sub("", text)
-
-
 def _zip_file(text: str, place: re.Match[str]) -> str:
-    indent = place[1]  # one more space is enough, and one blank line: hundreds of lines count against the limit
-    lines = (f"{indent} {line}" if line else "" for line in text.rstrip().replace("\n\n\n", "\n\n").splitlines())
-    return f"{indent}ZipFile: |\n" + "\n".join(lines)
+    """The code in its place, indented as the rest of the file is: hundreds of lines count against the limit."""
+    narrow = re.sub("^ +", lambda spaces: spaces[0][: len(spaces[0]) // 2], text, flags=re.M)
+    lines = (f"{place[1]} {line}" if line else "" for line in narrow.splitlines())
+    return f"{place[1]}ZipFile: |\n" + "\n".join(lines)
 
 
 def main(target: Path, check: bool) -> None:

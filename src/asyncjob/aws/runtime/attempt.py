@@ -11,12 +11,13 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from contextvars import Context
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from asyncjob.aws.runtime.item import expected
-from asyncjob.aws.runtime.table import Conflict, Item, TableError, call, plain, write
+from asyncjob.aws.runtime.durable_job import Changed, Job, read, tell
+from asyncjob.aws.runtime.dynamodb import TableError, call
 from asyncjob.context import JobContext
 from asyncjob.isolation import Isolation
 from asyncjob.job import Progress
@@ -30,32 +31,29 @@ PROGRESS_SECONDS = 1.0  # between two writes of progress, at least
 LOOK_SECONDS = 5.0  # between two looks whether the job was canceled, when nothing is written
 PATIENCE_SECONDS = 0.5  # for either; the next one comes soon enough
 
-_loops: "list[EventLoop]" = []  # none until the first async job, then one for all
-_isolations: list[Isolation] = []  # none until the first job, when the functions are imported
-
 
 class Attempt:
     """An attempt that was claimed.
 
     Args:
         function: what is to be run.
-        item: as it was claimed.
+        job: as it was claimed.
     """
 
-    def __init__(self, function: JobFunction, item: Item) -> None:
-        self._item = item
+    def __init__(self, function: JobFunction, job: Job) -> None:
+        self.job = job
         self._progress: str | None = None
         self._function = function
-        self._context = JobContext(item["jobId"], item["attempt"], self._tell)
+        self._context = JobContext(job["jobId"], job["attempt"], self._tell)
         self._outcomes: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()  # None: it now runs on the loop
         self._stop: Callable[[], Any] | None = None  # cancels an async function
-        self._untold = False
+        self._is_untold = False
         self._in_touch = time.monotonic()
 
     @property
-    def item(self) -> Item:
-        """The job's item, with the newest progress."""
-        return self._item if self._progress is None else {**self._item, "progress": self._progress}
+    def untold(self) -> str | None:
+        """The newest progress as JSON text, where it has not been written yet."""
+        return self._progress if self._is_untold else None
 
     def start(self, parameters: bytes) -> None:
         """Run the function, beside this thread."""
@@ -113,7 +111,7 @@ class Attempt:
 
     def _tell(self, progress: Progress) -> None:
         self._progress = msgspec.json.encode(progress).decode()
-        self._untold = True
+        self._is_untold = True
 
     def _pause(self) -> float:
         """Seconds until the table is spoken to again."""
@@ -125,12 +123,12 @@ class Attempt:
 
     def _keep_in_touch(self) -> None:
         """Write the progress, if there is any; look from time to time if the job is still this attempt's."""
-        due = self._in_touch + (PROGRESS_SECONDS if self._untold else LOOK_SECONDS) <= time.monotonic()
+        due = self._in_touch + (PROGRESS_SECONDS if self._is_untold else LOOK_SECONDS) <= time.monotonic()
         if not due or self._context.canceled:
             return
         until = time.time() + PATIENCE_SECONDS
         try:
-            still = self._written(until) if self._untold else self._found(until)
+            still = self._written(until) if self._is_untold else self._found(until)
         except TableError:
             still = True  # not known: another time
         self._in_touch = time.monotonic()
@@ -138,37 +136,37 @@ class Attempt:
             self.cancel()
 
     def _written(self, until: float) -> bool:
-        self._untold = False
+        self._is_untold = False
         try:
-            write(self.item, expected(self._item), until)
-        except Conflict:
+            tell(self.job, str(self._progress), until)
+        except Changed:
             return False
         except TableError:
-            self._untold = True
+            self._is_untold = True
             raise
         return True
 
     def _found(self, until: float) -> bool:
-        request: Item = {
+        request: dict[str, Any] = {
             "TableName": os.environ["TABLE"],
-            "Key": {"jobId": {"S": self._item["jobId"]}},
+            "Key": {"jobId": {"S": self.job["jobId"]}},
             "ConsistentRead": True,
-            "ProjectionExpression": "#status, #attempt",
-            "ExpressionAttributeNames": {"#status": "status", "#attempt": "attempt"},
+            "ProjectionExpression": "#status, attempt",
+            "ExpressionAttributeNames": {"#status": "status"},
         }
         found = call("GetItem", request, until).get("Item", {})
-        return {name: plain(value) for name, value in found.items()} == expected(self._item)
+        return read(found) == {name: self.job[name] for name in ("status", "attempt")}
 
 
+@cache
 def _loop() -> "EventLoop":
-    if not _loops:
-        from asyncjob.loop import EventLoop
+    """One for all async jobs, from the first of them on."""
+    from asyncjob.loop import EventLoop
 
-        _loops.append(EventLoop())
-    return _loops[0]
+    return EventLoop()
 
 
+@cache
 def _isolation() -> Isolation:
-    if not _isolations:
-        _isolations.append(Isolation())
-    return _isolations[0]
+    """How the process was before its first job: by then the functions are imported."""
+    return Isolation()
