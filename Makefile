@@ -9,6 +9,7 @@ MINUTES ?= 5
 SECONDS ?= 600
 AWS_LOCAL_PORT ?= 8001
 BIN := .venv/bin
+LAMBDA := 3.13
 CHECKOV := .venv/checkov-env/bin/checkov
 PIP := pip --disable-pip-version-check --quiet install
 # Only files whose hash is known, and none that would be built with tools whose hash is not.
@@ -24,7 +25,7 @@ LOCK := UV_CUSTOM_COMPILE_COMMAND="make constraints" $(SUPPLY)/uv pip compile --
 run: .venv/run
 	@$(BIN)/asyncjob serve
 
-test: check
+test: check .venv/awscli .venv/lambda
 	$(BIN)/pytest --numprocesses 3 --dist loadfile
 
 check: .venv/test .venv/checkov
@@ -85,6 +86,8 @@ constraints: .venv/supply
 		--output-file tests/constraints.txt
 	$(LOCK) --group aws-peer --constraint tests/constraints.txt --output-file bench/aws_peer/requirements.txt
 	$(LOCK) --group checkov --output-file tests/aws/checkov.txt
+	$(LOCK) --group awscli --output-file tests/aws/awscli.txt
+	$(LOCK) --group lambda --constraint tests/constraints.txt --output-file tests/aws/lambda.txt
 	$(LOCK) --group plot --output-file bench/plot.txt
 	$(LOCK) --group supply --constraint tests/constraints.txt --output-file tests/supply.txt
 	$(LOCK) --group fuzz --output-file tests/fuzz/atheris.txt
@@ -114,12 +117,21 @@ clean:
 	@$(BIN)/$(HASHED) tests/constraints.txt --no-binary airspeed-ext --no-build-isolation --use-pep517 && touch $@
 
 # Apart from the rest: they pin libraries that the tests need newer.
+.venv/awscli: tests/aws/awscli.txt
 .venv/checkov: tests/aws/checkov.txt
 .venv/plot: bench/plot.txt
 .venv/supply: tests/supply.txt
-.venv/checkov .venv/plot .venv/supply: .venv/python
+.venv/awscli .venv/checkov .venv/plot .venv/supply: .venv/python
 	@$(PYTHON) -m venv $@-env
 	@$@-env/bin/$(HASHED) $(filter %.txt,$^) && touch $@
+
+# The Python that template.yaml names, if this machine has it; the double falls back to ours, and the tests say so.
+.venv/lambda: .venv/python tests/aws/lambda.txt
+	@rm -rf $@-env
+	@for each in python$(LAMBDA) ~/.pyenv/versions/$(LAMBDA).*/bin/python; do \
+		if $$each -c '' 2>/dev/null; then $$each -m venv $@-env && $@-env/bin/$(HASHED) tests/aws/lambda.txt; break; fi; \
+	done
+	@touch $@
 
 # Wheels of the fuzzer are not there for every Python that the tests run on.
 .venv/fuzz: .venv/python pyproject.toml constraints.txt constraints-build.txt tests/fuzz/atheris.txt

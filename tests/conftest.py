@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from asyncjob.client.signing import AwsAuth
+from tests.aws.double.interpreter import said
 from tests.serving import Server
 
 CONTRACT = Path(__file__).parent.parent / "docs" / "contract.md"
@@ -28,6 +29,10 @@ def declared_capabilities(engine: str) -> set[str]:
     ]
     column = rows[0].index(engine)
     return {row[0].strip("`") for row in rows[2:] if row[column] == "yes"}
+
+
+def pytest_report_header() -> str:
+    return said()
 
 
 def pytest_configure(config: pytest.Config) -> None:

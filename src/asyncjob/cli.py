@@ -244,9 +244,7 @@ def build(
         Path | None, typer.Option(exists=True, dir_okay=False, help="What your functions need: a requirements.txt.")
     ] = None,
     architecture: Annotated[Architecture, typer.Option(help="Lambda's processor.")] = Architecture.ARM64,
-    python: Annotated[
-        Python, typer.Option(help="Lambda's version of Python.", show_default="this one")
-    ] = DEFAULT_PYTHON,
+    python: Annotated[Python, typer.Option(help="Lambda's version of Python.")] = DEFAULT_PYTHON,
     timeout: Annotated[
         int | None,
         typer.Option(min=1, max=MAX_TIMEOUT, help="Seconds an attempt may last.", show_default="as functions say"),
@@ -258,23 +256,25 @@ def build(
 ) -> None:
     """For AWS: make a folder with your functions and the template that deploys them."""
     from asyncjob.aws.build.archive import BuildError
+    from asyncjob.aws.build.folder import Plan
     from asyncjob.aws.build.folder import build as run
+    from asyncjob.aws.build.lambdas import warning
 
+    if said := warning(python):
+        typer.echo(f"asyncjob: {said}", err=True)
+    tell = partial(typer.echo, err=True) if sys.stderr.isatty() else lambda line: None  # progress is for people
     try:
-        summary = run(
-            target,
-            out,
+        plan = Plan(
             requirements=requirements,
             architecture=architecture,
             python=python,
             timeout=timeout,
             policy=policy,
             include=include,
-            say=partial(typer.echo, err=True) if sys.stderr.isatty() else lambda line: None,  # progress is for people
         )
+        typer.echo(run(target, out, plan, tell))
     except (RegistrationError, BuildError) as error:
         fail(error, status=1)
-    typer.echo(summary)
 
 
 @app.command()

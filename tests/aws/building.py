@@ -8,17 +8,21 @@ from pathlib import Path
 
 from tests.aws.conftest import Api
 from tests.aws.double.double import Double
+from tests.aws.double.interpreter import INTERPRETER
 from tests.serving import COMMAND
 
 ARCHITECTURE = {"aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
 
 
-def built(folder: Path, target: Path | str, *arguments: str) -> Path:
-    """Build job functions; where the result is."""
+def built(folder: Path, target: Path | str, *arguments: str, output: list[str] | None = None) -> Path:
+    """Build job functions; where the result is. What the command said is added to `output`."""
     out = folder / "build"
-    command = [str(COMMAND), "build", str(target), "--out", str(out), "--architecture", ARCHITECTURE, *arguments]
+    command = [str(COMMAND), "build", str(target), "--out", str(out), "--architecture", ARCHITECTURE]
+    command += ["--python", INTERPRETER.version, *arguments]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
+    if output is not None:
+        output.append(done.stdout)
     return out
 
 

@@ -1,17 +1,17 @@
 """Makes the folder of a package as a user would deploy it: a template, and a zip with the code."""
 
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-
-import msgspec
 
 from asyncjob.aws.build import template as builder
 from asyncjob.aws.build.folder import runtime_files
 from asyncjob.loading import load
 from asyncjob.registry import Jobs
+from tests.aws.double.interpreter import INTERPRETER
 
-MSGSPEC = Path(str(msgspec.__file__)).parent
+MSGSPEC = INTERPRETER.libraries / "msgspec"
 FUNCTIONS = Path(__file__).with_name("package_functions.py")
 GREETINGS = {"greetings/__init__.py": "def greeting(name: str) -> str:\n    return f'hello, {name}'\n"}
 
@@ -26,16 +26,22 @@ def packaged(folder: Path, jobs: Jobs, files: Mapping[str, str], target: str = "
                 code.write(file, f"msgspec/{file.relative_to(MSGSPEC)}")
         for name, text in files.items():
             code.writestr(name, text)
-    return builder.fill_package(
-        (builder.HERE / "template.yaml").read_text(),
-        jobs,
+    package = builder.Package(
         code="code.zip",
         target=target,
-        runtime="python3.13",
+        runtime=f"python{INTERPRETER.version}",
         architecture="arm64",
         timeout=timeout,
         statements=[],
     )
+    return builder.fill_package((builder.HERE / "template.yaml").read_text(), jobs, package)
+
+
+def with_timeout(template: str, seconds: int) -> str:
+    """The template of a package whose attempts have other seconds: the build decides them, no parameter does."""
+    changed, count = re.subn(r"(package_entry\.handler\n +Timeout:) \d+", rf"\1 {seconds}", template)
+    assert count == 1
+    return changed
 
 
 def user_package(folder: Path) -> str:

@@ -4,7 +4,6 @@ import hashlib
 import os
 import pty
 import subprocess
-import sys
 import time
 import zipfile
 from pathlib import Path
@@ -38,7 +37,7 @@ def test_the_folder_has_the_template_and_the_runtime_part_alone(build: Build, mi
     ]
     assert own(mine) == {"jobs.py"}
     function = load((mine / "build" / "template.yaml").read_text())["Resources"]["Processor"]["Properties"]
-    assert function["Runtime"] == "python{}.{}".format(*sys.version_info)
+    assert function["Runtime"] == "python3.13"
     assert function["Architectures"] == ["arm64"]
     assert function["Code"] == "code.zip"
 
@@ -162,8 +161,8 @@ def test_without_a_timeout_there_is_time_enough_for_every_function(
     build: Build, mine: Path, arguments: tuple[str, ...], seconds: int
 ) -> None:
     assert build(*arguments).returncode == 0
-    parameters = load((mine / "build" / "template.yaml").read_text())["Parameters"]
-    assert parameters["ProcessorTimeout"]["Default"] == seconds
+    resources = load((mine / "build" / "template.yaml").read_text())["Resources"]
+    assert resources["Processor"]["Properties"]["Timeout"] == seconds
 
 
 def test_only_what_a_build_has_made_is_replaced(build: Build, mine: Path) -> None:

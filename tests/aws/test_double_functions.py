@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.aws.double.clock import Clock
 from tests.aws.double.functions import (
     AsyncConfig,
     FunctionConfig,
@@ -51,6 +52,7 @@ class Scene:
     """A service with one function "f", and what it has told."""
 
     functions: Functions
+    clock: Clock
     seen: Path
     logs: list[str] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
@@ -104,6 +106,7 @@ class Setting:
         async def on_dead_letter(name: str, event: bytes, attributes: dict[str, str]) -> None:
             scene.dead_letters.append((event, attributes))
 
+        clock = Clock()
         functions = Functions(
             scale=scale,
             on_log=lambda name, line: scene.logs.append(line),
@@ -111,8 +114,9 @@ class Setting:
             on_dead_letter=on_dead_letter,
             max_environments=max_environments,
             credentials=lambda name: {},
+            clock=clock,
         )
-        scene = Scene(functions, self.seen)
+        scene = Scene(functions, clock, self.seen)
         limits: dict[str, Any] = {"timeout": 10, "memory_mb": 256, "environment": {"SEEN": str(self.seen)}} | config
         function = FunctionConfig(name="f", arn=ARN, code=code, handler="index.handler", **limits)
         await functions.start([(function, settings or AsyncConfig())])
@@ -120,6 +124,7 @@ class Setting:
             yield scene
         finally:
             await functions.close()
+            clock.close()
 
 
 @pytest.fixture
@@ -323,6 +328,43 @@ async def test_a_throttled_api_refuses_events_until_it_is_switched_off(service: 
         scene.functions.send("f", b"{}")
         await scene.functions.idle()
         assert len(scene.functions.measurements("f")) == 1
+
+
+async def test_dropped_events_are_accepted_and_never_run(service: Setting) -> None:
+    async with service() as scene:
+        scene.functions.drop("f")
+        lost = scene.functions.send("f", b"{}")
+        scene.functions.drop("f", on=False)
+        kept = scene.functions.send("f", b"{}")
+        await scene.functions.idle()
+        assert scene.runs(lost) == [] and len(scene.runs(kept)) == 1
+        assert scene.failures == [] and scene.dead_letters == []
+
+
+async def test_a_function_that_is_broken_fails_before_its_code_runs_until_it_is_not(service: Setting) -> None:
+    async with service() as scene:
+        scene.functions.break_down("f")
+        request_id = scene.functions.send("f", b"{}")
+        await scene.functions.idle()
+        assert scene.runs(request_id) == [] and scene.failures[0]["requestContext"]["approximateInvokeCount"] == 3
+        assert scene.failures[0]["responsePayload"]["errorType"] == "Runtime.ImportModuleError"
+        scene.functions.break_down("f", on=False)
+        assert (await scene.functions.invoke("f", b"{}")).error is None
+
+
+async def test_pauses_and_ages_go_by_the_clock(service: Setting) -> None:
+    """A minute and two between the deliveries, six hours for one that finds no environment."""
+    async with service(scale=1) as scene:
+        request_id = scene.functions.send("f", b'{"failures": 9}')
+        for seconds, runs in ((0, 1), (59, 1), (2, 2), (117, 2), (4, 3)):
+            await scene.clock.advance(seconds)
+            assert len(scene.runs(request_id)) == runs
+        scene.functions.hold("f")
+        scene.functions.send("f", b"{}")
+        await scene.clock.advance(21_500)
+        assert len(scene.failures) == 1
+        await scene.clock.advance(200)
+        assert scene.failures[1]["requestContext"]["condition"] == "EventAgeExceeded"
 
 
 async def test_code_that_does_not_load_fails_each_attempt_in_an_environment_of_its_own(service: Setting) -> None:

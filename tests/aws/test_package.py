@@ -19,7 +19,7 @@ import pytest
 from asyncjob.loading import load
 from tests.aws.conftest import PROCESSOR, RECORDER, Api
 from tests.aws.double.double import Double
-from tests.aws.packaging import packaged, user_package
+from tests.aws.packaging import packaged, user_package, with_timeout
 
 Deploy = Callable[..., Api]
 
@@ -214,8 +214,8 @@ def test_an_async_function_is_canceled_at_its_deadline_and_its_process_goes_on(d
     assert (job["status"], job["attempt"], job["results"]) == ("Success", 2, before)
 
 
-def test_what_has_no_timeout_has_the_processors(deploy: Deploy) -> None:
-    api = deploy(ProcessorTimeout="3")
+def test_what_has_no_timeout_has_the_processors(deploy: Deploy, package: str) -> None:
+    api = deploy(with_timeout(package, 3))
     _submit(api, "endless", type="wait")
     job = api.job("endless")
     assert (job["status"], job["attempt"], job["error"]["type"]) == ("Failure", 3, "Timeout")

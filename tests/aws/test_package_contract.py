@@ -17,7 +17,8 @@ from asyncjob.loading import load as load_registry
 from tests.aws.conftest import PROCESSOR, RECORDER, ROOT, Api
 from tests.aws.double.cloudformation import load
 from tests.aws.double.double import Double
-from tests.aws.packaging import packaged, user_package
+from tests.aws.packaging import packaged, user_package, with_timeout
+from tests.aws.snapshot import NOT_FROZEN, snapshot
 from tests.aws.test_roles import _statements as statements
 from tests.aws.test_roles import _text as written
 
@@ -86,7 +87,7 @@ def _use(api: Api) -> None:
 def test_every_action_and_every_resource_of_every_statement_is_used(
     deployed: Deploy, template: str, folder: Path
 ) -> None:
-    api = deployed(template, scale=0.001, bucket=folder, signed=True, ProcessorTimeout="20")
+    api = deployed(with_timeout(template, 20), scale=0.001, bucket=folder, signed=True)
     _use(api)
     assert api.double.policies.unused() == []
 
@@ -99,17 +100,25 @@ def test_further_statements_are_the_processors_alone() -> None:
     assert with_it == without
 
 
-def test_nobody_can_deploy_less_time_than_a_function_asks_for() -> None:
+def test_the_time_of_an_attempt_is_decided_by_the_build_so_that_another_build_changes_it() -> None:
+    """A parameter would keep its previous value: `deploy` sends that again."""
     jobs = Jobs()
-    jobs.job(name="long", timeout=59.5)(lambda: None)
-    timeout = load(_filled(jobs, []))["Parameters"]["ProcessorTimeout"]
-    assert (timeout["MinValue"], timeout["Default"], timeout["MaxValue"]) == (61, 90, 900)
+    jobs.job(name="long", timeout=95)(lambda: None)
+    tree = load(_filled(jobs, []))
+    assert tree["Resources"]["Processor"]["Properties"]["Timeout"] == 97
+    assert "ProcessorTimeout" not in tree["Parameters"]
 
 
 def _filled(jobs: Jobs, statements: list[dict[str, Any]]) -> str:
-    source = (builder.HERE / "template.yaml").read_text()
-    given = {"code": "code.zip", "target": "jobs", "runtime": "python3.13", "architecture": "x86_64"}
-    return builder.fill_package(source, jobs, **given, timeout=90, statements=statements)
+    package = builder.Package(
+        code="code.zip",
+        target="jobs",
+        runtime="python3.13",
+        architecture="x86_64",
+        timeout=90,
+        statements=statements,
+    )
+    return builder.fill_package((builder.HERE / "template.yaml").read_text(), jobs, package)
 
 
 def test_every_deployment_waits_for_all_that_it_is_a_snapshot_of(template: str) -> None:
@@ -117,9 +126,21 @@ def test_every_deployment_waits_for_all_that_it_is_a_snapshot_of(template: str) 
     kinds = ("AWS::ApiGateway::Method", "AWS::ApiGateway::GatewayResponse")
     parts = {name for name, resource in resources.items() if resource["Type"] in kinds}
     deployments = [each for each in resources.values() if each["Type"] == "AWS::ApiGateway::Deployment"]
-    assert (len(parts), len(deployments)) == (13, 3)
+    assert (len(parts), len(deployments)) == (14, 3)
     for deployment in deployments:
-        assert parts <= set(re.findall(r"\w+", json.dumps(deployment)))
+        assert parts <= set(re.findall(r"\w+", json.dumps([deployment, resources[deployment["DependsOn"]]])))
+
+
+@pytest.mark.parametrize("name", ["RetentionDays", "TableName", "ProcessorName", "RecorderName"])
+def test_no_deployment_has_to_follow_this_parameter(template: str, name: str) -> None:
+    assert snapshot(template, {}) == snapshot(template, {name: NOT_FROZEN[name]})
+
+
+def test_no_guard_is_switched_off_for_what_the_functions_call(template: str) -> None:
+    functions = [each for each in load(template)["Resources"].values() if each["Type"] == "AWS::Lambda::Function"]
+    assert [each for each in functions if "RecursiveLoop" in each["Properties"]] == []
+    variables = [name for each in functions for name in each["Properties"]["Environment"]["Variables"]]
+    assert [name for name in variables if name.startswith("AWS_")] == []
 
 
 def test_the_statements_are_these(template: str) -> None:
@@ -131,6 +152,6 @@ def test_nothing_works_without(template: str, folder: Path, deployed: Deploy, na
     changed = load(template)
     ((found, number),) = [(found, at) for known, found, at in statements(changed) if known == name]
     del found[number]
-    api = deployed(written(changed), scale=0.001, bucket=folder, signed=True, ProcessorTimeout="8")
+    api = deployed(written(changed), scale=0.001, bucket=folder, signed=True)
     with pytest.raises(AssertionError):
         _use(api)

@@ -68,7 +68,7 @@ def test_with_an_origin_its_pages_may_read_every_answer(deployed: Deploy) -> Non
     assert [answer.status_code for answer in answers] == [204, 204, 202, 200, 404, 400, 415, 404]
     assert [answer.headers.get(key) for answer in answers] == [ORIGIN] * 8
     assert "*" in answers[0].headers["access-control-allow-headers"]
-    assert "Location" in answers[2].headers["access-control-expose-headers"]
+    assert [answer.headers.get("access-control-expose-headers") for answer in answers] == [None] * 2 + ["*"] * 6
 
 
 def test_without_an_origin_nothing_is_said_of_it(api: Api) -> None:
@@ -128,6 +128,33 @@ def test_lambda_throttling_is_a_429_and_no_202(api: Api) -> None:
     api.submit("refused")
 
 
+def test_lambdas_refusals_of_a_call_are_a_503_where_no_template_gets_to_see_them(deployed: Deploy) -> None:
+    api = deployed(CorsOrigin=ORIGIN)
+    api.double.api.call_failures = True
+    api.double.call(lambda: api.double.functions.throttle(PROCESSOR))
+    answer = api.post(jobId="refused", seconds=0)
+    assert assert_refused(answer, 503) == "not available; try again later"
+    assert answer.headers["retry-after"] == "1"
+    assert answer.headers["access-control-allow-origin"] == ORIGIN
+    assert answer.headers["access-control-expose-headers"] == "*"
+    api.double.call(lambda: api.double.functions.throttle(PROCESSOR, on=False))
+    api.submit("refused")
+
+
+@pytest.mark.parametrize("failures", [False, True])
+def test_a_role_that_may_not_invoke_is_no_202_whichever_way_it_shows(
+    template: str, deployed: Deploy, failures: bool
+) -> None:
+    api = deployed(
+        template.replace(
+            "Action: lambda:InvokeFunction, Resource: !GetAtt Processor.Arn",
+            "Action: lambda:GetFunction, Resource: !GetAtt Processor.Arn",
+        )
+    )
+    api.double.api.call_failures = failures
+    assert_refused(api.post(jobId="refused", seconds=0), 503 if failures else 502)
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [
@@ -160,7 +187,7 @@ def test_memory_and_time_are_the_parameters(deployed: Deploy) -> None:
     api.double.idle()
     (report,) = [line for line in api.double.services.logs[f"/aws/lambda/{PROCESSOR}"] if line.startswith("REPORT")]
     assert "Memory Size: 512 MB" in report
-    assert api.double.stack.named("Processor").properties["Timeout"] == 7
+    assert api.double.stack.named("Processor").properties["Timeout"] == "7"
 
 
 @pytest.mark.parametrize("size", [1_048_577, 7_000_000])

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from asyncjob.aws.runtime import dynamodb, record, signing
 from asyncjob.aws.runtime import inline_processor as processor
-from asyncjob.aws.runtime import table
+from asyncjob.aws.runtime.shapes import Event, Item
 from asyncjob.job import timestamp
 from tests.aws.conftest import PROCESSOR, RECORDER, Api
 from tests.serving import COMMAND
@@ -73,28 +74,29 @@ def test_a_write_whose_answer_is_lost_is_known_as_ones_own(api: Api) -> None:
 
 
 def test_of_two_deliveries_that_take_over_at_once_one_does(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    event = {"jobId": "both", "requestId": "r", "createdAt": 1, "request": {"jobId": "both", "seconds": 0}}
-    item = {**table.submitted(event), "requestId": "r"}
+    event: Event = {"jobId": "both", "requestId": "r", "createdAt": 1, "request": {"jobId": "both", "seconds": 0}}
+    item: Item = {**record.submitted(event), "requestId": "r"}
     variables = api.double.services.credentials(api.double.stack.named("ProcessorRole").attributes["Arn"])
     variables |= {"TABLE": "Jobs", "RETENTION_DAYS": "0", "AWS_REGION": "us-east-1"}
-    for name, value in {**variables, "AWS_ENDPOINT_URL_DYNAMODB": api.double.endpoint}.items():
+    for name, value in {**variables, "ASYNCJOB_URL_DYNAMODB": api.double.endpoint}.items():
         monkeypatch.setenv(name, value)
     connections: dict[str, HTTPConnection] = {}
-    monkeypatch.setattr(table, "_connections", connections)
-    lost = processor.claim({**item, "deadline": table.now_ms() - 1}, time.time() + 5)
+    monkeypatch.setattr(signing, "_connections", connections)
+    follow = processor.next_attempt
+    lost = processor.claim({**item, "deadline": record.now_ms() - 1}, time.time() + 5, follow)
     assert lost is not None
-    item["deadline"] = table.now_ms() + 5_000
-    taken: list[table.Item | None] = []
+    item["deadline"] = record.now_ms() + 5_000
+    taken: list[Item | None] = []
 
-    def overtaken(item: table.Item, expected: table.Item | None, until: float) -> None:
+    def overtaken(item: Item, expected: dict[str, Any] | None, until: float) -> None:
         if expected is not None and not taken:
             taken.append(None)
-            taken[0] = processor.claim(item, until)
-        table.write(item, expected, until)
+            taken[0] = processor.claim(item, until, follow)
+        dynamodb.write(item, expected, until)
 
     monkeypatch.setattr(processor, "write", overtaken)
     with pytest.raises(processor.StillRunning):
-        processor.claim(item, time.time() + 5)
+        processor.claim(item, time.time() + 5, follow)
     assert taken[0] is not None
     assert taken[0]["attempt"] == 2
     assert (api.double.item("both") or {})["claimId"] == taken[0]["claimId"]

@@ -12,7 +12,9 @@ FILES = [
     "constraints-build.txt",
     "tests/constraints.txt",
     "tests/supply.txt",
+    "tests/aws/awscli.txt",
     "tests/aws/checkov.txt",
+    "tests/aws/lambda.txt",
 ]
 FILES += ["bench/plot.txt", "bench/aws_peer/requirements.txt"]
 PIN = re.compile(r"^([a-z0-9.-]+)==(\S+)(?: ; [^\n\\]+)?((?: \\\n    --hash=sha256:[0-9a-f]{64})+)\n", re.MULTILINE)

@@ -60,12 +60,24 @@ _KINDS = {
     "AWS::ApiGateway::UsagePlan": _numbered("Id"),
     "AWS::ApiGateway::UsagePlanKey": _numbered("Id"),
     "AWS::CloudWatch::Alarm": _Kind("AlarmName", "{name}", {"Arn": "arn:aws:cloudwatch:{place}:alarm:{name}"}),
-    "AWS::DynamoDB::Table": _Kind("TableName", "{name}", {"Arn": "arn:aws:dynamodb:{place}:table/{name}"}),
+    "AWS::DynamoDB::Table": _Kind(
+        "TableName",
+        "{name}",
+        {
+            "Arn": "arn:aws:dynamodb:{place}:table/{name}",
+            "StreamArn": "arn:aws:dynamodb:{place}:table/{name}/stream/2026-01-01T00:00:00.000",
+        },
+    ),
+    "AWS::Events::Rule": _Kind("Name", "{name}", {"Arn": "arn:aws:events:{place}:rule/{name}"}),
     "AWS::IAM::Role": _Kind("RoleName", "{name}", {"Arn": "arn:aws:iam::{account}:role{path}{name}"}),
     "AWS::Lambda::EventInvokeConfig": _numbered(),
+    "AWS::Lambda::EventSourceMapping": _Kind(
+        None, "{uuid}", {"Id": "{uuid}", "EventSourceMappingArn": "arn:aws:lambda:{place}:event-source-mapping:{uuid}"}
+    ),
     "AWS::Lambda::Function": _Kind("FunctionName", "{name}", {"Arn": "arn:aws:lambda:{place}:function:{name}"}),
     "AWS::Lambda::Permission": _numbered("Id"),
     "AWS::Logs::LogGroup": _Kind("LogGroupName", "{name}", {"Arn": "arn:aws:logs:{place}:log-group:{name}:*"}),
+    "AWS::Scheduler::Schedule": _Kind("Name", "{name}", {"Arn": "arn:aws:scheduler:{place}:schedule/default/{name}"}),
     "AWS::SNS::Subscription": _numbered(),
     "AWS::SNS::Topic": _Kind("TopicName", _TOPIC_ARN, {"TopicArn": _TOPIC_ARN, "TopicName": "{name}"}),
     "AWS::SNS::TopicPolicy": _numbered("Id"),
@@ -234,7 +246,10 @@ class _Deployment:
         target = self.target(logical_id, where, live)
         kind = self.template["Resources"][logical_id]["Type"]
         demand(str(name) in _KINDS[kind].attributes, where, f"{logical_id}, {kind}, has no attribute {name!r}")
-        return target.attributes[str(name)] if target else ""
+        if target is None:
+            return ""
+        demand(str(name) in target.attributes, where, f"{logical_id} has no {name}: it has no StreamSpecification")
+        return target.attributes[str(name)]
 
     def sub(self, argument: Any, where: str, live: bool) -> str:
         text, given = argument if isinstance(argument, list) and len(argument) == 2 else (argument, {})
@@ -314,13 +329,16 @@ class _Deployment:
         facts = {
             "account": self.parameters["AWS::AccountId"],
             "endpoint": self.endpoint,
-            "id": _generated_id(logical_id),
+            "id": _generated_id(f"{self.parameters['AWS::StackName']} {logical_id}"),
             "name": as_text(physical, f"{path}.Properties.{kind.name}"),
             "path": as_text(properties.get("Path", "/"), f"{path}.Properties.Path"),  # of a role
             "place": f"{self.parameters['AWS::Region']}:{self.parameters['AWS::AccountId']}",
+            "uuid": str(uuid.uuid5(_STACKS, logical_id)),
             "root": _generated_id(f"{logical_id} root"),
         }
         attributes = {name: shape.format_map(facts) for name, shape in kind.attributes.items()}
+        if "StreamSpecification" not in properties:
+            attributes.pop("StreamArn", None)
         made = Resource(logical_id, declared["Type"], properties, depends_on, kind.ref.format_map(facts), attributes)
         self.resources[logical_id] = made
         self.pending.pop()

@@ -2,31 +2,71 @@
 
 Everything runs in one event loop in a thread of its own, so that a test reads from top to bottom; the functions run in
 processes of their own.
+
+Time. The double has a clock of its own, which API Gateway, the streams and the functions' processes (time.time(), not
+datetime.now()) go by. It passes as usual, and a test moves it. Nothing on it needs a sleep:
+
+    with Double(template, scale=1) as double:     # scale=1: Lambda's pauses last as long as on AWS, by this clock
+        ...                                       # POST some jobs
+        double.advance(1)                         # the stream is polled, the dispatcher and the processors run
+        double.advance(6 * 60)                    # a sweep (every 5 minutes) and all that follows from it
+        double.advance(86_400)                    # a day: retries, sweeps and schedules happen at their times
+
+`advance` stops at each time that something waits for, and goes on when all that this has begun is at rest. What takes
+its time for real, such as a job that sleeps, is waited for. `idle` moves nothing and waits until nothing is left to do.
+`clock.now()` is the time. Schedules call at the end of their minute, as late as AWS may (`schedules.late`).
+
+Links, each broken for as long as a `with` lasts:
+
+    double.broken("JobsDispatcher")               # every invocation fails, as after a bad deployment
+    double.dropping("AsyncJobProcessor")          # asynchronous events are accepted and lost
+    double.stream("Jobs").losing()                # changes leave no record in the stream (a table's logical id)
+    double.services.failing("dynamodb:UpdateItem", "InternalServerError", role="ProcessorRole")
+    double.services.killing("dynamodb:UpdateItem", after=True, matching=is_a_claim)  # once; times=500 for more
+
+and by one call, made with `double.call(lambda: ...)`, since it is for the double's thread:
+
+    double.functions.hold(name), .release(name)   # no concurrency: events stay queued
+    double.functions.throttle(name)               # Lambda's API answers 429
+    double.functions.deliver_twice(name)          # the next event comes twice
+    double.functions.kill_next(name)              # its environment dies as soon as it has the next event
+    double.mapping("DispatcherSource").deliver_twice()  # the next batch of records comes twice
+
+What was refused for want of a right is in `double.services.refused`; a mapping whose role may not read its stream polls
+in vain and says so in `double.mapping(...).last_result`. `remove_expired` does what TTL does. A write through
+`double.client("dynamodb")` leaves a record in the stream, one through `services.moto_client` does not.
 """
 
 import asyncio
 import json
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Mapping as AnyMapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import boto3
 import uvicorn
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tests.aws.double.clock import Clock
 from tests.aws.double.cloudformation import Resource, TemplateError, deploy
+from tests.aws.double.event_sources import EventSources, Mapping
 from tests.aws.double.functions import AsyncConfig, FunctionConfig, Functions
 from tests.aws.double.gateway import RestApi
 from tests.aws.double.iam import AccessDenied, Policies
+from tests.aws.double.schedules import Schedules
 from tests.aws.double.services import REGION, TESTER, Services
+from tests.aws.double.streams import Stream
 
 ENDPOINTS = {
-    f"AWS_ENDPOINT_URL_{service.upper()}": f"https://{service}.{REGION}.amazonaws.com"
-    for service in ("dynamodb", "lambda")
+    f"ASYNCJOB_URL_{service.upper()}": f"https://{service}.{REGION}.amazonaws.com"
+    for service in ("dynamodb", "lambda", "scheduler")
 }
 RETRY_SCALE = 0.01  # of the minutes between the deliveries of an event
 
@@ -40,17 +80,21 @@ class Double:
         template: its text.
         parameters: as `--parameter-overrides` would give them.
         port: of the API; 0 for a free one.
-        scale: how long Lambda's pauses last, as a part of what they last on AWS.
+        scale: how long Lambda's pauses between the deliveries of an event, and the age of events, last by the clock,
+            as a part of what they last on AWS: for tests that do not move the clock.
         readable_overrides: see RestApi.
         on_log: is given each line that a function logs.
         bucket: the directory of what the template names as code: a zip's path beside it, or, as
             `aws cloudformation package` leaves it, a key (of whatever bucket).
+        concurrency: invocations at once of the account, 10 in a new one; None is no limit but eight of each function.
 
     Attributes:
         stack: its resources and outputs.
         policies: of its roles.
         services: what the functions call; faults are switched on there.
         functions: Lambda.
+        schedules: EventBridge, and its Scheduler.
+        clock: of all of them; moved by `advance`.
         api: API Gateway.
         configs: of its functions, by name.
 
@@ -61,41 +105,50 @@ class Double:
     def __init__(
         self,
         template: str,
-        parameters: Mapping[str, str] | None = None,
+        parameters: AnyMapping[str, str] | None = None,
         *,
         port: int = 0,
         scale: float = RETRY_SCALE,
         readable_overrides: bool = False,
         on_log: Callable[[str], None] = lambda line: None,
         bucket: Path = Path(),
+        concurrency: int | None = None,
     ) -> None:
+        self._clients: dict[str, Any] = {}
         self._bucket = bucket
         self._on_log = on_log
         self._sockets = [socket.create_server(("127.0.0.1", number)) for number in (port, 0)]
         for listener in self._sockets:  # asyncio does so only for those that it has made
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.clock = Clock()
         try:
             self.stack = deploy(template, parameters, endpoint=self.endpoint)
             self.policies = Policies(self.stack)
-            self.services = Services(self.stack, self.policies)
+            self.services = Services(self.stack, self.policies, self.clock)
             self.api = RestApi(self.stack, self.services, self.policies, readable_overrides)
             self._resources = {f.properties["FunctionName"]: f for f in self.stack.of_type("AWS::Lambda::Function")}
             self._events = {
                 e.properties["FunctionName"]: e.properties for e in self.stack.of_type("AWS::Lambda::EventInvokeConfig")
             }
             configured = [self._configured(function) for function in self._resources.values()]
+            self.functions = self.services.functions = Functions(
+                scale=scale,
+                on_log=self._log,
+                on_failure=self._send_to_destination,
+                on_dead_letter=self._send_to_queue,
+                credentials=lambda name: self.services.credentials(self._role(name)),
+                clock=self.clock,
+                concurrency=concurrency,
+            )
+            parts = self.stack, self.services, self.functions, self.clock
+            self._sources = EventSources(*parts)
+            self.schedules = self.services.schedules = Schedules(*parts)
         except BaseException:
             self._close_sockets()
+            self.clock.close()
             raise
         self._configured_functions = configured
         self.configs = {config.name: config for config, _ in configured}
-        self.functions = self.services.functions = Functions(
-            scale=scale,
-            on_log=self._log,
-            on_failure=self._send_to_destination,
-            on_dead_letter=self._send_to_queue,
-            credentials=lambda name: self.services.credentials(self._role(name)),
-        )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="double", daemon=True)
 
@@ -136,8 +189,69 @@ class Double:
         return [message["Body"] for message in found.get("Messages", [])]
 
     def idle(self, seconds: float = 60) -> None:
-        """Wait until no event is queued, running, or waits for a retry."""
-        self.run(asyncio.wait_for(self.functions.idle(), seconds))
+        """Wait, without moving the clock, until every event has ended and every record of a stream was dealt with."""
+        self.run(asyncio.wait_for(self._idle(), seconds))
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock forward; what falls due in between happens at its time, and each thing is let run to its end.
+
+        Raises:
+            TimeoutError: something ran for more than a minute of real time.
+        """
+        self.run(self.clock.advance(seconds))
+
+    def mapping(self, logical_id: str) -> Mapping:
+        """An event source mapping."""
+        return self._sources.mappings[logical_id]
+
+    def enable(self, logical_id: str) -> None:
+        """Switch on an event source mapping that the template leaves off."""
+        self.call(lambda: self._sources.enable(logical_id))
+
+    def stream(self, table: str) -> Stream:
+        """The stream of the table with this logical id."""
+        return self.services.tables.streams[self.stack.named(table).ref]
+
+    def remove_expired(self) -> int:
+        """Let TTL remove what has expired, which it does days later by itself; how many items that were."""
+        return self.call(self.services.tables.remove_expired)
+
+    @contextmanager
+    def broken(self, function: str) -> Iterator[None]:
+        """While it lasts, every invocation of a function fails, as after a broken deployment."""
+        self.call(lambda: self.functions.break_down(function))
+        try:
+            yield
+        finally:
+            self.call(lambda: self.functions.break_down(function, on=False))
+
+    @contextmanager
+    def dropping(self, function: str) -> Iterator[None]:
+        """While it lasts, the asynchronous events of a function are accepted and lost."""
+        self.call(lambda: self.functions.drop(function))
+        try:
+            yield
+        finally:
+            self.call(lambda: self.functions.drop(function, on=False))
+
+    def client(self, service: str) -> Any:
+        """A client of a caller outside who may do everything; what it writes to a table is in its stream."""
+        if service not in self._clients:
+            self._clients[service] = boto3.client(
+                service,
+                endpoint_url=self.endpoint,
+                region_name=REGION,
+                aws_access_key_id=TESTER[0],
+                aws_secret_access_key=TESTER[1],
+            )
+        return self._clients[service]
+
+    async def _idle(self) -> None:
+        while True:
+            await self.functions.idle()
+            await self._sources.idle()
+            if self.functions.is_idle and self._sources.is_idle:
+                return
 
     def run(self, awaitable: Awaitable[T]) -> T:
         """Run something in the double's event loop, and wait for it."""
@@ -163,6 +277,8 @@ class Double:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        for client in self._clients.values():
+            client.close()
         try:
             self.run(self._close())
         finally:
@@ -170,10 +286,13 @@ class Double:
             self._thread.join()
             self._loop.close()
             self._close_sockets()
+            self.clock.close()
 
     async def _start(self) -> None:
         await self.services.start()
         await self.functions.start(self._configured_functions)
+        self._sources.start()
+        self.schedules.start()
         apps = (_app(self.api.handle), _app(self.services.endpoint))
         self._servers = [uvicorn.Server(_config(app)) for app in apps]
         self._serving = [
@@ -185,6 +304,8 @@ class Double:
         for server in self._servers:
             server.should_exit = True
         await asyncio.gather(*self._serving)
+        await self.schedules.close()
+        await self._sources.close()
         await self.functions.close()
         await self.services.close()
 
@@ -198,6 +319,7 @@ class Double:
         for name, url in ENDPOINTS.items():
             if variables.get(name, url) != url:
                 raise TemplateError(f"{function.logical_id}: {name} is {variables[name]}, not {url}")
+        reserved = properties.get("ReservedConcurrentExecutions")
         config = FunctionConfig(
             name=properties["FunctionName"],
             arn=function.attributes["Arn"],
@@ -206,14 +328,15 @@ class Double:
             timeout=float(properties["Timeout"]),
             memory_mb=int(properties["MemorySize"]),
             environment=variables | dict.fromkeys(ENDPOINTS, self.endpoint),
-            reserved_concurrency=properties.get("ReservedConcurrentExecutions"),
+            reserved_concurrency=None if reserved is None else int(reserved),
         )
         events = self._events.get(config.name)
         if events is None:
             return config, AsyncConfig()
         if events["Qualifier"] != "$LATEST":
             raise TemplateError(f"{function.logical_id}: events are sent to $LATEST, not to {events['Qualifier']}")
-        retries, age = (events[name] for name in ("MaximumRetryAttempts", "MaximumEventAgeInSeconds"))
+        retries = events.get("MaximumRetryAttempts", AsyncConfig.max_retries)
+        age = events.get("MaximumEventAgeInSeconds", AsyncConfig.max_age)
         return config, AsyncConfig(max_retries=retries, max_age=float(age))
 
     def _code(self, code: str | dict[str, str]) -> str | Path:
@@ -231,18 +354,19 @@ class Double:
         if line.startswith("START") and function.get("TracingConfig") == {"Mode": "Active"}:
             for action in ("xray:PutTraceSegments", "xray:PutTelemetryRecords"):
                 self.policies.require(function["Role"], action, "*")
-        self.services.log(function["Role"], function["LoggingConfig"]["LogGroup"], line)
+        group = function.get("LoggingConfig", {}).get("LogGroup", f"/aws/lambda/{name}")  # Lambda's own
+        self.services.log(function["Role"], group, line)
 
     async def _send_to_destination(self, name: str, record: dict[str, Any]) -> None:
-        if name not in self._events:
+        settings = self._events.get(name, {}).get("DestinationConfig", {}).get("OnFailure")
+        if settings is None:
             return
-        destination = self._events[name]["DestinationConfig"]["OnFailure"]["Destination"]
-        await self.services.invoke(
-            self._role(name),
-            destination,
-            "Event",
-            json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode(),
-        )
+        destination = settings["Destination"]
+        body = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+        if destination.startswith("arn:aws:sqs:"):
+            await self.services.send_message(self._role(name), destination, body, {})
+        else:
+            await self.services.invoke(self._role(name), destination, "Event", body.encode())
 
     async def _send_to_queue(self, name: str, event: bytes, attributes: dict[str, str]) -> None:
         queue = self._resources[name].properties.get("DeadLetterConfig")

@@ -7,7 +7,8 @@ it is no longer `alive`.
 
 The process must not see more than it would on AWS. It gets a directory with `index.py`, or what a zip holds, Lambda's
 variables, and the libraries of the managed runtime (the runtime client and boto3) by symlinks: `-S` and the directory
-of links keep everything else out that is installed beside them, the project itself first of all.
+of links keep everything else out that is installed beside them, the project itself first of all. Its time is the
+double's (function_time.py).
 """
 
 import asyncio
@@ -15,7 +16,6 @@ import json
 import os
 import re
 import signal
-import sys
 import tempfile
 import time
 import uuid
@@ -23,8 +23,10 @@ import zipfile
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
+
+from tests.aws.double.clock import Clock
+from tests.aws.double.interpreter import INTERPRETER
 
 INIT_SECONDS = 10.0
 """What Lambda gives an environment to start, before the time counts as the invocation's."""
@@ -36,6 +38,7 @@ RUNTIME_LIBRARIES = (
 )
 LARGEST_HEAD = 2 * 1024 * 1024
 """Bytes. The runtime client sends the cause of an error as a header, up to 1 MB of it."""
+FUNCTION_TIME = Path(__file__).with_name("function_time.py")
 
 
 @dataclass(frozen=True)
@@ -87,10 +90,19 @@ class Environment:
         config: The function.
         credentials: Variables that are set last, such as AWS_ACCESS_KEY_ID and an endpoint.
         on_log: Is given each line that the process writes, and the START, END and REPORT lines around each invocation.
+        clock: Whose time the process sees; None for this machine's.
     """
 
-    def __init__(self, config: FunctionConfig, credentials: dict[str, str], on_log: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        config: FunctionConfig,
+        credentials: dict[str, str],
+        on_log: Callable[[str], None],
+        clock: Clock | None = None,
+    ) -> None:
         self._config = config
+        self._clock = clock
+        self.credentials = credentials
         self._log = on_log
         self._resources = AsyncExitStack()
         root = tempfile.TemporaryDirectory(prefix="environment-")
@@ -126,7 +138,7 @@ class Environment:
         self._spawned: float | None = asyncio.get_running_loop().time()
         try:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-S", "-m", "awslambdaric", self._config.handler),
+                *(str(INTERPRETER.program), "-S", *self._start_up(), self._config.handler),
                 cwd=self._task_root,
                 env=self._variables,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -138,6 +150,9 @@ class Environment:
             os.close(process_output)
         self._exited = asyncio.create_task(self._wait_for_exit())
         self._resources.push_async_callback(self._end_process)
+
+    def _start_up(self) -> list[str]:
+        return ["-c", FUNCTION_TIME.read_text(), self._clock.path] if self._clock else ["-m", "awslambdaric"]
 
     @property
     def alive(self) -> bool:
@@ -317,9 +332,10 @@ class Environment:
             self._spawned = None
         self._polled.set_result(None)
         request_id, event = await self._inbox.get()
+        now = self._clock.now() if self._clock else time.time()
         headers = {
             "Lambda-Runtime-Aws-Request-Id": request_id,
-            "Lambda-Runtime-Deadline-Ms": str(int((time.time() + self._config.timeout) * 1000)),
+            "Lambda-Runtime-Deadline-Ms": str(int((now + self._config.timeout) * 1000)),
             "Lambda-Runtime-Invoked-Function-Arn": self._config.arn,
             "Lambda-Runtime-Trace-Id": f"Root=1-{int(time.time()):08x}-{uuid.uuid4().hex[:24]};Sampled=0",
         }
@@ -341,7 +357,7 @@ class Environment:
             "PYTHONPATH": os.pathsep.join(map(str, [*config.layers, libraries])),
             "LAMBDA_TASK_ROOT": str(self._task_root),
             "_HANDLER": config.handler,
-            "AWS_EXECUTION_ENV": "AWS_Lambda_python{}.{}".format(*sys.version_info),
+            "AWS_EXECUTION_ENV": f"AWS_Lambda_python{INTERPRETER.version}",
             "AWS_REGION": region,
             "AWS_DEFAULT_REGION": region,
             "AWS_LAMBDA_FUNCTION_NAME": config.name,
@@ -356,9 +372,9 @@ class Environment:
 def _linked_libraries(directory: Path) -> Path:
     directory.mkdir()
     for name in RUNTIME_LIBRARIES:
-        spec = find_spec(name)
-        if spec is None or spec.origin is None:
-            raise ModuleNotFoundError(f"the managed runtime has {name}, this environment has not", name=name)
-        source = Path(spec.origin).parent if spec.submodule_search_locations else Path(spec.origin)
-        (directory / source.name).symlink_to(source)
+        found = [*INTERPRETER.libraries.glob(name), *INTERPRETER.libraries.glob(f"{name}.*")]
+        for source in found:
+            (directory / source.name).symlink_to(source)
+        if not found:
+            raise ModuleNotFoundError(f"the managed runtime has {name}, {INTERPRETER.libraries} has not", name=name)
     return directory

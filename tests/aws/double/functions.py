@@ -1,21 +1,23 @@
 """Lambda: the queue of asynchronous events in front of the execution environments, and what becomes of those that fail.
 
 An event is one asyncio task from its acceptance until it has succeeded or was given up, so that what Lambda promises
-reads from top to bottom in one place: the wait for an environment, the runs, the pauses between them, the age. A pause
-and an age last `scale` times what they last on AWS, since nobody waits three minutes for a test. Faults are asked for
-by name (`deliver_twice`, `kill_next`, `hold`, `throttle`): each is one that Lambda documents.
+reads from top to bottom in one place: the wait for an environment, the runs, the pauses between them, the age. They
+last until the clock says so, and `scale` times what they last on AWS, for tests that do not move the clock. Faults are
+asked for by name (`deliver_twice`, `kill_next`, `hold`, `throttle`, `drop`, `break_down`): each is one that Lambda
+documents, or a function that is deployed broken.
 """
 
 import asyncio
 import json
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 
+from tests.aws.double.clock import Clock
+from tests.aws.double.concurrency import Concurrency, Slots
 from tests.aws.double.environment import Environment, FunctionConfig, Measurement, Result
+from tests.aws.double.events import AsyncConfig, Event, dead_letter_attributes, failure_record
 
 __all__ = [
     "AsyncConfig",
@@ -32,7 +34,12 @@ __all__ = [
 LARGEST_EVENT = 1_048_576
 LARGEST_REQUEST = 6_291_456
 RETRY_SECONDS = 60.0
-LARGEST_ERROR_MESSAGE = 1024
+BROKEN = json.dumps(
+    {
+        "errorType": "Runtime.ImportModuleError",
+        "errorMessage": "Unable to import module 'index': No module named 'left'",
+    }
+).encode()
 
 T = TypeVar("T")
 
@@ -72,33 +79,11 @@ class Throttled(InvocationRefused):
     code = "TooManyRequestsException"
 
 
-@dataclass(frozen=True)
-class AsyncConfig:
-    """What a template says of the asynchronous events of a function."""
-
-    max_retries: int = 2
-    max_age: float = 21_600
-    """Seconds from acceptance until an event is given up."""
-
-
-@dataclass
-class _Event:
-    request_id: str
-    body: bytes
-    accepted: float
-    invoke_count: int = 0
-    failure: bytes | None = None
-    """The error JSON of the last run; None where it was not the function that failed."""
-
-
 class _Function:
-    def __init__(self, config: FunctionConfig, settings: AsyncConfig, max_environments: int) -> None:
+    def __init__(self, config: FunctionConfig, settings: AsyncConfig, slots: Slots) -> None:
         self.config = config
         self.settings = settings
-        reserved = config.reserved_concurrency
-        self.slots = asyncio.Semaphore(max_environments if reserved is None else min(max_environments, reserved))
-        self.released = asyncio.Event()
-        self.released.set()
+        self.slots = slots
         self.environments: set[Environment] = set()
         self.waiting: list[Environment] = []
         self.running: dict[Environment, str] = {}
@@ -106,14 +91,8 @@ class _Function:
         self.throttled = False
         self.deliver_twice = False
         self.kill_next = False
-
-    async def take_slot(self) -> None:
-        """Wait, in turn, until one more invocation may run; whoever has taken a slot releases it."""
-        await self.slots.acquire()
-        while not self.released.is_set():
-            self.slots.release()
-            await self.released.wait()
-            await self.slots.acquire()
+        self.dropped = False
+        self.broken = False
 
 
 class Functions:
@@ -127,6 +106,8 @@ class Functions:
             ErrorMessage, and ErrorCode where Lambda has one.
         max_environments: How many environments one function has at most.
         credentials: Makes the variables that an environment of the function is given on top of all others.
+        clock: Whose time it is.
+        concurrency: Invocations at once of all functions together that have reserved none; None is no limit.
     """
 
     def __init__(
@@ -138,7 +119,11 @@ class Functions:
         on_dead_letter: Callable[[str, bytes, dict[str, str]], Awaitable[None]],
         max_environments: int = 8,
         credentials: Callable[[str], dict[str, str]],
+        clock: Clock,
+        concurrency: int | None = None,
     ) -> None:
+        self._clock = clock
+        self._concurrency = Concurrency(concurrency, clock)
         self._scale = scale
         self._on_log = on_log
         self._on_failure = on_failure
@@ -157,7 +142,8 @@ class Functions:
         for config, settings in configs:
             if config.name in self._functions:
                 raise ValueError(f"there is a function {config.name} already")
-            self._functions[config.name] = _Function(config, settings, self._max_environments)
+            slots = Slots(self._concurrency, self._max_environments, config.reserved_concurrency)
+            self._functions[config.name] = _Function(config, settings, slots)
 
     async def close(self) -> None:
         """Forget all events and kill all environments; raises what broke this service itself, if anything did."""
@@ -184,10 +170,11 @@ class Functions:
         if function.throttled:
             raise Throttled("Rate Exceeded.")
         request_id = str(uuid.uuid4())
+        if function.dropped:
+            return request_id
         copies, function.deliver_twice = 1 + function.deliver_twice, False
         for _ in range(copies):
-            accepted = asyncio.get_running_loop().time()
-            self._spawn(self._process(function, _Event(request_id, event, accepted)))
+            self._spawn(self._process(function, Event(request_id, event, self._clock.now())))
         return request_id
 
     async def invoke(self, name: str, event: bytes) -> Result:
@@ -201,9 +188,9 @@ class Functions:
         """
         function = self._functions[name]
         _check(event, LARGEST_REQUEST)
-        if function.throttled or not function.released.is_set() or function.slots.locked():
+        if function.throttled or function.slots.busy:
             raise Throttled("Rate Exceeded.")
-        await function.take_slot()
+        await function.slots.wait()
         return await asyncio.shield(self._spawn(self._run(function, str(uuid.uuid4()), event)))
 
     def throttle(self, name: str, *, on: bool = True) -> None:
@@ -212,11 +199,11 @@ class Functions:
 
     def hold(self, name: str) -> None:
         """Leave the function no concurrency, as when others use up the account's: events stay queued till `release`."""
-        self._functions[name].released.clear()
+        self._functions[name].slots.hold(True)
 
     def release(self, name: str) -> None:
         """End a `hold`."""
-        self._functions[name].released.set()
+        self._functions[name].slots.hold(False)
 
     def deliver_twice(self, name: str) -> None:
         """Deliver the next event twice, at once where concurrency allows, with one request id and without any error."""
@@ -225,6 +212,21 @@ class Functions:
     def kill_next(self, name: str) -> None:
         """SIGKILL the environment that the next invocation is handed to, as soon as it was."""
         self._functions[name].kill_next = True
+
+    def drop(self, name: str, *, on: bool = True) -> None:
+        """Accept events and lose them, until switched off."""
+        self._functions[name].dropped = on
+
+    def break_down(self, name: str, *, on: bool = True) -> None:
+        """Fail every invocation before the function's code runs, as a broken deployment does, until switched off."""
+        self._functions[name].broken = on
+
+    def kill_owner(self, token: str) -> None:
+        """SIGKILL the environment that was given this AWS_SESSION_TOKEN, if it is still there."""
+        for function in self._functions.values():
+            for environment in function.environments:
+                if environment.credentials.get("AWS_SESSION_TOKEN") == token:
+                    environment.kill()
 
     def running(self, name: str) -> list[str]:
         """The request ids that environments of the function are at work on, also while they start."""
@@ -246,6 +248,11 @@ class Functions:
         """What each invocation that has ended took, in the order of their ends."""
         return list(self._functions[name].measurements)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is queued, running or waiting for a retry."""
+        return not self._tasks
+
     async def idle(self) -> None:
         """Wait until nothing is queued, running or waiting for a retry; raises what broke this service itself."""
         while self._tasks:
@@ -254,7 +261,7 @@ class Functions:
                 task.result()
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        task = asyncio.create_task(work)
+        task = self._clock.spawn(work)
         self._tasks.add(task)
         task.add_done_callback(self._forget)
         return task
@@ -264,21 +271,18 @@ class Functions:
         if not task.cancelled() and task.exception() is None:
             self._tasks.discard(task)
 
-    async def _process(self, function: _Function, event: _Event) -> None:
+    async def _process(self, function: _Function, event: Event) -> None:
         condition = await self._attempts(function, event)
         if condition is not None:
             await self._give_up(function, event, condition)
 
-    async def _attempts(self, function: _Function, event: _Event) -> str | None:
+    async def _attempts(self, function: _Function, event: Event) -> str | None:
         """Run the event until it has succeeded (None), or until it is to be given up (why, in Lambda's words)."""
         if function.config.reserved_concurrency == 0:
             return "ZeroReservedConcurrency"
         expires = event.accepted + function.settings.max_age * self._scale
         while True:
-            try:
-                async with asyncio.timeout_at(expires):
-                    await function.take_slot()
-            except TimeoutError:
+            if not await function.slots.wait(expires):
                 event.failure = None
                 return "EventAgeExceeded"
             result = await self._run(function, event.request_id, event.body)
@@ -289,14 +293,16 @@ class Functions:
             if event.invoke_count > function.settings.max_retries:
                 return "RetriesExhausted"
             pause = RETRY_SECONDS * event.invoke_count * self._scale
-            if asyncio.get_running_loop().time() + pause > expires:
+            if self._clock.now() + pause > expires:
                 return "EventAgeExceeded"
-            await asyncio.sleep(pause)
+            await self._clock.wait(until=self._clock.now() + pause)
 
     async def _run(self, function: _Function, request_id: str, body: bytes) -> Result:
         """Run one invocation in a slot that is taken already; releases it."""
         kill, function.kill_next = function.kill_next, False
         try:
+            if function.broken:
+                return Result(BROKEN, "Unhandled", request_id)
             environment = await self._take_environment(function)
             function.running[environment] = request_id
             try:
@@ -316,7 +322,7 @@ class Functions:
                 return environment
             await self._retire(function, environment)
         name = function.config.name
-        environment = Environment(function.config, self._credentials(name), partial(self._on_log, name))
+        environment = Environment(function.config, self._credentials(name), partial(self._on_log, name), self._clock)
         function.environments.add(environment)
         await environment.start()
         return environment
@@ -331,10 +337,10 @@ class Functions:
         await environment.close()
         function.environments.discard(environment)
 
-    async def _give_up(self, function: _Function, event: _Event, condition: str) -> None:
+    async def _give_up(self, function: _Function, event: Event, condition: str) -> None:
         name = function.config.name
-        record = _record(function.config.arn, event, condition)
-        attributes = _dead_letter_attributes(event, condition)
+        record = failure_record(function.config.arn, event, condition, self._clock.now())
+        attributes = dead_letter_attributes(event, condition)
         for deliver in (
             partial(self._on_failure, name, record),
             partial(self._on_dead_letter, name, event.body, attributes),
@@ -356,31 +362,3 @@ def _check(event: bytes, limit: int) -> None:
 
 def _refuse_constant(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
-
-
-def _record(arn: str, event: _Event, condition: str) -> dict[str, Any]:
-    record = {
-        "version": "1.0",
-        "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "requestContext": {
-            "requestId": event.request_id,
-            "functionArn": f"{arn}:$LATEST",
-            "condition": condition,
-            "approximateInvokeCount": event.invoke_count,
-        },
-        "requestPayload": json.loads(event.body),
-    }
-    if event.failure is not None:
-        record["responseContext"] = {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"}
-        record["responsePayload"] = json.loads(event.failure)
-    return record
-
-
-def _dead_letter_attributes(event: _Event, condition: str) -> dict[str, str]:
-    if condition == "ZeroReservedConcurrency":
-        message = "Function not invoked. Function is configured with zero reserved concurrent executions"
-        return {"RequestID": event.request_id, "ErrorMessage": message}
-    if event.failure is None:
-        return {"RequestID": event.request_id, "ErrorCode": "429", "ErrorMessage": "Rate Exceeded."}
-    message = json.loads(event.failure)["errorMessage"].encode()[:LARGEST_ERROR_MESSAGE].decode(errors="ignore")
-    return {"RequestID": event.request_id, "ErrorCode": "200", "ErrorMessage": message}

@@ -40,6 +40,7 @@ KNOWN = {  # of a method, of its integration, and of an integration response; an
     ),
     "response": ("StatusCode", "SelectionPattern", "ResponseParameters", "ResponseTemplates"),
 }
+STAGE_VARIABLE = re.compile(r"\$\{stageVariables\.(\w+)\}")
 DYNAMODB = re.compile(r"arn:aws:apigateway:[^:]+:dynamodb:action/(?P<action>\w+)")
 
 
@@ -118,6 +119,11 @@ class RestApi:
         readable_overrides: whether every response template can read `$context.requestOverride`. That was seen for MOCK
             integrations alone, so it is not taken for granted (False).
 
+    Attributes:
+        call_failures: whether Lambda's refusal of a call (it throttles, a right is missing) ends as INTEGRATION_FAILURE
+            before any response template, as was reported of the real service. Otherwise the template sees it, as the
+            documentation has it. Nobody knows which, so tests try both.
+
     Raises:
         TemplateError: API Gateway would refuse the API, or this double does not know a part of it.
     """
@@ -127,10 +133,12 @@ class RestApi:
         self._services = services
         self._policies = policies
         self._readable_overrides = readable_overrides
+        self.call_failures = False
         self._refusals = Refusals(stack)
         (self._api,) = stack.of_type("AWS::ApiGateway::RestApi")
         (self._stage,) = stack.of_type("AWS::ApiGateway::Stage")
         self.stage: str = self._stage.properties["StageName"]
+        self._variables: dict[str, str] = self._stage.properties.get("Variables", {})
         if self._stage.properties["DeploymentId"] not in [d.ref for d in stack.of_type("AWS::ApiGateway::Deployment")]:
             raise TemplateError(f"{self._stage.logical_id}: there is no such deployment")
         self._models = {m.ref: m.properties["Schema"] for m in stack.of_type("AWS::ApiGateway::Model")}
@@ -189,7 +197,7 @@ class RestApi:
         return Response(text.encode(), status, headers)
 
     def _context(self, request: Request, raw_path: str) -> dict[str, Any]:
-        now = time.time()
+        now = self._services.clock.now()
         return {
             "accountId": ACCOUNT,
             "apiId": self._api.ref,
@@ -267,7 +275,7 @@ class RestApi:
                 body="" if integration["Type"] == "MOCK" else answer.body.decode(errors="replace"),
                 params=exchange.params,
                 context=exchange.context,
-                stage_variables={},
+                stage_variables=self._variables,
                 request_overrides=shown,
             )
         except (RenderError, AccessDenied) as error:
@@ -289,7 +297,11 @@ class RestApi:
                 raise Refused("UNSUPPORTED_MEDIA_TYPE")
             return exchange.text, RequestOverrides()
         return render_request(
-            template, body=exchange.text, params=exchange.params, context=exchange.context, stage_variables={}
+            template,
+            body=exchange.text,
+            params=exchange.params,
+            context=exchange.context,
+            stage_variables=self._variables,
         )
 
     async def _called(self, exchange: Exchange, text: str, overrides: RequestOverrides) -> Answer:
@@ -303,10 +315,14 @@ class RestApi:
             name.removeprefix("integration.request.header.").lower(): _mapped(value, exchange)
             for name, value in parameters
         } | {name.lower(): value for name, value in overrides.headers.items()}
-        if found := LAMBDA.fullmatch(integration["Uri"]):
+        uri = STAGE_VARIABLE.sub(lambda found: self._variables[found[1]], integration["Uri"])
+        if found := LAMBDA.fullmatch(uri):
             kind = headers.get("x-amz-invocation-type", "RequestResponse")
-            return await self._services.invoke(role, found["name"], kind, text.encode())
-        if found := DYNAMODB.fullmatch(integration["Uri"]):
+            answer = await self._services.invoke(role, found["name"], kind, text.encode())
+            if self.call_failures and answer.status in (403, 429):
+                raise Refused("INTEGRATION_FAILURE")
+            return answer
+        if found := DYNAMODB.fullmatch(uri):
             return await self._services.dynamodb(role, found["action"], text.encode())
         raise TemplateError(f"{exchange.method.logical_id}: this double has no integration {integration['Uri']}")
 

@@ -33,7 +33,14 @@ def access_key(authorization: str) -> str:
 
 
 def check(
-    method: str, url: str, headers: Mapping[str, str], body: bytes, secret: str, region: str, service: str
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    secret: str,
+    region: str,
+    service: str,
+    now: float | None = None,
 ) -> None:
     """Check a request's signature.
 
@@ -45,6 +52,7 @@ def check(
         secret: the secret key of the access key that the request names.
         region: where the service is.
         service: its name in a signature, such as `dynamodb`.
+        now: what time it is to the signer, in seconds since 1970, where that may be another time than here.
 
     Raises:
         InvalidSignature: another signature belongs to this request, or it is too old.
@@ -54,10 +62,11 @@ def check(
         raise InvalidSignature(f"it is for {parts['service']} in {parts['region']}, not for {service} in {region}")
     signed_at = headers.get("x-amz-date", "")
     try:
-        age = datetime.now(UTC) - datetime.strptime(signed_at, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        signed = datetime.strptime(signed_at, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:
         raise InvalidSignature(f"no time in X-Amz-Date: {signed_at!r}") from None
-    if abs(age) > LARGEST_AGE:
+    times = [datetime.now(UTC)] + ([datetime.fromtimestamp(now, UTC)] if now is not None else [])
+    if min(abs(time - signed) for time in times) > LARGEST_AGE:
         raise InvalidSignature(f"it was signed at {signed_at}")
     request = AWSRequest(method, url, data=body)
     for name in parts["headers"].split(";"):

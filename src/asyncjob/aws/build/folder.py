@@ -9,20 +9,22 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from asyncjob.aws.build.archive import BuildError, Part, megabytes, part, write_zip
-from asyncjob.aws.build.lambdas import MAX_TIMEOUT, Architecture, Python
+from asyncjob.aws.build.lambdas import DEFAULT_PYTHON, MAX_TIMEOUT, Architecture, Python, refusal
 from asyncjob.aws.build.policy import load_statements
 from asyncjob.aws.build.sources import Sources, find_sources
 from asyncjob.aws.build.summary import summary
-from asyncjob.aws.build.template import CORE, HERE, PACKAGE, RUNTIME, SPARE_SECONDS, fill_package
+from asyncjob.aws.build.template import CORE, HERE, PACKAGE, RUNTIME, SPARE_SECONDS, Package, fill_package
 from asyncjob.aws.build.wheels import Wheels
 from asyncjob.loading import load, unmoved
 from asyncjob.registry import Jobs
 
 TEMPLATE, CODE, PACKAGED = "template.yaml", "code.zip", "packaged.yaml"
-MARK = "asyncjob/aws/runtime/__init__.py"
+MARKS = {"asyncjob/aws/runtime/__init__.py", "asyncjob/aws/processor.py"}  # the second of earlier versions
 PYTHONS_OWN = sys.stdlib_module_names - {"test"}  # which wheels have by mistake, and nobody imports
 LAMBDAS_OWN = {"boto3", "botocore"}
 LEAST_TIMEOUT = 30
@@ -30,29 +32,34 @@ SHOWN = 20  # names of files in a list
 MARGIN = 5  # seconds beyond the longest timeout of a function, to record it
 
 
-def build(
-    target: str,
-    out: Path,
-    *,
-    requirements: Path | None,
-    architecture: Architecture,
-    python: Python,
-    timeout: int | None,
-    policy: Path | None,
-    include: Sequence[str] = (),
-    say: Callable[[str], None],
-) -> str:
-    """Build the folder, and tell what is in it.
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to build for, and with what.
 
-    Args:
-        target: the job functions, as `loading.load` takes it.
-        out: the folder; a new one, an empty one, or one that was built before.
+    Attributes:
         requirements: pip's file of the libraries that the functions need, or None.
         architecture: of the Lambda functions.
         python: their version of Python.
         timeout: seconds that one attempt may last; None for enough for each function's own timeout.
         policy: a JSON file of further IAM statements for the functions, or None.
-        include: files that are to be there although they would be left out, as they are named in the zip.
+        include: files to take although they would be left out, as they are named in the zip.
+    """
+
+    requirements: Path | None = None
+    architecture: Architecture = Architecture.ARM64
+    python: Python = DEFAULT_PYTHON
+    timeout: int | None = None
+    policy: Path | None = None
+    include: Sequence[str] = ()
+
+
+def build(target: str, out: Path, plan: Plan, say: Callable[[str], None]) -> str:
+    """Build the folder, and tell what is in it.
+
+    Args:
+        target: the job functions, as `loading.load` takes it.
+        out: the folder; a new one, an empty one, or one that was built before.
+        plan: what to build for.
         say: is told what happens, line by line.
 
     Returns:
@@ -62,36 +69,43 @@ def build(
         RegistrationError: the target cannot be imported, or is no registry.
         BuildError: anything else that is in the way; nothing was written.
     """
+    if said := refusal(plan.python, date.today()):
+        raise BuildError(said)
     with unmoved():
         jobs = load(target)
     _check_out(out)
-    statements = [] if policy is None else load_statements(policy)
+    statements = [] if plan.policy is None else load_statements(plan.policy)
     try:
-        sources = find_sources(target, out, include)
-        template = fill_package(
-            (HERE / TEMPLATE).read_text(),
-            jobs,
+        sources = find_sources(target, out, plan.include)
+        package = Package(
             code=CODE,
             target=sources.target,
-            runtime=f"python{python}",
-            architecture=architecture,
-            timeout=_timeout(jobs, timeout),
+            runtime=f"python{plan.python}",
+            architecture=plan.architecture,
+            timeout=_timeout(jobs, plan.timeout),
             statements=statements,
         )
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as beside:
-            wheels = Wheels(Path(beside, "wheels"), python, architecture, say)
-            wheels.download(requirements)
-            new = Path(beside, "new")
-            new.mkdir()
-            (new / TEMPLATE).write_text(template)
-            say(f"Packing {CODE}")
-            contents = _pack(new / CODE, sources, list(wheels.parts()))
-            _replace(out, new, Path(beside, "old"))
+        template = fill_package((HERE / TEMPLATE).read_text(), jobs, package)
+        contents = _make(out, template, sources, plan, say)
     except (OSError, ValueError) as error:
         raise BuildError(str(error)) from None
-    head = f"{out}: {TEMPLATE} and {CODE}, for Python {python} on {architecture}"
+    head = f"{out}: {TEMPLATE} and {CODE}, for Python {plan.python} on {plan.architecture}"
     return "\n".join([head, *contents, "", summary(template, jobs, out)])
+
+
+def _make(out: Path, template: str, sources: Sources, plan: Plan, say: Callable[[str], None]) -> list[str]:
+    """Make the folder beside its place, then put it there; what to say of its contents."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as beside:
+        wheels = Wheels(Path(beside, "wheels"), plan.python, plan.architecture, say)
+        wheels.download(plan.requirements)
+        new = Path(beside, "new")
+        new.mkdir()
+        (new / TEMPLATE).write_text(template)
+        say(f"Packing {CODE}")
+        contents = _pack(new / CODE, sources, list(wheels.parts()))
+        _replace(out, new, Path(beside, "old"))
+    return contents
 
 
 def _timeout(jobs: Jobs, timeout: int | None) -> int:
@@ -201,7 +215,7 @@ def _check_out(out: Path) -> None:
 def _is_built(code: Path) -> bool:
     try:
         with zipfile.ZipFile(code) as archive:
-            return MARK in archive.namelist()
+            return not MARKS.isdisjoint(archive.namelist())
     except (OSError, zipfile.BadZipFile):
         return False
 

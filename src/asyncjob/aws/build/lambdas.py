@@ -1,6 +1,6 @@
 """What Lambda has to run functions on: its versions of Python, its processors, its longest time."""
 
-import sys
+from datetime import date
 from enum import StrEnum
 
 MAX_TIMEOUT = 900
@@ -23,12 +23,37 @@ class Python(StrEnum):
     V3_15 = "3.15"
 
 
+DEFAULT_PYTHON = Python.V3_13
+"""The newest generally available one on which the tests have run the code."""
+
+PREVIEWS = {Python.V3_15}
+"""Those that AWS offers for trying out, and not for production use."""
+
+LAST_CREATION = {
+    Python.V3_11: date(2027, 7, 31),
+    Python.V3_12: date(2028, 11, 30),
+    Python.V3_13: date(2029, 7, 31),
+    Python.V3_14: date(2029, 7, 31),
+}
+"""The day from which no function can be created with a version. AWS moves these days; a test compares cfn-lint's."""
+
 GLIBC = {Python.V3_11: 26, Python.V3_12: 34, Python.V3_13: 34, Python.V3_14: 34, Python.V3_15: 34}
 """The second number of the glibc 2.x that is there: a wheel may need no newer one."""
 
 MACHINES = {Architecture.ARM64: "aarch64", Architecture.X86_64: "x86_64"}
 """What the names of wheels call the processors."""
 
-_HERE = "{}.{}".format(*sys.version_info)
-DEFAULT_PYTHON = Python(_HERE) if _HERE in list(Python) else list(Python)[-1]
-"""The one that runs this, where Lambda has it: what was tried here is what runs there."""
+
+def refusal(python: Python, today: date) -> str | None:
+    """Why no function can be created with this version any more, or None."""
+    last = LAST_CREATION.get(python)
+    if last is None or today < last:
+        return None
+    return f"Lambda creates no functions with Python {python} since {last}: name a newer one with --python"
+
+
+def warning(python: Python) -> str | None:
+    """What whoever chooses this version should know, or None."""
+    if python not in PREVIEWS:
+        return None
+    return f"Python {python} is a preview on Lambda, not for production use; the default is {DEFAULT_PYTHON}"

@@ -1,16 +1,15 @@
 """The model by which API Gateway validates `POST /jobs`: JSON Schema draft 4, made from the job functions' signatures.
 
 Draft 4, and what of it API Gateway knows, says less than a type hint can. What it cannot say is left out, so the model
-may accept what the function's own check refuses, and never the other way round (but for integers of over 308 digits,
-where a float would do as well, and for a Decimal that is sent as a number with a fraction). Left to the function's
-check are: the bound itself of a float that must be above or below it, the positions of a tuple, patterns that Python
-reads in another way than ECMA does, keys of a dict, numbers that are equal to a Literal's but written otherwise, and of
-texts that stand for something else (times, ids, decimals, bytes) all but their form.
+may accept what the function's own check refuses, but never refuses what that accepts (except a Decimal that is sent as
+a number with a fraction). These are left to the function's check: the bound itself of a float that must be above or
+below it; bounds beyond 2^53 or written with an exponent; numbers that no float can hold; the positions of a
+tuple; patterns that Python reads in another way than ECMA does; keys of a dict; numbers that equal a Literal's but are
+written otherwise; and of texts that stand for something else (times, ids, decimals, bytes) all but their form.
 """
 
 import math
 import re
-import sys
 from typing import Any
 
 from asyncjob.registry import Jobs
@@ -86,9 +85,15 @@ def _number(known: Schema, schema: Schema) -> Schema:
     if "exclusiveMaximum" in schema:
         bound = schema["exclusiveMaximum"]
         known["maximum"] = math.ceil(bound) - 1 if whole else bound
-    if known.get("type") == "number":  # a JSON number may be larger than any float
-        known = {"minimum": -sys.float_info.max, "maximum": sys.float_info.max, **known}
+    for name in ("minimum", "maximum", "multipleOf"):
+        if not _arrives(known.get(name, 0)):
+            del known[name]
     return known
+
+
+def _arrives(number: float) -> bool:
+    """Whether it is still a number once CloudFormation has read it: 1e+308, for one, may come out as a text."""
+    return abs(number) <= 2**53 and "e" not in repr(number)
 
 
 def _text(known: Schema, form: str | None) -> Schema:
@@ -111,6 +116,6 @@ def _simpler(schema: Schema) -> Schema:
     options = [
         option
         for option in schema["anyOf"]
-        if option.get("type") != "integer" or {"maximum": sys.float_info.max, **option, "type": "number"} not in numbers
+        if option.get("type") != "integer" or {**option, "type": "number"} not in numbers
     ]
     return options[0] if len(options) == 1 else {**schema, "anyOf": options}

@@ -153,10 +153,8 @@ def _parameters(tree: Tree) -> Iterator[str]:
 
 
 def _commands(out: Path) -> Iterator[str]:
+    """What packages and deploys it. Packaging writes the template at length: mostly only a bucket takes it then."""
     template, packaged = (shlex.quote(str(out / name)) for name in ("template.yaml", "packaged.yaml"))
-    yield (
-        f"aws cloudformation package --template-file {template} --s3-bucket MY-BUCKET --output-template-file {packaged}"
-    )
-    yield (
-        f"aws cloudformation deploy --template-file {packaged} --stack-name my-jobs --capabilities CAPABILITY_NAMED_IAM"
-    )
+    bucket, capabilities = "--s3-bucket MY-BUCKET", "--capabilities CAPABILITY_NAMED_IAM"
+    yield f"aws cloudformation package --template-file {template} {bucket} --output-template-file {packaged}"
+    yield f"aws cloudformation deploy --template-file {packaged} {bucket} --stack-name my-jobs {capabilities}"

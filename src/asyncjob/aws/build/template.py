@@ -11,11 +11,15 @@ import json
 import math
 import re
 import sys
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
+from asyncjob.aws.build.inline import inline
+from asyncjob.aws.build.lambdas import DEFAULT_PYTHON
 from asyncjob.aws.build.model import submission_model
+from asyncjob.aws.build.policy import Statement
+from asyncjob.contract import JOB_ID
 from asyncjob.loading import load
 from asyncjob.registry import Jobs
 
@@ -24,6 +28,7 @@ PACKAGE = HERE.parent.parent
 RUNTIME = HERE.parent / "runtime"
 SPARE_SECONDS = 1.5  # of an invocation, for the outcome
 MAX_TEMPLATE_BYTES = 51_200  # what CloudFormation takes without a bucket
+MAX_UPLOADED_BYTES = 1_048_576  # and from a bucket
 API_BEGINS, API_ENDS = "# ---- The API.", "# ---- The stage."
 FENCED = re.compile(
     r"^ *#\{\{ (?P<edition>inline|package|both)(?: (?P<name>\w+))?\n(?P<text>.*?)^ *#\}\}\n", re.M | re.S
@@ -46,62 +51,70 @@ def fill(source: str, jobs: Jobs) -> str:
     """
     text = _edition(source, "inline")
     for name in ("processor", "recorder"):
-        text = re.sub(rf'^( *)ZipFile: "{{{{ {name} }}}}"$', partial(_zip_file, code(name)), text, flags=re.M)
+        text = re.sub(
+            rf'^( *)ZipFile: "{{{{ {name} }}}}"$',
+            partial(_zip_file, inline(RUNTIME, f"inline_{name}")),
+            text,
+            flags=re.M,
+        )
     values = {
         "authorization": "NONE",  # as the original
         "timeout": "30",
-        "least timeout": "1",
-        "runtime": "python3.15",
+        "runtime": f"python{DEFAULT_PYTHON}",
         "architecture": "arm64",
         "methods": "SubmitMethod, GetMethod",
         "preflights": "${JobsPreflight} ${JobPreflight}",
     }
-    return _filled(text, jobs, values)
+    return _filled(text, jobs, values, MAX_TEMPLATE_BYTES)
 
 
-def fill_package(
-    source: str,
-    jobs: Jobs,
-    *,
-    code: str,
-    target: str,
-    runtime: str,
-    architecture: str,
-    timeout: int,
-    statements: list[dict[str, Any]],
-) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Package:
+    """What the build decides of the package edition.
+
+    Attributes:
+        code: where the zip is, relative to the template; `aws cloudformation package` puts its bucket in the place.
+        target: what imports the registry in the zip, as `loading.load` takes it: `module` or `module:name`.
+        runtime: of Lambda, such as `python3.13`.
+        architecture: of Lambda, `arm64` or `x86_64`.
+        timeout: seconds that one attempt may last where its function says no less.
+        statements: of IAM, further ones for the role of the processor.
+    """
+
+    code: str
+    target: str
+    runtime: str
+    architecture: str
+    timeout: int
+    statements: list[Statement]
+
+
+def fill_package(source: str, jobs: Jobs, package: Package) -> str:
     """The package edition, whose functions run the code in a zip.
 
     Args:
         source: the text of template.yaml.
         jobs: the registry that the zip holds.
-        code: where the zip is, relative to the template; `aws cloudformation package` puts its bucket in the place.
-        target: what imports the registry in the zip, as `loading.load` takes it: `module` or `module:name`.
-        runtime: of Lambda, such as `python3.13`.
-        architecture: of Lambda, `arm64` or `x86_64`.
-        timeout: seconds that one attempt may last where its function says no less; a parameter's default.
-        statements: of IAM, further ones for the role of the processor.
+        package: what the build decides.
 
     Raises:
-        ValueError: it is over the limit of a template that is deployed without a bucket.
+        ValueError: it is over the limit of a template that is deployed from a bucket.
     """
     text = _edition(source, "package")
     line = re.compile(r"^( *)- \{\{ statements \}\}\n", re.M)
-    text = line.sub(lambda place: "".join(f"{place[1]}- {json.dumps(each)}\n" for each in statements), text)
-    least = least_timeout(jobs)
+    text = line.sub(lambda place: "".join(f"{place[1]}- {json.dumps(each)}\n" for each in package.statements), text)
     values = {
         "authorization": "AWS_IAM",  # who may call starts jobs at the owner's cost: everybody only if the owner says so
-        "code": json.dumps(code),
-        "target": target,
+        "code": json.dumps(package.code),
+        "target": package.target,
         "default type": jobs.names[0],
-        "runtime": runtime,
-        "architecture": architecture,
-        "timeout": str(max(timeout, least)),
-        "least timeout": str(least),
+        "runtime": package.runtime,
+        "architecture": package.architecture,
+        "timeout": str(max(package.timeout, least_timeout(jobs))),
         "methods": "SubmitMethod, GetMethod, CancelMethod, LargeMethod",
         "preflights": "${JobsPreflight} ${JobPreflight} ${CancelPreflight} ${LargePreflight}",
     }
-    return _filled(text, jobs, values)
+    return _filled(text, jobs, values, MAX_UPLOADED_BYTES)
 
 
 def least_timeout(jobs: Jobs) -> int:
@@ -116,30 +129,24 @@ def _edition(source: str, edition: str) -> str:
     return AGAIN.sub(lambda line: named[line[1]], text)
 
 
-def _filled(text: str, jobs: Jobs, values: dict[str, str]) -> str:
-    for name, value in values.items():
+def _filled(text: str, jobs: Jobs, values: dict[str, str], most: int) -> str:
+    for name, value in {**values, "id": JOB_ID.pattern}.items():
         text = text.replace(f"{{{{ {name} }}}}", value)
     model = json.dumps(submission_model(jobs), separators=(", ", ": "))
     text = text.replace('"{{ model }}"', model)
     api = text[text.index(API_BEGINS) : text.index(API_ENDS)]
     text = text.replace("{{ hash }}", hashlib.sha256(api.encode()).hexdigest()[:8])
     size = len(text.encode())
-    if size > MAX_TEMPLATE_BYTES:
-        raise ValueError(f"the template is {size:,} bytes, over the limit of {MAX_TEMPLATE_BYTES:,}")
+    if size > most:
+        raise ValueError(f"the template is {size:,} bytes, over CloudFormation's limit of {most:,}")
     return text
 
 
-def code(name: str) -> str:
-    """The text of a function's index.py: what it imports from this folder, then its own."""
-    text = (RUNTIME / f"inline_{name}.py").read_text()
-    imported = re.compile(r"^from asyncjob\.aws\.runtime\.table import (\([^)]*\)|.*)\n", re.M)
-    return (RUNTIME / "table.py").read_text() + "\n\n" + imported.sub("", text)
-
-
 def _zip_file(text: str, place: re.Match[str]) -> str:
-    indent = place[1]  # one more space is enough, and one blank line: hundreds of lines count against the limit
-    lines = (f"{indent} {line}" if line else "" for line in text.rstrip().replace("\n\n\n", "\n\n").splitlines())
-    return f"{indent}ZipFile: |\n" + "\n".join(lines)
+    """The code in its place, indented as the rest of the file is: hundreds of lines count against the limit."""
+    narrow = re.sub("^ +", lambda spaces: spaces[0][: len(spaces[0]) // 2], text, flags=re.M)
+    lines = (f"{place[1]} {line}" if line else "" for line in narrow.splitlines())
+    return f"{place[1]}ZipFile: |\n" + "\n".join(lines)
 
 
 def main(target: Path, check: bool) -> None:

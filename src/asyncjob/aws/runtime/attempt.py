@@ -11,12 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from contextvars import Context
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from asyncjob.aws.runtime.item import expected
-from asyncjob.aws.runtime.table import Conflict, Item, TableError, call, plain, write
+from asyncjob.aws.runtime.dynamodb import Conflict, TableError, call, untyped, write
+from asyncjob.aws.runtime.record import guard
+from asyncjob.aws.runtime.shapes import Item
 from asyncjob.context import JobContext
 from asyncjob.isolation import Isolation
 from asyncjob.job import Progress
@@ -29,9 +31,6 @@ if TYPE_CHECKING:
 PROGRESS_SECONDS = 1.0  # between two writes of progress, at least
 LOOK_SECONDS = 5.0  # between two looks whether the job was canceled, when nothing is written
 PATIENCE_SECONDS = 0.5  # for either; the next one comes soon enough
-
-_loops: "list[EventLoop]" = []  # none until the first async job, then one for all
-_isolations: list[Isolation] = []  # none until the first job, when the functions are imported
 
 
 class Attempt:
@@ -140,7 +139,7 @@ class Attempt:
     def _written(self, until: float) -> bool:
         self._untold = False
         try:
-            write(self.item, expected(self._item), until)
+            write(self.item, guard(self._item), until)
         except Conflict:
             return False
         except TableError:
@@ -149,7 +148,7 @@ class Attempt:
         return True
 
     def _found(self, until: float) -> bool:
-        request: Item = {
+        request = {
             "TableName": os.environ["TABLE"],
             "Key": {"jobId": {"S": self._item["jobId"]}},
             "ConsistentRead": True,
@@ -157,18 +156,18 @@ class Attempt:
             "ExpressionAttributeNames": {"#status": "status", "#attempt": "attempt"},
         }
         found = call("GetItem", request, until).get("Item", {})
-        return {name: plain(value) for name, value in found.items()} == expected(self._item)
+        return dict(untyped(found)) == guard(self._item)
 
 
+@cache
 def _loop() -> "EventLoop":
-    if not _loops:
-        from asyncjob.loop import EventLoop
+    """One for all async jobs, from the first of them on."""
+    from asyncjob.loop import EventLoop
 
-        _loops.append(EventLoop())
-    return _loops[0]
+    return EventLoop()
 
 
+@cache
 def _isolation() -> Isolation:
-    if not _isolations:
-        _isolations.append(Isolation())
-    return _isolations[0]
+    """How the process was before its first job: by then the functions are imported."""
+    return Isolation()

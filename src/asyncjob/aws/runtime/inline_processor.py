@@ -1,7 +1,7 @@
 """AsyncJobProcessor: claims a job, runs it, records its outcome.
 
-Lambda may deliver an event twice, and again when an invocation has failed. So each write names what it expects: the
-claim expects no job, or an attempt whose deadline has passed; the outcome expects its own attempt.
+Lambda may deliver an event twice, and delivers it again when an invocation has failed. So each write names what it
+expects: a claim expects no job, or an attempt whose deadline has passed; an outcome expects its own attempt.
 """
 
 import os
@@ -9,28 +9,27 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from asyncjob.aws.runtime.table import (
-    LAST_WRITE_SECONDS,
-    TRANSITIONS,
-    Conflict,
-    Item,
+from asyncjob.aws.runtime.dynamodb import LAST_WRITE_SECONDS, Conflict, write
+from asyncjob.aws.runtime.record import (
+    STATUS,
     ended,
     error,
     expired,
+    guard,
     now_ms,
     parsed,
     submitted,
     timestamp,
     to_json,
-    write,
 )
+from asyncjob.aws.runtime.shapes import Context, Event, Item
 
 MAX_ATTEMPTS = 3  # the first, and the two more that Lambda makes
 CLOCK_SKEW_MS = 1_500
 
 
 class StillRunning(Exception):
-    """Not now: an attempt of this event may still be running. Lambda delivers the event again, in a minute or two."""
+    """An attempt of this event may still be running. Lambda delivers the event again, in a minute or two."""
 
 
 class WorkerLost(Exception):
@@ -46,27 +45,26 @@ def sleep(seconds: float) -> dict[str, str]:
     return {"message": f"I slept for {seconds} seconds"}
 
 
-JOBS = {"sleep": sleep}
+JOBS: dict[str, Callable[..., Any]] = {"sleep": sleep}
 
 
-def handler(event: Item, context: Any) -> None:
+def handler(event: Event, context: Context) -> None:
     """Run the job of one event.
 
     Args:
         event: `{"jobId", "requestId", "createdAt": milliseconds, "request": the body of POST /jobs}`.
-        context: Lambda's.
 
     Raises:
         StillRunning, WorkerLost, TableError: Lambda sends the event again, and at last to the recorder.
     """
     until = time.time() + context.get_remaining_time_in_millis() / 1_000 - LAST_WRITE_SECONDS
     deadline = int(until * 1_000) + CLOCK_SKEW_MS
-    item = claim({**submitted(event), "requestId": event["requestId"], "deadline": deadline}, until)
+    item = claim({**submitted(event), "requestId": event["requestId"], "deadline": deadline}, until, next_attempt)
     if item is None:
         return
     outcome = run(event)
     try:
-        write({**item, **outcome}, {name: item[name] for name in ("status", "attempt")}, until)
+        write({**item, **outcome}, guard(item), until)
         kept = outcome["status"]
     except Conflict as conflict:  # too late: another attempt has begun, or this one was given up
         kept = str(conflict)
@@ -74,20 +72,20 @@ def handler(event: Item, context: Any) -> None:
 
 
 def next_attempt(held: Item, item: Item) -> int:
-    """Which attempt may follow the one that is held; 0 when none may."""
-    if held["status"] != TRANSITIONS["claim"] or held["requestId"] != item["requestId"]:
+    """Which attempt may follow the one that is held; 0 if none may."""
+    if held["status"] != STATUS["claim"] or held["requestId"] != item["requestId"]:
         return 0  # it has ended, or is another request's, which has deliveries of its own
     if held["deadline"] >= now_ms():
         raise StillRunning(f"attempt {held['attempt']} has until {timestamp(held['deadline'])}")
     if held["attempt"] >= MAX_ATTEMPTS:
         raise WorkerLost(f"{MAX_ATTEMPTS} attempts were lost")
-    return int(held["attempt"]) + 1
+    return held["attempt"] + 1
 
 
-def claim(item: Item, until: float, follow: Callable[..., int] = next_attempt) -> Item | None:
-    """Make the job Running, and this its attempt; None when there is nothing to do."""
-    started = {"status": TRANSITIONS["claim"], "attempt": 1, "startedAt": timestamp(now_ms())}
-    item = {**item, **started, "claimId": os.urandom(8).hex()}
+def claim(item: Item, until: float, follow: Callable[[Item, Item], int]) -> Item | None:
+    """Make the job Running, and this its attempt; None if there is nothing to do."""
+    item = {**item, "attempt": 1, "claimId": os.urandom(8).hex()}
+    item |= {"status": STATUS["claim"], "startedAt": timestamp(now_ms())}
     expected = None
     while True:
         try:
@@ -100,14 +98,14 @@ def claim(item: Item, until: float, follow: Callable[..., int] = next_attempt) -
         item["attempt"] = 1 if expired(held) else follow(held, item)
         if not item["attempt"]:
             return None
-        expected = {name: held[name] for name in held if name in ("status", "attempt", "deadline", "expiresAt")}
+        expected = guard(held, "deadline", "expiresAt")
 
 
-def run(event: Item) -> Item:
+def run(event: Event) -> Item:
     """The outcome of the job function: whatever it raises is its answer."""
     kind, parameters = parsed(event)
     try:
         results = JOBS[kind](**parameters)
-        return ended("succeed", results=to_json(results))
+        return ended("succeed", {"results": to_json(results)})
     except Exception as raised:
-        return ended("fail", error=error(type(raised).__name__, str(raised)))
+        return ended("fail", {"error": error(type(raised).__name__, str(raised))})

@@ -1,25 +1,17 @@
 """AsyncJobFailureRecorder: records the Failure of a job that its processor could not record.
 
-Lambda sends it the event when all deliveries to the processor have failed. An attempt may still be running then, of a
-delivery that came twice, so it waits for that one's deadline: from then on nobody else writes this job.
+Lambda sends it the event when all deliveries to the processor have failed. One that came twice may have left an attempt
+running, so the recorder waits for its deadline: from then on nobody else writes this job.
 """
 
 import time
 from collections.abc import Callable
-from typing import Any
 
-from asyncjob.aws.runtime.table import (
-    LAST_WRITE_SECONDS,
-    Conflict,
-    Item,
-    ended,
-    error,
-    expired,
-    now_ms,
-    submitted,
-    write,
-)
+from asyncjob.aws.runtime.dynamodb import LAST_WRITE_SECONDS, Conflict, write
+from asyncjob.aws.runtime.record import ended, error, expired, guard, now_ms, submitted
+from asyncjob.aws.runtime.shapes import Context, FailedEvent, Item
 
+WRITE_SECONDS = 20.0  # not for as long as it could: it would keep processors from running
 # What Lambda calls its own failures, and what the contract calls them. Any other error is the processor's exception.
 ERROR_TYPES = {
     "Sandbox.Timedout": "Timeout",
@@ -31,38 +23,40 @@ ERROR_TYPES = {
 }
 
 
-def failed(item: Item, event: Item) -> Item:
-    return {**item, **ended("fail", error=reason(event))}
-
-
-def handler(
-    event: Item, context: Any, after: Callable[..., Item] = failed, first: Callable[[Item], Item] = submitted
-) -> Item | None:
+def handler(event: FailedEvent, context: Context) -> None:
     """Record one job as a Failure, unless it has another outcome.
 
     Args:
         event: Lambda's record of a failed asynchronous invocation; its `requestPayload` is the processor's event.
-        context: Lambda's.
 
     Raises:
         TableError, TimeoutError: Lambda sends the event again, and at last to the queue.
     """
-    until = time.time() + context.get_remaining_time_in_millis() / 1_000 - LAST_WRITE_SECONDS
     request = event["requestPayload"]
-    item, expected = {**first(request), "attempt": 1}, None  # it was never claimed
+    first: Item = {**submitted(request), "attempt": 1, "requestId": request["requestId"]}
+    record(first, lambda item: {**item, **ended("fail", {"error": reason(event)})}, context)
+
+
+def record(item: Item, after: Callable[[Item], Item], context: Context) -> Item | None:
+    """Write what comes `after` a job that was never claimed, or after the attempt that is found in its place.
+
+    Returns:
+        What was written; None if the job has ended, or is another request's.
+    """
+    until = time.time() + context.get_remaining_time_in_millis() / 1_000 - LAST_WRITE_SECONDS
+    first, expected = item, None
     while True:
         try:
-            written = after(item, event)
-            # Not for as long as it could: it would keep processors from running.
-            write(written, expected, min(until, time.time() + 20))
+            written = after(item)
+            write(written, expected, min(until, time.time() + WRITE_SECONDS))
             return written
         except Conflict as conflict:
             held = conflict.item
-        expected = {name: held[name] for name in held if name in ("status", "attempt", "deadline", "expiresAt")}
+        expected = guard(held, "deadline", "expiresAt")
         if expired(held):
             continue
-        if "finishedAt" in held or held["requestId"] != request["requestId"]:
-            return None  # it has ended, or is another request's
+        if "finishedAt" in held or held["requestId"] != first["requestId"]:
+            return None
         deadline = held.get("deadline", 0)
         if deadline > until * 1_000:
             raise TimeoutError("an attempt may still be running")
@@ -70,7 +64,7 @@ def handler(
         item = held
 
 
-def reason(event: Item) -> str:
+def reason(event: FailedEvent) -> str:
     """Why the job failed, as JSON."""
     answer = event.get("responsePayload") or {}
     kind = answer.get("errorType") or event["requestContext"]["condition"]

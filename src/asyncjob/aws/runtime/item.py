@@ -8,8 +8,11 @@ that, so the reader does. What is too large even so is never cut short: the job 
 import base64
 import gzip
 import json
+from collections.abc import Collection
+from typing import cast
 
-from asyncjob.aws.runtime.table import Item, ended, error, submitted
+from asyncjob.aws.runtime.record import ended, error, submitted
+from asyncjob.aws.runtime.shapes import Event, Item
 from asyncjob.job import Status
 from asyncjob.registry import DEFAULT_RETRIES
 
@@ -37,7 +40,7 @@ def packed(item: Item, room: int = ROOM_BYTES) -> Item:
         return item
     texts = {name: value for name, value in item.items() if name in COMPRESSED}
     compressed = gzip.compress(json.dumps(texts, ensure_ascii=False).encode(), compresslevel=6, mtime=0)
-    rest = {name: value for name, value in item.items() if name not in COMPRESSED}
+    rest = without(item, COMPRESSED)
     size = _size(rest) + len(compressed)
     if size + room > MAX_ITEM_BYTES:
         most = f"DynamoDB has room for {MAX_ITEM_BYTES - room:,}"
@@ -47,16 +50,22 @@ def packed(item: Item, room: int = ROOM_BYTES) -> Item:
 
 def unpacked(item: Item) -> Item:
     """The item with everything in its own attribute."""
-    rest = dict(item)
-    large = rest.pop("large", None)
-    return rest if large is None else rest | json.loads(gzip.decompress(base64.b64decode(large["B"])))
+    if "large" not in item:
+        return item
+    texts = json.loads(gzip.decompress(base64.b64decode(item["large"]["B"])))
+    return cast(Item, {**without(item, ("large",)), **texts})
+
+
+def without(item: Item, names: Collection[str]) -> Item:
+    """The item without some of its fields."""
+    return cast(Item, {name: value for name, value in item.items() if name not in names})
 
 
 def _size(item: Item) -> int:
     return sum(len(name) + (len(value.encode()) if isinstance(value, str) else 21) for name, value in item.items())
 
 
-def begun(event: Item) -> tuple[Item, str | None]:
+def begun(event: Event) -> tuple[Item, str | None]:
     """The item of a job that was submitted, and why it cannot be run if its parameters cannot be kept."""
     try:
         item = submitted(event)
@@ -68,36 +77,29 @@ def begun(event: Item) -> tuple[Item, str | None]:
         problem = f"the parameters cannot be kept: {large}"
     except ValueError:  # what API Gateway takes as a number and Python as infinity
         problem = "the parameters have a number that is out of range"
-    item = submitted({**event, "request": {"type": event["request"]["type"]}})
-    del item["parameters"]
-    return item, error("InvalidParameters", problem)
+    bare: Event = {**event, "request": {"type": event["request"]["type"]}}
+    return without(submitted(bare), ("parameters",)), error("InvalidParameters", problem)
 
 
 def succeeded(item: Item, results: str) -> Item:
     """The item of a job whose function has returned; a Failure where DynamoDB cannot keep the results."""
     whole = unpacked(item)
     try:
-        return packed({**whole, **ended("succeed", results=results)})
+        return packed({**whole, **ended("succeed", {"results": results})})
     except TooLarge as large:
         return failed(item, error("InvalidResults", f"the results cannot be kept: {large}"))
 
 
 def failed(item: Item, reason: str) -> Item:
     """The item of a job that is a Failure."""
-    return packed({**unpacked(item), **ended("fail", error=reason)})
-
-
-def expected(item: Item) -> Item:
-    """What a write of the item's attempt expects to find."""
-    return {name: item[name] for name in ("status", "attempt")}
+    return packed({**unpacked(item), **ended("fail", {"error": reason})})
 
 
 def repeated(item: Item) -> Item:
     """The item of a job that waits for its next attempt."""
-    kept = {name: value for name, value in item.items() if name not in OF_AN_ATTEMPT}
-    return {**kept, "status": Status.PENDING.value, "attempt": item["attempt"] + 1}
+    return {**without(item, OF_AN_ATTEMPT), "status": Status.PENDING.value, "attempt": item["attempt"] + 1}
 
 
 def may_repeat(item: Item) -> bool:
     """Whether another attempt may follow the item's. On AWS every attempt counts against the retries."""
-    return bool(item["attempt"] <= item.get("retries", DEFAULT_RETRIES))  # one of the original system's has none
+    return item["attempt"] <= item.get("retries", DEFAULT_RETRIES)  # one of the original system's has none

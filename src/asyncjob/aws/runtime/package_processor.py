@@ -13,32 +13,17 @@ import math
 import os
 import sys
 import time
-from typing import Any
 
 from asyncjob.aws.runtime.attempt import Attempt
-from asyncjob.aws.runtime.inline_processor import CLOCK_SKEW_MS, StillRunning, claim
-from asyncjob.aws.runtime.item import begun, expected, failed, may_repeat, repeated, succeeded
-from asyncjob.aws.runtime.table import (
-    LAST_WRITE_SECONDS,
-    Conflict,
-    Item,
-    error,
-    now_ms,
-    submitted,
-    timestamp,
-    to_json,
-    write,
-)
+from asyncjob.aws.runtime.deadline import STOP_SECONDS, Deadline, deadline
+from asyncjob.aws.runtime.dynamodb import Conflict, write
+from asyncjob.aws.runtime.inline_processor import StillRunning, claim
+from asyncjob.aws.runtime.item import begun, failed, may_repeat, repeated, succeeded
+from asyncjob.aws.runtime.record import error, guard, now_ms, submitted, timestamp, to_json
+from asyncjob.aws.runtime.shapes import Context, Event, Item
 from asyncjob.job import Error, Status
-from asyncjob.loading import load
-from asyncjob.registry import JobFunction
+from asyncjob.registry import JobFunction, Jobs
 from asyncjob.runner import Failed, Outcome, Succeeded
-
-STOP_SECONDS = 1.0  # what a function gets, after its deadline, to notice it before its process ends
-OUTCOME_SECONDS = 1.0  # of the invocation, for the outcome
-CLAIM_SECONDS = 1.0  # that a claim may take before it costs the function of its timeout
-
-jobs = load(os.environ["ASYNCJOB_TARGET"])  # what fails here, the recorder records
 
 
 class Repeated(Exception):
@@ -53,69 +38,63 @@ class Lost(Exception):
         self.item = item
 
 
-def handler(event: Item, context: Any) -> None:
+def process(jobs: Jobs, event: Event, context: Context) -> None:
     """Run the job of one event.
 
     Args:
-        event: as API Gateway sends it, see `processor.handler`; the recorder's has the `attempt` too.
+        jobs: what may run.
+        event: as API Gateway sends it; the recorder's has the `attempt` too.
         context: Lambda's.
 
     Raises:
         Repeated, StillRunning, TableError: Lambda sends the event again, and at last to the recorder.
     """
-    began, available = time.monotonic(), context.get_remaining_time_in_millis() / 1_000
-    until = time.time() + available - LAST_WRITE_SECONDS
     kind = event["request"].setdefault("type", jobs.names[0])
     function = next((each for each in jobs if each.name == kind), None)
-    longest = available - LAST_WRITE_SECONDS - OUTCOME_SECONDS
-    if function is not None and function.timeout is not None:
-        longest = min(longest, CLAIM_SECONDS + function.timeout)
-    lasts = min(available, longest + OUTCOME_SECONDS + STOP_SECONDS)
+    available = context.get_remaining_time_in_millis() / 1_000
+    ends = deadline(available, function.timeout if function is not None else None)
     first, problem = begun(event)
-    first |= {
-        "requestId": event["requestId"],
-        "retries": 0 if function is None else function.retries,
-        "deadline": now_ms() + int(lasts * 1_000) + CLOCK_SKEW_MS,
-    }
+    first["requestId"], first["deadline"] = event["requestId"], ends.attempt
+    first["retries"] = 0 if function is None else function.retries
     try:
-        item = claim(first, until, next_attempt)
+        item = claim(first, ends.writes, next_attempt)
     except Lost as lost:
         reason = error("WorkerLost", "the process ended, or could not record what became of the job")
-        _record(lost.item, failed(lost.item, reason), until)
+        _record(lost.item, failed(lost.item, reason), ends.writes)
         return
     if item is None:
         return
     if function is None:
         problem = error("UnknownType", f"no function {kind!r} is registered in what is deployed")
     if function is None or problem is not None:
-        _record(item, failed(item, str(problem)), until)
+        _record(item, failed(item, str(problem)), ends.writes)
     else:
-        _run(function, item, event, began + longest, until)
+        _run(function, item, event, ends)
 
 
 def next_attempt(held: Item, item: Item) -> int:
-    """Which attempt may follow the one that is held; 0 when none may."""
+    """Which attempt may follow the one that is held; 0 if none may."""
     if "finishedAt" in held or held["requestId"] != item["requestId"]:
         return 0
     if held["status"] == Status.PENDING:
-        return int(held["attempt"])
+        return held["attempt"]
     if held["deadline"] >= now_ms():
         raise StillRunning(f"attempt {held['attempt']} has until {timestamp(held['deadline'])}")
     if not may_repeat(held):
         raise Lost(held)
-    return int(held["attempt"]) + 1
+    return held["attempt"] + 1
 
 
-def _run(function: JobFunction, item: Item, event: Item, latest: float, until: float) -> None:
+def _run(function: JobFunction, item: Item, event: Event, ends: Deadline) -> None:
     attempt = Attempt(function, item)
-    limit = min(latest - time.monotonic(), function.timeout or math.inf)
+    limit = min(ends.function - time.monotonic(), function.timeout or math.inf)
     attempt.start(submitted(event)["parameters"].encode())
     outcome = attempt.wait(time.monotonic() + limit)
     if outcome is not None:
-        return _settle(attempt.item, outcome, until)
+        return _settle(attempt.item, outcome, ends.writes)
     attempt.cancel()
     try:
-        return _settle(attempt.item, _timeout(function, limit), until)
+        return _settle(attempt.item, _timeout(function, limit), ends.writes)
     finally:
         if attempt.wait(time.monotonic() + STOP_SECONDS) is None:
             sys.stdout.flush()
@@ -139,10 +118,10 @@ def _settle(item: Item, outcome: Outcome, until: float) -> None:
 
 
 def _record(item: Item, after: Item, until: float, traceback: str = "") -> bool:
-    """Write what an attempt comes to, and log it; False when that was decided already."""
+    """Write what an attempt comes to, and log it; False if that was decided already."""
     written = True
     try:
-        write(after, expected(item), until)
+        write(after, guard(item), until)
         status = after["status"]
     except Conflict as conflict:  # too late: it was canceled, another attempt has begun, or this one was given up
         written, status = False, str(conflict)

@@ -5,28 +5,46 @@ GET /jobs/{jobId} ── 303 ── GET /jobs/{jobId}/large ── reader ──
 
 import os
 import time
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import msgspec
 
+from asyncjob.aws.runtime.dynamodb import call, untyped
 from asyncjob.aws.runtime.item import unpacked
-from asyncjob.aws.runtime.table import Item, call, expired, plain
+from asyncjob.aws.runtime.record import expired
+from asyncjob.aws.runtime.shapes import Context
 from asyncjob.job import Job
 
 JSON = ("parameters", "progress", "results", "error")
 PATIENCE_SECONDS = 5.0
-NOT_FOUND: Item = {"status": 404, "body": '{"message": "Not found"}'}
 
 
-def handler(event: Item, context: Any) -> Item:
+class Wanted(TypedDict):
+    """What API Gateway asks for."""
+
+    jobId: str
+
+
+class Answer(TypedDict):
+    """What API Gateway makes its own answer of."""
+
+    status: int
+    body: str
+    retryAfter: NotRequired[str]
+
+
+NOT_FOUND: Answer = {"status": 404, "body": '{"message": "Not found"}'}
+
+
+def handler(event: Wanted, context: Context) -> Answer:
     """Read one job.
 
     Args:
-        event: `{"jobId"}`.
+        event: names the job.
         context: Lambda's.
 
     Returns:
-        `{"status", "body", "retryAfter"?}`, of the answer that `GET /jobs/{jobId}` has for smaller jobs.
+        The answer that `GET /jobs/{jobId}` has for smaller jobs.
 
     Raises:
         TableError: the table does not answer.
@@ -34,13 +52,12 @@ def handler(event: Item, context: Any) -> Item:
     if len(event["jobId"]) > 128:  # no job's; DynamoDB would refuse it as a key
         return NOT_FOUND
     key = {"jobId": {"S": event["jobId"]}}
-    request: Item = {"TableName": os.environ["TABLE"], "ConsistentRead": True, "Key": key}
-    found = call("GetItem", request, time.time() + PATIENCE_SECONDS).get("Item", {})
-    item = {name: plain(value) for name, value in found.items()}
+    request = {"TableName": os.environ["TABLE"], "ConsistentRead": True, "Key": key}
+    item = untyped(call("GetItem", request, time.time() + PATIENCE_SECONDS).get("Item", {}))
     if not item or expired(item):
         return NOT_FOUND
-    item = unpacked(item)
-    job = {name: item[name] for name in Job.__struct_encode_fields__ if name in item}
-    shown = {name: msgspec.Raw(value.encode()) if name in JSON else value for name, value in job.items()}
-    answer = {"status": 200, "body": msgspec.json.encode(shown).decode()}
+    fields = dict(unpacked(item))
+    job = {name: fields[name] for name in Job.__struct_encode_fields__ if name in fields}
+    shown = {name: msgspec.Raw(str(value).encode()) if name in JSON else value for name, value in job.items()}
+    answer: Answer = {"status": 200, "body": msgspec.json.encode(shown).decode()}
     return answer if "finishedAt" in item else {**answer, "retryAfter": "1"}

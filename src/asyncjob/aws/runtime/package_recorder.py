@@ -8,11 +8,13 @@ writes) is a Failure.
 
 import os
 import time
-from typing import Any
 
-from asyncjob.aws.runtime import inline_recorder as recorder
-from asyncjob.aws.runtime.item import begun, expected, failed, may_repeat, repeated
-from asyncjob.aws.runtime.table import Item, error, post, to_json, write
+from asyncjob.aws.runtime.dynamodb import write
+from asyncjob.aws.runtime.inline_recorder import reason, record
+from asyncjob.aws.runtime.item import begun, failed, may_repeat, repeated
+from asyncjob.aws.runtime.record import error, guard, to_json
+from asyncjob.aws.runtime.shapes import Context, Event, FailedEvent, Item
+from asyncjob.aws.runtime.signing import post
 from asyncjob.job import Status
 
 WRITE_SECONDS = 10.0
@@ -23,7 +25,7 @@ class NotSent(Exception):
     """Lambda has not taken the event. This one comes again, and finds the job as it left it."""
 
 
-def handler(event: Item, context: Any) -> None:
+def handler(event: FailedEvent, context: Context) -> None:
     """Record what becomes of a job, and send its next event if there is to be one.
 
     Args:
@@ -35,25 +37,26 @@ def handler(event: Item, context: Any) -> None:
     """
     request = event["requestPayload"]
     request["request"].setdefault("type", os.environ["DEFAULT_TYPE"])
-    written = recorder.handler(event, context, after, lambda request: begun(request)[0])
+    first: Item = {**begun(request)[0], "attempt": 1, "requestId": request["requestId"]}
+    written = record(first, lambda item: after(item, event), context)
     if written is None or written["status"] != Status.PENDING:
         return
     if not _sent({**request, "attempt": written["attempt"]}):
         problem = error("WorkerLost", "what would run it again is over Lambda's limit of an event")
-        write(failed(written, problem), expected(written), time.time() + WRITE_SECONDS)
+        write(failed(written, problem), guard(written), time.time() + WRITE_SECONDS)
 
 
-def after(item: Item, event: Item) -> Item:
+def after(item: Item, event: FailedEvent) -> Item:
     """What becomes of a job whose event was delivered for the last time."""
     request = event["requestPayload"]
     if item.get("status") == Status.PENDING and item["attempt"] > request.get("attempt", 1):
         return item
     if item.get("status") == Status.RUNNING and may_repeat(item):
         return repeated(item)
-    return failed(item, recorder.reason(event))
+    return failed(item, reason(event))
 
 
-def _sent(event: Item) -> bool:
+def _sent(event: Event) -> bool:
     """Whether Lambda has taken the event; False where it never will, since it is too large.
 
     Raises:

@@ -1,0 +1,62 @@
+"""The shapes of what the functions are handed and of what the table keeps. Nothing here outlives a type checker."""
+
+from typing import Any, NotRequired, Protocol, TypedDict
+
+
+class Event(TypedDict):
+    """What API Gateway makes of a POST /jobs, and a processor is invoked with."""
+
+    jobId: str
+    requestId: str
+    createdAt: int  # milliseconds since 1970
+    request: dict[str, Any]  # the body
+    attempt: NotRequired[int]  # in an event of the package's recorder
+
+
+class Item(TypedDict, total=False):
+    """A job in the table. Parameters, progress, results and error are JSON text; times are as the contract has them."""
+
+    jobId: str
+    type: str
+    status: str
+    parameters: str
+    progress: str
+    results: str
+    error: str
+    attempt: int
+    createdAt: str
+    startedAt: str
+    finishedAt: str
+    requestId: str  # which POST made it: another one with the same id is not its own
+    claimId: str  # which write made its attempt, in case the answer to that write is lost
+    deadline: int  # milliseconds since 1970; from then on its attempt is lost
+    expiresAt: int  # seconds since 1970
+    retries: int
+    large: dict[str, str]  # gzip and base64 of the texts that DynamoDB has no room for
+
+
+class FailedCondition(TypedDict):
+    """Why Lambda has given an event up."""
+
+    condition: str
+
+
+class FailedAnswer(TypedDict, total=False):
+    """What the processor's last invocation ended with."""
+
+    errorType: str
+    errorMessage: str
+
+
+class FailedEvent(TypedDict):
+    """Lambda's record of an asynchronous invocation that failed for good."""
+
+    requestContext: FailedCondition
+    requestPayload: Event
+    responsePayload: NotRequired[FailedAnswer | None]
+
+
+class Context(Protocol):
+    """Lambda's context of an invocation."""
+
+    def get_remaining_time_in_millis(self) -> int: ...

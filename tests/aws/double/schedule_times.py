@@ -1,0 +1,77 @@
+"""When a schedule is due: the expressions of EventBridge, `rate(...)`, `cron(...)` and `at(...)`, in UTC.
+
+https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html. A rate counts from the schedule's creation.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from tests.aws.double.cloudformation import TemplateError
+
+UNITS = {"minute": 60, "hour": 3_600, "day": 86_400}
+MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
+FIELDS = ((0, 59), (0, 23), (1, 31), (1, 12), (1, 7), (1970, 2199))
+LONGEST_SEARCH = timedelta(days=4 * 366)
+
+
+def times(expression: str, created: float) -> Iterator[float]:
+    """The times of a schedule, in seconds since 1970, in order.
+
+    Args:
+        expression: such as `rate(5 minutes)`.
+        created: when the schedule was made; `cron` has no time before it, `at` may have.
+
+    Raises:
+        TemplateError: it is no expression, or one that the double does not know.
+    """
+    if found := re.fullmatch(r"rate\(([1-9]\d*) (minute|hour|day)(s?)\)", expression):
+        number, unit, plural = int(found[1]), found[2], bool(found[3])
+        if plural == (number == 1):
+            raise TemplateError(f"{expression}: one {unit}, more {unit}s")
+        return _rate(created, number * UNITS[unit])
+    if found := re.fullmatch(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\)", expression):
+        return iter([datetime.fromisoformat(found[1]).replace(tzinfo=UTC).timestamp()])
+    if found := re.fullmatch(r"cron\((.+)\)", expression):
+        return _cron(found[1].split(" "), expression, created)
+    raise TemplateError(f"{expression!r} is no rate, cron or at")
+
+
+def _rate(created: float, seconds: float) -> Iterator[float]:
+    while True:
+        created += seconds
+        yield created
+
+
+def _cron(fields: list[str], expression: str, created: float) -> Iterator[float]:
+    if len(fields) != len(FIELDS) or (fields[2] == "?") == (fields[4] == "?"):
+        raise TemplateError(f"{expression}: six fields, and ? for one of the two kinds of days")
+    allowed = [_allowed(text, *limits, expression) for text, limits in zip(fields, FIELDS, strict=True)]
+    return _minutes(allowed, datetime.fromtimestamp(created, UTC).replace(second=0, microsecond=0))
+
+
+def _minutes(allowed: list[set[int]], at: datetime) -> Iterator[float]:
+    latest = at + LONGEST_SEARCH
+    while at < latest:
+        at += timedelta(minutes=1)
+        parts = (at.minute, at.hour, at.day, at.month, at.isoweekday() % 7 + 1, at.year)
+        if all(part in values for part, values in zip(parts, allowed, strict=True)):
+            latest = at + LONGEST_SEARCH
+            yield at.timestamp()
+
+
+def _allowed(text: str, least: int, most: int, expression: str) -> set[int]:
+    names = {name: str(number) for names in (MONTHS, DAYS) for number, name in enumerate(names, 1)}
+    values: set[int] = set()
+    for part in text.split(","):
+        plain = re.sub("[A-Z]{3}", lambda name: names.get(name[0], name[0]), part)
+        found = re.fullmatch(r"(\*|\?|(\d+)(?:-(\d+))?)(?:/(\d+))?", plain)
+        if found is None:
+            raise TemplateError(f"{expression}: this double knows no {part!r}")
+        first = int(found[2] or least)
+        last = int(found[3] or (first if found[2] and not found[4] else most))
+        if not least <= first <= last <= most:
+            raise TemplateError(f"{expression}: {part!r} is not from {least} to {most}")
+        values |= set(range(first, last + 1, int(found[4] or 1)))
+    return values
