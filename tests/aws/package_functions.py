@@ -1,4 +1,4 @@
-"""Job functions of a user, to be packaged: each behaves in a way that the package edition has to cope with."""
+"""Job functions of a user, to be packaged: each behaves in a way that the durable edition has to cope with."""
 
 import asyncio
 import base64
@@ -133,3 +133,9 @@ def large(size: int) -> str:
 def noise(size: int) -> str:
     """What no compression makes smaller than three quarters."""
     return base64.b64encode(random.randbytes(size)).decode()
+
+
+@jobs.job
+def fails(text: str) -> None:
+    """As many words as an error may have, and more."""
+    raise ValueError(text[:20_000])

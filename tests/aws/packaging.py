@@ -5,8 +5,8 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from asyncjob.aws.build import template as builder
-from asyncjob.aws.build.folder import runtime_files
+from asyncjob.aws.build.durable import Package, fill_durable
+from asyncjob.aws.build.folder import runtime_parts
 from asyncjob.loading import load
 from asyncjob.registry import Jobs
 from tests.aws.double.interpreter import INTERPRETER
@@ -19,14 +19,14 @@ GREETINGS = {"greetings/__init__.py": "def greeting(name: str) -> str:\n    retu
 def packaged(folder: Path, jobs: Jobs, files: Mapping[str, str], target: str = "jobs", timeout: int = 6) -> str:
     """Write `code.zip` into the folder; the text of the template that belongs to it."""
     with zipfile.ZipFile(folder / "code.zip", "w") as code:
-        for file in runtime_files():
-            code.write(file, f"asyncjob/{file.relative_to(builder.PACKAGE)}")
+        for part in runtime_parts(jobs):
+            code.writestr(part.name, part.read())
         for file in MSGSPEC.rglob("*"):
             if file.suffix in (".py", ".so"):
                 code.write(file, f"msgspec/{file.relative_to(MSGSPEC)}")
         for name, text in files.items():
             code.writestr(name, text)
-    package = builder.Package(
+    package = Package(
         code="code.zip",
         target=target,
         runtime=f"python{INTERPRETER.version}",
@@ -34,12 +34,12 @@ def packaged(folder: Path, jobs: Jobs, files: Mapping[str, str], target: str = "
         timeout=timeout,
         statements=[],
     )
-    return builder.fill_package((builder.HERE / "template.yaml").read_text(), jobs, package)
+    return fill_durable(jobs, package)
 
 
 def with_timeout(template: str, seconds: int) -> str:
     """The template of a package whose attempts have other seconds: the build decides them, no parameter does."""
-    changed, count = re.subn(r"(package_entry\.handler\n +Timeout:) \d+", rf"\1 {seconds}", template)
+    changed, count = re.subn(r"(durable_entry\.handler\n(?: .*\n)*?      Timeout:) \d+", rf"\1 {seconds}", template)
     assert count == 1
     return changed
 

@@ -1,4 +1,4 @@
-"""GET /stats and GET /jobs/{jobId}/attempts."""
+"""GET /stats."""
 
 import time
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from tests.conformance.answers import Job, assert_refused
+from tests.conformance.answers import Job
 
 pytestmark = pytest.mark.needs("stats")
 
@@ -31,21 +31,3 @@ def test_jobs_are_counted_by_status_and_by_when_they_ended(
     assert after["ended"]["seconds"] * len(after["ended"]["counts"]) == 600
     assert sum(counts["Success"] for counts in after["ended"]["counts"][-3:]) >= 3
     assert sum(counts["Canceled"] for counts in after["ended"]["counts"][-3:]) >= 1
-
-
-def test_the_attempts_of_a_job_are_told_the_first_one_first(
-    api: httpx.Client, submitted: Callable[..., str], ended: Callable[[str], Job]
-) -> None:
-    job_id = submitted(0)
-    first = ended(job_id)
-    assert api.post(f"/jobs/{job_id}/retry").status_code == 202
-    second = ended(job_id)
-    assert api.get(f"/jobs/{job_id}/attempts").json() == {
-        "attempts": [
-            {name: job[name] for name in ("attempt", "status", "startedAt", "finishedAt")} for job in (first, second)
-        ]
-    }
-
-
-def test_an_unknown_job_has_no_attempts(api: httpx.Client, job_id: str) -> None:
-    assert assert_refused(api.get(f"/jobs/{job_id}/attempts"), 404) == "Not found"

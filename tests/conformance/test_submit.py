@@ -140,8 +140,6 @@ def test_another_request_with_the_same_id_is_a_conflict(
         b'{"seconds": NaN}',
         b'{"seconds": Infinity}',
         b'{"seconds": -Infinity}',
-        b'{"seconds": 1e999}',
-        b'{"seconds": ' + b"9" * 5000 + b"}",
         b'{"seconds": 0x10}',
         b'{"seconds": 01}',
         b'{"seconds": 0, "note": "\xff"}',
@@ -156,6 +154,12 @@ def test_another_request_with_the_same_id_is_a_conflict(
 )
 def test_what_is_not_a_json_object_is_refused(api: httpx.Client, body: bytes) -> None:
     assert_refused(api.post("/jobs", content=body, headers=JSON), 400)
+
+
+@pytest.mark.needs("range")
+@pytest.mark.parametrize("number", [b"1e999", b"-1e999", b"9" * 5000], ids=lambda number: ascii(number[:10]))
+def test_a_number_that_no_float_can_hold_is_refused(api: httpx.Client, number: bytes) -> None:
+    assert_refused(api.post("/jobs", content=b'{"seconds": %s}' % number, headers=JSON), 400)
 
 
 @pytest.mark.parametrize(
@@ -233,13 +237,15 @@ def test_a_body_that_does_not_tell_its_size_is_refused_when_it_is_too_large(api:
     assert_refused(api.post("/jobs", content=parts, headers=JSON), 413)
 
 
+@pytest.mark.needs("bom")
+def test_a_byte_order_mark_changes_nothing(api: httpx.Client, accepted: Accepted) -> None:
+    accepted(api.post("/jobs", content=b'\xef\xbb\xbf{"seconds": 0}', headers=JSON))
+
+
 @pytest.mark.needs("encoding")
-@pytest.mark.parametrize("content_encoding", [None, "identity"])
-def test_a_byte_order_mark_and_an_encoding_that_is_none_change_nothing(
-    api: httpx.Client, accepted: Accepted, content_encoding: str | None
-) -> None:
-    headers = JSON if content_encoding is None else {**JSON, "content-encoding": content_encoding}
-    accepted(api.post("/jobs", content=b'\xef\xbb\xbf{"seconds": 0}', headers=headers))
+def test_an_encoding_that_is_none_changes_nothing(api: httpx.Client, accepted: Accepted) -> None:
+    headers = {**JSON, "content-encoding": "identity"}
+    accepted(api.post("/jobs", content=b'{"seconds": 0}', headers=headers))
 
 
 @pytest.mark.needs("encoding")
@@ -250,7 +256,7 @@ def test_a_compressed_body_is_refused(api: httpx.Client, content_encoding: str) 
     assert "Content-Encoding" in message
 
 
-@pytest.mark.needs("named")
+@pytest.mark.needs("inside")
 @pytest.mark.parametrize(
     ("body", "named"),
     [

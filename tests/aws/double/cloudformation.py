@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from tests.aws.double.templates import (
     CONDITION_FUNCTIONS,
     FUNCTIONS,
+    LARGEST_TEMPLATE,
     Parameter,
     TemplateError,
     as_list,
@@ -145,6 +146,7 @@ def deploy(
     region: str = "us-east-1",
     account: str = "123456789012",
     endpoint: str = "http://127.0.0.1:0",
+    largest: int = LARGEST_TEMPLATE,
 ) -> Stack:
     """The stack that a template makes, with nothing left to resolve.
 
@@ -155,11 +157,12 @@ def deploy(
         region: As in ARNs.
         account: As in ARNs, twelve digits.
         endpoint: Where the queues are, the first part of their URLs.
+        largest: Bytes that it may have: more, where it comes from a bucket.
 
     Raises:
         TemplateError: The service would refuse it, or the double does not know a part of it.
     """
-    template, given = read(text, _KINDS), parameters or {}
+    template, given = read(text, _KINDS, largest), parameters or {}
     unknown = ", ".join(sorted(given.keys() - template["Parameters"].keys()))
     demand(not unknown, "Parameters", f"the template has no {unknown}")
     declarations = template["Parameters"].items()

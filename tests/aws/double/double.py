@@ -63,6 +63,7 @@ from tests.aws.double.iam import AccessDenied, Policies
 from tests.aws.double.schedules import Schedules
 from tests.aws.double.services import REGION, TESTER, Services
 from tests.aws.double.streams import Stream
+from tests.aws.double.templates import LARGEST_IN_A_BUCKET, LARGEST_TEMPLATE
 
 ENDPOINTS = {
     f"ASYNCJOB_URL_{service.upper()}": f"https://{service}.{REGION}.amazonaws.com"
@@ -122,7 +123,8 @@ class Double:
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.clock = Clock()
         try:
-            self.stack = deploy(template, parameters, endpoint=self.endpoint)
+            largest = LARGEST_TEMPLATE if bucket == Path() else LARGEST_IN_A_BUCKET
+            self.stack = deploy(template, parameters, endpoint=self.endpoint, largest=largest)
             self.policies = Policies(self.stack)
             self.services = Services(self.stack, self.policies, self.clock)
             self.api = RestApi(self.stack, self.services, self.policies, readable_overrides)

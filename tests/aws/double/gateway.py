@@ -27,6 +27,8 @@ from tests.aws.double.services import ACCOUNT, REGION, TESTER, Answer, Services
 from tests.aws.double.vtl import Params, RenderError, RequestOverrides, render_request, render_response
 
 LARGEST_PAYLOAD = 10 * 1024 * 1024
+ANY = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+VARIABLE = re.compile(r"[A-Za-z0-9._~:/?#&=,-]+")
 LAMBDA = re.compile(r"arn:aws:apigateway:[^:]+:lambda:path/2015-03-31/functions/(?P<name>[^/]+)/invocations")
 ALL_METHODS = {"ResourcePath": "/*", "HttpMethod": "*"}
 KNOWN = {  # of a method, of its integration, and of an integration response; anything else would go unseen
@@ -138,12 +140,16 @@ class RestApi:
         (self._api,) = stack.of_type("AWS::ApiGateway::RestApi")
         (self._stage,) = stack.of_type("AWS::ApiGateway::Stage")
         self.stage: str = self._stage.properties["StageName"]
-        self._variables: dict[str, str] = self._stage.properties.get("Variables", {})
         if self._stage.properties["DeploymentId"] not in [d.ref for d in stack.of_type("AWS::ApiGateway::Deployment")]:
             raise TemplateError(f"{self._stage.logical_id}: there is no such deployment")
         self._models = {m.ref: m.properties["Schema"] for m in stack.of_type("AWS::ApiGateway::Model")}
         self._validators = {v.ref: v.properties for v in stack.of_type("AWS::ApiGateway::RequestValidator")}
         self._methods = self._routes()
+        self._patterns = {path: _pattern(path) for path in sorted({path for _, path in self._methods}, key=_breadth)}
+        self._variables = {name: str(value) for name, value in self._stage.properties.get("Variables", {}).items()}
+        for name, value in self._variables.items():
+            if not VARIABLE.fullmatch(value):
+                raise TemplateError(f"{self._stage.logical_id}: no variable of a stage can be {name} = {value!r}")
         self.api_key = self._key_of_the_usage_plan()
         for schema in self._models.values():
             check_model(schema)
@@ -231,10 +237,13 @@ class RestApi:
         return exchange
 
     def _matching(self, http_method: str, path: str) -> tuple[Method, dict[str, str]] | None:
-        for (name, route), method in self._methods.items():
-            pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", route)
-            if name == http_method and (found := re.fullmatch(pattern, path)):
-                return method, found.groupdict()
+        """The method of the resource that fits best; a resource that has no such method hides wider ones."""
+        for route, pattern in self._patterns.items():
+            if found := re.fullmatch(pattern, path.removesuffix("/") if route == "" else path):
+                method = self._methods.get((http_method, route))
+                if method is None and http_method in ANY:
+                    method = self._methods.get(("ANY", route))
+                return None if method is None else (method, found.groupdict())
         return None
 
     def _authorize(self, exchange: Exchange) -> None:
@@ -325,6 +334,17 @@ class RestApi:
         if found := DYNAMODB.fullmatch(uri):
             return await self._services.dynamodb(role, found["action"], text.encode())
         raise TemplateError(f"{exchange.method.logical_id}: this double has no integration {integration['Uri']}")
+
+
+def _pattern(route: str) -> str:
+    greedy = re.sub(r"\{(\w+)\+\}", r"(?P<\1>.+)", route)
+    return re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", greedy)
+
+
+def _breadth(route: str) -> list[int]:
+    """For sorting: a part that is named fits before one that is any, and that before one that takes all the rest."""
+    parts = route.split("/")[1:]
+    return [2 if part.endswith("+}") else 1 if part.startswith("{") else 0 for part in parts] or [3]
 
 
 def _selected(integration: dict[str, Any], answer: Answer) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from tests.aws.double.cloudformation import Stack
 from tests.aws.double.functions import Functions, InvocationRefused
 from tests.aws.double.iam import AccessDenied, Policies
 from tests.aws.double.signature import InvalidSignature, access_key, check
-from tests.aws.double.tables import Tables, parts
+from tests.aws.double.tables import Tables, parts, undefined
 
 if TYPE_CHECKING:
     from tests.aws.double.schedules import Schedules
@@ -203,6 +203,8 @@ class Services:
                     f"Size of hashkey has exceeded the maximum size limit of{LARGEST_KEY} bytes"
                 )
                 return _error(400, "com.amazon.coral.validate#ValidationException", message)
+        if problem := undefined(request):
+            return _error(400, "com.amazon.coral.validate#ValidationException", problem)
         return self._done(operation, body)
 
     def _done(self, operation: str, body: bytes) -> Answer:

@@ -7,6 +7,7 @@ one), and a ValidationException has the name that DynamoDB gives it.
 """
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -52,6 +53,17 @@ def parts(operation: str, request: dict[str, Any]) -> list[tuple[str, str, dict[
             ]
     index = f"/index/{request['IndexName']}" if "IndexName" in request else ""
     return [(operation, f"{request.get('TableName')}{index}", request)]
+
+
+def undefined(request: dict[str, Any]) -> str | None:
+    """What DynamoDB says of an expression with a value that the request does not have; moto breaks there."""
+    values = request.get("ExpressionAttributeValues", {})
+    for name in ("ConditionExpression", "UpdateExpression", "KeyConditionExpression", "FilterExpression"):
+        for value in re.findall(r":\w+", request.get(name, "")):
+            if value not in values:
+                problem = "An expression attribute value used in expression is not defined; attribute value"
+                return f"Invalid {name}: {problem}: {value}"
+    return None
 
 
 class Tables:

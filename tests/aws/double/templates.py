@@ -28,7 +28,8 @@ _TAGS = {
     for name in (*CONDITION_FUNCTIONS, *FUNCTIONS, "Fn::Sub", "Fn::GetAtt", "Ref", "Condition")
 }
 
-_LARGEST_TEMPLATE = 51_200  # bytes; a larger one has to be in a bucket
+LARGEST_TEMPLATE = 51_200  # bytes; a larger one has to be in a bucket
+LARGEST_IN_A_BUCKET = 1_048_576
 
 Parameter = str | int | float | list[str]
 
@@ -67,18 +68,19 @@ def as_list(value: Any, where: str) -> list[Any]:
     return list(value)
 
 
-def read(text: str, types: Collection[str]) -> dict[str, Any]:
+def read(text: str, types: Collection[str], largest: int = LARGEST_TEMPLATE) -> dict[str, Any]:
     """A template with every section, each checked as far as it can be without resolving.
 
     Args:
         text: The template, YAML.
         types: Those of the resources that it may have.
+        largest: Bytes that it may have.
 
     Raises:
         TemplateError: It is wrong, or has a part that is not known.
     """
     size = len(text.encode())
-    demand(size <= _LARGEST_TEMPLATE, "the template", f"{size} bytes; without a bucket {_LARGEST_TEMPLATE} are allowed")
+    demand(size <= largest, "the template", f"{size} bytes; {largest} are allowed, without a bucket {LARGEST_TEMPLATE}")
     template = load(text)
     unknown = ", ".join(sorted(template.keys() - _SECTIONS))
     demand(not unknown, "the template", f"unknown section {unknown}")

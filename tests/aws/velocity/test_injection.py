@@ -22,6 +22,7 @@ CONTEXT = {
     "requestTimeEpoch": 1717677296789,
     "path": "/prod/jobs",
 }
+STAGE = {"table": "Jobs", "retentionDays": "7"}
 # An id that Java's patterns take with what ends a line behind it, and more that begins or ends as an id does.
 NEARLY_IDS = [
     f"a-1{end}" for end in ("\n", "\r\n", "\r", "\u0085", "\u2028", "\n\n", '"', "$x", "#end", "\x00", " ", "\ud800")
@@ -45,7 +46,7 @@ def _checked(template: str, made: Made, harmless: Made) -> Any:
 
 
 def _harmless(velocity: Velocity, template: str) -> Made:
-    made = rendered(velocity, template, Given('{"name": "x"}', Params(path={"jobId": "a-1"}), CONTEXT))
+    made = rendered(velocity, template, Given('{"name": "x"}', Params(path={"jobId": "a-1"}), CONTEXT, STAGE))
     assert made is not None
     json.loads(made.text)
     return made
@@ -58,7 +59,7 @@ def test_a_text_in_a_path_a_query_or_a_header_stays_a_text(velocity: Velocity, n
     for text in (text.encode(errors="replace").decode() for text in TEXTS):
         for sent in {text, quote(text, safe="")}:
             queried = dict.fromkeys(("status", "type", "limit", "cursor", sent), sent)
-            given = Given('{"name": "x"}', Params({"jobId": sent}, queried, queried), CONTEXT)
+            given = Given('{"name": "x"}', Params({"jobId": sent}, queried, queried), CONTEXT, STAGE)
             made = rendered(velocity, REQUESTS[name], given)
             assert made is not None, f"a 500 for {sent!r}"
             _checked(name, made, harmless)
@@ -70,13 +71,17 @@ def test_a_text_in_a_body_stays_a_text(velocity: Velocity, name: str) -> None:
     for text in TEXTS:
         for body in ({"name": text}, {"name": [{text: text}]}, {"jobId": text}, {"type": text}, {"jobId": text + "a"}):
             for raw in {json.dumps(body), json.dumps(body, ensure_ascii=False)}:
-                made = rendered(velocity, REQUESTS[name], Given(raw, context=CONTEXT))
+                made = rendered(velocity, REQUESTS[name], Given(raw, context=CONTEXT, stage_variables=STAGE))
                 assert made is not None, f"a 500 for {raw}"
                 value = _checked(name, made, harmless)
                 if value and "request" in value and raw.isascii() and "\x7f" not in raw:
                     assert value["request"] == body
         # The model lets no other names of parameters through; a template that does not take them may be a 500.
-        made = rendered(velocity, REQUESTS[name], Given(json.dumps({text: text, "name": "x"}), context=CONTEXT))
+        made = rendered(
+            velocity,
+            REQUESTS[name],
+            Given(json.dumps({text: text, "name": "x"}), context=CONTEXT, stage_variables=STAGE),
+        )
         if made:
             _checked(name, made, harmless)
 
@@ -88,7 +93,8 @@ def _answers(text: str) -> Iterator[dict[str, Any]]:
         "jobId": {"S": "a-1"},
         "type": {"S": "greet"},
         "status": {"S": "Success"},
-        **{name: {"S": stored} for name in ("parameters", "progress", "results", "error")},
+        "parameters": {"S": stored, "M": {"name": {"S": json.dumps(text)}}},
+        **{name: {"S": stored} for name in ("progress", "results", "error")},
         "attempt": {"N": "1"},
         **{name: {"S": "2024-06-06T12:34:56.789Z"} for name in ("createdAt", "startedAt", "finishedAt")},
     }
@@ -112,7 +118,7 @@ def test_a_text_in_an_answer_stays_a_text(velocity: Velocity, name: str) -> None
                 continue
             params = Params({"jobId": text}, {"limit": text})
             for overrides in told:
-                given = Given(json.dumps(answer), params, context)
+                given = Given(json.dumps(answer), params, context, STAGE)
                 made = rendered(velocity, template, given, response=True, request_overrides=overrides)
                 assert made is not None, f"a 500 for {answer}"
                 assert "EVALUATED" not in f"{made}"
@@ -126,7 +132,7 @@ def test_a_text_in_a_variable_or_in_quotes_is_no_template(velocity: Velocity) ->
         """$input.path('$.x')#set($y = "$input.path('$.x')")|$y|#set($l = [$y])$l.get(0)|$util.escapeJavaScript($y)"""
     )
     for text in TEXTS:
-        made = rendered(velocity, template, Given(json.dumps({"x": text}), context=CONTEXT))
+        made = rendered(velocity, template, Given(json.dumps({"x": text}), context=CONTEXT, stage_variables=STAGE))
         assert made is not None
         assert made.text.split("|")[: 1 + text.count("|")] == text.split("|")
         assert "EVALUATED" not in made.text

@@ -13,17 +13,22 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+import msgspec
+
 from asyncjob.aws.build.archive import BuildError, Part, megabytes, part, write_zip
+from asyncjob.aws.build.description import description
+from asyncjob.aws.build.durable import Package, fill_durable
 from asyncjob.aws.build.lambdas import DEFAULT_PYTHON, MAX_TIMEOUT, Architecture, Python, refusal
 from asyncjob.aws.build.policy import load_statements
 from asyncjob.aws.build.sources import Sources, find_sources
 from asyncjob.aws.build.summary import summary
-from asyncjob.aws.build.template import CORE, HERE, PACKAGE, RUNTIME, SPARE_SECONDS, Package, fill_package
+from asyncjob.aws.build.template import CORE, PACKAGE, RUNTIME, SPARE_SECONDS
 from asyncjob.aws.build.wheels import Wheels
 from asyncjob.loading import load, unmoved
 from asyncjob.registry import Jobs
 
 TEMPLATE, CODE, PACKAGED = "template.yaml", "code.zip", "packaged.yaml"
+DOCUMENT = "asyncjob/aws/runtime/openapi.json"
 MARKS = {"asyncjob/aws/runtime/__init__.py", "asyncjob/aws/processor.py"}  # the second of earlier versions
 PYTHONS_OWN = sys.stdlib_module_names - {"test"}  # which wheels have by mistake, and nobody imports
 LAMBDAS_OWN = {"boto3", "botocore"}
@@ -85,15 +90,15 @@ def build(target: str, out: Path, plan: Plan, say: Callable[[str], None]) -> str
             timeout=_timeout(jobs, plan.timeout),
             statements=statements,
         )
-        template = fill_package((HERE / TEMPLATE).read_text(), jobs, package)
-        contents = _make(out, template, sources, plan, say)
+        template = fill_durable(jobs, package)
+        contents = _make(out, template, jobs, sources, plan, say)
     except (OSError, ValueError) as error:
         raise BuildError(str(error)) from None
     head = f"{out}: {TEMPLATE} and {CODE}, for Python {plan.python} on {plan.architecture}"
     return "\n".join([head, *contents, "", summary(template, jobs, out)])
 
 
-def _make(out: Path, template: str, sources: Sources, plan: Plan, say: Callable[[str], None]) -> list[str]:
+def _make(out: Path, template: str, jobs: Jobs, sources: Sources, plan: Plan, say: Callable[[str], None]) -> list[str]:
     """Make the folder beside its place, then put it there; what to say of its contents."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as beside:
@@ -103,7 +108,7 @@ def _make(out: Path, template: str, sources: Sources, plan: Plan, say: Callable[
         new.mkdir()
         (new / TEMPLATE).write_text(template)
         say(f"Packing {CODE}")
-        contents = _pack(new / CODE, sources, list(wheels.parts()))
+        contents = _pack(new / CODE, jobs, sources, list(wheels.parts()))
         _replace(out, new, Path(beside, "old"))
     return contents
 
@@ -126,8 +131,11 @@ def runtime_files() -> list[Path]:
     return [*core, PACKAGE / "aws" / "__init__.py", *sorted(RUNTIME.glob("*.py"))]
 
 
-def _runtime() -> list[Part]:
-    return [part(f"asyncjob/{file.relative_to(PACKAGE).as_posix()}", file, "asyncjob") for file in runtime_files()]
+def runtime_parts(jobs: Jobs) -> list[Part]:
+    """What the zip holds of this package, and the OpenAPI document of these job functions."""
+    files = [part(f"asyncjob/{file.relative_to(PACKAGE).as_posix()}", file, "asyncjob") for file in runtime_files()]
+    document = msgspec.json.encode(description(jobs))
+    return [*files, Part(DOCUMENT, "asyncjob", len(document), executable=False, read=lambda: document)]
 
 
 def _check_imports(sources: Sources, parts: list[Part]) -> dict[str, str]:
@@ -168,11 +176,11 @@ def _module(name: str) -> str:
     return name.partition("/")[0].partition(".")[0] if "/" not in name else name.partition("/")[0]
 
 
-def _pack(code: Path, sources: Sources, libraries: list[Part]) -> list[str]:
+def _pack(code: Path, jobs: Jobs, sources: Sources, libraries: list[Part]) -> list[str]:
     """Write the zip; what to say of it."""
     optional = _check_imports(sources, libraries)
     _check_libraries(libraries, sources)
-    size = write_zip(code, [*_runtime(), *libraries, *sources.parts])
+    size = write_zip(code, [*runtime_parts(jobs), *libraries, *sources.parts])
     lines = [
         f"  size         {megabytes(code.stat().st_size)}, unpacked {megabytes(size)}",
         f"  your files   {', '.join(sorted(each.name for each in sources.parts))}",

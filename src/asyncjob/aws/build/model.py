@@ -42,13 +42,27 @@ END = re.compile(r"(\\.|\[(?:\\.|[^\]\\])+\])|\$")
 
 def submission_model(jobs: Jobs) -> Schema:
     """The model of a body that submits one of these job functions."""
-    schemas = submission_schemas(jobs, "#/definitions/{name}")
-    definitions = {name: _draft4(schema) for name, schema in schemas.components.items()}
-    bodies = [_draft4(body) for body in schemas.bodies.values()]
+    bodies, definitions = _bodies(jobs)
     for body in bodies:
         body["properties"]["jobId"]["pattern"] = JOB_ID_SCHEMA["pattern"]  # matched whole, unlike a function's own
     model = bodies[0] if len(bodies) == 1 else {"anyOf": bodies}
     return {"$schema": DRAFT_4, **model, **({"definitions": definitions} if definitions else {})}
+
+
+def parameter_schemas(jobs: Jobs) -> tuple[list[dict[str, Schema]], dict[str, Schema]]:
+    """The schemas of each function's parameters, by name, and the definitions that they refer to."""
+    bodies, definitions = _bodies(jobs)
+    parameters = [
+        {name: schema for name, schema in body["properties"].items() if name not in ("jobId", "type")}
+        for body in bodies
+    ]
+    return parameters, definitions
+
+
+def _bodies(jobs: Jobs) -> tuple[list[Schema], dict[str, Schema]]:
+    schemas = submission_schemas(jobs, "#/definitions/{name}")
+    definitions = {name: _draft4(schema) for name, schema in schemas.components.items()}
+    return [_draft4(body) for body in schemas.bodies.values()], definitions
 
 
 def _draft4(schema: Any) -> Any:

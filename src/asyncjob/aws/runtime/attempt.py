@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from asyncjob.aws.runtime.dynamodb import Conflict, TableError, call, untyped, write
-from asyncjob.aws.runtime.record import guard
-from asyncjob.aws.runtime.shapes import Item
+from asyncjob.aws.runtime.durable_job import Changed, Job, read, tell
+from asyncjob.aws.runtime.dynamodb import TableError, call
 from asyncjob.context import JobContext
 from asyncjob.isolation import Isolation
 from asyncjob.job import Progress
@@ -38,23 +37,23 @@ class Attempt:
 
     Args:
         function: what is to be run.
-        item: as it was claimed.
+        job: as it was claimed.
     """
 
-    def __init__(self, function: JobFunction, item: Item) -> None:
-        self._item = item
+    def __init__(self, function: JobFunction, job: Job) -> None:
+        self.job = job
         self._progress: str | None = None
         self._function = function
-        self._context = JobContext(item["jobId"], item["attempt"], self._tell)
+        self._context = JobContext(job["jobId"], job["attempt"], self._tell)
         self._outcomes: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()  # None: it now runs on the loop
         self._stop: Callable[[], Any] | None = None  # cancels an async function
-        self._untold = False
+        self._is_untold = False
         self._in_touch = time.monotonic()
 
     @property
-    def item(self) -> Item:
-        """The job's item, with the newest progress."""
-        return self._item if self._progress is None else {**self._item, "progress": self._progress}
+    def untold(self) -> str | None:
+        """The newest progress as JSON text, where it has not been written yet."""
+        return self._progress if self._is_untold else None
 
     def start(self, parameters: bytes) -> None:
         """Run the function, beside this thread."""
@@ -112,7 +111,7 @@ class Attempt:
 
     def _tell(self, progress: Progress) -> None:
         self._progress = msgspec.json.encode(progress).decode()
-        self._untold = True
+        self._is_untold = True
 
     def _pause(self) -> float:
         """Seconds until the table is spoken to again."""
@@ -124,12 +123,12 @@ class Attempt:
 
     def _keep_in_touch(self) -> None:
         """Write the progress, if there is any; look from time to time if the job is still this attempt's."""
-        due = self._in_touch + (PROGRESS_SECONDS if self._untold else LOOK_SECONDS) <= time.monotonic()
+        due = self._in_touch + (PROGRESS_SECONDS if self._is_untold else LOOK_SECONDS) <= time.monotonic()
         if not due or self._context.canceled:
             return
         until = time.time() + PATIENCE_SECONDS
         try:
-            still = self._written(until) if self._untold else self._found(until)
+            still = self._written(until) if self._is_untold else self._found(until)
         except TableError:
             still = True  # not known: another time
         self._in_touch = time.monotonic()
@@ -137,26 +136,26 @@ class Attempt:
             self.cancel()
 
     def _written(self, until: float) -> bool:
-        self._untold = False
+        self._is_untold = False
         try:
-            write(self.item, guard(self._item), until)
-        except Conflict:
+            tell(self.job, str(self._progress), until)
+        except Changed:
             return False
         except TableError:
-            self._untold = True
+            self._is_untold = True
             raise
         return True
 
     def _found(self, until: float) -> bool:
-        request = {
+        request: dict[str, Any] = {
             "TableName": os.environ["TABLE"],
-            "Key": {"jobId": {"S": self._item["jobId"]}},
+            "Key": {"jobId": {"S": self.job["jobId"]}},
             "ConsistentRead": True,
-            "ProjectionExpression": "#status, #attempt",
-            "ExpressionAttributeNames": {"#status": "status", "#attempt": "attempt"},
+            "ProjectionExpression": "#status, attempt",
+            "ExpressionAttributeNames": {"#status": "status"},
         }
         found = call("GetItem", request, until).get("Item", {})
-        return dict(untyped(found)) == guard(self._item)
+        return read(found) == {name: self.job[name] for name in ("status", "attempt")}
 
 
 @cache

@@ -6,11 +6,12 @@ Where they go stands in variables of our own: AWS_ENDPOINT_URL_* would redirect 
 import hashlib
 import hmac
 import os
+import threading
 import time
 from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
-_connections: dict[str, HTTPConnection] = {}  # by host, kept from job to job
+_connections: dict[tuple[str, int], HTTPConnection] = {}  # by host and thread, kept from job to job
 
 
 def post(service: str, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
@@ -18,14 +19,15 @@ def post(service: str, path: str, headers: Mapping[str, str], body: bytes) -> tu
     # AWS_ENDPOINT_URL is LocalStack's.
     url = os.environ.get("AWS_ENDPOINT_URL") or os.environ[f"ASYNCJOB_URL_{service.upper()}"]
     scheme, _, host = url.partition("://")
-    if host not in _connections:
-        _connections[host] = (HTTPSConnection if scheme == "https" else HTTPConnection)(host, timeout=5)
+    kept = host, threading.get_ident()
+    if kept not in _connections:
+        _connections[kept] = (HTTPSConnection if scheme == "https" else HTTPConnection)(host, timeout=5)
     try:
-        _connections[host].request("POST", path, body, _signed(service, host, path, headers, body))
-        response = _connections[host].getresponse()
+        _connections[kept].request("POST", path, body, _signed(service, host, path, headers, body))
+        response = _connections[kept].getresponse()
         return response.status, response.read()
     except (OSError, HTTPException):
-        _connections[host].close()  # the next request opens it again
+        _connections[kept].close()  # the next request opens it again
         return 503, b""
 
 

@@ -1,0 +1,34 @@
+"""The OpenAPI document of what is deployed: the contract, without what AWS does not have.
+
+Nothing may be paid for while it waits, so there are no held answers and no streams; and nobody counts.
+"""
+
+from typing import Any
+
+from asyncjob.openapi import document
+from asyncjob.registry import Jobs
+from asyncjob.version import __version__
+
+PATHS = ("/jobs", "/jobs/{jobId}", "/jobs/{jobId}/cancel", "/jobs/{jobId}/retry", "/jobs/{jobId}/attempts")
+SCHEMAS = ("Deliveries", "Stats")  # of other paths alone
+LARGE = {
+    "description": "The job is too large to be read here: `Location` answers with it.",
+    "headers": {"Location": {"schema": {"type": "string"}}},
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Message"}}},
+}
+
+
+def description(jobs: Jobs) -> dict[str, Any]:
+    """The document of an API that runs these job functions on AWS."""
+    whole = document(jobs, __version__)
+    paths = {path: whole["paths"][path] for path in PATHS}
+    del paths["/jobs/{jobId}"]["get"]["parameters"]  # wait
+    for path in ("/jobs/{jobId}", "/jobs/{jobId}/cancel"):
+        for operation in ("get", "post"):
+            if operation in paths[path]:
+                paths[path][operation]["responses"]["303"] = LARGE
+    for parameter in paths["/jobs"]["get"]["parameters"]:
+        if parameter["name"] == "cursor":
+            parameter["schema"] = {"type": "string"}
+    schemas = {name: schema for name, schema in whole["components"]["schemas"].items() if name not in SCHEMAS}
+    return {**whole, "paths": paths, "components": {**whole["components"], "schemas": schemas}}

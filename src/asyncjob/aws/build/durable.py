@@ -1,0 +1,178 @@
+"""Fills durable.yaml, the template that `asyncjob build` makes of a user's own functions.
+
+There, `#{{ define NAME` ... `#}}` gives lines a name, and a line `#{{ NAME key="value" }}` becomes those lines, with
+`{{ key }}` replaced. The mapping templates are the files in durable/, where such a line names another file. What they
+say of the job functions, and of how a status changes, is made here: from the registry, and from the one table of
+transitions.
+"""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+from asyncjob.aws.build.forms import durable_model, forms
+from asyncjob.aws.build.policy import Statement
+from asyncjob.aws.build.template import HERE, least_timeout
+from asyncjob.contract import MAX_BODY_BYTES
+from asyncjob.job import TRANSITIONS, Status
+from asyncjob.registry import JobFunction, Jobs
+
+SOURCE = HERE / "durable.yaml"
+TEMPLATES = HERE / "durable"
+MAX_UPLOADED_BYTES = 1_048_576  # of a template, what CloudFormation takes from a bucket
+MAX_PARAMETERS_BYTES = 300_000
+"""Of all parameters as JSON, a character beyond ASCII counted as three: the rest of an item is the outcome's."""
+NEVER_MS = 9_999_999_999_999
+"""When a job that has ended is due, in milliseconds since 1970: later than anything that is."""
+OVERHEAD_SECONDS = 3.0  # of an attempt: its claim, its outcome, and the end of a function that does not notice the end
+
+API_BEGINS, API_ENDS = "# ---- The API.", "# ---- The stage."
+DEFINED = re.compile(r"^ *#\{\{ define (\w+)\n(.*?)^ *#\}\}\n", re.M | re.S)
+USED = re.compile(r'^( *)#\{\{ (\w+)((?: \w+="[^"]*")*) \}\}\n', re.M)
+FILE = re.compile(r'^( *)(.*?)\{\{ vtl (\w+)((?: \w+="[^"]*")*) \}\}\n', re.M)
+DEPLOYED = re.compile(r"^  (\w+):\n    Type: AWS::ApiGateway::(?:Method|GatewayResponse)\n(?!    Condition)", re.M)
+ARGUMENT = re.compile(r'(\w+)="([^"]*)"')
+
+
+@dataclass(frozen=True, kw_only=True)
+class Package:
+    """What the build decides.
+
+    Attributes:
+        code: where the zip is, relative to the template; `aws cloudformation package` puts its bucket in the place.
+        target: what imports the registry in the zip, as `loading.load` takes it: `module` or `module:name`.
+        runtime: of Lambda, such as `python3.13`.
+        architecture: of Lambda, `arm64` or `x86_64`.
+        timeout: seconds that one attempt may last where its function says no less.
+        statements: of IAM, further ones for the role of the processor.
+    """
+
+    code: str
+    target: str
+    runtime: str
+    architecture: str
+    timeout: int
+    statements: list[Statement]
+
+
+def fill_durable(jobs: Jobs, package: Package) -> str:
+    """The durable edition, whose functions run the code in a zip.
+
+    Args:
+        jobs: the registry that the zip holds.
+        package: what the build decides.
+
+    Raises:
+        ValueError: it is over the limit of a template that is deployed from a bucket.
+    """
+    source = SOURCE.read_text()
+    text = _expanded(DEFINED.sub("", source), dict(DEFINED.findall(source)))
+    text = FILE.sub(lambda place: _indented(place, jobs), text)
+    values = {
+        "code": json.dumps(package.code),
+        "target": package.target,
+        "runtime": package.runtime,
+        "architecture": package.architecture,
+        "timeout": str(max(package.timeout, least_timeout(jobs))),
+        "methods": ", ".join(DEPLOYED.findall(text)),
+        "preflights": " ".join(f"${{{name}}}" for name in re.findall(r"^  (\w+Preflight):", text, re.M)),
+        "target retry": TRANSITIONS["retry"].target.value,
+    }
+    text = _replaced(text, values)
+    line = re.compile(r"^( *)- \{\{ statements \}\}\n", re.M)
+    text = line.sub(lambda place: "".join(f"{place[1]}- {json.dumps(each)}\n" for each in package.statements), text)
+    text = text.replace('"{{ model }}"', json.dumps(durable_model(jobs), separators=(", ", ": ")))
+    api = text[text.index(API_BEGINS) : text.index(API_ENDS)]
+    text = text.replace("{{ hash }}", hashlib.sha256(api.encode()).hexdigest()[:8])
+    size = len(text.encode())
+    if size > MAX_UPLOADED_BYTES:
+        raise ValueError(f"the template is {size:,} bytes, over CloudFormation's limit of {MAX_UPLOADED_BYTES:,}")
+    return text
+
+
+def mapping_template(name: str, jobs: Jobs, **arguments: str) -> str:
+    """One of the mapping templates, filled.
+
+    Args:
+        name: of its file, such as `post_request`.
+        jobs: the registry whose jobs it is about.
+        arguments: what the file leaves to its place in the template.
+    """
+    files = {file.stem: file.read_text() for file in TEMPLATES.glob("*.vtl")}
+    text = _expanded(_replaced(files[name], arguments), files)
+    for generated, lines in (("types", _types(jobs)), ("texts", _texts(jobs))):
+        text = text.replace(f"{{{{ {generated} }}}}\n", lines)
+    values = {
+        "most body": str(MAX_BODY_BYTES),
+        "most parameters": str(MAX_PARAMETERS_BYTES),
+        "never": str(NEVER_MS),
+        "default type": jobs.names[0] if len(jobs) == 1 else ".",
+        "known types": ", ".join(jobs.names),
+    }
+    for each in ("cancel", "retry"):
+        sources = [status.value for status in Status if status in TRANSITIONS[each].sources]
+        values[f"guard {each}"] = ", ".join(f":{status.lower()}" for status in sources)
+        values[f"values {each}"] = ", ".join(f'":{status.lower()}": {{"S": "{status}"}}' for status in sources)
+        values[f"target {each}"] = TRANSITIONS[each].target.value
+    return _replaced(text, values)
+
+
+def _expanded(text: str, named: dict[str, str]) -> str:
+    while USED.search(text):
+        text = USED.sub(lambda use: _replaced(named[use[2]], dict(ARGUMENT.findall(use[3]))), text)
+    return text
+
+
+def _indented(place: re.Match[str], jobs: Jobs) -> str:
+    indent, before, name, arguments = place.groups()
+    template = mapping_template(name, jobs, **dict(ARGUMENT.findall(arguments)))
+    lines = "".join(f"{indent}  {line}\n" for line in template.splitlines())
+    return f"{indent}{before}|-\n{lines}"
+
+
+def _replaced(text: str, values: dict[str, str]) -> str:
+    for name, value in values.items():
+        text = text.replace(f"{{{{ {name} }}}}", value)
+    return text
+
+
+def _types(jobs: Jobs) -> str:
+    """What a submission is held against, by its type."""
+    lines = []
+    for number, (function, known) in enumerate(zip(jobs, forms(jobs), strict=True)):
+        lines += [f'#{"if" if number == 0 else "elseif"}($type == "{function.name}")', *_type(function, known)]
+    return "\n".join([*lines, '#elseif($refused == "")', '#set($refused = "type")', "#end", ""])
+
+
+def _type(function: JobFunction, known: dict[str, str]) -> list[str]:
+    fields = msgspec.structs.fields(function.parameters)
+    lines = [f"#set($retries = {function.retries})"]
+    if fields:
+        lines.append(f"#set($names = {_list(field.name for field in fields)})")
+    if needed := [field.name for field in fields if field.required]:
+        lines.append(f"#set($needed = {_list(needed)})")
+    if known:
+        entries = ", ".join(f"\"{name}\": '{form}'" for name, form in known.items())
+        lines.append(f"#set($forms = {{{entries}}})")
+    if function.timeout is not None:
+        lines.append(f"#set($lasts = {math.ceil((function.timeout + OVERHEAD_SECONDS) * 1_000)})")
+    return lines
+
+
+def _list(names: Iterable[str]) -> str:
+    return json.dumps([*names], ensure_ascii=False)
+
+
+def _texts(jobs: Jobs) -> str:
+    """The JSON text of the parameter that the loop is at; each path is written out, since no path is put together."""
+    names = sorted({name for function in jobs for name in function.parameters.__struct_fields__})
+    return "".join(f'#if($name == "{name}")\n#set($text = "$input.json(\'{_path(name)}\')")\n#end\n' for name in names)
+
+
+def _path(name: str) -> str:
+    return f"$.{name}" if re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) else f"$['{name}']"

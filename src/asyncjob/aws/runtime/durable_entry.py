@@ -1,0 +1,19 @@
+"""What Lambda calls: the processor of the durable edition with the functions that were deployed.
+
+They are imported while the environment starts, before its first event: Lambda gives that more of a processor core. What
+fails here fails each delivery, and the recorder then records it.
+"""
+
+import os
+from typing import Any
+
+from asyncjob.aws.runtime.durable_processor import process
+from asyncjob.aws.runtime.shapes import Context
+from asyncjob.loading import load
+
+jobs = load(os.environ["ASYNCJOB_TARGET"])
+
+
+def handler(event: dict[str, Any], context: Context) -> None:
+    """Run an attempt of a job."""
+    process(jobs, event, context)

@@ -1,0 +1,309 @@
+"""A job of the durable edition in the table. Each transition is one guarded UpdateItem, here or in API Gateway.
+
+A job is one item: `jobId`, `type`, `status`, `parameters` (JSON text by name), `attempt`, `createdAt`, what its
+function told and returned, and
+
+    current     a list of one map: the attempt that `attempt` counts, its `startedAt`, `finishedAt`, `status`, `error`
+    attempts    the maps of those before; a retry moves one over without having to read it
+    spent       how many attempts were lost since the job was submitted or retried, of the `retries` that it has
+    lasts       milliseconds that an attempt may last; of a function without a timeout, as long as its invocation does
+    deadline    when the attempt that runs is lost (milliseconds since 1970), `claimId` whose write began it
+    shelf       the eighth of the jobs in which the indexes have it
+    dueAt       when the sweeper is to look after it (milliseconds since 1970)
+"""
+
+import base64
+import gzip
+import json
+import os
+import time
+from typing import Any
+
+from asyncjob.aws.runtime.dynamodb import Conflict, call
+from asyncjob.aws.runtime.record import error, now_ms, timestamp, to_json
+from asyncjob.job import TRANSITIONS, Status
+
+Job = dict[str, Any]
+Request = dict[str, Any]
+
+CLOCK_SKEW_MS = 1_500
+DISPATCH_MS = 120_000  # that a job may be Pending before the sweeper has it dispatched again
+LOSS_MS = 60_000  # past a deadline, before the sweeper gives the attempt up: who knows better has this long
+NEVER_MS = 9_999_999_999_999  # when a job that has ended is due
+LONGEST_SWEEP_MS = 3_600_000
+
+MAX_ITEM_BYTES = 400 * 1024
+ROOM_BYTES = 4_096  # for what a cancel and a retry add, and what DynamoDB counts beside names and values
+KEPT_ATTEMPTS = 50
+KEPT_MESSAGE = 500  # characters of the error of an earlier attempt
+
+RESERVED = ("status", "current", "error", "results", "large")  # and what stands beside them; DynamoDB wants a # there
+
+LOST = ("WorkerLost", "the process ended, or could not record what became of the job")
+
+
+class Changed(Exception):
+    """The job is not as the write expected; `job` is how it is, empty where there is none."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(f"the job is {job.get('status')}, attempt {job.get('attempt')}")
+        self.job = job
+
+
+class TooLarge(Exception):
+    """DynamoDB does not take the item, compressed or not; the message says how large it is."""
+
+
+def fetch(job_id: str, until: float) -> Job | None:
+    """The job as it is, or None.
+
+    Raises:
+        TableError: the table did not answer `until` then (seconds since 1970).
+    """
+    key = {"jobId": {"S": job_id}}
+    found = call("GetItem", {"TableName": os.environ["TABLE"], "Key": key, "ConsistentRead": True}, until)
+    return read(found["Item"]) if "Item" in found else None
+
+
+def claim(job_id: str, attempt: int, lasts: int, until: float) -> Job:
+    """Make the job Running, and this its attempt.
+
+    Args:
+        job_id: the job's.
+        attempt: which one is to run.
+        lasts: milliseconds that it may last if its function has no timeout.
+        until: see `fetch`.
+
+    Raises:
+        Changed: the job does not wait for this attempt.
+        TableError: see `fetch`.
+    """
+    now, claim_id = now_ms(), os.urandom(8).hex()
+    lasts_from = "if_not_exists(lasts, :lasts)"
+    try:
+        return _change(
+            "claim",
+            {"jobId": job_id, "attempt": attempt},
+            f"SET #status = :target, #current[0].attempt = attempt, #current[0].startedAt = :now, claimId = :claimId, "
+            f"deadline = {lasts_from} + :deadline, dueAt = {lasts_from} + :due REMOVE sweeps",
+            until,
+            now=timestamp(now),
+            claimId=claim_id,
+            lasts=lasts,
+            deadline=now + CLOCK_SKEW_MS,
+            due=now + CLOCK_SKEW_MS + LOSS_MS,
+        )
+    except Changed as changed:
+        if changed.job.get("claimId") == claim_id:
+            return changed.job  # it was written, and the answer was lost
+        raise
+
+
+def succeed(job: Job, results: str, progress: str | None, until: float) -> str:
+    """Record what the function returned; the status that the job has then: Failure where that cannot be kept.
+
+    Raises:
+        Changed, TableError: see `claim`.
+    """
+    try:
+        kept = _packed(job, {"results": results})
+    except TooLarge as large:
+        return fail(job, error("InvalidResults", f"the results cannot be kept: {large}"), progress, until)
+    return _end(job, "succeed", kept, None, progress, until)
+
+
+def fail(job: Job, reason: str, progress: str | None, until: float) -> str:
+    """Record a Failure; `reason` is JSON text. Raises as `succeed`."""
+    return _end(job, "fail", {}, reason, progress, until)
+
+
+def repeat(job: Job, reason: str, until: float) -> str:
+    """Let the job wait for its next attempt, because of `reason`. Raises as `succeed`."""
+    now = now_ms()
+    ended = {**job["current"][0], "status": Status.FAILURE.value, "finishedAt": timestamp(now), "error": reason}
+    change = _change(
+        "repeat",
+        job,
+        "SET #status = :target, attempt = attempt + :one, spent = spent + :one, attempts = :attempts, "
+        "#current = :first, dueAt = :due REMOVE claimId, deadline, progress",
+        until,
+        one=1,
+        attempts=_kept([*job["attempts"], ended]),
+        first=[{}],
+        due=now + DISPATCH_MS,
+    )
+    return str(change["status"])
+
+
+def lose(job: Job, reason: str, until: float) -> str:
+    """End an attempt that is lost: the job runs again while it may, and is a Failure after that."""
+    return repeat(job, reason, until) if may_repeat(job) else fail(job, reason, None, until)
+
+
+def may_repeat(job: Job) -> bool:
+    """Whether another attempt may follow. On AWS every attempt counts against the retries."""
+    return bool(job["spent"] < job["retries"])
+
+
+def postpone(job: Job, until: float) -> None:
+    """Have a job that waits dispatched once more: the write itself does it, by the table's stream.
+
+    Each time the next one is twice as far away: the events of a job that waits for a free processor must not pile up.
+    """
+    pause = min(DISPATCH_MS * 2 ** min(job.get("sweeps", 0), 10), LONGEST_SWEEP_MS)
+    _write(
+        job["jobId"],
+        "#status = :status AND attempt = :attempt AND dueAt = :before",
+        "SET dueAt = :due, sweeps = :sweeps",
+        until,
+        status=Status.PENDING.value,
+        attempt=job["attempt"],
+        before=job["dueAt"],
+        due=now_ms() + pause,
+        sweeps=job.get("sweeps", 0) + 1,
+    )
+
+
+def tell(job: Job, progress: str, until: float) -> None:
+    """Write how far the attempt is. Raises as `claim`."""
+    _write(
+        job["jobId"],
+        "#status = :status AND attempt = :attempt",
+        "SET progress = :progress",
+        until,
+        status=job["status"],
+        attempt=job["attempt"],
+        progress=progress,
+    )
+
+
+def expired(job: Job) -> bool:
+    """Whether a GET hides it already."""
+    return "expiresAt" in job and bool(job["expiresAt"] <= time.time())
+
+
+def unpacked(job: Job) -> Job:
+    """The job with everything in its own attribute."""
+    if "large" not in job:
+        return job
+    return {**job, **json.loads(gzip.decompress(base64.b64decode(job["large"]["B"])))}
+
+
+def read(item: Request) -> Job:
+    """An item out of DynamoDB's JSON."""
+    return {name: _plain(value) for name, value in item.items()}
+
+
+def _end(job: Job, transition: str, kept: Request, reason: str | None, progress: str | None, until: float) -> str:
+    values: Request = {**kept, "now": timestamp(now_ms()), "never": NEVER_MS}
+    sets = ["#status = :target", "#current[0].#status = :target", "#current[0].finishedAt = :now", "dueAt = :never"]
+    sets += [f"#{name} = :{name}" for name in kept]
+    if reason is not None:
+        values["error"] = reason
+        sets.append("#current[0].#error = :error")
+    if progress is not None:
+        values["progress"] = progress
+        sets.append("progress = :progress")
+    if days := int(os.environ["RETENTION_DAYS"]):
+        values["expiresAt"] = int(time.time()) + days * 86_400
+        sets.append("expiresAt = :expiresAt")
+    if (attempts := _kept(job["attempts"])) != job["attempts"]:
+        values["attempts"] = attempts
+        sets.append("attempts = :attempts")
+    return str(_change(transition, job, f"SET {', '.join(sets)} REMOVE claimId, deadline", until, **values)["status"])
+
+
+def _change(transition: str, job: Job, expression: str, until: float, **values: Any) -> Job:
+    """Write a transition, guarded by the status and the attempt that it expects; the job after it."""
+    known = TRANSITIONS[transition]
+    (source,) = known.sources
+    guard = "#status = :source AND attempt = :attempt"
+    values |= {"target": known.target.value, "source": source.value, "attempt": job["attempt"]}
+    return _write(job["jobId"], guard, expression, until, **values)
+
+
+def _write(job_id: str, guard: str, expression: str, until: float, **values: Any) -> Job:
+    names = {f"#{name}": name for name in RESERVED if f"#{name}" in guard + expression}
+    request = {
+        "TableName": os.environ["TABLE"],
+        "Key": {"jobId": {"S": job_id}},
+        "ConditionExpression": guard,
+        "UpdateExpression": expression,
+        "ExpressionAttributeNames": names,
+        "ExpressionAttributeValues": {f":{name}": _typed(value) for name, value in values.items()},
+        "ReturnValues": "ALL_NEW",
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+    try:
+        return read(call("UpdateItem", request, until)["Attributes"])
+    except Conflict as conflict:
+        raise Changed(read(dict(conflict.item))) from None
+
+
+def _packed(job: Job, texts: dict[str, str]) -> Request:
+    """The texts as they are, or all of them compressed in `large` where the item has no room.
+
+    Raises:
+        TooLarge: it has none even so.
+    """
+    held = _size({name: value for name, value in job.items() if name not in texts}) + ROOM_BYTES
+    size = held + _size(texts)
+    if size <= MAX_ITEM_BYTES:
+        return dict(texts)
+    compressed = gzip.compress(json.dumps(texts, ensure_ascii=False).encode(), compresslevel=6, mtime=0)
+    if held + len(compressed) > MAX_ITEM_BYTES:
+        most = f"DynamoDB has room for {MAX_ITEM_BYTES:,}"
+        raise TooLarge(f"with them the job has {size:,} bytes, {held + len(compressed):,} compressed; {most}")
+    return {"large": {"B": base64.b64encode(compressed).decode()}}
+
+
+def _kept(attempts: list[Job]) -> list[Job]:
+    """The last attempts, with errors of a bounded length: an item has 400 KB, however often a job runs."""
+    return [_shortened(each) for each in attempts[-KEPT_ATTEMPTS:] if each]
+
+
+def _shortened(attempt: Job) -> Job:
+    if len(attempt.get("error", "")) <= 2 * KEPT_MESSAGE:
+        return attempt
+    told = json.loads(attempt["error"])
+    return {**attempt, "error": to_json({**told, "message": told["message"][:KEPT_MESSAGE]})}
+
+
+def _size(value: Any) -> int:
+    """Bytes, as DynamoDB counts them, or some more."""
+    match value:
+        case str():
+            return len(value.encode()) + 1
+        case {"B": compressed}:
+            return len(compressed)
+        case dict():
+            return 3 + sum(len(name.encode()) + _size(each) for name, each in value.items())
+        case list():
+            return 3 + sum(map(_size, value))
+    return 22
+
+
+def _typed(value: Any) -> Any:
+    match value:
+        case str():
+            return {"S": value}
+        case int():
+            return {"N": str(value)}
+        case list():
+            return {"L": [_typed(each) for each in value]}
+        case {"B": _}:
+            return value
+    return {"M": {name: _typed(each) for name, each in value.items()}}
+
+
+def _plain(value: Request) -> Any:
+    match value:
+        case {"S": text}:
+            return text
+        case {"N": number}:
+            return int(number)
+        case {"L": values}:
+            return [_plain(each) for each in values]
+        case {"M": values}:
+            return {name: _plain(each) for name, each in values.items()}
+    return value

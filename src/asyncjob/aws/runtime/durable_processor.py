@@ -1,0 +1,121 @@
+"""The processor of the durable edition: claims a job, runs its function, records its outcome.
+
+The event names a job and an attempt; the claim hands over the rest. What is to run again is written back to Pending,
+with its next attempt, and the table's stream starts that one: Lambda's own deliveries are for what was lost on the way.
+
+    claim ──┬── run ──┬── outcome ──────── record
+            │         ├── to be repeated ─ Pending, attempt + 1
+            │         └── deadline ─────── as above; if the function does not end, the process ends itself
+            └── another delivery has it ── raise while it may be alive, and afterwards give its attempt up
+"""
+
+import math
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from asyncjob.aws.runtime.attempt import Attempt
+from asyncjob.aws.runtime.durable_job import LOST, Changed, Job, claim, fail, lose, may_repeat, repeat, succeed
+from asyncjob.aws.runtime.dynamodb import LAST_WRITE_SECONDS
+from asyncjob.aws.runtime.record import error, now_ms, timestamp, to_json
+from asyncjob.aws.runtime.shapes import Context
+from asyncjob.job import Error, Status
+from asyncjob.registry import JobFunction, Jobs
+from asyncjob.runner import Failed, Outcome, Succeeded
+
+STOP_SECONDS = 1.0  # what a function gets, after its deadline, to notice it before its process ends
+OUTCOME_SECONDS = 1.0  # of the invocation, for the outcome
+
+
+class StillRunning(Exception):
+    """Not now: another delivery of this event may still be at work. Lambda delivers it again in a minute or two."""
+
+
+def process(jobs: Jobs, event: dict[str, Any], context: Context) -> None:
+    """Run an attempt of a job.
+
+    Args:
+        jobs: the functions that were deployed.
+        event: `{"jobId", "attempt"}`.
+        context: Lambda's.
+
+    Raises:
+        StillRunning, TableError: Lambda sends the event again, and at last to the recorder.
+    """
+    began, available = time.monotonic(), context.get_remaining_time_in_millis() / 1_000
+    until = time.time() + available - LAST_WRITE_SECONDS
+    job = _claimed(event["jobId"], event["attempt"], int(available * 1_000), until)
+    if job is None:
+        return
+    function = next((each for each in jobs if each.name == job["type"]), None)
+    if function is None:
+        problem = error("UnknownType", f"no function {job['type']!r} is registered in what is deployed")
+        _record(job, lambda: fail(job, problem, None, until))
+        return
+    left = (job["deadline"] - now_ms()) / 1_000 - OUTCOME_SECONDS - STOP_SECONDS
+    latest = min(time.monotonic() + left, began + available - LAST_WRITE_SECONDS - OUTCOME_SECONDS)
+    _run(function, job, latest, until)
+
+
+def _claimed(job_id: str, attempt: int, lasts: int, until: float) -> Job | None:
+    """The job, now Running; None when there is nothing to do."""
+    try:
+        return claim(job_id, attempt, lasts, until)
+    except Changed as changed:
+        held = changed.job
+    if not held or (held["status"], held["attempt"]) != (Status.RUNNING, attempt):
+        return None
+    if held["deadline"] >= now_ms():
+        raise StillRunning(f"attempt {attempt} has until {timestamp(held['deadline'])}")
+    _record(held, lambda: lose(held, error(*LOST), until))
+    return None
+
+
+def _run(function: JobFunction, job: Job, latest: float, until: float) -> None:
+    attempt = Attempt(function, job)
+    limit = min(latest - time.monotonic(), function.timeout or math.inf)
+    attempt.start(_parameters(job))
+    outcome = attempt.wait(time.monotonic() + limit)
+    if outcome is not None:
+        return _settle(attempt, outcome, until)
+    attempt.cancel()
+    try:
+        return _settle(attempt, _timeout(function, limit), until)
+    finally:
+        if attempt.wait(time.monotonic() + STOP_SECONDS) is None:
+            sys.stdout.flush()
+            os._exit(1)  # a thread cannot be ended, and no later job is to share the process with it
+
+
+def _parameters(job: Job) -> bytes:
+    texts = (f"{to_json(name)}:{text}" for name, text in job["parameters"].items())
+    return f"{{{','.join(texts)}}}".encode()
+
+
+def _timeout(function: JobFunction, limit: float) -> Failed:
+    whose = "its timeout of" if function.timeout == limit else "what was left to the processor:"
+    return Failed(Error("Timeout", f"it ran longer than {whose} {limit:.3g} seconds"), retryable=True)
+
+
+def _settle(attempt: Attempt, outcome: Outcome, until: float) -> None:
+    """Record the outcome, or have the job run again."""
+    job, progress = attempt.job, attempt.untold
+    if isinstance(outcome, Succeeded):
+        _record(job, lambda: succeed(job, outcome.results.decode(), progress, until))
+        return
+    reason = error(outcome.error.type, outcome.error.message)
+    again = outcome.retryable and may_repeat(job)
+    write = (lambda: repeat(job, reason, until)) if again else (lambda: fail(job, reason, progress, until))
+    _record(job, write, outcome.traceback)
+
+
+def _record(job: Job, write: Callable[[], str], traceback: str = "") -> None:
+    """Write what an attempt comes to, and log it."""
+    try:
+        status = write()
+    except Changed as changed:  # too late: it was canceled, or this attempt was given up
+        status = f"too late: {changed}"
+    line = {"jobId": job["jobId"], "attempt": job["attempt"], "status": status}
+    print(to_json(line | ({"exception": traceback} if traceback else {})))
