@@ -1,7 +1,7 @@
-"""Processes that other processes started: found, and ended with all that they started in turn.
+"""Finds the processes that a process started, and ends them with everything that they started in turn.
 
-Linux only: it reads /proc. Where there is none, nothing is found. A process that has left its tree (its parent has
-ended, so it belongs to another) is not found either.
+It reads /proc, so elsewhere than on Linux it finds nothing. A process whose parent has ended has left its tree, and is
+not found either.
 """
 
 import os
@@ -15,7 +15,7 @@ _PROC = Path("/proc")
 
 
 class Process(NamedTuple):
-    """A process, told by its start from a later one that has its number.
+    """A process. Its start tells it from a later one with the same number.
 
     Attributes:
         started: in clock ticks since the machine started.
@@ -26,7 +26,7 @@ class Process(NamedTuple):
 
 
 def find(pid: int) -> Process | None:
-    """The process that has this number now; None if there is none, or only the remains of one that has ended."""
+    """The process that has this number now; None if there is none, or only a zombie."""
     try:
         fields = (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -35,7 +35,7 @@ def find(pid: int) -> Process | None:
 
 
 def children(pid: int, thread: int | None = None) -> list[Process]:
-    """The processes that a process has started and that live; with `thread`, its native id, those that it started."""
+    """The living processes that a process has started; with `thread`, a native id, those that this thread started."""
     threads = _threads(pid) if thread is None else [thread]
     found = (find(child) for each in threads for child in _children(pid, each))
     return [process for process in found if process is not None]
@@ -44,11 +44,11 @@ def children(pid: int, thread: int | None = None) -> list[Process]:
 def end(processes: Iterable[Process]) -> list[Process]:
     """Kill processes and all their descendants.
 
-    Each is stopped before its children are looked for, so that it cannot start another meanwhile, or end and leave
-    its children to somebody else.
+    Each is stopped before its children are looked for, so that it cannot start another meanwhile, or end and leave its
+    children to another parent.
 
     Returns:
-        Those that were killed: not those that had ended, and not those of another user.
+        Those that were killed: neither those that had ended nor those of another user.
     """
     stopped: list[Process] = []
     seen: set[Process] = set()
@@ -61,10 +61,10 @@ def end(processes: Iterable[Process]) -> list[Process]:
 
 
 def _signal(process: Process, number: signal.Signals) -> bool:
-    """Send a signal to this process, and to no other that has its number meanwhile."""
+    """Send a signal to this process, but never to another that has been given its number."""
     try:
         handle = os.pidfd_open(process.pid)
-    except OSError:  # it has ended, or the system knows no such handles
+    except OSError:  # it has ended, or the system has no such handles
         with suppress(OSError):
             if find(process.pid) == process:
                 os.kill(process.pid, number)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from asyncjob.server.webhooks.answers import retry_after
+from asyncjob.server.webhooks.replies import retry_after
 
 
 @pytest.mark.parametrize(

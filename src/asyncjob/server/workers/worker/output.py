@@ -1,6 +1,6 @@
-"""What job functions print is written when a line is complete, and the rest of a line when the job ends.
+"""Writes what job functions print once a line is complete, and the rest of a line once the job ends.
 
-Python keeps what is printed into a file or a pipe until there are 8 KB of it, and a worker may be killed before.
+Python would buffer up to 8 KB that is printed to a file or a pipe, and a worker may be killed before it writes them.
 """
 
 import io
@@ -11,7 +11,7 @@ from typing import TextIO
 
 
 class Output(io.TextIOWrapper):
-    """A standard stream that is written by lines, and knows in which threads one is begun and not ended."""
+    """A standard stream that is written by lines, and knows which threads have begun one and not ended it."""
 
     def __init__(self, stream: TextIO) -> None:
         encoding, errors = stream.encoding, stream.errors
@@ -24,15 +24,15 @@ class Output(io.TextIOWrapper):
         return written
 
     def flush_rest(self) -> None:
-        """Write what this thread has begun; the flush of one that printed nothing could wait for one that cannot."""
+        """Write the line that this thread has begun; one that printed nothing must not wait for one that is blocked."""
         if getattr(self._of_thread, "begun", False):
             self._of_thread.begun = False
-            with suppress(Exception):  # nobody reads it any more, or there is no room for it
+            with suppress(Exception):  # nobody reads it any more, or the disk is full
                 self.flush()
 
 
 def write_by_lines() -> list[Output]:
-    """Have both standard streams written by lines, those of them that are open."""
+    """Write both standard streams by lines, as far as they are open."""
     outputs = []
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)

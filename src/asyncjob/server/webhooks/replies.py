@@ -1,7 +1,7 @@
-"""What is taken from a receiver's answer: little, of bounded size, and in words of ours.
+"""What is taken from a receiver's answer: little, bounded in size, and in our own words.
 
-A receiver is a stranger that a client has named. What it says must not reach that client, who could else read what the
-server alone can ask for; nor fill the log, nor keep the server busy reading.
+A receiver is a stranger that a client has named. What it says must not reach that client, who could otherwise read what
+only the server can request; nor may it fill the log or keep the server busy reading.
 """
 
 import os
@@ -21,13 +21,13 @@ _SECONDS = re.compile(rb"[0-9]{1,20}")
 _MAX_DATE = 40  # characters of an HTTP date
 
 
-class Answer(NamedTuple):
+class Reply(NamedTuple):
     """What became of a try.
 
     Attributes:
-        error: what was wrong, for whoever may read the job; empty where nothing was.
-        status: of the answer; None where there was none.
-        retry_after: seconds that the receiver asks to wait.
+        error: what went wrong, for whoever may read the job; empty if nothing did.
+        status: the answer's HTTP status; None if there was no answer.
+        retry_after: how many seconds the receiver asks to wait.
         detail: what else is known, for the log.
     """
 
@@ -38,21 +38,21 @@ class Answer(NamedTuple):
 
 
 class AnswerTooLong(Exception):
-    """The receiver says more than is read."""
+    """The receiver sends more than is read."""
 
 
-def failure(error: Exception) -> Answer:
-    """What a try that raised came to."""
+def no_reply(error: Exception) -> Reply:
+    """What became of a try that raised this."""
     detail = ascii(f"{type(error).__name__}: {error}")[1:-1]
-    return Answer(_words(error), detail=detail[:MAX_DETAIL])
+    return Reply(_words(error), detail=detail[:MAX_DETAIL])
 
 
 def _words(error: Exception) -> str:
-    """What was wrong, in the words of this file, of OpenSSL or of the system."""
+    """What went wrong, in the words of this file, of OpenSSL or of the system."""
     for cause in _causes(error):
         if isinstance(cause, AnswerTooLong):
             return f"the answer's head is over {MAX_HEAD_BYTES:,} bytes"
-        if isinstance(cause, ssl.SSLCertVerificationError):  # whose message names at most the host that was asked for
+        if isinstance(cause, ssl.SSLCertVerificationError):  # its message names no other host than the one asked for
             return f"TLS failed: CERTIFICATE_VERIFY_FAILED ({cause.verify_message})"
         if isinstance(cause, ssl.SSLError):
             return f"TLS failed: {cause.reason or 'the connection broke'}"
@@ -70,7 +70,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def retry_after(headers: Iterable[tuple[bytes, bytes]]) -> float:
-    """The seconds of the answer's Retry-After, which may also be a date; 0 where it has none that can be read."""
+    """The seconds of the answer's Retry-After, which may also be a date; 0 if there is none that can be read."""
     text = next((value.strip() for name, value in headers if name.lower() == b"retry-after"), b"")
     if _SECONDS.fullmatch(text):
         return float(text)
@@ -85,7 +85,7 @@ def retry_after(headers: Iterable[tuple[bytes, bytes]]) -> float:
 
 
 class _BoundedStream(httpcore.AsyncNetworkStream):
-    """A connection of which so much is read and no more: informational answers could go on for ever."""
+    """A connection of which only a bounded number of bytes is read: informational answers could go on for ever."""
 
     def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
         self._stream = stream
@@ -117,7 +117,7 @@ class _BoundedStream(httpcore.AsyncNetworkStream):
 
 
 class BoundedBackend(httpcore.AnyIOBackend):
-    """Makes such connections."""
+    """Makes connections that are read no further than a head may be long."""
 
     async def connect_tcp(self, *arguments: Any, **named: Any) -> httpcore.AsyncNetworkStream:
         return _BoundedStream(await super().connect_tcp(*arguments, **named))

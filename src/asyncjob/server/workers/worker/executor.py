@@ -1,62 +1,50 @@
-"""A worker process: takes jobs from the server's socket, runs them, and sends back how they ended.
+"""Runs the jobs that the server sends, and sends back how they ended.
 
-The main thread reads the socket and runs no job, so a cancel or the server's death is noticed whatever the jobs do.
-Sync functions run in threads, made as they are needed and kept; async ones on one event loop in a thread of its own,
-started with the first of them. Whichever thread ends a job sends the outcome, with all that gathered meanwhile.
+The main thread only reads the socket, so it notices a cancel or the server's death whatever the jobs do. Sync functions
+run in threads, which are made as needed and kept; async ones run on one event loop in a thread of its own, started with
+the first of them. The thread that ends a job sends the outcome, with all that has gathered meanwhile.
 
-What a function does is its own affair and nobody else's: an outcome that cannot be told ends the process, which the
-server notices, and a process that a function forked is never the worker.
-
-    python -m asyncjob.server.workers.worker FD [TARGET]
+Whatever a function does affects its own job alone: if its outcome cannot be sent, the process ends, which the server
+notices; and a process that a function forked is never the worker.
 """
 
 import asyncio
-import ctypes
 import logging
 import os
-import signal
 import socket
-import sys
-import threading
-import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
 from typing import NoReturn
 
-from asyncjob import failure, streams
+from asyncjob import failure
 from asyncjob.context import JobContext
 from asyncjob.isolation import Isolation
 from asyncjob.job import Error
-from asyncjob.loading import load
 from asyncjob.loop import EventLoop
 from asyncjob.registry import JobFunction, Jobs
 from asyncjob.runner import Failed, Outcome, Unfinished, failed, finish, run, run_async
-from asyncjob.server import logs
-from asyncjob.server.logs import event
-from asyncjob.server.settings import LogFormat, LogLevel
+from asyncjob.server.logs import log
 from asyncjob.server.tracing import AttemptSpan
-from asyncjob.server.workers.channel import Cancel, Ended, Message, Noticed, Ready, Run, Unpacker
-from asyncjob.server.workers.leftovers import Leftovers, Processes
-from asyncjob.server.workers.outbox import Key, Outbox, ProgressReports
-from asyncjob.server.workers.output import Output, write_by_lines
-from asyncjob.server.workers.threads import Threads
+from asyncjob.server.workers.channel import AttemptKey, Cancel, Ended, Message, Noticed, Ready, Run, Unpacker
+from asyncjob.server.workers.worker.leftovers import JobProcesses, Leftovers
+from asyncjob.server.workers.worker.outbox import Outbox, ProgressReports
+from asyncjob.server.workers.worker.output import Output
+from asyncjob.server.workers.worker.signals import let_go_in_children
+from asyncjob.server.workers.worker.threads import Threads
 
 _READ_BYTES = 1 << 18
-_PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
-_STOPPING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
 class RunningJob:
-    """One attempt that this worker runs: its context, what it started, and its task once that runs on the loop."""
+    """One attempt that this worker runs: its context, the processes it started, and its task once it is on the loop."""
 
     def __init__(self, message: Run, reports: ProgressReports) -> None:
         self.message = message
         self.key = (message.job_id, message.attempt)
         self.context = JobContext(*self.key, lambda progress: reports.tell(self.key, progress))
         self.span = AttemptSpan(message)
-        self.processes = Processes()
+        self.processes = JobProcesses()
         self.begun = False
         self.task: asyncio.Task[None] | None = None
 
@@ -64,8 +52,14 @@ class RunningJob:
 _running_job: ContextVar[RunningJob] = ContextVar("asyncjob_running_job")
 
 
-class Worker:
-    """Runs what the server sends until the server is gone."""
+class Executor:
+    """Runs what the server sends until the server is gone.
+
+    Args:
+        connection: the socket to the server.
+        jobs: the registry.
+        outputs: flushed after each job.
+    """
 
     def __init__(self, connection: socket.socket, jobs: Jobs, outputs: list[Output]) -> None:
         self._connection = connection
@@ -77,15 +71,20 @@ class Worker:
         self._loop = EventLoop(self._isolation.separate_thread, _note_process)
         self._reports = ProgressReports(self._outbox)
         self._leftovers = Leftovers()
-        self._running: dict[Key, RunningJob] = {}
+        self._running: dict[AttemptKey, RunningJob] = {}
 
     def work(self) -> None:
-        """Say that this worker is ready, then take messages for as long as there is a server."""
-        _let_go_in_children(self._outbox, self._reports)
+        """Say that this worker is ready, then take messages for as long as the server is there."""
+        let_go_in_children(self._let_go)
         self._outbox.send(Ready())
         unpacker = Unpacker()
         while data := self._connection.recv(_READ_BYTES):
             self._take(unpacker.feed(data))
+
+    def _let_go(self) -> None:
+        """Send nothing and keep no socket open: a process that a job forked is not the worker."""
+        self._outbox.close()
+        self._reports.close()
 
     def _take(self, messages: list[Message]) -> None:
         coroutines = []
@@ -110,7 +109,7 @@ class Worker:
     def _run(self, function: JobFunction, job: RunningJob) -> None:
         try:
             if job.begun:
-                return  # an exception was thrown into this thread after that; see Threads
+                return  # an exception was thrown into this thread later; see Threads
             job.begun = True
             job.processes.begin_thread()
             context = self._isolation.context()
@@ -148,7 +147,7 @@ class Worker:
             _cannot_tell(error)
 
     async def _finish(self, function: JobFunction, job: RunningJob, unfinished: Unfinished) -> None:
-        """Await what a sync function returned."""
+        """Await the awaitable that a sync function returned."""
         try:
             self._begin_task(job)
             if job.context.canceled and job.task is not None:
@@ -199,81 +198,14 @@ def _note_process(pid: int) -> None:
 
 
 def _cannot_tell(error: BaseException) -> NoReturn:
-    """End the process, since an outcome cannot be told: the server notices that, and nothing else."""
+    """End the process, since an outcome cannot be sent: the server would notice nothing else."""
     try:
         exception = failure.where(error)
-        event(logging.ERROR, "worker cannot go on", error=failure.type_name(error), exception=exception)
+        log(logging.ERROR, "worker cannot go on", error=failure.type_name(error), exception=exception)
     finally:
         os._exit(1)
 
 
 def _unknown(name: str) -> Failed:
-    """The user's file has changed since the server read it."""
+    """The user's file has changed since the server imported it."""
     return Failed(Error("UnknownType", f"no function {name!r} is registered in this worker: restart the server"))
-
-
-def _let_go_in_children(outbox: Outbox, reports: ProgressReports) -> None:
-    """Have each process that a function forks hold nothing of the worker: not its socket, not its signal handlers.
-
-    The signals are blocked from before the fork until the child has handlers of its own, so that none is lost.
-    """
-    masks = threading.local()
-
-    def before() -> None:
-        masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
-
-    def in_parent() -> None:
-        signal.pthread_sigmask(signal.SIG_SETMASK, masks.before)
-
-    def in_child() -> None:
-        outbox.close()
-        reports.close()
-        for signum in _STOPPING:
-            if signal.getsignal(signum) is _ignore:
-                signal.signal(signum, signal.default_int_handler if signum == signal.SIGINT else signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, masks.before)
-
-    os.register_at_fork(before=before, after_in_parent=in_parent, after_in_child=in_child)
-
-
-def _ignore(signum: int, frame: object) -> None:
-    """Do nothing."""
-
-
-def _die_with_parent() -> None:
-    """Have Linux kill this process with its server: a function that holds the GIL keeps `recv` from noticing."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def main() -> None:
-    """Serve one server process, over the socket whose number is the first argument."""
-    streams.settle(output_matters=False)
-    for signum in _STOPPING:  # Ctrl-C and service managers signal the whole group at once
-        if signal.getsignal(signum) is not signal.SIG_IGN:  # as nohup has it
-            signal.signal(signum, _ignore)  # the server says when to stop; not SIG_IGN, which children inherit
-    _die_with_parent()
-    logs.configure(
-        LogFormat(os.environ.get("ASYNCJOB_LOG_FORMAT", LogFormat.TEXT)),
-        LogLevel(os.environ.get("ASYNCJOB_LOG_LEVEL", LogLevel.INFO)),
-    )
-    process, status = os.getpid(), 1
-    try:
-        outputs = write_by_lines()
-        connection = socket.socket(fileno=int(sys.argv[1]))
-        connection.set_inheritable(False)
-        jobs = load(sys.argv[2] if len(sys.argv) > 2 else None)
-        if os.getpid() == process:  # and not a process that was forked at the import
-            Worker(connection, jobs, outputs).work()
-        status = 0
-    except ConnectionError:
-        status = 0
-    except BaseException:
-        with suppress(Exception):
-            traceback.print_exc()
-    finally:
-        os._exit(status)  # jobs' threads may still run: their outcome has nobody to go to
-
-
-if __name__ == "__main__":
-    main()

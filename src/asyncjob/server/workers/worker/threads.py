@@ -1,7 +1,8 @@
-"""The threads that run sync jobs: a new one when none is idle, since all jobs that were sent are to run at once.
+"""The threads that run sync jobs: a new one when none is idle, since every job that was sent must run at once.
 
-A job function can throw an exception into any thread, and those that stop others by it may come too late: the thread
-is idle by then, or runs another job. So a call is put where its thread finds it again, and is called until it returns.
+A job function can throw an exception into any thread, for instance to stop another function, and it may arrive too
+late, when the thread is idle or runs another job. So a call stays where its thread finds it again, and is repeated
+until it returns.
 """
 
 import os
@@ -15,7 +16,7 @@ Call = Callable[[], None]
 
 
 class _Place:
-    """One thread: what it runs, and how it is woken."""
+    """What one thread runs, and what wakes it."""
 
     def __init__(self) -> None:
         self.call: Call | None = None
@@ -26,7 +27,7 @@ class Threads:
     """Runs calls in threads.
 
     Args:
-        prepare: called first in each of them.
+        prepare: called first in each thread.
     """
 
     def __init__(self, prepare: Callable[[], None] = lambda: None) -> None:
@@ -37,13 +38,13 @@ class Threads:
         self._count = 0
 
     def start(self, call: Call) -> None:
-        """Run the call in a thread: at once, or when one is idle if the system gives no more of them.
+        """Run the call in a thread: at once, or when one is idle if the system allows no more threads.
 
         Args:
-            call: called again when an exception from elsewhere comes out of it; it returns once it has done its work.
+            call: repeated if an exception from elsewhere ends it; it returns once its work is done.
 
         Raises:
-            RuntimeError: the system gives not a single thread.
+            RuntimeError: the system does not allow a single thread.
         """
         with self._lock:
             place = self._idle.pop() if self._idle else None
@@ -66,10 +67,10 @@ class Threads:
         try:
             self._prepare()
             while True:
-                with suppress(BaseException):  # thrown into this thread from elsewhere; place.call is still there
+                with suppress(BaseException):  # it came from elsewhere; place.call is still there
                     self._serve(place)
         finally:
-            os._exit(1)  # one more, within the few instructions that are left: the server notices
+            os._exit(1)  # another one, in the few instructions outside the loop: the server notices
 
     def _serve(self, place: _Place) -> None:
         while True:

@@ -1,6 +1,6 @@
-"""How a worker tells the server: messages from any thread, and the newest progress of each attempt that runs.
+"""Sends to the server: messages from any thread, and the newest progress of each running attempt.
 
-In a process that a job function forked both are closed: it is not the worker.
+In a process that a job forked both are closed, since it is not the worker.
 """
 
 import asyncio
@@ -11,15 +11,13 @@ import time
 from collections import deque
 
 from asyncjob.job import Progress
-from asyncjob.server.workers.channel import Advanced, Message, pack
+from asyncjob.server.workers.channel import Advanced, AttemptKey, Message, pack
 
 PROGRESS_INTERVAL_SECONDS = 0.1
 
-Key = tuple[str, int]
-
 
 class Outbox:
-    """Sends messages from any thread, several in a frame when several are waiting."""
+    """Sends messages from any thread, as one frame when several are waiting."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -29,12 +27,12 @@ class Outbox:
         self._closed = False
 
     def close(self) -> None:
-        """Send nothing any more, and let go of this process's end of the socket."""
+        """Send nothing more, and close the socket in this process."""
         self._closed = True
         self._connection.close()
 
     def send(self, message: Message) -> None:
-        """Send the message, or leave it to the thread that is sending now."""
+        """Send the message, or leave it to the thread that is sending."""
         self._waiting.append(message)
         self._flush()
 
@@ -52,45 +50,45 @@ class Outbox:
     def _flush(self) -> None:
         if self._closed:
             return
-        # Looked at again after each release: a message that came between the last look and the release has no other
-        # thread to send it.
+        # Look again after each release: a message that came between the last look and the release has no other thread
+        # to send it.
         while self._waiting and self._sending.acquire(blocking=False):
             try:
                 batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
                 if batch:
                     self._connection.sendall(pack(batch))
             except BaseException:
-                os._exit(1)  # the server is gone, or the batch is: a dead worker is noticed, a lost outcome is not
+                os._exit(1)  # the server or the batch is lost; the server notices a dead worker, but not a lost outcome
             finally:
                 self._sending.release()
 
 
 class ProgressReports:
-    """Sends what jobs told of their progress, the newest of each, ten times a second at most.
+    """Sends the newest progress of each running attempt, at most ten times a second.
 
-    In a thread of its own, which starts with the first progress and sleeps while there is none. Once an attempt has
-    ended, nothing is sent of it, whoever still has its context.
+    It has a thread of its own, which starts with the first progress and sleeps while there is none. Once an attempt
+    has ended, nothing more is sent of it, whoever still holds its context.
     """
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
-        self._running: set[Key] = set()
-        self._newest: dict[Key, Progress] = {}
+        self._running: set[AttemptKey] = set()
+        self._newest: dict[AttemptKey, Progress] = {}
         self._sending = threading.Lock()
         self._told = threading.Event()
         self._thread: threading.Thread | None = None
         self._closed = False
 
     def close(self) -> None:
-        """Take note of nothing any more."""
+        """Ignore all further progress."""
         self._closed = True
 
-    def begin(self, key: Key) -> None:
-        """From now on the attempt may tell its progress."""
+    def begin(self, key: AttemptKey) -> None:
+        """The attempt may report progress from now on."""
         self._running.add(key)
 
-    def tell(self, key: Key, progress: Progress) -> None:
-        """Take note; what was not sent yet is replaced."""
+    def tell(self, key: AttemptKey, progress: Progress) -> None:
+        """Keep this progress to be sent; it replaces an earlier one that was not sent yet."""
         if self._closed or key not in self._running:
             return
         self._newest[key] = progress
@@ -99,13 +97,13 @@ class ProgressReports:
             self._thread = threading.Thread(target=self._run, daemon=True)
             self._thread.start()
 
-    def end(self, key: Key) -> None:
-        """Send what was not sent yet; it is on its way when this returns, so the outcome cannot overtake it."""
+    def end(self, key: AttemptKey) -> None:
+        """Send what was not sent yet. It has left when this returns, so the outcome cannot overtake it."""
         with self._sending:
             self._send(key)
             self._running.discard(key)
 
-    def _send(self, key: Key) -> None:
+    def _send(self, key: AttemptKey) -> None:
         progress = self._newest.pop(key, None)
         if progress is not None and key in self._running:
             self._outbox.send(Advanced(*key, progress))
