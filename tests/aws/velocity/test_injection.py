@@ -87,7 +87,7 @@ def _answers(text: str, edition: str) -> Iterator[dict[str, Any]]:
     stored = json.dumps({"name": text})
     time = {"S": "2024-06-06T12:34:56.789Z"}
     attempt = {"startedAt": time, "finishedAt": time, "error": {"S": stored}}
-    item = {
+    item: dict[str, Any] = {
         "jobId": {"S": "a-1"},
         "type": {"S": "greet"},
         "status": {"S": "Success"},
