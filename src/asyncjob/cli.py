@@ -40,6 +40,9 @@ class Application(typer.Typer):
                 streams.flush()
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        except SettingsError as error:
+            typer.echo(printable(f"asyncjob: {error}"), err=True)
+            status = commands.USAGE
         except streams.OutputLost as lost:
             status = READER_GONE if lost.error.errno == errno.EPIPE else commands.USAGE
             if status != READER_GONE:
@@ -164,6 +167,14 @@ NotifySecret = Annotated[
 ]
 Format = Annotated[LogFormat, _setting("log_format", "For people, or for programs.")]
 Level = Annotated[LogLevel, _setting("log_level", "The least level that is logged.")]
+Include = Annotated[
+    list[str],
+    typer.Option(
+        metavar="FILE",
+        help="A file to take although it would be left out, named as the output names it. Give it once for each.",
+        show_default="none",
+    ),
+]
 
 
 @app.callback()
@@ -192,17 +203,36 @@ def serve(
     log_level: Level = DEFAULT.log_level,
 ) -> None:
     """Serve the API on this machine: HTTP, a SQLite file, worker processes. Ctrl-C or SIGTERM stops it gently."""
-    given = dict(locals())  # each argument is the setting of its name
+    settings = Settings(
+        target=target,
+        host=host,
+        port=port,
+        database=database,
+        workers=workers,
+        concurrency=concurrency,
+        max_pending=max_pending,
+        keep=keep,
+        grace=grace,
+        backoff=backoff,
+        api_key=api_key,
+        insecure=insecure,
+        allow_host=allow_host,
+        notify_allow=notify_allow,
+        notify_secret=notify_secret,
+        log_format=log_format,
+        log_level=log_level,
+    )
+    _run(settings)
+
+
+def _run(settings: Settings) -> None:
     # Imported here: the server's libraries are not needed to print a help text.
-    from asyncjob.serve import AddressError
-    from asyncjob.serve import serve as run
-    from asyncjob.sqlite.database import DatabaseError
+    from asyncjob.serve import AddressError, serve
+    from asyncjob.store import Unusable
 
     try:
-        run(Settings(**given))
-    except SettingsError as error:
-        fail(error, status=2)
-    except (RegistrationError, DatabaseError, AddressError) as error:
+        serve(settings)
+    except (RegistrationError, Unusable, AddressError) as error:
         fail(error, status=1)
 
 
@@ -222,14 +252,7 @@ def build(
     policy: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="What your functions may do: IAM statements, JSON.")
     ] = None,
-    include: Annotated[
-        list[str],
-        typer.Option(
-            metavar="FILE",
-            help="A file to take although it would be left out, named as the output names it. Give it once for each.",
-            show_default="none",
-        ),
-    ] = [],  # noqa: B006  # typer only reads it
+    include: Include = [],  # noqa: B006  # typer only reads it
 ) -> None:
     """For AWS: make a folder with your functions and the template that deploys them."""
     from asyncjob.aws.build.archive import BuildError

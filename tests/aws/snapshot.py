@@ -3,6 +3,7 @@
 from typing import Any
 
 from tests.aws.double.cloudformation import deploy
+from tests.aws.double.templates import LARGEST_IN_A_BUCKET
 
 NOT_FROZEN = {
     "Timeout": "4",
@@ -27,7 +28,7 @@ KINDS = ("RestApi", "Resource", "Model", "RequestValidator", "Method", "GatewayR
 
 def snapshot(template: str, parameters: dict[str, str]) -> dict[str, Any]:
     """All that a deployment takes along, as it is with these parameters."""
-    stack = deploy(template, {"CorsOrigin": "*", **parameters})
+    stack = deploy(template, {"CorsOrigin": "*", **parameters}, largest=LARGEST_IN_A_BUCKET)
     found = [resource for kind in KINDS for resource in stack.of_type(f"AWS::ApiGateway::{kind}")]
     assert found
     return {resource.logical_id: resource.properties for resource in found}

@@ -1,7 +1,8 @@
 """Sends what waits in the failure queue to the recorder once more.
 
 A message is there because the recorder could not write to the table for as long as Lambda tried. It records each job
-once, whatever it is sent, so replaying is safe to repeat.
+once, whatever it is sent, so replaying is safe to repeat. What the durable edition's stream has left there names no
+job, and is dropped: the sweeper finds the job.
 """
 
 import json
@@ -34,12 +35,15 @@ def replay(queue_url: str, recorder: str) -> Iterator[str]:
     try:
         while messages := sqs.receive_message(QueueUrl=queue_url, **RECEIVE).get("Messages"):
             for message in messages:
-                answer = functions.invoke(FunctionName=recorder, Payload=message["Body"])
-                if "FunctionError" in answer:
-                    failures.append(answer["Payload"].read().decode())
-                    continue
+                request = json.loads(message["Body"]).get("requestPayload")
+                if request is not None:
+                    answer = functions.invoke(FunctionName=recorder, Payload=message["Body"])
+                    if "FunctionError" in answer:
+                        failures.append(answer["Payload"].read().decode())
+                        continue
                 sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
-                yield str(json.loads(message["Body"])["requestPayload"]["jobId"])
+                if request is not None:
+                    yield str(request["jobId"])
         names = ["ApproximateNumberOfMessagesNotVisible"]
         hidden = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)["Attributes"][names[0]]
     except Exception as error:

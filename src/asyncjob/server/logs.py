@@ -16,7 +16,7 @@ from asyncjob.server.settings import LogFormat, LogLevel
 logger = logging.getLogger("asyncjob")
 
 
-def event(level: int, message: str, **fields: Any) -> None:
+def log(level: int, message: str, **fields: Any) -> None:
     """Log one event.
 
     Args:
@@ -24,10 +24,10 @@ def event(level: int, message: str, **fields: Any) -> None:
         message: what happened, the same words each time.
         fields: what it happened to, such as `job_id` and `attempt`.
     """
-    events(level, message, [fields])
+    log_each(level, message, [fields])
 
 
-def events(level: int, message: str, happened: list[dict[str, Any]]) -> None:
+def log_each(level: int, message: str, happened: list[dict[str, Any]]) -> None:
     """Log the same event of several jobs, a line each, in one write: a record each would cost more than the jobs.
 
     Args:

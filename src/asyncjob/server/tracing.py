@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 
 from asyncjob import failure
 from asyncjob.runner import Failed, Outcome
-from asyncjob.server.logs import event
+from asyncjob.server.logs import log
 from asyncjob.server.workers.channel import Run
 
 try:
@@ -93,7 +93,7 @@ def _said() -> Iterator[None]:
         yield
     except Exception as error:
         exception = failure.where(error)
-        event(logging.ERROR, "a span failed", error=failure.type_name(error), exception=exception)
+        log(logging.ERROR, "a span failed", error=failure.type_name(error), exception=exception)
 
 
 def _has_sdk() -> bool:

@@ -17,7 +17,7 @@ import msgspec
 
 from asyncjob.aws.build.forms import durable_model, forms
 from asyncjob.aws.build.policy import Statement
-from asyncjob.aws.build.template import HERE, least_timeout
+from asyncjob.aws.build.template import HERE, MAX_UPLOADED_BYTES, least_timeout
 from asyncjob.contract import MAX_BODY_BYTES
 from asyncjob.job import TRANSITIONS, Status
 from asyncjob.registry import JobFunction, Jobs
@@ -65,6 +65,9 @@ def fill_durable(jobs: Jobs, package: Package) -> str:
     Args:
         jobs: the registry that the zip holds.
         package: what the build decides.
+
+    Raises:
+        ValueError: it is over the limit of a template that is deployed from a bucket.
     """
     source = SOURCE.read_text()
     text = _expanded(DEFINED.sub("", source), dict(DEFINED.findall(source)))
@@ -84,7 +87,11 @@ def fill_durable(jobs: Jobs, package: Package) -> str:
     text = line.sub(lambda place: "".join(f"{place[1]}- {json.dumps(each)}\n" for each in package.statements), text)
     text = text.replace('"{{ model }}"', json.dumps(durable_model(jobs), separators=(", ", ": ")))
     api = text[text.index(API_BEGINS) : text.index(API_ENDS)]
-    return text.replace("{{ hash }}", hashlib.sha256(api.encode()).hexdigest()[:8])
+    text = text.replace("{{ hash }}", hashlib.sha256(api.encode()).hexdigest()[:8])
+    size = len(text.encode())
+    if size > MAX_UPLOADED_BYTES:
+        raise ValueError(f"the template is {size:,} bytes, over CloudFormation's limit of {MAX_UPLOADED_BYTES:,}")
+    return text
 
 
 def mapping_template(name: str, jobs: Jobs, **arguments: str) -> str:

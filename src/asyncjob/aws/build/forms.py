@@ -9,8 +9,9 @@ inside of lists and objects, and other bounds, the model still says.
 import re
 from typing import Any
 
-from asyncjob.aws.build.model import DRAFT_4, Schema, parameter_schemas
+from asyncjob.aws.build.model import DRAFT_4, parameter_schemas
 from asyncjob.registry import Jobs
+from asyncjob.schema import Schema
 
 TYPES = {
     "null": "null",
