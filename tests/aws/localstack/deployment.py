@@ -68,9 +68,7 @@ def _run(command: list[str], localstack: LocalStack, place: Path) -> subprocess.
 
 def _base_url(localstack: LocalStack, deployed: list[str]) -> str:
     """Of the output ApiEndpoint, where LocalStack serves it on loopback."""
-    said = localstack.aws(
-        "cloudformation", "describe-stacks", "--stack-name", _stack(deployed), "--output", "json"
-    ).stdout
+    said = localstack.aws("cloudformation", "describe-stacks", "--stack-name", _stack(deployed), "--output", "json").stdout
     outputs = {output["OutputKey"]: output["OutputValue"] for output in json.loads(said)["Stacks"][0]["Outputs"]}
     endpoint = ENDPOINT.fullmatch(outputs["ApiEndpoint"])
     if endpoint is None:
@@ -82,16 +80,7 @@ def _events(localstack: LocalStack, failed: list[str]) -> str:
     if "deploy" not in failed:
         return ""
     query = "StackEvents[?contains(ResourceStatus, 'FAILED')].[LogicalResourceId, ResourceStatusReason]"
-    command = [
-        "cloudformation",
-        "describe-stack-events",
-        "--stack-name",
-        _stack(failed),
-        "--query",
-        query,
-        "--output",
-        "text",
-    ]
+    command = ["cloudformation", "describe-stack-events", "--stack-name", _stack(failed), "--query", query, "--output", "text"]
     return localstack.aws(*command).stdout
 
 
