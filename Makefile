@@ -139,7 +139,11 @@ clean:
 .venv/lambda: .venv/python tests/aws/lambda.txt
 	@rm -rf $@-env
 	@for each in python$(LAMBDA) ~/.pyenv/versions/$(LAMBDA).*/bin/python; do \
-		if $$each -c '' 2>/dev/null; then $$each -m venv $@-env && $@-env/bin/$(HASHED) tests/aws/lambda.txt; break; fi; \
+		if $$each -c '' 2>/dev/null; then \
+			{ $$each -m venv $@-env && $@-env/bin/$(HASHED) tests/aws/lambda.txt; } \
+				|| { echo "$$each cannot be set up: the double runs functions on our own Python" >&2; rm -rf $@-env; }; \
+			break; \
+		fi; \
 	done
 	@touch $@
 

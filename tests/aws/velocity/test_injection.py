@@ -132,7 +132,7 @@ def test_a_text_in_a_variable_or_in_quotes_is_no_template(velocity: Velocity) ->
         """$input.path('$.x')#set($y = "$input.path('$.x')")|$y|#set($l = [$y])$l.get(0)|$util.escapeJavaScript($y)"""
     )
     for text in TEXTS:
-        made = rendered(velocity, template, Given(json.dumps({"x": text}), context=CONTEXT))
+        made = rendered(velocity, template, Given(json.dumps({"x": text}), context=CONTEXT, stage_variables=VARIABLES))
         assert made is not None
         assert made.text.split("|")[: 1 + text.count("|")] == text.split("|")
         assert "EVALUATED" not in made.text

@@ -1,6 +1,6 @@
-"""What `asyncjob build` says at its end: the API, who may do what, and what to do next.
+"""What `asyncjob build` prints at its end: the API, who may do what, and what to do next.
 
-It is read from the template that was made, so that it cannot say anything else than what will be deployed.
+It is read from the template that was made, so it cannot differ from what will be deployed.
 """
 
 import inspect
@@ -48,7 +48,7 @@ def summary(template: str, jobs: Jobs, out: Path) -> str:
     Args:
         template: the text that was made.
         jobs: the registry it was made for.
-        out: the folder it is in, as the user named it.
+        out: the folder that it is in, as the user named it.
     """
     tree: Tree = yaml.load(template, _Loader)  # noqa: S506 - a SafeLoader
     resources = tree["Resources"]
@@ -92,7 +92,7 @@ def _routes(resources: Tree) -> Iterator[str]:
 
 
 def _callers(tree: Tree) -> Iterator[str]:
-    """By default, how to let others, and what a new default does not change."""
+    """Who may call by default, how to let others in, and what a new default does not change."""
     default = tree["Parameters"]["Authorization"]["Default"]
     yield f"{CALLERS[default]} (Authorization = {default})"
     yield "For everybody on the internet, at your cost: deploy with --parameter-overrides Authorization=NONE"
@@ -137,7 +137,7 @@ def _statement(statement: Tree, when: str = "") -> Iterator[str]:
 
 
 def _resource(value: Any) -> str:
-    """An ARN as the template says it: of a resource of its own, that one's name."""
+    """An ARN as the template has it; for a resource of the template, its name."""
     if isinstance(value, str):
         return value
     if "Fn::GetAtt" in value:
@@ -153,7 +153,7 @@ def _parameters(tree: Tree) -> Iterator[str]:
 
 
 def _commands(out: Path) -> Iterator[str]:
-    """What packages and deploys it. Packaging writes the template at length: mostly only a bucket takes it then."""
+    """What packages and deploys it. Packaging makes the template longer, mostly too long to deploy without a bucket."""
     template, packaged = (shlex.quote(str(out / name)) for name in ("template.yaml", "packaged.yaml"))
     bucket, capabilities = "--s3-bucket MY-BUCKET", "--capabilities CAPABILITY_NAMED_IAM"
     yield f"aws cloudformation package --template-file {template} {bucket} --output-template-file {packaged}"
