@@ -13,10 +13,15 @@ from typing import Any
 import msgspec
 import yaml
 
+from asyncjob.aws.build.durable import MAX_PARAMETERS_BYTES
 from asyncjob.registry import JobFunction, Jobs
 
 Tree = dict[str, Any]
 
+
+LIMIT = (
+    f"All parameters of a job together: {MAX_PARAMETERS_BYTES:,} bytes of JSON, a character beyond ASCII counted as 3"
+)
 
 CALLERS = {
     "NONE": "everybody on the internet",
@@ -62,6 +67,7 @@ def summary(template: str, jobs: Jobs, out: Path) -> str:
         "What POST /jobs takes, beside jobId",
     ]
     lines += _indented(line for each in jobs for line in _describe(each, len(jobs) > 1))
+    lines += _indented(iter([LIMIT]))
     lines += ["", "What the roles may do", *_indented(_roles(resources))]
     lines += [
         "",
@@ -83,6 +89,8 @@ def _of_type(resources: Tree, kind: str) -> Iterator[tuple[str, Tree]]:
 
 def _routes(resources: Tree) -> Iterator[str]:
     for _, method in _of_type(resources, "ApiGateway::Method"):
+        if method["Properties"]["Integration"]["Type"] == "MOCK":
+            continue  # refuses other methods and other paths, or tells a browser that it may ask
         path, part = "", method["Properties"]["ResourceId"]
         while part.get("Ref"):
             properties = resources[part["Ref"]]["Properties"]
