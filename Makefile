@@ -4,7 +4,7 @@
 # that it holds; differential: that its HTTP is read as another parser reads it; fuzz: what strangers send, SECONDS for
 # each target; screenshot: the picture in the README; lifecycle: the one in docs/lifecycle.md; constraints: pin every
 # package by version and hash; sbom, audit: what the product is made of, and what is known against it;
-# aws-localstack: the conformance suite against both editions on LocalStack (it needs Node and Python 3.13).
+# aws-localstack: the conformance suite against both editions on LocalStack (it needs Python 3.13).
 PYTHON ?= python3
 PYTHON_3_13 ?= python3.13
 MINUTES ?= 5
@@ -153,17 +153,13 @@ clean:
 	@rm -rf .venv/aws-peer-libraries
 	@$(BIN)/$(HASHED) bench/aws_peer/requirements.txt --target .venv/aws-peer-libraries && touch $@
 
-# LocalStack itself, what runs its functions (which must not see LocalStack's libraries), and its DynamoDB.
-.venv/localstack: .venv/run $(addprefix $(LOCALSTACK)/,requirements.txt functions.txt package-lock.json)
+# LocalStack itself, and what runs its functions, which must not see LocalStack's libraries.
+.venv/localstack: .venv/run $(addprefix $(LOCALSTACK)/,requirements.txt functions.txt)
 	@$(PYTHON_3_13) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' \
 		|| { echo "Python 3.13 is needed; name it: make aws-localstack PYTHON_3_13=..." >&2; exit 1; }
-	@command -v npm >/dev/null || { echo "Node 20 or newer is needed, with npm" >&2; exit 1; }
 	@echo "Setting up LocalStack: a minute, once"
-	@rm -rf $@-env $@-functions-env $@-node
+	@rm -rf $@-env $@-functions-env
 	@$(PYTHON_3_13) -m venv $@-env && $(PYTHON_3_13) -m venv $@-functions-env
 	@$@-env/bin/$(HASHED) constraints-build.txt
 	@$@-env/bin/$(HASHED) $(LOCALSTACK)/requirements.txt --no-binary airspeed-ext,crontab,jsonpath-rw $(HERE_BUILT)
-	@$@-functions-env/bin/$(HASHED) $(LOCALSTACK)/functions.txt
-	@mkdir $@-node && cp $(LOCALSTACK)/package.json $(LOCALSTACK)/package-lock.json $@-node
-	@cd $@-node && npm ci --silent --ignore-scripts --no-audit --no-fund
-	@touch $@
+	@$@-functions-env/bin/$(HASHED) $(LOCALSTACK)/functions.txt && touch $@

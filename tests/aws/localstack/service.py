@@ -54,7 +54,11 @@ class LocalStack:
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.client = {**CREDENTIALS, "AWS_ENDPOINT_URL": self.url}
-        self._environment = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "HOME": str(folder / "home")}
+        self._environment = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "LANG": "C.UTF-8",
+            "HOME": str(folder / "home"),
+        }
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
