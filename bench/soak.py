@@ -19,7 +19,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 
@@ -132,8 +132,32 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.1)
 
 
-def soak(seconds: float, folder: Path, *, untimed: bool) -> list[str]:
-    """Soak a server for so long and print the tally; the promises that were broken, those of time unless untimed."""
+class Tally(NamedTuple):
+    """What a soak came to.
+
+    Attributes:
+        accepted: how often each job was.
+        ended: how often each job ended, by what the job file took down.
+        answers: how many there were of each status.
+        grown_kb: how much more memory the server had at the end than when it was warm.
+        alone: the 99th percentile of a submission's latency without hostile clients, in milliseconds.
+        beside: the same beside them.
+    """
+
+    accepted: Counter[str]
+    ended: Counter[str]
+    answers: Counter[int]
+    killed: int
+    files: int
+    warm_kb: int
+    grown_kb: int
+    alone: float
+    beside: float
+    is_sound: bool
+
+
+def soak(seconds: float, folder: Path) -> Tally:
+    """Soak a server for that long."""
     with Server(folder / "jobs.db", "--workers", "2", target=FUNCTIONS) as server:
         observe(server)
         alone = p99(server, type="add", a=1)
@@ -146,36 +170,42 @@ def soak(seconds: float, folder: Path, *, untimed: bool) -> list[str]:
             for client in clients:
                 client.start()
             killed = kill_workers(server, begin + seconds * WARM_UP)
-            warm = server.memory_kb()
+            warm_kb = server.memory_kb()
             killed += kill_workers(server, begin + seconds)
             for client in clients:
                 client.join()
         server.client.post(f"/jobs/{unending}/cancel")
         wait_until(lambda: not unfinished(server), "the end of all jobs")
         wait_until(lambda: open_files(server) <= files, f"no more open files than before, {files}")
-        grown = server.memory_kb() - warm
+        grown_kb = server.memory_kb() - warm_kb
         server.stop()
-        ended = ends(server.database)
-        sound = is_sound(server.database)
-    accepted = sum((client.accepted for client in clients), Counter[str]())
-    answers = sum((client.answers for client in clients), Counter[int]())
+        accepted = sum((client.accepted for client in clients), Counter[str]())
+        answers = sum((client.answers for client in clients), Counter[int]())
+        ended, sound = ends(server.database), is_sound(server.database)
+    return Tally(accepted, ended, answers, killed, files, warm_kb, grown_kb, alone, beside, sound)
+
+
+def check(tally: Tally, *, untimed: bool) -> list[str]:
+    """Print the tally; the promises that were broken, those about time only if `untimed` is false."""
+    accepted, ended, answers = tally.accepted, tally.ended, tally.answers
     wrong = {job_id: number for job_id, number in ended.items() if number != accepted.get(job_id, 1)}
     missing = accepted.keys() - ended.keys()
     others = len(ended) - len(accepted)  # those that the latency was measured with
+    alone, beside = tally.alone, tally.beside
     print(f"accepted          {accepted.total() + others:,}, {accepted.total() - len(accepted):,} of them retries")
     print(f"ended             {ended.total():,}, each recorded once: {'no' if wrong or missing else 'yes'}")
     print(f"answers           {', '.join(f'{number:,} of {status}' for status, number in sorted(answers.items()))}")
-    print(f"workers killed    {killed}")
-    print(f"memory            {grown / 1000:+.1f} MB since it was warm, of {warm / 1000:.1f} MB")
-    print(f"open files        {files} before, no more at the end")
+    print(f"workers killed    {tally.killed}")
+    print(f"memory            {tally.grown_kb / 1000:+.1f} MB since it was warm, of {tally.warm_kb / 1000:.1f} MB")
+    print(f"open files        {tally.files} before, no more at the end")
     print(f"p99, one client   {alone:.1f} ms, and {beside:.1f} ms beside {IDLE:,} idle and 100 other hostile ones")
     broken = {
         f"ended another number of times than accepted: {wrong}": bool(wrong),
         f"accepted, and not there: {missing}": bool(missing),
-        "an answer was none of the contract's": not set(answers) <= {200, 202, 409},
-        "it holds more memory than before": grown > MAX_GROWTH_KB,
+        "an answer was not one of the contract's": not set(answers) <= {200, 202, 409},
+        "it holds more memory than before": tally.grown_kb > MAX_GROWTH_KB,
         f"hostile clients keep others waiting, p99 {beside:.1f} ms": not untimed and beside > MAX_P99_MS + 2 * alone,
-        "the file is damaged": not sound,
+        "the file is damaged": not tally.is_sound,
     }
     return [promise for promise, is_broken in broken.items() if is_broken]
 
@@ -186,4 +216,4 @@ if __name__ == "__main__":
     parser.add_argument("--untimed", action="store_true", help="keep no promise about time: the machine is busy")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        sys.exit("\n".join(soak(given.minutes * 60, Path(folder), untimed=given.untimed)) or 0)
+        sys.exit("\n".join(check(soak(given.minutes * 60, Path(folder)), untimed=given.untimed)) or 0)

@@ -74,7 +74,8 @@ def forges(kind: str) -> None:
         "length": struct.pack("!I", 2**32 - 1),
         "noise": struct.pack("!I", 4) + b"\xff\xff\xff\xff",
         "run": channel.pack([channel.Run("a", 1, "healthy", b"{}", None)]),
-        "results": channel.pack([channel.Ended(_job_id(), 1, Succeeded('{"forged": '))]),
+        "results": channel.pack([channel.Ended(_job_id(), 1, Succeeded(b'{"forged": '))]),
+        "bytes": channel.pack([channel.Ended(_job_id(), 1, Succeeded(b'"\xff"'))]),
         "error": channel.pack([channel.Ended(_job_id(), 1, Failed(Error("x" * 3_000_000, "")))]),
         "progress": channel.pack([channel.Advanced(_job_id(), 1, Progress(float("nan")))]),
         "text": struct.pack("!I", 8) + msgspec.msgpack.encode(["no", "m"]).ljust(8, b"\xc0"),
@@ -97,8 +98,8 @@ def tells_of_others(context: JobContext, others: list[str]) -> str:
     for job_id in [*others, "nobody"]:
         messages: list[channel.Message] = [
             channel.Advanced(job_id, 1, Progress(0.5)),
-            channel.Ended(job_id, 1, Succeeded('"forged"')),
-            channel.Ended(job_id, 2, Succeeded('"forged"')),
+            channel.Ended(job_id, 1, Succeeded(b'"forged"')),
+            channel.Ended(job_id, 2, Succeeded(b'"forged"')),
         ]
         os.write(int(sys.argv[1]), channel.pack(messages))
     return "told"

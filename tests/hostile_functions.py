@@ -1,20 +1,16 @@
 """Job functions that do to their worker what must harm nobody but their own job."""
 
 import asyncio
-import concurrent.futures
 import ctypes
 import decimal
 import functools
-import multiprocessing
+import importlib
 import os
-import signal
-import subprocess
 import sys
 import threading
 import time
 import types
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from decimal import Decimal
@@ -25,6 +21,12 @@ import msgspec
 from asyncjob import JobContext, Jobs
 
 jobs = Jobs()
+processes = importlib.import_module("hostile_processes")  # a neighbour, as whoever loads this file by its path finds it
+for function in processes.FUNCTIONS:
+    jobs.job(function)
+for function in processes.OVERDUE:
+    jobs.job(timeout=0.5, retries=0)(function)
+
 decimal.getcontext().prec = 50
 setting: ContextVar[str] = ContextVar("setting", default="never set")
 setting.set("at import")
@@ -62,129 +64,6 @@ async def leaves_a_sibling(context: JobContext) -> None:
         raise ValueError("one of two")
 
     await asyncio.gather(tick(), fail())
-
-
-# -- forks --------------------------------------------------------------------------------------------------------
-
-
-def square(number: int) -> int:
-    return number * number
-
-
-def sleep_long() -> None:
-    time.sleep(600)
-
-
-def _fork(leave: Callable[[], None]) -> int:
-    child = os.fork()
-    if child == 0:
-        leave()
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def _fork_past_python(leave: Callable[[], None]) -> int:
-    child = ctypes.PyDLL(None).fork()
-    if child == 0:
-        leave()
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-class InChild(Exception):
-    pass
-
-
-def _raise() -> None:
-    raise InChild
-
-
-@jobs.job
-def forked_child_exits(status: int) -> int:
-    return _fork(lambda: sys.exit(status))
-
-
-@jobs.job
-def forked_child_raises() -> int:
-    return _fork(_raise)
-
-
-@jobs.job
-def forked_child_returns(context: JobContext) -> str:
-    child = os.fork()
-    if child == 0:
-        context.progress(0.9, "from the child")
-        return "the child's"
-    return f"child left with {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}"
-
-
-@jobs.job
-async def forked_child_returns_async() -> str:
-    child = os.fork()
-    if child == 0:
-        return "the child's"
-    return f"child left with {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}"
-
-
-@jobs.job
-async def forked_child_awaits() -> int:
-    child = os.fork()
-    if child == 0:
-        await asyncio.sleep(0)
-        await asyncio.sleep(600)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-@jobs.job
-def forked_past_python() -> int:
-    return _fork_past_python(lambda: sys.exit(4))
-
-
-@jobs.job
-def terminates(method: str) -> int:
-    """Ends a process that sleeps, as soon as it was started."""
-    process = multiprocessing.get_context(method).Process(target=sleep_long)  # type: ignore[attr-defined]
-    process.start()
-    process.terminate()
-    process.join()
-    return int(process.exitcode)
-
-
-@jobs.job
-def pools(method: str) -> list[int]:
-    with multiprocessing.get_context(method).Pool(2) as pool:
-        return pool.map(square, [1, 2, 3])
-
-
-@jobs.job
-async def pools_async(method: str) -> int:
-    context = multiprocessing.get_context(method)
-    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
-        return await asyncio.get_running_loop().run_in_executor(pool, square, 5)
-
-
-@jobs.job
-def sockets_of_a_child() -> list[bool]:
-    """Whether a forked and a started process have the worker's socket."""
-    socket = os.readlink(f"/proc/self/fd/{sys.argv[1]}")
-
-    def has(child: int) -> bool:
-        found = []
-        for fd in os.listdir(f"/proc/{child}/fd"):
-            with suppress(FileNotFoundError):  # it has just closed that one
-                found.append(os.readlink(f"/proc/{child}/fd/{fd}"))
-        return socket in found
-
-    reader, writer = os.pipe()
-    forked = os.fork()
-    if forked == 0:
-        os.write(writer, b"x")
-        time.sleep(600)
-    os.read(reader, 1)
-    spawned = os.posix_spawn("/bin/sleep", ["sleep", "600"], {})
-    found = [has(forked), has(spawned)]
-    for child in (forked, spawned):
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-    return found
 
 
 # -- what is around a job -----------------------------------------------------------------------------------------
@@ -441,28 +320,6 @@ class Item:
 @jobs.job
 def prices(one: Decimal, more: list[Decimal] = [], item: Item | None = None, other: Any = None) -> list[Any]:  # noqa: B006
     return [str(one), [str(each) for each in more], item, repr(other)]
-
-
-# -- processes ----------------------------------------------------------------------------------------------------
-
-
-@jobs.job(timeout=0.5, retries=0)
-def runs_shell(command: str) -> int:
-    return subprocess.run(["/bin/sh", "-c", command]).returncode
-
-
-@jobs.job(timeout=0.5, retries=0)
-async def runs_shell_async(command: str) -> int:
-    async def nested() -> int:
-        process = await asyncio.create_subprocess_shell(command)
-        return await process.wait()
-
-    return await asyncio.create_task(nested())
-
-
-@jobs.job
-def leaves_daemon() -> int:
-    return subprocess.Popen(["/bin/sleep", "600"]).pid
 
 
 # -- output -------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
-"""What a running job function may ask and tell: its id and attempt, its progress, whether it was canceled.
+"""What a running job function can ask and say: its id and attempt, its progress, whether it was canceled.
 
-It is its own file because the registry must recognise the annotation and the engines must make the object, and
-neither may import the other.
+It has a file of its own because the registry recognises the annotation and the engines make the object, and neither may
+import the other.
 """
 
 from collections.abc import Callable
@@ -14,9 +14,9 @@ MAX_PROGRESS_MESSAGE = 1_000
 
 
 class JobCanceled(BaseException):
-    """The job was canceled while its function ran; let it pass, after cleaning up.
+    """The job was canceled while its function ran. Clean up, and let it pass.
 
-    Like asyncio's own, no Exception: `except Exception` in a loop must not swallow it.
+    Like asyncio's CancelledError it is not an Exception: `except Exception` in a loop must not swallow it.
     """
 
 
@@ -25,7 +25,7 @@ class JobContext:
 
     Attributes:
         job_id: the job's id, as the client sees it.
-        attempt: 1 for the first run of the job, one more for each further one.
+        attempt: 1 for the first run of the job, one more for each further run.
     """
 
     def __init__(self, job_id: str, attempt: int, report: Callable[[Progress], None] = lambda progress: None) -> None:
@@ -36,17 +36,17 @@ class JobContext:
 
     @property
     def canceled(self) -> bool:
-        """True once the job was canceled or its time is up: its outcome will not be recorded."""
+        """True once the job was canceled or its time is up; its outcome will not be recorded."""
         return self._canceled
 
     def progress(self, fraction: float, message: str | None = None) -> None:
         """Say how far the job is; `GET /jobs/{jobId}` shows it.
 
-        Call it as often as you like: what comes faster than the engine writes replaces what was not yet written.
+        Call it as often as you like: progress that the engine has not written yet is replaced by newer progress.
 
         Args:
-            fraction: from 0 to 1; what is beyond counts as the nearer of these, and NaN as 0.
-            message: a few words; of more than 1,000 characters the first.
+            fraction: from 0 to 1; anything beyond counts as the nearer of the two, and NaN as 0.
+            message: a few words; at most 1,000 characters are kept.
 
         Raises:
             JobCanceled: the job was canceled or its time is up, and there is no point in going on.
@@ -57,12 +57,12 @@ class JobContext:
         self._report(Progress(_within(fraction), told))
 
     def cancel(self) -> None:
-        """For engines: from now on `canceled` is true and `progress` raises."""
+        """For engines: make `canceled` true and `progress` raise from now on."""
         self._canceled = True
 
 
 def _within(fraction: float) -> float:
     try:
         return min(1.0, max(0.0, float(fraction)))
-    except OverflowError:  # an int that is larger than any float
+    except OverflowError:  # an int larger than any float
         return float(fraction > 0)

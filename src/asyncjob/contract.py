@@ -84,33 +84,6 @@ _encode = msgspec.json.Encoder().encode
 _encode_sorted = msgspec.json.Encoder(order="sorted", decimal_format="number").encode
 
 
-def check_content_type(content_type: bytes | None) -> None:
-    """Accept JSON, with any parameters. A missing header counts as JSON, as in API Gateway.
-
-    Raises:
-        ApiError: 415.
-    """
-    if content_type is not None and content_type != b"application/json":
-        mime = content_type.partition(b";")[0].strip().lower()
-        if mime != b"application/json":
-            raise ApiError(415, "the Content-Type must be application/json")
-
-
-def check_content_encoding(content_encoding: bytes | None) -> None:
-    """Accept only an uncompressed body.
-
-    Raises:
-        ApiError: 415.
-    """
-    if content_encoding is not None and content_encoding.strip().lower() not in (b"", b"identity"):
-        raise ApiError(415, "the body must not be compressed: send it without a Content-Encoding")
-
-
-def too_large(limit: int = MAX_BODY_BYTES) -> ApiError:
-    """The refusal of a body over the limit."""
-    return ApiError(413, f"the body is over the limit of {limit:,} bytes")
-
-
 def parse_submission(jobs: Jobs, body: bytes) -> Submission:
     """Check the body of `POST /jobs`.
 

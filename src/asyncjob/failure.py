@@ -1,7 +1,7 @@
-"""How an exception is told: its class and message for the client, where it was raised for the log.
+"""What is said of an exception: its class and message to the client, where it was raised to the log.
 
-An exception is an object of somebody else's class. Its methods may raise, exit or answer with megabytes, so none of
-them is trusted: what is read is read past overrides, and every text has a bound.
+An exception is an object of somebody else's class. Its methods may raise, exit or return megabytes, so none of them is
+trusted: attributes are read past overrides, and every text has a bound.
 
 Messages and notes tend to hold values. They go into the job, which its owner reads, and never into the log.
 """
@@ -16,9 +16,9 @@ from asyncjob.job import writable
 MAX_TYPE_CHARACTERS = 200
 MAX_MESSAGE_CHARACTERS = 10_000
 MAX_TRACEBACK_CHARACTERS = 20_000
-MAX_FRAMES = 20  # of one exception
-MAX_TOLD = 20  # exceptions of one group or one chain
-MAX_LEAVES = 10_000  # that are looked at
+MAX_FRAMES = 20  # shown of one exception
+MAX_TOLD = 20  # exceptions shown of one group or one chain
+MAX_LEAVES = 10_000  # looked at in one group
 
 _OWN_FILES = (__file__, __file__.replace("failure.py", "runner.py"))
 
@@ -29,7 +29,7 @@ def type_name(error: BaseException) -> str:
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
-    """The exceptions that a group holds, however deep, in their order; of any other exception, itself."""
+    """The exceptions in a group, at any depth, in their order; any other exception yields itself."""
     waiting = [error]
     for _ in range(MAX_LEAVES):
         if not waiting:
@@ -42,7 +42,7 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 def message(error: BaseException) -> str:
-    """What the job shows: the exception's text, its notes, and for a group the class and text of each leaf."""
+    """What the job shows: the exception's text, its notes and, of a group, the class and text of each leaf."""
     text = _with_notes(error)
     if issubclass(type(error), BaseExceptionGroup):
         first = itertools.islice(leaves(error), MAX_TOLD + 1)
@@ -54,7 +54,7 @@ def message(error: BaseException) -> str:
 
 
 def where(error: BaseException) -> str:
-    """What the log shows: the frames of the exception, of its causes and contexts, and of the leaves of a group."""
+    """What the log shows: the frames of the exception, of its causes and contexts, and of a group's members."""
     sections: list[str] = []
     seen: set[int] = set()
     waiting = [("", error)]
@@ -84,9 +84,9 @@ def _related(error: BaseException) -> Iterator[tuple[str, BaseException]]:
 
 
 def _frames(error: BaseException) -> list[str]:
-    """The last frames, without those of the runner, and with nothing left in them.
+    """The last frames, without the runner's own.
 
-    What the function held is freed here: it may be all the memory there is.
+    Clears them too, which frees what the function held: that may be all the memory there is.
     """
     entry = _attribute(error, "__traceback__")
     while entry is not None and entry.tb_frame.f_code.co_filename in _OWN_FILES:
@@ -106,7 +106,7 @@ def _text(value: object) -> str:
         return writable(str(value), MAX_MESSAGE_CHARACTERS + 1)
     except MemoryError:
         raise
-    except BaseException:  # its own __str__ raised, or left by sys.exit; its class still says something
+    except BaseException:  # its __str__ raised or exited; its class still says something
         return ""
 
 

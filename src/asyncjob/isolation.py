@@ -1,8 +1,8 @@
-"""What a job function finds around it: what the module set at its import, and nothing that a job before it left there.
+"""What a job function finds around it: what its module's import has set, and nothing that an earlier job left.
 
-Its own, for each job: context variables and the decimal context. Put back after each job: the current folder and the
-umask. Linux lets each thread have these two for itself, so that jobs in other threads do not see the change either.
-What else a whole process shares (the environment, the locale, warning filters, `sys.stdout`) is shared by its jobs.
+Each job has its own context variables and decimal context. The current folder and the umask are put back after each
+job; on Linux each thread has its own of these two, so that jobs in other threads do not see a change either. Everything
+else that a process shares (the environment, the locale, warning filters, `sys.stdout`) is shared by its jobs.
 """
 
 import contextvars
@@ -15,11 +15,11 @@ _CLONE_FS = 0x200  # from <linux/sched.h>
 
 
 class Isolation:
-    """Make it once the module of the job functions is imported."""
+    """What the import of the job functions has left. Make it right after that import."""
 
     def __init__(self) -> None:
         self._context = contextvars.copy_context()
-        self._decimal = decimal.getcontext().copy()  # a context variable too, but its value is changed in place
+        self._decimal = decimal.getcontext().copy()  # also a context variable, but its value is changed in place
         self._umask = os.umask(0)
         os.umask(self._umask)
         self._folder: int | None = None
@@ -33,7 +33,7 @@ class Isolation:
         return context
 
     def restore(self) -> None:
-        """Put back what the job changed that has just ended in this thread."""
+        """Undo what the job that has just ended in this thread has changed."""
         os.umask(self._umask)
         if self._folder is not None:
             with suppress(OSError):
@@ -41,8 +41,8 @@ class Isolation:
 
     @staticmethod
     def separate_thread() -> None:
-        """Give the current thread a folder and a umask of its own, where the system can."""
+        """Give the current thread its own folder and umask, if the system can."""
         if sys.platform == "linux":
             import ctypes
 
-            ctypes.CDLL(None).unshare(_CLONE_FS)  # some containers forbid it; then the threads share them
+            ctypes.CDLL(None).unshare(_CLONE_FS)  # if a container forbids it, the threads share them

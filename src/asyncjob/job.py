@@ -7,6 +7,7 @@ is, and what may happen to it, is decided here.
 import os
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 
@@ -111,6 +112,11 @@ def timestamp(milliseconds: int) -> str:
     """A time, in milliseconds since 1970, as the contract writes it: `2024-06-06T12:34:56.789Z`."""
     seconds, rest = divmod(milliseconds, 1_000)
     return f"{_second(seconds)}.{rest:03d}Z"
+
+
+def milliseconds(text: str) -> int:
+    """The milliseconds since 1970 of a time that `timestamp` wrote."""
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
 
 
 @lru_cache(maxsize=8)

@@ -22,7 +22,7 @@ LIBRARIES = {
     *("annotated_doc", "annotated_types", "anyio", "asyncjob", "botocore", "certifi", "click", "h11", "httpcore"),
     *("httptools", "httpx", "idna", "markdown_it", "mdurl", "msgspec", "opentelemetry", "packaging"),
     *("prometheus_client", "pydantic", "pydantic_core", "pygments", "rich", "shellingham", "standardwebhooks"),
-    *("starlette", "typer", "typing_extensions", "typing_inspection", "uvicorn", "uvloop", "yaml"),
+    *("typer", "typing_extensions", "typing_inspection", "uvicorn", "uvloop", "yaml"),
 }
 """What asyncjob imports besides the standard library, some of it only when needed."""
 STDLIB = os.path.dirname(os.__file__)

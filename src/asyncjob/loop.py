@@ -1,8 +1,8 @@
 """The event loop on which an engine runs async job functions: one for the life of the process.
 
-A file of its own since both engines have it, and asyncio takes longer to import than all else that a Lambda function of
-sync jobs needs. One loop for all jobs, because what a function keeps from job to job (a client, a session, a lock)
-belongs to the loop that it was made in.
+It has a file of its own because both engines use it, and because asyncio takes longer to import than everything else
+that a Lambda function with sync jobs needs. All jobs share one loop, because what a function keeps from job to job (a
+client, a session, a lock) belongs to the loop in which it was made.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ _own: ContextVar[object] = ContextVar("asyncjob_task", default=None)
 
 
 class JobTask(asyncio.Task[None]):
-    """The task of one job, which no other job can cancel: many a function ends with all of `asyncio.all_tasks()`."""
+    """The task of one job. No other job can cancel it: many functions end by canceling all of `asyncio.all_tasks()`."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop, context: Context) -> None:
         super().__init__(coroutine, loop=loop, context=context)
@@ -32,11 +32,11 @@ class JobTask(asyncio.Task[None]):
 
 
 class EventLoop:
-    """Runs async jobs as tasks of one asyncio loop, in a thread that starts with the first of them.
+    """Runs async jobs as tasks of one asyncio loop, in a thread that starts with the first job.
 
     Args:
         prepare: called first in that thread.
-        started: called with the number of each process that a job starts through asyncio, in the job's context.
+        started: called, in the job's context, with the number of each process that a job starts through asyncio.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class EventLoop:
         self._tasks: set[JobTask] = set()
 
     def start(self, jobs: Iterable[Started]) -> None:
-        """Run coroutines concurrently with all that run already, each in the context that comes with it."""
+        """Run coroutines beside those that run already, each in the context that comes with it."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             self._note_processes(self._loop)
@@ -59,7 +59,7 @@ class EventLoop:
         self._loop.call_soon_threadsafe(self._create_tasks, jobs)
 
     def call(self, callback: Callable[[], Any]) -> None:
-        """Call something in the loop's thread, if an async job was ever started."""
+        """Make this call in the loop's thread, if an async job was ever started."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(callback)
 
@@ -69,7 +69,7 @@ class EventLoop:
             while True:  # a function may stop it
                 with suppress(SystemExit, KeyboardInterrupt):  # asyncio lets them out of a function's own tasks
                     loop.run_forever()
-        except BaseException:  # an exception that was thrown into this thread: what it broke off, nobody knows
+        except BaseException:  # thrown into this thread: nobody knows what it broke off
             traceback.print_exc()
         finally:
             os._exit(1)
@@ -77,15 +77,15 @@ class EventLoop:
     def _create_tasks(self, jobs: Iterable[Started]) -> None:
         assert self._loop is not None
         for coroutine, context in jobs:
-            # Not by the loop's create_task, whose factory a function may have replaced.
+            # Not by the loop's create_task: a function may have replaced its factory.
             task = JobTask(coroutine, self._loop, context)
-            self._tasks.add(task)  # the loop itself holds tasks weakly
+            self._tasks.add(task)  # the loop itself holds only weak references
             task.add_done_callback(self._forget)
 
     def _forget(self, task: JobTask) -> None:
         self._tasks.discard(task)
         loop = task.get_loop()
-        if loop.get_task_factory() is not None:  # a function's, of which the next ones know nothing
+        if loop.get_task_factory() is not None:  # a function has set it, and the next must not meet it
             loop.set_task_factory(None)
         if loop.get_exception_handler() is not None:
             loop.set_exception_handler(None)
@@ -103,6 +103,6 @@ class EventLoop:
         return start_and_note
 
     def _leave_in_child(self) -> None:
-        """A process that a job forks in the loop's thread is not to run the jobs of its parent."""
+        """A process that a job forks in the loop's thread must not run the jobs of its parent."""
         if threading.current_thread() is self._thread and self._loop is not None:
             self._loop.call_soon(os._exit, 1)

@@ -1,8 +1,8 @@
 """Run one job function: arguments in, outcome out.
 
-Whatever the function does, the answer is an outcome: it raises, exits, returns what JSON cannot hold, or returns too
-much of it. Only losing the process itself leaves none, and that is for the engine to notice. A process that the
-function forks is not the engine's: if one comes back to here, it ends.
+Whatever the function does, there is an outcome: it may raise, exit, return something that JSON cannot hold, or return
+too much. Only the loss of the process leaves none, which the engine notices. A process that the function forks is not
+the engine's: if it returns to this file, it ends.
 """
 
 import inspect
@@ -23,22 +23,22 @@ from asyncjob.registry import InvalidParameters, JobFunction
 MAX_RESULTS_BYTES = 1_048_576
 
 _encode = msgspec.json.Encoder().encode
-_check = msgspec.json.Decoder(msgspec.Raw).decode
+_skip = msgspec.json.Decoder(msgspec.Raw).decode  # reads all of it and keeps nothing
 
 
 class Succeeded(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """The function returned; `results` is its value as JSON text."""
+    """The function returned; `results` is its value as JSON, in UTF-8."""
 
-    results: str
+    results: bytes
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """The function raised, or what it returned cannot be saved.
+    """The function raised, or its value cannot be saved.
 
     Attributes:
-        error: what `GET` shows when this was the last attempt.
-        retryable: True when the function was registered to run again after this exception.
-        traceback: where it was raised, for the log: files, lines and code, but no message, since that may hold values.
+        error: what `GET` shows if this was the last attempt.
+        retryable: whether the function was registered to run again after this exception.
+        traceback: where it was raised, for the log: files, lines and code. No message, since that may hold values.
     """
 
     error: Error
@@ -47,7 +47,7 @@ class Failed(msgspec.Struct, frozen=True, tag=True, array_like=True):
 
 
 class Unfinished:
-    """The function returned something that is to be awaited: hand it to `finish`, on the event loop."""
+    """The function returned an awaitable: hand it to `finish`, on the event loop."""
 
     def __init__(self, awaitable: Awaitable[Any], process: int) -> None:
         self.awaitable = awaitable
@@ -71,7 +71,7 @@ def run(function: JobFunction, context: JobContext, parameters: bytes) -> Outcom
         value = function.function(*([context] if function.takes_context else []), **arguments)
         _leave_if_forked(process, None)
         return Unfinished(value, process) if _is_awaitable(value) else _succeeded(value)
-    except BaseException as error:  # SystemExit too: a function that exits has answered, its worker goes on
+    except BaseException as error:  # even SystemExit: a function that exits has answered, and its worker goes on
         _leave_if_forked(process, error)
         return failed(function, error)
 
@@ -94,7 +94,7 @@ async def run_async(function: JobFunction, context: JobContext, parameters: byte
 
 
 def _is_awaitable(value: Any) -> bool:
-    """As `inspect.isawaitable`, but a microsecond faster, and it does not ask the value for its class."""
+    """Like `inspect.isawaitable`, but a microsecond faster, and without asking the value for its class."""
     kind = type(value)
     return hasattr(kind, "__await__") or (kind is GeneratorType and inspect.isawaitable(value))
 
@@ -105,13 +105,13 @@ def failed(function: JobFunction, error: BaseException) -> Failed:
         told = Error(failure.type_name(error), failure.message(error))
         return Failed(told, _is_retryable(function, error), failure.where(error))
     except MemoryError:
-        raise  # of what is told here, or there was too little for it: the engine notices the end of its process
-    except BaseException:  # of a class that can be no better told
+        raise  # not even this much can be said: the process ends, which the engine notices
+    except BaseException:  # no more can be learned from an exception of this class
         return Failed(Error(failure.type_name(error), ""))
 
 
 def _is_retryable(function: JobFunction, error: BaseException) -> bool:
-    """True when the exception, or a leaf of the group that it is, is one of those that the function names."""
+    """Whether the function names this exception or, if it is a group, one of its leaves."""
     if issubclass(type(error), InvalidParameters):
         return False
     named = function.retry_on
@@ -124,14 +124,27 @@ def _succeeded(value: Any) -> Outcome:
         if len(results) > MAX_RESULTS_BYTES:
             message = f"the results are {len(results):,} bytes of JSON, over the limit of {MAX_RESULTS_BYTES:,}"
             return Failed(Error("InvalidResults", message))
-        _check(results)  # what is in a msgspec.Raw was written as it is
-        return Succeeded(results.decode())
+        check_json(results)  # a msgspec.Raw in it was copied unread
+        return Succeeded(results)
     except Exception as error:
         return Failed(Error("InvalidResults", f"the results cannot be written as JSON: {failure.message(error)}"))
 
 
+def check_json(text: bytes) -> None:
+    """Check that the text is JSON in UTF-8, without decoding it.
+
+    Raises:
+        UnicodeDecodeError: it is not UTF-8.
+        msgspec.DecodeError: it is not JSON.
+        RecursionError: it is nested too deeply to tell.
+    """
+    if not text.isascii():
+        text.decode()  # msgspec does not look at the bytes of a string that it skips
+    _skip(text)
+
+
 def _leave_if_forked(process: int, error: BaseException | None) -> None:
-    """End this process as Python would have, if it is a child that the function forked."""
+    """If this process is a child that the function forked, end it as Python would have."""
     if os.getpid() != process:
         try:
             _leave(error)

@@ -1,4 +1,4 @@
-"""One server: the file, the engine, HTTP and signals, from start to a stop that loses nothing."""
+"""One server from start to stop: it puts the store, the engine and HTTP together, and a stop loses nothing."""
 
 import asyncio
 import logging
@@ -6,7 +6,6 @@ import os
 import resource
 import signal
 import socket
-import sqlite3
 from contextlib import suppress
 from dataclasses import replace
 from types import FrameType
@@ -20,18 +19,16 @@ from asyncjob.registry import Jobs
 from asyncjob.server import logs
 from asyncjob.server.engine import Engine
 from asyncjob.server.http.access import Access
-from asyncjob.server.http.endpoints import Endpoints
+from asyncjob.server.http.application import Application
 from asyncjob.server.http.listener import HttpServer, config
-from asyncjob.server.http.routes import router
-from asyncjob.server.logs import event
+from asyncjob.server.logs import log
 from asyncjob.server.settings import Settings, SettingsError
-from asyncjob.sqlite.database import Database, DatabaseError
+from asyncjob.sqlite.store import SqliteStore
+from asyncjob.store import NotSaved, Store, Unreadable, Unusable
 
-BACKLOG = 2_048  # connections that wait to be accepted
+BACKLOG = 2_048  # connections that may wait to be accepted
 LOOK_SECONDS = 1.0  # between looks at whether the file is still there
-MAX_FILES = (
-    65_536  # connections and all else that is open; a shell's usual limit, 1,024, is soon reached by idle clients
-)
+MAX_FILES = 65_536  # open at once, connections included; idle clients soon reach a shell's usual limit of 1,024
 
 
 class AddressError(Exception):
@@ -42,28 +39,36 @@ def serve(settings: Settings) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP. A second signal cuts the grace period of running jobs short.
 
     Raises:
-        SettingsError: a path is relative to a folder that is not there any more.
+        SettingsError: a path is relative, and the current folder was deleted.
         RegistrationError: the registry cannot be loaded.
-        DatabaseError: the file cannot be used, or is not there any more.
+        Unusable: the store cannot be used, or can no longer be used.
         AddressError: the address cannot be listened on.
     """
     streams.settle(output_matters=False)
     _allow_many_files()
     logs.configure(settings.log_format, settings.log_level)
     for signum in _stop_signals():
-        if signum != signal.SIGINT:  # which is a KeyboardInterrupt
+        if signum != signal.SIGINT:  # Python raises KeyboardInterrupt for it
             signal.signal(signum, _stop_at_once)
     typed, settings = settings, _located(settings)
     with unmoved():  # workers begin where the server was started, too
         jobs = load(typed.target)
     listener = _listen(settings)
     with listener:
-        database = Database(settings.database)
-        uvloop.run(_serve(jobs, settings, database, listener))
+        uvloop.run(_serve(jobs, settings, open_store(settings), listener))
+
+
+def open_store(settings: Settings) -> Store:
+    """Where the jobs are kept. This is the one place that chooses a store.
+
+    Raises:
+        Unusable: it cannot be opened.
+    """
+    return SqliteStore(settings.database)
 
 
 def _located(settings: Settings) -> Settings:
-    """With absolute paths, since what is imported may change the current folder."""
+    """The same with absolute paths, since a module that is imported may change the current folder."""
     try:
         return replace(settings, target=absolute(settings.target), database=settings.database.absolute())
     except FileNotFoundError:
@@ -71,15 +76,15 @@ def _located(settings: Settings) -> Settings:
 
 
 def _stop_signals() -> list[signal.Signals]:
-    """A terminal that is closed stops the server as a service manager does; not one that was started with nohup."""
+    """SIGTERM and SIGINT; SIGHUP too, so that closing the terminal is a gentle stop, unless nohup has it ignored."""
     hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
     return [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hangs_up else [])]
 
 
 def _stop_at_once(signum: int, frame: FrameType | None) -> NoReturn:
-    """Before the event loop takes the signals: nothing was accepted yet, and an import may catch whatever is raised."""
-    with suppress(Exception):  # it may have come in the middle of another line
-        event(logging.INFO, "stopped before the start was complete")
+    """End the process. Nothing was accepted yet, and a user's module might catch an exception while it is imported."""
+    with suppress(Exception):  # the signal may have come in the middle of another line
+        log(logging.INFO, "stopped before the start was complete")
     os._exit(0)
 
 
@@ -87,7 +92,7 @@ def _allow_many_files() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(MAX_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        with suppress(OSError, ValueError):  # fewer must do
+        with suppress(OSError, ValueError):  # the server then makes do with fewer
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
@@ -107,68 +112,62 @@ def _listen(settings: Settings) -> socket.socket:
     return listener
 
 
-async def _serve(jobs: Jobs, settings: Settings, database: Database, listener: socket.socket) -> None:
-    engine = _open(jobs, settings, database)
+async def _serve(jobs: Jobs, settings: Settings, store: Store, listener: socket.socket) -> None:
+    engine = Engine(jobs, settings, store)
     stop, hurry = asyncio.Event(), asyncio.Event()
     _handle_signals(stop, hurry)
     try:
-        await _start(engine, database)
-        access = Access(settings)
-        http = HttpServer(config(Endpoints(engine, router(engine, access), access), BACKLOG))
+        await _start(engine, store)
+        http = HttpServer(config(Application(engine, Access(settings)), BACKLOG))
         serving = asyncio.create_task(http.serve([listener]))
-        lost = asyncio.create_task(_watch(database, engine))
-        _announce(jobs, settings, listener, database)
+        lost = asyncio.create_task(_watch(store, engine))
+        _announce(jobs, settings, listener, store)
         ends = [serving, lost, asyncio.ensure_future(stop.wait())]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        stop.set()  # from now on a signal hurries
-        event(logging.INFO, "stopping; once more stops at once", running=engine.running, grace=f"{settings.grace:g}s")
+        stop.set()  # from now on, a signal means: hurry
+        log(logging.INFO, "stopping; once more stops at once", running=engine.running, grace=f"{settings.grace:g}s")
         await engine.stop(hurry)
         http.should_exit = True
         await serving
     finally:
-        await _close(engine, database)
-    event(logging.INFO, "stopped")
+        await _close(engine, store)
+    log(logging.INFO, "stopped")
     if lost.done():
-        raise DatabaseError(lost.result())
+        raise Unusable(lost.result())
     lost.cancel()
 
 
-async def _watch(database: Database, engine: Engine) -> str:
-    """Wait until the file is not what is served any more; what has happened to it.
+async def _watch(store: Store, engine: Engine) -> str:
+    """Wait until something happens to the store, and say what.
 
-    To stop then loses least: what is accepted later would be gone, what runs can still end, and what was saved reaches
-    the file, wherever that is now, when it is closed. To go on when it is back would be to trust that nothing else has
-    written to it.
+    The server then stops, which loses least. Jobs accepted later would be gone, but running jobs can still end, and
+    what was saved reaches the file, wherever it is now, when it is closed. If the server went on once the file is
+    back, it would trust that nothing else has written to it.
     """
     while True:
-        fault = database.fault()
+        fault = store.fault()
         if fault is not None:
-            event(logging.ERROR, "the database is lost", error=fault)
+            log(logging.ERROR, "the database is lost", error=fault)
             engine.refuse(fault)
             return fault
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def _close(engine: Engine, database: Database) -> None:
-    database.gather()
-    if not database.leaves_neighbours_alone:  # its last words would go where another file's are
-        event(logging.ERROR, "not closed: another database's files lie where its own were", database=database.path)
-        os._exit(1)
-    await engine.close()
-
-
-def _open(jobs: Jobs, settings: Settings, database: Database) -> Engine:
+async def _close(engine: Engine, store: Store) -> None:
     try:
-        return Engine(jobs, settings, database)
-    except sqlite3.Error as error:  # the file's first page is sound, another is not
-        raise DatabaseError(f"cannot read {database.path}: {error}") from error
+        await engine.close()
+    except Unusable as error:  # a normal end of the process would close it, too
+        log(logging.ERROR, "not closed", database=store.place, error=str(error))
+        os._exit(1)
 
 
-async def _start(engine: Engine, database: Database) -> None:
+async def _start(engine: Engine, store: Store) -> None:
     try:
         await engine.start()
-    except sqlite3.Error as error:
-        raise DatabaseError(f"cannot write to {database.path}: {error}") from error
+    except Unreadable as error:
+        raise Unusable(f"cannot read {store.place}: {error}") from error
+    except NotSaved as error:
+        raise Unusable(f"cannot write to {store.place}: {error}") from error
 
 
 def _handle_signals(stop: asyncio.Event, hurry: asyncio.Event) -> None:
@@ -179,8 +178,8 @@ def _handle_signals(stop: asyncio.Event, hurry: asyncio.Event) -> None:
         asyncio.get_running_loop().add_signal_handler(signum, handle)
 
 
-def _announce(jobs: Jobs, settings: Settings, listener: socket.socket, database: Database) -> None:
-    """Say where everything is and what to try; on standard output, since it is not a log."""
+def _announce(jobs: Jobs, settings: Settings, listener: socket.socket, store: Store) -> None:
+    """Say where everything is and what to try, on standard output, since this is not the log."""
     host, port = listener.getsockname()[:2]
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     workers = settings.worker_count
@@ -188,7 +187,7 @@ def _announce(jobs: Jobs, settings: Settings, listener: socket.socket, database:
     lines = [
         f"Async Job API on {address}",
         f"  jobs      {f'{names} ({settings.target})' if settings.target else 'the built-in sleep'}",
-        f"  database  {database.path}",
+        f"  database  {store.place}",
         f"  workers   {workers} {'process' if workers == 1 else 'processes'}, {settings.concurrency:,} jobs at once",
         f"  page      {address}/",
         f"  docs      {address}/docs",

@@ -1,8 +1,8 @@
-"""Standard input, output and error of a process of ours: each is open, and none is why something else ends.
+"""Keeps standard input, output and error open, and keeps a failure to write to them from ending anything else.
 
-A process may be started with one of them closed. The next file or socket that it opens takes the place, and what is
-printed then goes there: so /dev/null takes it first. And what is printed may find no room, or nobody who reads it. A
-server or a worker goes on without it; a command of which it is the purpose ends with `OutputLost`.
+A process may be started with one of them closed. Then the next file or socket that it opens takes that number, and
+whatever is printed goes there; so /dev/null takes it first. And a disk may be full, or a reader gone. A server or a
+worker goes on without its output; a command whose purpose is its output ends with `OutputLost`.
 """
 
 import io
@@ -14,7 +14,7 @@ INPUT, OUTPUT, ERROR = 0, 1, 2
 
 
 class OutputLost(Exception):
-    """Standard output takes no more; `error` says why."""
+    """Standard output cannot be written; `error` says why."""
 
     def __init__(self, error: OSError) -> None:
         super().__init__(f"cannot write the output: {error.strerror}")
@@ -22,10 +22,10 @@ class OutputLost(Exception):
 
 
 class _Descriptor(io.FileIO):
-    """A descriptor that fails once at most, and then takes everything: the interpreter writes to it again at its end.
+    """A descriptor that fails at most once and then drops everything: the interpreter writes to it again at its end.
 
     Attributes:
-        patient: whether it does not even fail once.
+        patient: whether it does not fail even once.
     """
 
     def __init__(self, descriptor: int, patient: bool) -> None:
@@ -43,16 +43,16 @@ class _Descriptor(io.FileIO):
 
 
 def settle(*, output_matters: bool) -> None:
-    """Open what is closed, and have what cannot be written end nothing: of a command before anything else is opened.
+    """Open the streams that are closed, and let failing writes end nothing. Call it before anything else is opened.
 
     Args:
-        output_matters: whether standard output that cannot be written raises OutputLost, once.
+        output_matters: whether a failure to write standard output raises OutputLost, once.
     """
     for descriptor in (INPUT, OUTPUT, ERROR):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest that is free is this one
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # takes the lowest free number, which is this one
     if sys.stdin is None:
         sys.stdin = open(INPUT, closefd=False)  # noqa: SIM115
     sys.stdout = _text(sys.stdout, OUTPUT, patient=not output_matters)
@@ -60,21 +60,21 @@ def settle(*, output_matters: bool) -> None:
 
 
 def _text(earlier: TextIO | None, descriptor: int, *, patient: bool) -> TextIO:
-    at_once = getattr(earlier, "write_through", False)  # as -u and PYTHONUNBUFFERED have it
+    at_once = getattr(earlier, "write_through", False)  # -u and PYTHONUNBUFFERED set it
     return io.TextIOWrapper(
         io.BufferedWriter(_Descriptor(descriptor, patient)),
         encoding=getattr(earlier, "encoding", None),
-        errors="backslashreplace",  # a terminal of another encoding, a file name that is no text
+        errors="backslashreplace",  # for a terminal of another encoding, a file name that is not text
         line_buffering=descriptor == ERROR or getattr(earlier, "line_buffering", False),
         write_through=at_once,
     )
 
 
 def flush() -> None:
-    """Write what is left of both.
+    """Write what is buffered for standard output and error.
 
     Raises:
-        OutputLost: standard output takes no more, and it matters.
+        OutputLost: standard output cannot be written, and it matters.
     """
     for stream in (sys.stderr, sys.stdout):
         if not stream.closed:

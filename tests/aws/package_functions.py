@@ -1,4 +1,4 @@
-"""Job functions of a user, to be packaged: each behaves in a way that the package edition has to cope with."""
+"""Job functions of a user, to be packaged: each behaves in a way that the durable edition has to cope with."""
 
 import asyncio
 import base64

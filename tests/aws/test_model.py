@@ -1,6 +1,7 @@
 """The model that API Gateway validates by says no more than the job functions' own signatures do."""
 
 import json
+import re
 from base64 import b64encode
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -106,10 +107,22 @@ def test_for_the_built_in_job_both_engines_refuse_the_same_bodies(body: dict[str
     assert _accepted(registry, text) is (validate(submission_model(registry), text) is None)
 
 
-@pytest.mark.parametrize("seconds", ["1e308", "1e309", "-1e309", "1.5e400"])
-def test_a_number_beyond_a_float_is_refused_by_both(seconds: str) -> None:
-    registry, text = load(None), b'{"seconds": %s}' % seconds.encode()
-    assert _accepted(registry, text) is (validate(submission_model(registry), text) is None)
+@jobs.job
+def far(
+    near: Annotated[float, Meta(ge=-1e15, le=2**53)] = 0.0,
+    away: Annotated[float, Meta(ge=-1e300, le=1e300)] = 0.0,
+    whole: Annotated[int, Meta(ge=0, lt=2**60)] = 0,
+    grain: Annotated[float, Meta(multiple_of=1e-7)] = 0.0,
+) -> None: ...
+
+
+def test_no_bound_is_in_the_model_that_cloudformation_may_make_a_text_of() -> None:
+    assert not re.search(r"[0-9][eE]|[0-9]{17}", json.dumps(submission_model(load(None))))
+    (model,) = [each for each in submission_model(jobs)["anyOf"] if each["properties"]["type"]["enum"] == ["far"]]
+    properties = model["properties"]
+    assert properties["near"] == {"type": "number", "minimum": -1e15, "maximum": 2**53}
+    assert (properties["away"], properties["grain"]) == ({"type": "number"}, {"type": "number"})
+    assert properties["whole"] == {"type": "integer", "minimum": 0}
 
 
 TEXTS = {

@@ -82,8 +82,7 @@ def test_of_two_deliveries_that_take_over_at_once_one_does(api: Api, monkeypatch
         monkeypatch.setenv(name, value)
     connections: dict[str, HTTPConnection] = {}
     monkeypatch.setattr(signing, "_connections", connections)
-    follow = processor.next_attempt
-    lost = processor.claim({**item, "deadline": record.now_ms() - 1}, time.time() + 5, follow)
+    lost = processor.claim({**item, "deadline": record.now_ms() - 1}, time.time() + 5)
     assert lost is not None
     item["deadline"] = record.now_ms() + 5_000
     taken: list[Item | None] = []
@@ -91,12 +90,12 @@ def test_of_two_deliveries_that_take_over_at_once_one_does(api: Api, monkeypatch
     def overtaken(item: Item, expected: dict[str, Any] | None, until: float) -> None:
         if expected is not None and not taken:
             taken.append(None)
-            taken[0] = processor.claim(item, until, follow)
+            taken[0] = processor.claim(item, until)
         dynamodb.write(item, expected, until)
 
     monkeypatch.setattr(processor, "write", overtaken)
     with pytest.raises(processor.StillRunning):
-        processor.claim(item, time.time() + 5, follow)
+        processor.claim(item, time.time() + 5)
     assert taken[0] is not None
     assert taken[0]["attempt"] == 2
     assert (api.double.item("both") or {})["claimId"] == taken[0]["claimId"]
@@ -118,6 +117,14 @@ def test_an_event_that_comes_again_after_its_job_has_ended_does_nothing(api: Api
     api.double.call(lambda: api.double.functions.send(PROCESSOR, json.dumps(request).encode()))
     api.double.idle()
     assert api.job("late") == first
+
+
+def test_a_number_that_no_float_can_hold_is_a_failure_and_no_lost_job(api: Api) -> None:
+    event = b'{"jobId": "far", "requestId": "x", "createdAt": 1, "request": {"seconds": 1e999}}'
+    api.double.call(lambda: api.double.functions.send(PROCESSOR, event))
+    api.double.idle()
+    job = api.job("far")
+    assert (job["status"], job["parameters"], job["error"]["type"]) == ("Failure", {}, "ValueError")
 
 
 def test_a_killed_processor_loses_no_job_and_its_second_attempt_is_counted(deployed: Deploy) -> None:

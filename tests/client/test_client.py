@@ -221,7 +221,13 @@ def test_a_key_that_no_header_can_carry_is_refused(connected: Callable[..., Any]
 
 @pytest.mark.parametrize(
     "module",
-    ["asyncjob", "asyncjob.cli", "asyncjob.server.workers.worker", "asyncjob.serve", "asyncjob.aws.build.model"],
+    [
+        "asyncjob",
+        "asyncjob.cli",
+        "asyncjob.server.workers.worker.executor",
+        "asyncjob.serve",
+        "asyncjob.aws.build.model",
+    ],
 )
 def test_nothing_imports_httpx_before_a_client_is_asked_for(module: str) -> None:
     script = f"import sys, {module}; assert 'httpx' not in sys.modules; import asyncjob; asyncjob.Client"

@@ -140,8 +140,6 @@ def test_another_request_with_the_same_id_is_a_conflict(
         b'{"seconds": NaN}',
         b'{"seconds": Infinity}',
         b'{"seconds": -Infinity}',
-        b'{"seconds": 1e999}',
-        b'{"seconds": ' + b"9" * 5000 + b"}",
         b'{"seconds": 0x10}',
         b'{"seconds": 01}',
         b'{"seconds": 0, "note": "\xff"}',
@@ -156,6 +154,12 @@ def test_another_request_with_the_same_id_is_a_conflict(
 )
 def test_what_is_not_a_json_object_is_refused(api: httpx.Client, body: bytes) -> None:
     assert_refused(api.post("/jobs", content=body, headers=JSON), 400)
+
+
+@pytest.mark.needs("range")
+@pytest.mark.parametrize("number", [b"1e999", b"-1e999", b"9" * 5000], ids=lambda number: ascii(number[:10]))
+def test_a_number_that_no_float_can_hold_is_refused(api: httpx.Client, number: bytes) -> None:
+    assert_refused(api.post("/jobs", content=b'{"seconds": %s}' % number, headers=JSON), 400)
 
 
 @pytest.mark.parametrize(

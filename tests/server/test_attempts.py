@@ -3,7 +3,8 @@
 import sqlite3
 from pathlib import Path
 
-from asyncjob.sqlite.database import Database, statements
+from asyncjob.sqlite.database import Database
+from asyncjob.sqlite.statements import MIGRATIONS
 from tests.server.conftest import Gate, lines, wait_for
 from tests.serving import FUNCTIONS, Server
 
@@ -84,8 +85,7 @@ def test_a_file_of_the_first_schema_is_upgraded_with_its_jobs(tmp_path: Path) ->
     Database(path).close()
     with sqlite3.connect(path) as connection:  # as the first version left it
         connection.executescript(
-            "DROP TABLE attempt; DROP TABLE delivery; DROP TABLE job; PRAGMA user_version = 1;"
-            + statements()["schema_1"]
+            "DROP TABLE attempt; DROP TABLE delivery; DROP TABLE job; PRAGMA user_version = 1;" + MIGRATIONS[0]
         )
         connection.execute(
             "INSERT INTO job (job_id, type, status, parameters, created_at, started_at, finished_at, results)"

@@ -18,7 +18,8 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-from asyncjob.sqlite.database import Database, statements
+from asyncjob.sqlite.database import Database
+from asyncjob.sqlite.statements import SQL
 from tests.serving import Server
 from tests.terminal import CTRL_C, Command, Terminal, commands, is_shown
 
@@ -132,7 +133,7 @@ def test_sql_is_what_the_file_understands_and_what_writes_is_what_the_engine_say
     finally:
         connection.close()
         database.close()
-    said = {" ".join(sql.rstrip(";").split()) for sql in statements().values()}
+    said = {" ".join(sql.rstrip(";").split()) for sql in SQL.values()}
     assert block.code.startswith("SELECT") or " ".join(block.code.rstrip().rstrip(";").split()) in said
 
 

@@ -11,6 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from asyncjob import Jobs
 from asyncjob.job import Status
+from asyncjob.server.endings import BY_ITSELF, Ending, Reason
+from asyncjob.server.events import JobEvent
 from asyncjob.server.metrics import DURATIONS, MAX_ERRORS, OTHER, Durations, Metrics
 from tests.server.conftest import Gate, lines, wait_for
 from tests.serving import FUNCTIONS, Server
@@ -155,9 +157,9 @@ def test_metrics_want_the_api_key_as_jobs_do(tmp_path: Path) -> None:
 def test_names_of_errors_are_bounded() -> None:
     metrics = Metrics(_jobs())
     for number in range(1000):
-        metrics.failed("add", f"Error{number}")
-        metrics.lost(f"type-{number}", "x" * (number + 1))
-    metrics.failed("add", "Timeout")
+        metrics.tell(JobEvent("1", "add", Status.FAILURE, 1), Ending(f"Error{number}"))
+        metrics.tell(JobEvent("1", f"type-{number}", Status.PENDING, 2), Ending("x" * (number + 1), Reason.LOST))
+    metrics.tell(JobEvent("1", "add", Status.FAILURE, 1), Ending("Timeout"))
     samples = parse(metrics.text().decode())
     names = {dict(labels).get("error") for (name, labels) in samples if name.endswith("_total")} - {None, "", OTHER}
     assert len(names) == MAX_ERRORS - 4  # those of our own that have not occurred
@@ -182,15 +184,49 @@ def test_a_duration_is_in_every_bucket_from_its_own_on(seconds: float) -> None:
     assert samples["seconds_sum", frozenset({("type", "add")})] == max(0.0, seconds)
 
 
-def test_a_batch_is_counted_by_type() -> None:
+LIVES: list[tuple[Status, int, Ending, str, dict[str, str]]] = [
+    (Status.PENDING, 1, BY_ITSELF, "submissions_total", {"type": "add"}),
+    (Status.SUCCESS, 1, BY_ITSELF, "outcomes_total", {"type": "add", "status": "Success", "error": ""}),
+    (Status.CANCELED, 3, BY_ITSELF, "outcomes_total", {"type": "add", "status": "Canceled", "error": ""}),
+    (Status.FAILURE, 2, Ending("E"), "outcomes_total", {"type": "add", "status": "Failure", "error": "E"}),
+    (Status.PENDING, 2, Ending("E", Reason.LOST), "attempts_lost_total", {"type": "add", "error": "E"}),
+    (Status.PENDING, 2, Ending("E", Reason.WORKER_DIED), "attempts_put_back_total", {"reason": "worker_died"}),
+    (Status.PENDING, 2, Ending("E", Reason.WORKER_STUCK), "attempts_put_back_total", {"reason": "worker_stuck"}),
+    (Status.PENDING, 2, Ending("E", Reason.SERVER_ENDED), "attempts_put_back_total", {"reason": "server_ended"}),
+    (Status.PENDING, 2, BY_ITSELF, "", {}),  # a retry, or a release because the server stops
+    (Status.RUNNING, 1, BY_ITSELF, "", {}),  # a start, or progress
+]
+
+
+@pytest.mark.parametrize(("status", "attempt", "ending", "name", "labels"), LIVES)
+def test_each_change_of_a_job_is_counted_once_and_nowhere_else(
+    status: Status, attempt: int, ending: Ending, name: str, labels: dict[str, str]
+) -> None:
     metrics = Metrics(_jobs())
-    metrics.succeeded(["add", "echo", "add"])
+    metrics.tell(JobEvent("1", "add", status, attempt), ending)
     samples = parse(metrics.text().decode())
-    counts = {
-        type_: value(samples, "outcomes_total", type=type_, status=Status.SUCCESS, error="")
-        for type_ in ("add", "echo")
-    }
-    assert counts == {"add": 2, "echo": 1}
+    counted = {key: count for key, count in samples.items() if key[0].startswith("asyncjob_") and count}
+    assert counted == ({} if not name else {(f"asyncjob_{name}", frozenset(labels.items())): 1})
+
+
+def test_the_last_loss_of_a_job_is_counted_beside_its_failure() -> None:
+    metrics = Metrics(_jobs())
+    metrics.tell(JobEvent("1", "add", Status.FAILURE, 3), Ending("Timeout", Reason.LOST))
+    samples = parse(metrics.text().decode())
+    assert value(samples, "outcomes_total", type="add", status="Failure", error="Timeout") == 1
+    assert value(samples, "attempts_lost_total", type="add", error="Timeout") == 1
+
+
+def test_every_count_is_shown_from_the_start_where_its_labels_are_known(server: Server) -> None:
+    samples = scrape(server)
+    for outcome in ("delivered", "again", "failed"):
+        assert samples["asyncjob_deliveries_total", frozenset({("outcome", outcome)})] == 0
+    for reason in ("died", "retired"):
+        assert samples["asyncjob_worker_restarts_total", frozenset({("reason", reason)})] == 0
+    for reason in ("worker_died", "worker_stuck", "server_ended"):
+        assert samples["asyncjob_attempts_put_back_total", frozenset({("reason", reason)})] == 0
+    assert samples["asyncjob_worker_messages_ignored_total", frozenset()] == 0
+    assert samples["asyncjob_submissions_total", frozenset({("type", "add")})] == 0
 
 
 def _jobs() -> Jobs:

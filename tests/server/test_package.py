@@ -13,8 +13,8 @@ def test_an_installed_package_serves_and_has_its_data(tmp_path: Path) -> None:
     subprocess.run([*install, "--disable-pip-version-check", "--no-warn-script-location"], check=True)
     script = (
         "import asyncjob.cli, asyncjob.serve, pathlib;"
-        "from asyncjob.sqlite.database import statements;"
-        "print(pathlib.Path(asyncjob.__file__).parent, len(statements()))"
+        "from asyncjob.sqlite.statements import SQL;"
+        "print(pathlib.Path(asyncjob.__file__).parent, len(SQL))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script],

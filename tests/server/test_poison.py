@@ -14,9 +14,9 @@ from tests.serving import PatchedServer, Server
 
 IMPATIENT = """
 from asyncjob.cli import app
-from asyncjob.server.workers import deadlines
+from asyncjob.server.workers import standstill
 
-deadlines.STANDSTILL_SECONDS = 0.3
+standstill.STANDSTILL_SECONDS = 0.3
 app()
 """
 DEADLY = str(Path(__file__).parent.parent / "deadly.py")
@@ -170,7 +170,7 @@ def test_a_job_that_ends_the_server_each_time_is_a_failure_and_those_beside_it_a
     assert len(lines(started)) == 3 * 6
 
 
-@pytest.mark.parametrize("kind", ["length", "noise", "text", "run"])
+@pytest.mark.parametrize("kind", ["length", "noise", "text", "run", "results", "bytes", "error", "progress"])
 def test_a_worker_that_talks_nonsense_costs_that_worker_alone(deadly: Server, tmp_path: Path, kind: str) -> None:
     healthy = _submit_healthy(deadly, tmp_path, 4)
     (job,) = _settle(deadly, [deadly.submit("forges", kind=kind)])

@@ -1,5 +1,6 @@
 """`asyncjob serve`: what it says, what it refuses, and its settings."""
 
+import dataclasses
 import os
 import re
 import socket
@@ -10,8 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 import typer.main
+from typer.testing import CliRunner
 
 from asyncjob.cli import app
+from asyncjob.server.settings import LogFormat, LogLevel, Settings
 from tests.server.conftest import lines, wait_for
 from tests.serving import COMMAND, FUNCTIONS, Server
 
@@ -178,6 +181,43 @@ def test_every_setting_has_an_environment_variable_and_the_help_shows_both(tmp_p
         assert parameter.opts[0] in words
 
 
+def test_every_option_reaches_the_setting_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = Settings(
+        target="mine.py",
+        host="127.0.0.2",
+        port=1,
+        database=Path("mine.db"),
+        workers=999,  # no machine has as many
+        concurrency=3,
+        max_pending=4,
+        keep=5.0,
+        grace=6.0,
+        backoff=7.0,
+        api_key="k" * 16,
+        insecure=True,
+        allow_host=["a.example"],
+        notify_allow=["b.example"],
+        notify_secret="whsec_" + "A" * 32,
+        log_format=LogFormat.JSON,
+        log_level=LogLevel.ERROR,
+    )
+    arguments = ["mine.py"]
+    for field in dataclasses.fields(Settings):
+        value = getattr(given, field.name)
+        assert value != getattr(Settings(), field.name), f"{field.name} would not be seen to get lost"
+        option = f"--{field.name.replace('_', '-')}"
+        if field.name == "insecure":
+            arguments.append(option)
+        elif field.name != "target":
+            text = "5s" if field.name == "keep" else str(value[0] if isinstance(value, list) else value)
+            arguments += [option, text]
+    served: list[Settings] = []
+    monkeypatch.setattr("asyncjob.serve.serve", served.append)
+    result = CliRunner().invoke(app, ["serve", *arguments])
+    assert result.exit_code == 0, result.output
+    assert served == [given]
+
+
 def test_settings_are_taken_from_the_environment(tmp_path: Path) -> None:
     env = {"ASYNCJOB_API_KEY": "a secret of 20 chars", "ASYNCJOB_LOG_FORMAT": "json", "ASYNCJOB_TARGET": FUNCTIONS}
     with Server(tmp_path / "jobs.db", env=env) as server:
@@ -231,7 +271,7 @@ def test_the_log_has_one_line_an_event_with_job_and_attempt_and_nothing_private(
     wait_for(lambda: job_id in server.log.read_text(), "the line")
     log = server.log.read_text()
     assert f"WARNING job ended job_id={job_id} attempt=1 outcome=Failure error=LookupError\n" in log
-    assert log.rstrip().endswith("raise LookupError(message)")
+    assert re.search(r"^ +raise LookupError\(message\)\n(?! )", log, re.MULTILINE)  # the last line of its traceback
     assert "private" not in log
 
 

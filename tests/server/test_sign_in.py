@@ -8,8 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from asyncjob.server.http import access
+from asyncjob.server.http import access, sessions
 from asyncjob.server.http.access import Access
+from asyncjob.server.http.sessions import Sessions
 from asyncjob.server.settings import Settings
 from tests.serving import Server
 
@@ -50,7 +51,7 @@ def test_the_cookie_opens_what_the_key_opens(signed_in: httpx.Client) -> None:
 
 
 def test_sign_out_ends_the_cookie_for_whoever_has_it_and_its_streams(server: Server, signed_in: httpx.Client) -> None:
-    cookie = {"cookie": f"{access.COOKIE}={signed_in.cookies[access.COOKIE]}"}
+    cookie = {"cookie": f"{sessions.COOKIE}={signed_in.cookies[sessions.COOKIE]}"}
     with httpx.Client(base_url=server.url, headers=cookie, timeout=30) as other:
         job_id = other.post("/jobs", json={"seconds": 5}, headers=FROM_PAGE).json()["jobId"]
         with other.stream("GET", "/events") as all_jobs, other.stream("GET", f"/jobs/{job_id}/events") as one_job:
@@ -64,10 +65,10 @@ def test_sign_out_ends_the_cookie_for_whoever_has_it_and_its_streams(server: Ser
 
 
 def test_no_cookie_outlives_the_server(server: Server, signed_in: httpx.Client) -> None:
-    cookie = signed_in.cookies[access.COOKIE]
+    cookie = signed_in.cookies[sessions.COOKIE]
     server.stop()
     server.start()
-    server.client.cookies.set(access.COOKIE, cookie, domain="127.0.0.1")
+    server.client.cookies.set(sessions.COOKIE, cookie, domain="127.0.0.1")
     assert server.client.get("/jobs").status_code == 403
 
 
@@ -75,13 +76,13 @@ def test_a_cookie_holds_under_the_name_and_at_the_host_that_it_was_given_for(ser
     given = {"host": "jobs.example", "origin": "https://jobs.example"}
     answer = server.client.post("/session", json={"key": KEY}, headers=given)
     (cookie,) = SimpleCookie(answer.headers["set-cookie"]).values()
-    assert cookie.key == access.SECURE_COOKIE
+    assert cookie.key == sessions.SECURE_COOKIE
     server.client.cookies.clear()
     for name, host, status in (
-        (access.SECURE_COOKIE, "jobs.example", 200),
-        (access.COOKIE, "jobs.example", 403),
-        (access.SECURE_COOKIE, "jobs.example:8080", 403),
-        (access.SECURE_COOKIE, "other.example", 403),
+        (sessions.SECURE_COOKIE, "jobs.example", 200),
+        (sessions.COOKIE, "jobs.example", 403),
+        (sessions.SECURE_COOKIE, "jobs.example:8080", 403),
+        (sessions.SECURE_COOKIE, "other.example", 403),
     ):
         headers = {"cookie": f"a=b; {name}=x; {name}={cookie.value}", "host": host}
         assert server.client.get("/jobs", headers=headers).status_code == status, (name, host)
@@ -113,29 +114,29 @@ def test_a_forged_post_is_refused_and_changes_nothing(signed_in: httpx.Client, h
     "cookie", ["", "x", "1.2", "9999999999.", "9999999999.00", "9999999999." + "0" * 64, KEY, '"\\', "é.é"]
 )
 def test_a_cookie_that_was_made_up_is_refused(server: Server, cookie: str) -> None:
-    answer = server.client.get("/jobs", headers={b"cookie": f"{access.COOKIE}={cookie}".encode()})
+    answer = server.client.get("/jobs", headers={b"cookie": f"{sessions.COOKIE}={cookie}".encode()})
     assert answer.status_code == 403
     assert server.client.get("/session", headers={b"cookie": f"asyncjob={cookie}".encode()}).status_code == 200
 
 
 def test_a_session_ends_by_itself_and_there_are_so_many_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     async def sign_in() -> None:
-        ours = Access(Settings(api_key=KEY))
-        monkeypatch.setattr(access, "MAX_SESSIONS", 2)
-        first, second, third = (ours.sign_in({}) for _ in range(3))
-        assert first.ended.is_set() and not second.ended.is_set()
+        ours = Sessions()
+        monkeypatch.setattr(sessions, "MAX_SESSIONS", 2)
+        first, second, third = (ours.start({}) for _ in range(3))
+        assert first.is_over and not second.is_over
         headers = {b"cookie": "=".join(third.cookie).encode()}
-        assert ours.session(headers) is third
-        monkeypatch.setattr(access, "COOKIE_SECONDS", 0)
-        short = ours.sign_in({})
-        await short.ended.wait()
-        assert ours.session({b"cookie": "=".join(short.cookie).encode()}) is None
+        assert ours.find(headers) is third
+        monkeypatch.setattr(sessions, "COOKIE_SECONDS", 0)
+        short = ours.start({})
+        await short.over()
+        assert ours.find({b"cookie": "=".join(short.cookie).encode()}) is None
 
     asyncio.run(sign_in())
 
 
 def test_a_long_cookie_costs_no_more_than_it_is_long(server: Server) -> None:
-    cookie = f'{access.COOKIE}="' + "\\" * 50_000 + '"'  # http.cookies takes seconds for it
+    cookie = f'{sessions.COOKIE}="' + "\\" * 50_000 + '"'  # http.cookies takes seconds for it
     assert server.client.get("/jobs", headers={"cookie": cookie}).status_code == 403
 
 
@@ -157,7 +158,7 @@ def test_whoever_has_the_right_key_does_not_wait_for_those_who_guess(monkeypatch
         guesses = [asyncio.create_task(ours.refuse_late(("192.0.2.1", 1))) for _ in range(access.MAX_DELAYED)]
         await asyncio.sleep(0)
         await ours.refuse_late(None)  # one more than may wait does not
-        ours.check("GET", "/jobs", {b"x-api-key": KEY.encode()})
+        ours.check("GET", False, {b"x-api-key": KEY.encode()})
         assert not any(one.done() for one in guesses)
         for one in guesses:
             one.cancel()

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from asyncjob.sqlite.database import APPLICATION_ID, SCHEMA_VERSION, statements
+from asyncjob.sqlite.database import APPLICATION_ID, SCHEMA_VERSION
+from asyncjob.sqlite.statements import MIGRATIONS
 from tests.server.conftest import Gate, lines, wait_for
 from tests.serving import PatchedServer, Server
 
@@ -175,9 +176,8 @@ def test_an_sdk_that_raises_costs_no_job_and_the_log_says_so(tmp_path: Path) -> 
 
 
 def test_a_file_of_the_first_version_is_taken_up(tmp_path: Path) -> None:
-    sql = statements()
     with sqlite3.connect(tmp_path / "jobs.db") as old:
-        old.executescript(f"{sql['schema_1']}\nPRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1;")
+        old.executescript(f"{MIGRATIONS[0]}\nPRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1;")
         old.execute(
             "INSERT INTO job (job_id, type, status, parameters, due_at, created_at) "
             "VALUES ('old', 'sleep', 'Pending', '{\"seconds\":0}', 0, '2024-06-06T12:34:56.789Z')"

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from asyncjob.sqlite.backup import BackupError, backup
-from asyncjob.sqlite.database import Database, DatabaseError
+from asyncjob.sqlite.database import Database
+from asyncjob.store import Unusable
 from tests.server.conftest import Gate, lines, wait_for
 from tests.serving import COMMAND, Server
 
@@ -121,7 +122,7 @@ def test_one_file_is_held_under_all_its_names_and_given_up_at_the_end(tmp_path: 
     (tmp_path / "hard.db").hardlink_to(tmp_path / "jobs.db")
     (tmp_path / "soft.db").symlink_to("hard.db")
     for name in ("jobs.db", "hard.db", "soft.db"):
-        with pytest.raises(DatabaseError, match="in use by another server"):
+        with pytest.raises(Unusable, match="in use by another server"):
             Database(tmp_path / name)
     first.close()
     Database(tmp_path / "soft.db").close()
@@ -130,7 +131,7 @@ def test_one_file_is_held_under_all_its_names_and_given_up_at_the_end(tmp_path: 
 def test_the_name_is_held_too_when_another_file_has_it(tmp_path: Path) -> None:
     first = Database(tmp_path / "jobs.db")
     (tmp_path / "jobs.db").rename(tmp_path / "moved.db")
-    with pytest.raises(DatabaseError, match="in use by another server"):
+    with pytest.raises(Unusable, match="in use by another server"):
         Database(tmp_path / "jobs.db")
     assert "moved" in (first.fault() or "")
     first.close()
@@ -176,7 +177,7 @@ def test_what_is_no_ordinary_file_is_refused_without_being_touched(tmp_path: Pat
         path.mkdir()
     else:
         path.symlink_to({"link": victim, "dangling": tmp_path / "made", "device": Path("/dev/null")}[kind])
-    with pytest.raises(DatabaseError, match="is no ordinary file, and is left alone"):
+    with pytest.raises(Unusable, match="is no ordinary file, and is left alone"):
         Database(tmp_path / "jobs.db")
     assert victim.read_text() == "precious"
     assert not (tmp_path / "made").exists()
@@ -191,7 +192,7 @@ def test_a_lock_file_that_is_somebody_elses_is_left_as_it_is(tmp_path: Path, kin
         (tmp_path / "victim").write_text("1234")
         lock.hardlink_to(tmp_path / "victim")
     before = lock.read_text()
-    with pytest.raises(DatabaseError, match="is no lock file of this program, and is left alone"):
+    with pytest.raises(Unusable, match="is no lock file of this program, and is left alone"):
         Database(tmp_path / "jobs.db")
     assert lock.read_text() == before
     assert not (tmp_path / "jobs.db").exists()
@@ -202,7 +203,7 @@ def test_a_file_of_another_program_keeps_its_mode(tmp_path: Path) -> None:
     with closing(sqlite3.connect(foreign)) as connection:
         connection.execute("CREATE TABLE mine (value)")
     foreign.chmod(0o644)
-    with pytest.raises(DatabaseError, match="another program"):
+    with pytest.raises(Unusable, match="another program"):
         Database(foreign)
     assert foreign.stat().st_mode & 0o777 == 0o644
 
@@ -210,7 +211,7 @@ def test_a_file_of_another_program_keeps_its_mode(tmp_path: Path) -> None:
 def test_a_loop_of_links_or_a_name_that_is_too_long_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "loop.db").symlink_to("loop.db")
     for name in ("loop.db", "x" * 300):
-        with pytest.raises(DatabaseError, match=r"no ordinary file|File name too long"):
+        with pytest.raises(Unusable, match=r"no ordinary file|File name too long"):
             Database(tmp_path / name)
         with pytest.raises(BackupError):
             backup(tmp_path / name, tmp_path / "copy.db", lambda *_: None)
@@ -245,5 +246,5 @@ def test_a_file_system_that_locks_nothing_is_named(tmp_path: Path, monkeypatch: 
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr("asyncjob.sqlite.database.fcntl.flock", unsupported)
-    with pytest.raises(DatabaseError, match=r"cannot be locked: Operation not supported; choose .* on a disk of this"):
+    with pytest.raises(Unusable, match=r"cannot be locked: Operation not supported; choose .* on a disk of this"):
         Database(tmp_path / "jobs.db")

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from asyncjob.sqlite.reading import Reader
+from asyncjob.store import Unreadable
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 
@@ -54,7 +55,7 @@ def test_closing_ends_what_is_read() -> None:
         reading = asyncio.create_task(reader.read(endless))
         await asyncio.to_thread(begun.wait)
         reader.close()
-        with pytest.raises(sqlite3.OperationalError, match="interrupted"):
+        with pytest.raises(Unreadable, match="interrupted"):
             await reading
 
     asyncio.run(test())

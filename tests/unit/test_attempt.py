@@ -48,7 +48,7 @@ def forks() -> int:
 
 
 def test_what_a_sync_function_returns_is_awaited() -> None:
-    assert _outcome(lambda: asyncio.wait_for(later(), 9)) == Succeeded('"awaited"')
+    assert _outcome(lambda: asyncio.wait_for(later(), 9)) == Succeeded(b'"awaited"')
 
 
 def test_what_is_awaited_is_canceled_with_its_attempt() -> None:
@@ -63,9 +63,9 @@ def test_what_is_awaited_is_canceled_with_its_attempt() -> None:
 def test_a_job_finds_nothing_of_the_one_before(function: Callable[..., Any]) -> None:
     folder = os.getcwd()
     first = _outcome(function)
-    assert _outcome(function) == first != Succeeded("4")
+    assert _outcome(function) == first != Succeeded(b"4")
     assert os.getcwd() == folder
 
 
 def test_a_forked_child_that_returns_ends() -> None:
-    assert _outcome(forks) == Succeeded("0")
+    assert _outcome(forks) == Succeeded(b"0")

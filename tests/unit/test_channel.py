@@ -11,7 +11,7 @@ from asyncjob.server.workers.channel import Advanced, Cancel, Ended, Message, Re
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
 ATTEMPTS = st.integers(1, 1_000)
 PROGRESS = st.builds(Progress, st.floats(0, 1), st.just(UNSET) | TEXT)
-OUTCOMES = st.builds(Succeeded, TEXT) | st.builds(Failed, st.builds(Error, TEXT, TEXT), st.booleans())
+OUTCOMES = st.builds(Succeeded, st.binary(max_size=50)) | st.builds(Failed, st.builds(Error, TEXT, TEXT), st.booleans())
 MESSAGES = st.one_of(
     st.builds(Run, TEXT, ATTEMPTS, TEXT, st.binary()),
     st.builds(Cancel, TEXT, ATTEMPTS),

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncjob import Jobs
-from asyncjob.contract import JOB_ID, ApiError, check_content_type, parse_submission, parse_wait, same_parameters
+from asyncjob.contract import JOB_ID, ApiError, parse_submission, parse_wait, same_parameters
+from asyncjob.server.http.requests import check_content_type
 
 jobs = Jobs()
 jobs.job(name="echo")(lambda value=None: value)

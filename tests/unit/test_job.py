@@ -4,7 +4,7 @@ import re
 import time
 
 from asyncjob.job import FINAL, TRANSITIONS, Status, Transition, new_job_id, utc_now
-from asyncjob.sqlite.database import statements
+from asyncjob.sqlite.statements import SQL
 
 
 def test_only_an_explicit_retry_leaves_a_final_status() -> None:
@@ -23,10 +23,9 @@ def test_a_job_that_goes_back_to_pending_begins_its_next_attempt() -> None:
 
 
 def test_every_transition_is_one_guarded_statement_and_nothing_else_writes_a_status() -> None:
-    sql = statements()
     for transition in TRANSITIONS.values():
-        _assert_guarded(sql[transition.name], transition)
-    for name, statement in sql.items():
+        _assert_guarded(SQL[transition.name], transition)
+    for name, statement in SQL.items():
         if name not in TRANSITIONS and "UPDATE" in statement:
             assert not re.search(r"SET[^;]*\bstatus =", statement.split("WHERE")[0]), name
         assert "{set}" not in statement

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncjob.server.workers.output import Output
+from asyncjob.server.workers.worker.output import Output
 
 
 def test_a_line_leaves_when_it_is_complete_and_the_rest_of_one_when_its_thread_is_done(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from asyncjob.server.workers.process_tree import Process, children, end, find
+from asyncjob.server.workers.worker.process_tree import Process, children, end, find
 from tests.server.conftest import wait_for
 
 TREE = "sleep 600 & (sleep 600 & echo; wait) & wait"

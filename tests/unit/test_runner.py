@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from asyncjob import JobCanceled, JobContext, Jobs
 from asyncjob.job import Error, Progress
-from asyncjob.runner import Failed, Outcome, Succeeded, Unfinished, finish, run, run_async
+from asyncjob.runner import Failed, Outcome, Succeeded, Unfinished, check_json, finish, run, run_async
 
 
 def _run(function: Callable[..., Any], parameters: bytes = b"{}", **limits: Any) -> Outcome:
@@ -22,7 +23,21 @@ def _run(function: Callable[..., Any], parameters: bytes = b"{}", **limits: Any)
 
 
 def test_a_value_becomes_json_text() -> None:
-    assert _run(lambda: {"a": [1, None]}) == Succeeded('{"a":[1,null]}')
+    assert _run(lambda: {"a": [1, None]}) == Succeeded(b'{"a":[1,null]}')
+
+
+@pytest.mark.parametrize("text", [b"1", b' {"a": "\xc3\xa9"}', b"[]\n"])
+def test_what_is_json_in_utf_8_passes_as_it_is(text: bytes) -> None:
+    check_json(text)
+    assert _run(lambda: msgspec.Raw(text)) == Succeeded(text)
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b'"\xff"', b'{"\xed\xa0\x80": 1}', b'["\xc3("]', b"1 2"])
+def test_what_is_not_json_in_utf_8_does_not(text: bytes) -> None:
+    with pytest.raises((UnicodeDecodeError, msgspec.DecodeError)):
+        check_json(text)
+    outcome = _run(lambda: msgspec.Raw(text))
+    assert isinstance(outcome, Failed) and outcome.error.type == "InvalidResults"
 
 
 def test_an_async_function_is_awaited() -> None:
@@ -30,14 +45,14 @@ def test_an_async_function_is_awaited() -> None:
         await asyncio.sleep(0)
         return value
 
-    assert _run(later, b'{"value": 3}') == Succeeded("3")
+    assert _run(later, b'{"value": 3}') == Succeeded(b"3")
 
 
 def test_a_function_that_returns_an_awaitable_is_awaited() -> None:
     async def later() -> int:
         return 3
 
-    assert _run(lambda: asyncio.wait_for(later(), 9)) == Succeeded("3")
+    assert _run(lambda: asyncio.wait_for(later(), 9)) == Succeeded(b"3")
 
 
 class _Unprintable(Exception):

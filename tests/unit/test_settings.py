@@ -47,5 +47,5 @@ def test_notifications_need_a_secret_that_cannot_be_guessed() -> None:
 
 
 def test_a_host_that_is_none_is_no_setting() -> None:
-    with pytest.raises(SettingsError, match=r"--notify-allow 'https://hooks.example' is no host"):
+    with pytest.raises(SettingsError, match=r"--notify-allow 'https://hooks.example' is not a host"):
         Settings(notify_allow=["https://hooks.example"])

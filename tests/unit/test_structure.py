@@ -1,24 +1,75 @@
-"""What the layout promises: the public names, and which way the imports go."""
+"""What the layout promises: the public names, and which way the imports go between all rooms."""
 
 import ast
+import graphlib
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 import asyncjob
 from asyncjob import client
 
 SOURCE = Path(asyncjob.__file__).parent
-CORE = ("job", "context", "failure", "isolation", "loop", "registry", "runner", "contract", "openapi", "sleep", "store")
+FILES = {".".join(file.relative_to(SOURCE).with_suffix("").parts): file for file in SOURCE.rglob("*.py")}
+
+ROOMS = {
+    "core": set(),
+    "client": {"core"},
+    "sqlite": {"core"},
+    "server": {"core"},
+    "aws.runtime": {"core"},
+    "aws.build": {"core", "aws.runtime"},
+    "aws": {"core"},
+    "serve": {"core", "server", "sqlite"},
+    "commands": {"core", "client", "server", "sqlite"},
+    "cli": {"core", "commands", "serve", "server", "sqlite", "aws", "aws.build"},
+    "face": {"core", "client", "cli"},
+}
+"""What each room may import beside itself. An engine and a store do not know each other: `serve` puts them together."""
+
+SERVER = {
+    "server": {"server.workers", "server.webhooks"},
+    "server.http": {"server"},
+    "server.workers": {"server"},
+    "server.webhooks": {"server"},
+}
+"""The same of the rooms in the server."""
 
 
-def _imports(file: Path) -> set[str]:
-    nodes = ast.walk(ast.parse(file.read_text()))
-    return {
-        name
-        for node in nodes
-        if isinstance(node, (ast.Import, ast.ImportFrom))
-        for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
-        if name.startswith("asyncjob")
-    }
+def _room(module: str, rooms: dict[str, set[str]]) -> str | None:
+    if module in ("__init__", "__main__"):
+        return "face" if "face" in rooms else None
+    parts = module.removesuffix(".__init__").split(".")
+    named = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next((name for name in named if name in rooms), "core" if "core" in rooms else None)
+
+
+def _imports(module: str) -> Iterator[str]:
+    """The modules of this package that one imports, wherever in its text."""
+    for node in ast.walk(ast.parse(FILES[module].read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if name == "asyncjob" or name.startswith("asyncjob."):
+                yield _file_of(name.removeprefix("asyncjob").removeprefix("."))
+
+
+def _file_of(name: str) -> str:
+    """The module that has a name, or is one."""
+    parts = name.split(".")
+    for length in range(len(parts), -1, -1):
+        module = ".".join(parts[:length])
+        if module in FILES:
+            return module
+        package = f"{module}.__init__".removeprefix(".")
+        if package in FILES:
+            return package
+    raise AssertionError(name)
 
 
 def test_the_public_names_are_all_there_and_nothing_else_is_public() -> None:
@@ -32,16 +83,82 @@ def _is_module(value: object) -> bool:
     return type(value).__name__ == "module"
 
 
-def test_the_core_imports_no_engine_and_no_engine_the_other() -> None:
-    forbidden = {**{f"{name}.py": {"server", "sqlite", "aws"} for name in CORE}, "aws/**/*.py": {"server", "sqlite"}}
-    forbidden |= {"server/**/*.py": {"aws"}, "sqlite/*.py": {"aws"}, "client/*.py": {"server", "sqlite", "aws"}}
-    for pattern, engines in forbidden.items():
-        for file in SOURCE.glob(pattern):
-            for imported in _imports(file):
-                assert not engines & set(imported.split(".")[1:2]), f"{file} imports {imported}"
+@pytest.mark.parametrize("rooms", [ROOMS, SERVER], ids=["rooms", "server"])
+def test_an_arrow_points_only_where_its_room_may_look(rooms: dict[str, set[str]]) -> None:
+    for module in FILES:
+        room = _room(module, rooms)
+        if room is None:
+            continue
+        for imported in _imports(module):
+            other = _room(imported, rooms)
+            assert other in (None, room) or other in rooms[room], f"{module} ({room}) imports {imported} ({other})"
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    faces = {name for name in FILES if name.endswith("__init__")}  # which hand names on, some of them lazily
+    graph = {
+        module: {each for each in _imports(module) if each not in faces} for module in FILES if module not in faces
+    }
+    graphlib.TopologicalSorter(graph).prepare()
+
+
+def test_sqlite_is_spoken_in_its_own_room_alone() -> None:
+    for module, file in FILES.items():
+        if not module.startswith("sqlite."):
+            assert "sqlite3" not in {
+                alias.name
+                for node in ast.walk(ast.parse(file.read_text()))
+                if isinstance(node, ast.Import)
+                for alias in node.names
+            }, module
 
 
 def test_every_file_says_in_its_first_lines_what_it_is_for() -> None:
-    for file in SOURCE.rglob("*.py"):
-        docstring = ast.get_docstring(ast.parse(file.read_text()))
-        assert docstring, file
+    for file in FILES.values():
+        assert ast.get_docstring(ast.parse(file.read_text())), file
+
+
+def test_files_and_functions_keep_to_their_sizes() -> None:
+    for file in FILES.values():
+        text = file.read_text()
+        assert len(text.splitlines()) <= 400, file
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                assert _lines(node) <= 40, f"{file}: {node.name}"
+
+
+def _lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """How long a function is, its docstring left out."""
+    first = function.body[1] if ast.get_docstring(function) and len(function.body) > 1 else function.body[0]
+    return (function.end_lineno or 0) - first.lineno + 1
+
+
+def test_metrics_are_taken_in_one_place() -> None:
+    assert {module for module in FILES if "server.metrics" in _imports(module)} == {"server.engine"}
+
+
+def test_an_object_has_all_its_attributes_once_it_is_made() -> None:
+    for module, file in FILES.items():
+        if module == "server.http.protocol":  # uvicorn's protocol begins with connection_made
+            continue
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ClassDef):
+                later = _set_attributes(node, later=True) - _set_attributes(node, later=False)
+                assert not later, f"{file}: {node.name} gets {later} only after it is made"
+
+
+def _set_attributes(kind: ast.ClassDef, *, later: bool) -> set[str]:
+    """The attributes of `self` that a class sets: in __init__ or its body, or in its other methods."""
+    methods = [node for node in kind.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    found = {
+        node.attr
+        for method in methods
+        if (method.name != "__init__") == later
+        for node in ast.walk(method)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+        if isinstance(node.value, ast.Name) and node.value.id == "self"
+    }
+    body = {
+        node.target.id for node in kind.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
+    return found if later else found | body

@@ -19,7 +19,7 @@ from asyncjob.contract import MAX_PAGE
 from asyncjob.job import Status
 
 if TYPE_CHECKING:  # the client and its libraries are imported by the commands that need them
-    from asyncjob import Client, JobHandle, JobSnapshot
+    from asyncjob.client import Client, JobHandle, JobSnapshot
     from asyncjob.commands.soundness import Finding
 
 app = typer.Typer()
@@ -259,7 +259,7 @@ def _check_contract(
 @contextmanager
 def _connected(url: str, api_key: str | None, aws_iam: bool) -> "Iterator[Client]":
     """A client, and what it raises as a line and an exit status."""
-    from asyncjob import Client
+    from asyncjob.client import Client
 
     with _reported(), Client(url, api_key=api_key, aws_iam=aws_iam, retries=RETRIES) as client:
         yield client
@@ -268,7 +268,7 @@ def _connected(url: str, api_key: str | None, aws_iam: bool) -> "Iterator[Client
 @contextmanager
 def _reported() -> Iterator[None]:
     """What the client raises, as a line and an exit status."""
-    from asyncjob import ClientError, Refused, Unreachable, WaitTimeout
+    from asyncjob.client import ClientError, Refused, Unreachable, WaitTimeout
 
     try:
         yield

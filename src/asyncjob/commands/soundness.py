@@ -1,8 +1,5 @@
 """Checks that only look: at an API, at a file of job functions, at a database. contract_check.py runs jobs."""
 
-import os
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,8 +7,6 @@ from asyncjob.client import Client, NotFound, Refused, Unreachable
 from asyncjob.job import new_job_id
 from asyncjob.loading import load, unmoved
 from asyncjob.registry import RegistrationError
-
-FAULTS = 3  # that are shown of a file
 
 
 class Finding(NamedTuple):
@@ -69,20 +64,10 @@ def registry(target: str) -> Finding:
 
 def database(file: Path) -> Finding:
     """Whether a server's file is whole, by SQLite's own check; a server may use it meanwhile."""
-    from asyncjob.sqlite.database import APPLICATION_ID, DatabaseError, check_kind
+    from asyncjob.sqlite.integrity import check
+    from asyncjob.store import Unusable
 
-    path = Path(os.path.realpath(file))
     try:
-        check_kind(path)
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
-            if connection.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
-                return Finding("database", False, f"{file} is no database of this program")
-            faults = [fault for (fault,) in connection.execute(f"PRAGMA integrity_check({FAULTS})")]
-            if faults != ["ok"]:
-                return Finding("database", False, f"{file} is damaged: {'; '.join(faults)}".replace("\n", " "))
-            (jobs,) = connection.execute("SELECT count(*) FROM job").fetchone()
-    except sqlite3.Error as error:
-        return Finding("database", False, f"{file} cannot be read: {error}")
-    except DatabaseError as error:
+        return Finding("database", True, f"{file} is whole: {check(file):,} jobs")
+    except Unusable as error:
         return Finding("database", False, str(error))
-    return Finding("database", True, f"{file} is whole: {jobs:,} jobs")

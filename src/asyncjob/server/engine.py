@@ -1,129 +1,150 @@
-"""The local engine behind HTTP: submit, get, wait, list, cancel and retry, on one file and its workers."""
+"""The engine: submit, get, wait, list, cancel and retry, on a store and on workers. It knows nothing of HTTP.
+
+What it refuses, it refuses with the exceptions of refusals.py.
+"""
 
 import asyncio
 import logging
-import sqlite3
-from collections.abc import AsyncGenerator
+from collections import Counter
+from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
-from asyncjob.contract import RETRY_AFTER_SECONDS, ApiError, ListQuery, PageQuery, Submission, same_request
+from asyncjob.contract import ListQuery, PageQuery, Submission, same_request
 from asyncjob.job import Job, Status, new_job_id, now_ms, timestamp
 from asyncjob.registry import Jobs
+from asyncjob.server.endings import BY_ITSELF, Ending
 from asyncjob.server.events import Events, JobEvent
-from asyncjob.server.logs import event
+from asyncjob.server.logs import log
 from asyncjob.server.metrics import Metrics
+from asyncjob.server.refusals import Conflict, Full, NotFound, Refusal, Unavailable
 from asyncjob.server.settings import Settings
 from asyncjob.server.throughput import MOMENT_SECONDS, Throughput
+from asyncjob.server.watchers import Watchers
 from asyncjob.server.webhooks.receivers import NotifyPolicy
 from asyncjob.server.workers.supervisor import Supervisor
-from asyncjob.sqlite.database import Database
-from asyncjob.sqlite.deliveries import Delivery
-from asyncjob.sqlite.store import Store
-from asyncjob.store import Attempt, Change, Claim, Claims
+from asyncjob.store import Attempt, Change, Claim, Claims, Delivery, NotSaved, Observer, Store, Unreadable
 
 if TYPE_CHECKING:
     from asyncjob.server.webhooks.sender import Sender
 
-PURGE_BATCH = 500
-PURGE_INTERVAL_SECONDS = 60.0
-MAX_WAITING_PAGES = 128
-PAGE_WAIT_SECONDS = 10.0
-RETRY_AFTER = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+PURGE_BATCH = 500  # jobs that one transaction deletes
+PURGE_INTERVAL_SECONDS = 60.0  # between two looks for jobs to delete
+MAX_WAITING_PAGES = 128  # lists that may wait to be read
+PAGE_WAIT_SECONDS = 10.0  # for a list to be read
 
 
 class Engine:
     """Keeps jobs and has them run.
 
+    Attributes:
+        jobs: the registry.
+        events: of all jobs, for whoever listens.
+        watchers: who waits for single jobs.
+        metrics: what happens, counted.
+
     Args:
         jobs: the registry.
-        settings: of the server.
-        database: the file, open; this object closes it.
+        settings: how many workers there are, how many jobs may wait, and so on.
+        store: where the jobs are kept; the engine starts and closes it.
     """
 
-    def __init__(self, jobs: Jobs, settings: Settings, database: Database) -> None:
+    def __init__(self, jobs: Jobs, settings: Settings, store: Store) -> None:
         self.jobs = jobs
         self.events = Events()
+        self.watchers = Watchers()
         self._throughput = Throughput()
         self._settings = settings
-        self._database = database
-        self._waiters: dict[str, set[asyncio.Event]] = {}
+        self._store = store
         self.metrics = Metrics(jobs)
-        self._supervisor = Supervisor(jobs, settings, self._notify, self.metrics)
-        self._store = Store(database, self._assign, self.metrics.commits)
+        self._supervisor = Supervisor(
+            jobs, settings, store, self._tell, self.metrics.waiting.observe, self.metrics.running.observe
+        )
         self._policy = NotifyPolicy(settings.notify_allow)
         self._sender: Sender | None = None
+        self._tries = Counter(delivered=0, again=0, failed=0)
         self._stopping = asyncio.Event()
         self._purging: asyncio.Task[None] | None = None
         self._fault: str | None = None
-        self._watch()
+        self._measure()
 
     async def start(self) -> None:
-        """Take up what an earlier server left, and start the workers."""
-        await self._supervisor.start(self._store)
+        """Start the workers, and go on with what an earlier server left.
+
+        Raises:
+            StoreError: the store cannot be used.
+        """
+        commits = self.metrics.commits
+        await self._store.start(Observer(self._assign, commits.saved, commits.failed, _trying_again))
+        await self._supervisor.start()
         if self._settings.notify_secret is not None and self._policy.allows_any:
-            from asyncjob.server.webhooks.sender import (
-                Sender,  # whose httpx is memory and time at the start that others save
-            )
+            from asyncjob.server.webhooks.sender import Sender  # httpx costs time and memory that most servers save
 
             self._sender = Sender(
                 self._store.deliveries,
                 self._policy,
                 self._settings.notify_secret,
                 self._settings.backoff,
-                self.metrics.delivery,
+                self._tries,
             )
         if self._settings.keep is not None:
             self._purging = asyncio.create_task(self._purge_for_ever(self._settings.keep))
 
     @property
     def notifies(self) -> bool:
-        """Whether a job may name whom to notify of its end."""
+        """Whether a job may name a URL to notify when it has ended."""
         return self._policy.allows_any
 
     @property
     def running(self) -> int:
-        """How many jobs run."""
+        """How many jobs are running."""
         return self._supervisor.running
 
     async def stop(self, hurry: asyncio.Event) -> None:
-        """Let running jobs end within the grace period (or until `hurry` is set) and put the others back."""
+        """Let running jobs end within the grace period, or until `hurry` is set, and put the others back."""
         await self._supervisor.stop(hurry)
         self._stopping.set()
         self.events.stop()
-        for events in list(self._waiters.values()):
-            for changed in events:
-                changed.set()
+        self.watchers.stop()
 
     def refuse(self, fault: str) -> None:
-        """Accept nothing more: what is saved would be lost. What runs may end."""
+        """Accept nothing more, since it would be lost; running jobs may end.
+
+        Args:
+            fault: why; whoever submits is told.
+        """
         self._fault = fault
 
     async def close(self) -> None:
-        """Close the file. Nothing may be asked of the engine any more."""
+        """Close the store; the engine can do nothing more.
+
+        Raises:
+            Unusable: it must not be closed; see `Store.close`.
+        """
         if self._purging is not None:
             self._purging.cancel()
         if self._sender is not None:
             await self._sender.stop()
         await self._store.close()
-        self._database.close()
 
     # -- the contract --------------------------------------------------------------------------------------------
 
     async def submit(self, submission: Submission, traceparent: str | None = None) -> str:
-        """Save a job; it runs as soon as a slot is free.
+        """Save a job; it runs as soon as a place is free.
 
         Args:
-            submission: what is to run.
-            traceparent: of the trace that it belongs to.
+            submission: what to run.
+            traceparent: of the trace that the job belongs to.
 
         Returns:
             The job's id, once the job is on the disk.
 
         Raises:
-            ApiError: 400, its `notify` is not allowed; 409, there is another job of that id; 429, too many are
-                waiting; 503, it cannot be saved.
+            NotAllowed: its `notify` names a URL that this server does not notify.
+            Conflict: there is another job with that id.
+            Full: too many jobs are waiting.
+            Unavailable: it cannot be saved.
         """
         self._check_file()
         if submission.notify is not UNSET:
@@ -136,57 +157,50 @@ class Engine:
         else:
             try:
                 earlier = await self._store.submit(job_id, submission, traceparent)
-            except sqlite3.Error as error:
+            except NotSaved as error:
                 raise _not_saved(error) from error
         if earlier is None:
-            self.metrics.submitted(submission.type)
-            if self.events.wanted:
-                self.events.tell(JobEvent(job_id, submission.type, Status.PENDING, 1))
+            self._tell(JobEvent(job_id, submission.type, Status.PENDING, 1))
         elif not same_request(earlier, submission):
-            raise ApiError(409, f"there is already a job {job_id} with another type or other parameters")
+            raise Conflict(f"there is already a job {job_id} with another type or other parameters")
         return job_id
 
     def get(self, job_id: str) -> Job:
         """The job as it is now.
 
         Raises:
-            ApiError: 404.
+            NotFound: there is none.
         """
         job = self._store.find(job_id)
         if job is None:
-            raise _not_found()
+            raise NotFound
         return job
 
     async def wait(self, job_id: str, seconds: float) -> Job:
         """The job, as soon as it is final or the seconds are over.
 
         Raises:
-            ApiError: 404.
+            NotFound: there is none, or it was deleted meanwhile.
         """
-        changed = asyncio.Event()
-        self._waiters.setdefault(job_id, set()).add(changed)
         try:
-            async with asyncio.timeout(seconds):
-                while not (job := self.get(job_id)).status.is_final and not self._stopping.is_set():
-                    changed.clear()
-                    await changed.wait()
-                return job
+            with self.watchers.watching(job_id) as changed:
+                async with asyncio.timeout(seconds):
+                    while not (job := self.get(job_id)).status.is_final and not self._stopping.is_set():
+                        changed.clear()
+                        await changed.wait()
+                    return job
         except TimeoutError:
             return self.get(job_id)
-        finally:
-            self._waiters[job_id].discard(changed)
-            if not self._waiters[job_id]:
-                del self._waiters[job_id]
 
-    def watch(self, job_id: str, last_id: str | None) -> AsyncGenerator[bytes, None]:
-        """The job as events, until it is final; see `Events.watch`."""
-        return self.events.watch(job_id, last_id, self._store.find)
+    def stream(self, job_id: str, last_id: str | None) -> AsyncGenerator[bytes, None]:
+        """The events of a job, until it is final; see `Watchers.stream`."""
+        return self.watchers.stream(job_id, last_id, self._store.find)
 
     def attempts(self, job_id: str, query: PageQuery) -> tuple[list[Attempt], int | None]:
-        """A page of the attempts of a job, the first one first, and the cursor of the next one if there is one.
+        """A page of a job's attempts, oldest first, and the cursor of the next page if there is one.
 
         Raises:
-            ApiError: 404.
+            NotFound: there is no such job.
         """
         job = self.get(job_id)
         attempts, is_full = self._store.earlier_attempts(job_id, query.after, query.limit)
@@ -196,10 +210,10 @@ class Engine:
         return [*attempts, *([now] if query.after < job.attempt else [])], None
 
     def deliveries(self, job_id: str, query: PageQuery) -> tuple[list[Delivery], int | None]:
-        """A page of what was sent, and is to be, to whom the job's `notify` named: one for each end that it had.
+        """A page of a job's notifications, one for each time that it ended, and the cursor of the next page.
 
         Raises:
-            ApiError: 404.
+            NotFound: there is no such job.
         """
         self.get(job_id)
         return self._store.deliveries.of_job(job_id, query.after, query.limit)
@@ -215,30 +229,31 @@ class Engine:
         """A page of jobs, newest first, and the cursor of the next page if there is one.
 
         Raises:
-            ApiError: 503, so many wait for theirs that this one is not reached soon.
+            Unavailable: so many lists are waiting that this one is not reached soon.
         """
         if self._store.waiting_pages >= MAX_WAITING_PAGES:
-            raise ApiError(503, f"{MAX_WAITING_PAGES} lists are waiting already; try again later", RETRY_AFTER)
+            raise Unavailable(f"{MAX_WAITING_PAGES} lists are waiting already; try again later")
         try:
             async with asyncio.timeout(PAGE_WAIT_SECONDS):
                 return await self._store.page(query)
         except TimeoutError:
             message = f"so many lists are waiting that this one was not read within {PAGE_WAIT_SECONDS:g} seconds"
-            raise ApiError(503, f"{message}; try again later", RETRY_AFTER) from None
+            raise Unavailable(f"{message}; try again later") from None
 
     async def cancel(self, job_id: str) -> Job:
-        """Cancel a job that is not final; canceling a canceled one again changes nothing.
+        """Cancel a job that is not final. To cancel it again changes nothing.
 
         Raises:
-            ApiError: 404; 409, it had ended otherwise; 503.
+            NotFound: there is no such job.
+            Conflict: it has ended in another way.
+            Unavailable: nothing can be saved.
         """
         change = await self._change(self._store.cancel(job_id))
         if change.applied:
-            event(logging.INFO, "job canceled", job_id=job_id, attempt=change.attempt)
+            log(logging.INFO, "job canceled", job_id=job_id, attempt=change.attempt)
             self._supervisor.cancel(job_id, change.attempt)
             job = self.get(job_id)
-            self.metrics.canceled(job.type)
-            self._notify(JobEvent(job_id, job.type, Status.CANCELED, change.attempt))
+            self._tell(JobEvent(job_id, job.type, Status.CANCELED, change.attempt))
             return job
         if change.before is not Status.CANCELED:
             raise _refused(job_id, change, "cancel")
@@ -248,42 +263,58 @@ class Engine:
         """Have a final job run again, with its next attempt.
 
         Raises:
-            ApiError: 404; 409, it is not final, or nobody knows its function any more; 429; 503.
+            NotFound: there is no such job.
+            Conflict: it is not final, or its function is not registered any more.
+            Full: too many jobs are waiting.
+            Unavailable: nothing can be saved.
         """
         self._check_file()
         job = self.get(job_id)
         if job.type not in self.jobs:
-            raise ApiError(409, f"no function {job.type!r} is registered any more")
+            raise Conflict(f"no function {job.type!r} is registered any more")
         if job.status.is_final and self._is_full:
             raise self._refused_as_full()
         change = await self._change(self._store.retry(job_id))
         if not change.applied:
             raise _refused(job_id, change, "retry")
-        event(logging.INFO, "job retried", job_id=job_id, attempt=change.attempt + 1)
-        self._notify(JobEvent(job_id, job.type, Status.PENDING, change.attempt + 1))
+        log(logging.INFO, "job retried", job_id=job_id, attempt=change.attempt + 1)
+        self._tell(JobEvent(job_id, job.type, Status.PENDING, change.attempt + 1))
 
     def check(self) -> None:
-        """See that jobs can be read and run.
+        """Check that jobs can be read and run.
 
         Raises:
-            ApiError: 503.
+            Unavailable: they cannot.
         """
         try:
             self._store.find("")
-        except sqlite3.Error as error:
-            raise ApiError(503, f"the database cannot be read: {error}", RETRY_AFTER) from error
+        except Unreadable as error:
+            raise Unavailable(f"the database cannot be read: {error}") from error
         if not self._supervisor.ready_workers:
-            raise ApiError(503, "no worker is ready", RETRY_AFTER)
+            raise Unavailable("no worker is ready")
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _watch(self) -> None:
-        watch, settings = self.metrics.watch, self._settings
-        watch("asyncjob_waiting", "Jobs that wait, those between two attempts included.", lambda: self._store.pending)
-        watch("asyncjob_waiting_limit", "Jobs that may wait: --max-pending.", lambda: settings.max_pending)
-        watch("asyncjob_running", "Jobs that run.", lambda: self.running)
-        watch("asyncjob_running_limit", "Jobs that may run at once: --concurrency.", lambda: settings.concurrency)
-        watch("asyncjob_workers", "Worker processes that take jobs.", lambda: self._supervisor.ready_workers)
+    def _measure(self) -> None:
+        gauge, count, workers = self.metrics.gauge, self.metrics.count, self._supervisor
+        gauge("asyncjob_waiting", "Jobs that wait, those between two attempts included.", lambda: self._store.pending)
+        gauge("asyncjob_waiting_limit", "Jobs that may wait: --max-pending.", lambda: self._settings.max_pending)
+        gauge("asyncjob_running", "Jobs that run.", lambda: self.running)
+        gauge("asyncjob_running_limit", "Jobs that may run at once: --concurrency.", lambda: self._settings.concurrency)
+        gauge("asyncjob_workers", "Worker processes that take jobs.", lambda: workers.ready_workers)
+        count(
+            "asyncjob_worker_restarts",
+            "Workers that ended while the server ran.",
+            ["reason"],
+            lambda: workers.processes.ended,
+        )
+        count(
+            "asyncjob_worker_messages_ignored",
+            "Messages from workers about attempts that had ended, or were not theirs.",
+            [],
+            lambda: workers.ignored,
+        )
+        count("asyncjob_deliveries", "Tries to notify of a job's end.", ["outcome"], lambda: self._tries)
 
     @property
     def _is_full(self) -> bool:
@@ -291,32 +322,37 @@ class Engine:
 
     def _check_file(self) -> None:
         if self._fault is not None:
-            raise ApiError(503, self._fault, RETRY_AFTER)
+            raise Unavailable(self._fault)
 
-    def _refused_as_full(self) -> ApiError:
-        return ApiError(429, f"{self._store.pending:,} jobs are waiting already; try again later", RETRY_AFTER)
+    def _refused_as_full(self) -> Full:
+        return Full(f"{self._store.pending:,} jobs are waiting already; try again later")
 
-    def _notify(self, change: JobEvent) -> None:
-        for changed in self._waiters.get(change.job_id, ()):
-            changed.set()
-        self._throughput.count(change.status)
-        if self._sender is not None and change.status.is_final:
+    @property
+    def _has_listeners(self) -> bool:
+        """Whether anybody wants to know when a job starts; everything else is always told."""
+        return self.events.wanted or self.watchers.wanted
+
+    def _tell(self, event: JobEvent, ending: Ending = BY_ITSELF) -> None:
+        self.metrics.tell(event, ending)
+        self.watchers.wake(event.job_id)
+        self._throughput.count(event.status)
+        if self._sender is not None and event.status.is_final:
             self._sender.wake()
-        self.events.tell(change)
+        self.events.tell(event)
 
     def _assign(self, claims: Claims) -> None:
         self._supervisor.assign(claims)
-        if claims.jobs and self.events.wanted:  # later: whoever submitted them is about to tell of that first
+        if claims.jobs and self._has_listeners:  # soon rather than now: their submission is about to be told first
             asyncio.get_running_loop().call_soon(self._tell_claims, claims.jobs)
 
     def _tell_claims(self, jobs: list[Claim]) -> None:
         for job in jobs:
-            self.events.tell(JobEvent(job.job_id, job.type, Status.RUNNING, job.attempt))
+            self._tell(JobEvent(job.job_id, job.type, Status.RUNNING, job.attempt))
 
     async def _change(self, write: "asyncio.Future[Change]") -> Change:
         try:
             return await write
-        except sqlite3.Error as error:
+        except NotSaved as error:
             raise _not_saved(error) from error
 
     async def _purge_for_ever(self, keep: float) -> None:
@@ -328,23 +364,24 @@ class Engine:
                 while after is not None:
                     count, after = await self._store.purge(before, after, PURGE_BATCH)
                     deleted += count
-            except sqlite3.Error as error:
-                event(logging.ERROR, "purge failed, trying again later", error=str(error))
+            except NotSaved as error:
+                log(logging.ERROR, "purge failed, trying again later", error=str(error))
             if deleted:
-                event(logging.INFO, "purged", jobs=deleted, finished_before=before)
+                log(logging.INFO, "purged", jobs=deleted, finished_before=before)
             await asyncio.sleep(min(PURGE_INTERVAL_SECONDS, keep))
 
 
-def _not_found() -> ApiError:
-    return ApiError(404, "Not found")
+def _trying_again(verb: str, jobs: Sequence[str], error: NotSaved) -> None:
+    known = {"job_id": jobs[0]} if len(jobs) == 1 else {"jobs": len(jobs)}
+    log(logging.ERROR, "not saved, trying again", write=verb, **known, error=str(error))
 
 
-def _not_saved(error: sqlite3.Error) -> ApiError:
-    event(logging.ERROR, "not saved", error=str(error))
-    return ApiError(503, f"nothing can be saved at the moment: {error}", RETRY_AFTER)
+def _not_saved(error: NotSaved) -> Unavailable:
+    log(logging.ERROR, "not saved", error=str(error))
+    return Unavailable(f"nothing can be saved at the moment: {error}")
 
 
-def _refused(job_id: str, change: Change, verb: str) -> ApiError:
+def _refused(job_id: str, change: Change, verb: str) -> Refusal:
     if change.before is None:
-        return _not_found()
-    return ApiError(409, f"cannot {verb} job {job_id}: it is {change.before}")
+        return NotFound()
+    return Conflict(f"cannot {verb} job {job_id}: it is {change.before}")

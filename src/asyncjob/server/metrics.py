@@ -1,16 +1,19 @@
 """What the server counts and measures, as `GET /metrics` shows it to Prometheus.
 
-What happens once a job is kept cheap: a job costs some 140 microseconds of processor time in all, and one observation
-by the library's histogram nearly one of them. So durations are counted here, and shown through the library's interface
-for collectors; successes are counted a batch at a time. Everything but commits is counted in the event loop's thread.
+Nothing else knows of metrics. What becomes of jobs comes in as the stream of changes that every listener reads; what
+other parts count for themselves (workers that ended, tries of notifications) is read when the metrics are.
 
-No label's values grow without bound: types are those that are registered, and of the exceptions' names, which come
-from users' functions, so many are told apart and the rest is `other`.
+A job costs about 140 microseconds of processor time in all, and one observation by the library's histogram nearly one
+of them. So what happens once a job is counted here, and shown through the library's interface for collectors.
+Everything but commits is counted in the event loop's thread.
+
+No label has values without bound: types are those that are registered, and of the names of exceptions, which come from
+users' functions, the first 50 are told apart and the rest is `other`.
 """
 
 from bisect import bisect_left
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import (
     CollectorRegistry,
@@ -21,11 +24,13 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from asyncjob.job import Status
 from asyncjob.registry import Jobs
+from asyncjob.server.endings import BY_ITSELF, Ending, Reason
+from asyncjob.server.events import JobEvent
 
 DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0, 3_600.0)
 COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -34,8 +39,36 @@ MAX_ERRORS = 50  # names of errors that are told apart
 MAX_ERROR_CHARACTERS = 100
 OWN_ERRORS = ("Timeout", "WorkerLost", "InvalidResults", "InvalidParameters", "UnknownType")
 OTHER = "other"
+PUT_BACK = (Reason.WORKER_DIED, Reason.WORKER_STUCK, Reason.SERVER_ENDED)
+
+Tallies = int | Mapping[str, int] | Mapping[tuple[str, ...], int]  # without labels; by that of one, those of several
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # else a second line for each counter, which nobody reads
+
+
+class TallyCollector(Collector):
+    """A counter that something else counts.
+
+    Args:
+        name: the metric's.
+        documentation: one sentence.
+        labels: their names.
+        read: gives the counts.
+    """
+
+    def __init__(self, name: str, documentation: str, labels: list[str], read: Callable[[], Tallies]) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._labels = labels
+        self._read = read
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """What was counted until now."""
+        family = CounterMetricFamily(self._name, self._documentation, labels=self._labels)
+        counts = self._read()
+        for values, count in {(): counts}.items() if isinstance(counts, int) else counts.items():
+            family.add_metric([values] if isinstance(values, str) else values, count)
+        yield family
 
 
 class Durations(Collector):
@@ -109,121 +142,87 @@ class Metrics:
         jobs: the registry; its types are labels.
 
     Attributes:
-        commits: for the writer.
+        commits: for what the store tells of its transactions.
         waiting: seconds from when an attempt was due until a worker had it.
         running: seconds from then until it ended or was lost.
     """
 
     def __init__(self, jobs: Jobs) -> None:
-        self._registry = registry = CollectorRegistry()
+        self._registry = CollectorRegistry()
         self._types = frozenset(jobs.names)
-        self._errors = set(OWN_ERRORS)
-        self._make_counters(registry, jobs)
-        self.commits = Commits(registry)
+        self._errors = {"", *OWN_ERRORS}
+        self._submissions: Tally[str] = Tally(dict.fromkeys(jobs.names, 0))
+        self._outcomes: Tally[tuple[str, ...]] = Tally()
+        self._lost: Tally[tuple[str, ...]] = Tally()
+        self._put_back: Tally[str] = Tally(dict.fromkeys(PUT_BACK, 0))
+        self._refusals: Tally[str] = Tally()
+        self._show()
+        self.commits = Commits(self._registry)
         self.waiting = Durations(
             "asyncjob_waiting_seconds", "Time from when an attempt was due until a worker had it.", jobs.names
         )
         self.running = Durations(
             "asyncjob_running_seconds", "Time from when a worker had an attempt until it ended or was lost.", jobs.names
         )
-        registry.register(self.waiting)
-        registry.register(self.running)
-        ProcessCollector(registry=registry)
+        self._registry.register(self.waiting)
+        self._registry.register(self.running)
+        ProcessCollector(registry=self._registry)
 
-    def _make_counters(self, registry: CollectorRegistry, jobs: Jobs) -> None:
-        submissions = Counter("asyncjob_submissions", "Jobs that were saved.", ["type"], registry=registry)
-        self._submissions = {name: submissions.labels(name) for name in jobs.names}
-        self._refusals = Counter(
-            "asyncjob_refusals", "Requests that were refused, by HTTP status.", ["status"], registry=registry
+    def _show(self) -> None:
+        self.count("asyncjob_submissions", "Jobs that were saved.", ["type"], lambda: self._submissions)
+        self.count(
+            "asyncjob_refusals", "Requests that were refused, by HTTP status.", ["status"], lambda: self._refusals
         )
-        self._outcomes = Counter(
-            "asyncjob_outcomes", "Jobs that ended.", ["type", "status", "error"], registry=registry
-        )
-        self._lost = Counter(
+        self.count("asyncjob_outcomes", "Jobs that ended.", ["type", "status", "error"], lambda: self._outcomes)
+        self.count(
             "asyncjob_attempts_lost",
             "Attempts that counted against a job's retries: lost workers, timeouts, exceptions to be retried.",
             ["type", "error"],
-            registry=registry,
+            lambda: self._lost,
         )
-        self._put_back = Counter(
+        self.count(
             "asyncjob_attempts_put_back",
             "Attempts that ended by no known fault of their job, and counted against nothing.",
             ["reason"],
-            registry=registry,
+            lambda: self._put_back,
         )
-        for reason in ("worker_died", "worker_stuck", "server_ended"):
-            self._put_back.labels(reason)
-        self._ignored = Counter(
-            "asyncjob_worker_messages_ignored",
-            "Messages from workers about attempts that had ended, or were not theirs.",
-            registry=registry,
-        )
-        self._restarts = Counter(
-            "asyncjob_worker_restarts", "Workers that ended while the server ran.", ["reason"], registry=registry
-        )
-        for reason in ("died", "retired"):
-            self._restarts.labels(reason)
-        self._deliveries = Counter(
-            "asyncjob_deliveries", "Tries to notify of a job's end.", ["outcome"], registry=registry
-        )
-        for outcome in ("delivered", "again", "failed"):
-            self._deliveries.labels(outcome)
 
-    def watch(self, name: str, documentation: str, value: Callable[[], int]) -> None:
-        """Show a number that is asked for whenever the metrics are."""
-        Gauge(name, documentation, registry=self._registry).set_function(value)
+    def count(self, name: str, documentation: str, labels: list[str], read: Callable[[], Tallies]) -> None:
+        """Show counts that are read whenever the metrics are; see `TallyCollector`."""
+        self._registry.register(TallyCollector(name, documentation, labels, read))
 
-    def submitted(self, type: str) -> None:  # noqa: A002
-        """A job was saved."""
-        self._submissions[type].inc()
+    def gauge(self, name: str, documentation: str, read: Callable[[], int]) -> None:
+        """Show a number that is read whenever the metrics are."""
+        Gauge(name, documentation, registry=self._registry).set_function(read)
+
+    def tell(self, event: JobEvent, ending: Ending = BY_ITSELF) -> None:
+        """Count what became of a job."""
+        status = event.status
+        if status is Status.RUNNING:
+            return
+        type_ = event.type if event.type in self._types else OTHER
+        if status is not Status.PENDING:
+            self._outcomes[type_, status, self._error(ending.error)] += 1
+        elif event.attempt == 1:
+            self._submissions[type_] += 1
+        if ending is BY_ITSELF:
+            return
+        if ending.reason is Reason.LOST:
+            self._lost[type_, self._error(ending.error)] += 1
+        elif ending.reason in PUT_BACK:
+            self._put_back[ending.reason] += 1
 
     def refused(self, status: int) -> None:
         """A request was answered with this HTTP status."""
-        self._refusals.labels(str(status)).inc()
-
-    def succeeded(self, types: Iterable[str]) -> None:
-        """Jobs of these types, each named as often as it occurs, are a Success."""
-        for type_, count in Tally(types).items():
-            self._outcomes.labels(self._type(type_), Status.SUCCESS, "").inc(count)
-
-    def failed(self, type: str, error: str) -> None:  # noqa: A002
-        """A job is a Failure."""
-        self._outcomes.labels(self._type(type), Status.FAILURE, self._error(error)).inc()
-
-    def canceled(self, type: str) -> None:  # noqa: A002
-        """A job is Canceled."""
-        self._outcomes.labels(self._type(type), Status.CANCELED, "").inc()
-
-    def lost(self, type: str, error: str) -> None:  # noqa: A002
-        """An attempt counted against its job's retries."""
-        self._lost.labels(self._type(type), self._error(error)).inc()
-
-    def put_back(self, reason: str) -> None:
-        """An attempt ended because of something else: `worker_died`, `worker_stuck` or `server_ended`."""
-        self._put_back.labels(reason).inc()
-
-    def ignored(self) -> None:
-        """A worker told something of an attempt that it does not run."""
-        self._ignored.inc()
-
-    def worker_ended(self, reason: str) -> None:
-        """A worker is gone: it `died`, or was `retired`, since a job overran its timeout."""
-        self._restarts.labels(reason).inc()
-
-    def delivery(self, outcome: str) -> None:
-        """A try to notify of a job's end: `delivered`, `again` (it is tried again) or `failed` (it is given up)."""
-        self._deliveries.labels(outcome).inc()
+        self._refusals[str(status)] += 1
 
     def text(self) -> bytes:
         """All of it, in Prometheus' text format."""
         return generate_latest(self._registry)
 
-    def _type(self, name: str) -> str:
-        return name if name in self._types else OTHER
-
     def _error(self, name: str) -> str:
         if name not in self._errors:
-            if len(self._errors) >= MAX_ERRORS or len(name) > MAX_ERROR_CHARACTERS:
+            if len(self._errors) > MAX_ERRORS or len(name) > MAX_ERROR_CHARACTERS:
                 return OTHER
             self._errors.add(name)
         return name

@@ -1,8 +1,8 @@
-"""A copy of the database while a server runs on it.
+"""Copies the database while a server runs on it.
 
-One read transaction lasts for the whole copy: it sees one moment, whatever is committed meanwhile, and keeps no writer
-waiting. Without it SQLite would begin again at every commit, and under load never end. The copy has another name until
-it is whole and on the disk, so that no half of one is ever taken for a backup.
+One read transaction lasts for the whole copy: it sees the file as it was at one moment and keeps no writer waiting.
+Without it SQLite would start again at every commit, and under load never finish. The copy has a temporary name until it
+is complete and on the disk, so that half a copy is never taken for a backup.
 """
 
 import os
@@ -12,36 +12,37 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
-from asyncjob.sqlite.database import APPLICATION_ID, PARTS, DatabaseError, check_kind
+from asyncjob.sqlite.database import APPLICATION_ID, PARTS, check_kind
+from asyncjob.store import Unusable
 
-PAGES = 1_000  # between two reports of progress
+PAGES = 1_000  # copied between two reports of progress
 
 
 class BackupError(Exception):
-    """The database cannot be copied; the message says why."""
+    """The database cannot be copied. The message says why."""
 
 
 def backup(database: Path, file: Path, progress: Callable[[int, int], None]) -> None:
     """Copy a database.
 
     Args:
-        database: the SQLite file; a server may use it.
-        file: where to; it must not exist.
-        progress: called with how many pages were copied, and how many there are.
+        database: the SQLite file, which a server may be using.
+        file: the copy, which must not exist.
+        progress: called with the number of pages that were copied and the number of all pages.
 
     Raises:
-        BackupError: the one cannot be read, or the other cannot be written or exists.
+        BackupError: the database cannot be read, or the copy exists or cannot be written.
     """
     try:
         for part in ("", *PARTS):
             check_kind(f"{os.path.realpath(database)}{part}")
         if os.path.lexists(file):
             raise BackupError(f"{file} exists already: choose another name")
-        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")  # for its owner alone
+        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")  # only its owner can read it
         os.close(handle)
         try:
             _copy(database, Path(name), progress)
-            os.link(name, file)  # which, unlike a renaming, replaces nothing
+            os.link(name, file)  # unlike a rename, this never replaces a file
             _sync(file.parent)
         finally:
             for leftover in (name, f"{name}-journal"):
@@ -49,7 +50,7 @@ def backup(database: Path, file: Path, progress: Callable[[int, int], None]) -> 
                     os.unlink(leftover)
     except FileExistsError:
         raise BackupError(f"{file} exists already: choose another name") from None
-    except DatabaseError as error:
+    except Unusable as error:
         raise BackupError(str(error)) from None
     except OSError as error:
         raise BackupError(f"cannot write {file}: {error.strerror}") from None
@@ -76,6 +77,6 @@ def _new(file: Path) -> sqlite3.Connection:
 def _sync(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(handle)  # of the name
+        os.fsync(handle)  # saves the name
     finally:
         os.close(handle)

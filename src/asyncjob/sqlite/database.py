@@ -1,6 +1,6 @@
-"""The SQLite file: who may open it, whether it is ours, its schema, and how connections to it are set.
+"""The SQLite file: locking it, checking that it is ours, upgrading its schema, and connecting to it.
 
-Nothing here knows what a job is; store.py says what is written, writer.py when.
+Nothing here knows what a job is: store.py says what is written, writer.py when.
 """
 
 import errno
@@ -10,81 +10,52 @@ import re
 import sqlite3
 import stat
 from contextlib import suppress
-from importlib import resources
 from pathlib import Path
 
-from asyncjob.job import TRANSITIONS, Transition
+from asyncjob.sqlite.statements import MIGRATIONS, SQL
+from asyncjob.store import Unusable
 
-APPLICATION_ID = 0x4A4F4253  # "JOBS", in the file's header: tells our files from everybody else's
-SCHEMA_VERSION = 5
+APPLICATION_ID = 0x4A4F4253  # "JOBS", in the file's header: marks our files
+SCHEMA_VERSION = len(MIGRATIONS)
 OLDEST_SQLITE = (3, 38, 0)  # the first with the operator ->>
-PARTS = ("-wal", "-shm", "-journal")  # what SQLite keeps beside the file, under its name
-OWNER_ONLY = 0o600  # it holds everybody's parameters and results
-OWNER = re.compile(rb"\d*\n?")  # what a lock file of ours says
-COUNTER = slice(24, 28)  # in the file's header: it grows with the file's changes
-BUSY_TIMEOUT_MS = 5_000  # a reader of the file outside this process may hold it for a moment
-
-
-class DatabaseError(Exception):
-    """The file cannot be used; the message says why, and what to do."""
-
-
-def statements() -> dict[str, str]:
-    """The SQL of statements.sql by name, with the transitions' guards filled in."""
-    text = resources.files("asyncjob.sqlite").joinpath("statements.sql").read_text("utf-8")
-    parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)[1:]
-    return {name: _fill(name, sql.strip()) for name, sql in zip(parts[::2], parts[1::2], strict=True)}
-
-
-def _fill(name: str, sql: str) -> str:
-    sql = sql.replace("{claimed}", f"'{TRANSITIONS['claim'].target}'")
-    transition = TRANSITIONS.get(name)
-    if transition is None:
-        return sql
-    sources = ", ".join(f"'{status}'" for status in sorted(transition.sources))
-    source = f"status IN ({sources})"
-    return (
-        sql.replace("{set}", _set(transition))
-        .replace("{guard}", f"job_id = :job_id AND attempt = :attempt AND {source}")
-        .replace("{from}", source)
-    )
-
-
-def _set(transition: Transition) -> str:
-    target = f"status = '{transition.target}'"
-    return f"{target}, attempt = attempt + 1" if transition.next_attempt else target
+PARTS = ("-wal", "-shm", "-journal")  # the files that SQLite keeps beside the database
+OWNER_ONLY = 0o600  # the file holds all parameters and results
+OWNER = re.compile(rb"\d*\n?")  # what our lock files contain
+COUNTER = slice(24, 28)  # in the file's header: a number that grows with each change
+BUSY_TIMEOUT_MS = 5_000  # another process may lock the file for a moment
 
 
 def check_kind(path: str | Path) -> None:
-    """Refuse what is there and no ordinary file, before it is opened: to open a pipe or a device is to use it.
+    """Refuse a path that is not an ordinary file before it is opened: to open a pipe or a device is to use it.
 
     Raises:
-        DatabaseError: it is a link, a folder, a pipe, a device.
+        Unusable: there is a link, a folder, a pipe or a device.
     """
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:
         return
     except (OSError, ValueError) as error:
-        raise DatabaseError(f"cannot open {path}: {getattr(error, 'strerror', None) or error}") from None
+        raise Unusable(f"cannot open {path}: {getattr(error, 'strerror', None) or error}") from None
     if not stat.S_ISREG(mode):
-        raise DatabaseError(f"{path} is no ordinary file, and is left alone: choose another name, or take it away")
+        raise Unusable(f"{path} is no ordinary file, and is left alone: choose another name, or take it away")
 
 
 class Database:
-    """One SQLite file, held by this process alone for as long as this object is open.
+    """One SQLite file, which no other server can open while this object is open.
 
-    Two locks hold it. The one on a file beside it keeps its name, and with it the names of what SQLite puts beside it,
-    whatever file the name leads to meanwhile; the one on the file itself keeps the file, whatever name led to it.
+    There are two locks. The lock on a file beside the database protects the name, and so the names of the files that
+    SQLite puts beside it, even if the name leads to another file in the meantime. The lock on the database itself
+    protects the file, whatever its name.
 
     Raises:
-        DatabaseError: another server has it, it is not ours, or it cannot be opened.
+        Unusable: another server has the file, it is not ours, or it cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             needed = ".".join(map(str, OLDEST_SQLITE))
-            raise DatabaseError(f"this Python has SQLite {sqlite3.sqlite_version}; {needed} or newer is needed")
+            raise Unusable(f"this Python has SQLite {sqlite3.sqlite_version}; {needed} or newer is needed")
         self.path = Path(os.path.realpath(path))
         for part in ("", ".lock", *PARTS):
             check_kind(f"{self.path}{part}")
@@ -99,11 +70,11 @@ class Database:
         except BaseException:
             self._unlock()
             raise
-        self._wal = _identity(f"{self.path}-wal")  # which is there as long as there is a connection
+        self._wal = _identity(f"{self.path}-wal")  # it exists as long as there is a connection
         self._counter = self._header()[COUNTER]
 
     def connect(self) -> sqlite3.Connection:
-        """A further connection, in autocommit mode, to be used by one thread at a time."""
+        """Open another connection, in autocommit mode, for one thread at a time."""
         connection = sqlite3.connect(
             self.path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_MS / 1000
         )
@@ -111,14 +82,14 @@ class Database:
         return connection
 
     def close(self) -> None:
-        """Give the file up to another server. Further connections are closed before, by who opened them."""
+        """Let other servers open the file. Whoever opened another connection must have closed it before."""
         self._connection.close()
         self._unlock()
 
     def gather(self) -> None:
-        """Write what is in the -wal to the file itself, by descriptors: names may not lead to the two any more.
+        """Copy the contents of the -wal into the file itself, through the open descriptors.
 
-        SQLite leaves it where it is when the file was moved, and there it would be applied to whatever has its name.
+        If the file was moved, SQLite would leave the -wal behind, to be applied to whatever file has the name next.
         """
         if not self._is_overwritten():
             with suppress(sqlite3.Error):
@@ -129,15 +100,15 @@ class Database:
         os.close(self._lock)
 
     def fault(self) -> str | None:
-        """Whether somebody has taken the file away, or written over it: what has happened then.
+        """What has happened to the file, if somebody has moved it, deleted it or written over it.
 
-        SQLite goes on with the files that it has open, wherever their names lead to, and so all that is saved would be
-        gone with them. Costs a few system calls and reads 72 bytes.
+        SQLite would go on with the files that it has open, and everything that it saves would be lost with them. This
+        costs a few system calls and reads 72 bytes.
         """
         try:
             return self._fault()
         except OSError:
-            return None  # nobody can tell at the moment
+            return None  # we cannot tell at the moment
 
     def _fault(self) -> str | None:
         ours = os.fstat(self._file)
@@ -151,27 +122,27 @@ class Database:
 
     def _is_overwritten(self) -> bool:
         header = self._header()
-        if not _is_ours(header) or header[COUNTER] < self._counter:  # an older copy's is smaller
+        if not _is_ours(header) or header[COUNTER] < self._counter:  # an older copy has a smaller one
             return True
         self._counter = header[COUNTER]
         return False
 
     @property
     def leaves_neighbours_alone(self) -> bool:
-        """Whether closing the last connection deletes nobody else's file: SQLite deletes the -wal by its name."""
+        """True if closing the last connection deletes no other database's -wal, since SQLite deletes it by name."""
         return _identity(f"{self.path}-wal") in (None, self._wal)
 
     def _header(self) -> bytes:
         return os.pread(self._file, 72, 0)
 
     def _lock_name(self) -> int:
-        # The kernel drops both locks with the process, however that ends.
+        # The kernel drops both locks when the process ends, however it ends.
         path = f"{self.path}.lock"
         lock = self._open(path)
         try:
             said = os.read(lock, 21)
             if os.fstat(lock).st_nlink > 1 or not OWNER.fullmatch(said):
-                raise DatabaseError(f"{path} is no lock file of this program, and is left alone: take it away")
+                raise Unusable(f"{path} is no lock file of this program, and is left alone: take it away")
             self._lock_now(lock, f"process {said.decode().strip() or 'unknown'}")
             os.truncate(lock, 0)
             os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
@@ -181,10 +152,10 @@ class Database:
         return lock
 
     def _lock_file(self) -> int:
-        """Lock the file itself. SQLite's locks are of another kind, which this kind does not meet.
+        """Lock the file itself. SQLite's own locks are of another kind and do not conflict with this one.
 
-        They are lost, though, when any descriptor of the file is closed: this one is opened before there is a
-        connection, and closed after the last.
+        But SQLite's locks are lost if any descriptor of the file is closed. So this one is opened before the first
+        connection and closed after the last.
         """
         file = self._open(self.path)
         try:
@@ -198,22 +169,22 @@ class Database:
         try:
             return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, OWNER_ONLY)
         except OSError as error:
-            raise DatabaseError(f"cannot open {self.path}: {error.strerror}") from None
+            raise Unusable(f"cannot open {self.path}: {error.strerror}") from None
 
     def _lock_now(self, descriptor: int, owner: str) -> None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.EACCES):
-                raise DatabaseError(
+                raise Unusable(
                     f"{self.path} cannot be locked: {error.strerror}; choose a --database on a disk of this machine"
                 ) from None
-            raise DatabaseError(
+            raise Unusable(
                 f"{self.path} is in use by another server ({owner}): stop it, or choose another --database"
             ) from None
 
     def _migrate(self) -> sqlite3.Connection:
-        """Bring the file to our schema; a connection to it, with which its -wal is there for good."""
+        """Bring the file to our schema; a connection to it, which keeps its -wal in existence."""
         try:
             connection = self.connect()
             try:
@@ -224,34 +195,33 @@ class Database:
             finally:
                 connection.close()
             connection = self.connect()
-            connection.execute("SELECT 1 FROM job LIMIT 1").fetchone()
+            connection.execute(SQL["find_status"], {"job_id": ""}).fetchone()
         except (sqlite3.DatabaseError, OSError) as error:
-            raise DatabaseError(f"cannot use {self.path} as the database: {error}") from None
+            raise Unusable(f"cannot use {self.path} as the database: {error}") from None
         return connection
 
     def _check_owner(self, connection: sqlite3.Connection) -> None:
         (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        (tables,) = connection.execute(SQL["count_tables"]).fetchone()
         if application_id != APPLICATION_ID and (application_id or tables):
-            raise DatabaseError(f"{self.path} is a database of another program: choose another --database")
+            raise Unusable(f"{self.path} is a database of another program: choose another --database")
 
     def _keep_private(self) -> None:
-        """Take from everybody else what an earlier umask, a copy or a restore may have given them."""
-        os.fchmod(self._file, OWNER_ONLY)  # which SQLite gives to what it puts beside it
-        for part in PARTS:  # by their names: to close a descriptor of theirs would give SQLite's locks up
+        """Take away the access that an earlier umask, a copy or a restore may have given to others."""
+        os.fchmod(self._file, OWNER_ONLY)  # SQLite gives the same mode to the files beside it
+        for part in PARTS:  # by name, since closing a descriptor of theirs would drop SQLite's locks
             with suppress(FileNotFoundError):
                 os.chmod(f"{self.path}{part}", OWNER_ONLY)
 
     def _upgrade(self, connection: sqlite3.Connection) -> None:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > SCHEMA_VERSION:
-            raise DatabaseError(
+            raise Unusable(
                 f"{self.path} has schema {version}, from a newer version; this one knows {SCHEMA_VERSION}: upgrade"
             )
-        sql = statements()
-        for step in range(version + 1, SCHEMA_VERSION + 1):
+        for step, migration in enumerate(MIGRATIONS[version:], start=version + 1):
             connection.executescript(
-                f"BEGIN IMMEDIATE; {sql[f'schema_{step}']}\n"  # which may end with a comment
+                f"BEGIN IMMEDIATE; {migration}\n"  # a migration may end with a comment
                 f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {step}; COMMIT;"
             )
 

@@ -1,44 +1,80 @@
-"""Reads that may take long, each kind in a thread of its own, and none of them for nobody.
+"""Short reads, which the event loop makes itself, and long ones, each kind in a thread of its own.
 
-A search among a million jobs takes a good part of a second. What nobody waits for any more, since its client has left
-or its time is over, is taken out of the queue or, if it has begun, interrupted.
+A search among a million jobs takes a good part of a second. If nobody waits for it any more, because the client has
+left or the time is up, it is taken out of the queue or, once it has begun, interrupted.
 """
 
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
-STEPS = 10_000  # of SQLite's machine, a fraction of a millisecond, between two looks whether the read is still wanted
+from asyncjob.sqlite.statements import SQL
+from asyncjob.store import Unreadable
+
+STEPS = 10_000  # of SQLite's machine (a fraction of a millisecond) between two checks that the read is still wanted
 
 Result = TypeVar("Result")
 
 
-class Reader:
-    """A connection, and the one thread that reads by it.
+class Lookup:
+    """A connection for short reads. All of them raise Unreadable.
 
     Args:
-        connection: used by this object alone, which closes it.
-        name: of the thread.
+        connection: only this object uses it, and closes it.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def one(self, name: str, **values: Any) -> Any:
+        """The first row of a statement, or None."""
+        return next(iter(self.all(name, **values)), None)
+
+    def all(self, name: str, **values: Any) -> list[tuple[Any, ...]]:
+        """All rows of a statement."""
+        try:
+            return self._connection.execute(SQL[name], values).fetchall()
+        except sqlite3.Error as error:
+            raise Unreadable(str(error)) from error
+
+    def each(self, name: str, **values: Any) -> Iterator[tuple[Any, ...]]:
+        """The rows of a statement one by one, if they may be too many or too large to hold them all."""
+        try:
+            yield from self._connection.execute(SQL[name], values)
+        except sqlite3.Error as error:
+            raise Unreadable(str(error)) from error
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+class Reader:
+    """A connection, and the one thread that reads with it.
+
+    Args:
+        connection: only this object uses it, and closes it.
+        name: the thread's.
     """
 
     def __init__(self, connection: sqlite3.Connection, name: str) -> None:
-        self.waiting = 0  # reads that are asked for and not done
+        self.waiting = 0  # reads that were asked for and are not done
         self._connection = connection
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self._lock = threading.Lock()
         self._under_way: object = None
         self._over = False
-        # Not by Connection.interrupt, which does nothing to a statement that is about to begin.
+        # Connection.interrupt would do nothing to a statement that is about to begin.
         connection.set_progress_handler(lambda: self._over, STEPS)
 
     async def read(self, call: Callable[[sqlite3.Connection], Result]) -> Result:
-        """Call it in the thread, in turn. Whoever cancels this ends the read.
+        """Make a call in the thread, in turn. To cancel this ends the read.
 
         Raises:
-            sqlite3.Error: from the call.
+            Unreadable: the call raised an error of SQLite.
         """
         token = object()
         self.waiting += 1
@@ -55,17 +91,19 @@ class Reader:
             self._under_way, self._over = token, False
         try:
             return call(self._connection)
+        except sqlite3.Error as error:
+            raise Unreadable(str(error)) from error
         finally:
             with self._lock:
                 self._under_way = None
 
     def _interrupt(self, token: object) -> None:
-        with self._lock:  # so that it never is another's read that ends
+        with self._lock:  # so that it is never another read that ends
             if self._under_way is token:
                 self._over = True
 
     def close(self) -> None:
-        """End the thread, and what it does, and close the connection."""
+        """End the thread and its read, and close the connection."""
         with self._lock:
             self._over = self._under_way is not None
         self._thread.shutdown(cancel_futures=True)

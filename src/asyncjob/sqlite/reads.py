@@ -1,6 +1,6 @@
-"""What is read from the file: single jobs at once, lists and counts in threads of their own.
+"""The reads of the file: single jobs directly, lists and counts in threads of their own.
 
-Each kind has a connection of its own: in WAL mode a read waits for no write, and no count waits for a search.
+Each kind has its own connection: in WAL mode a read waits for no write, and no count waits for a search.
 """
 
 import sqlite3
@@ -12,17 +12,16 @@ from msgspec import UNSET, Raw, UnsetType
 
 from asyncjob.contract import ListQuery, Submission
 from asyncjob.job import Error, Job, Progress, Status
-from asyncjob.sqlite.database import Database, statements
-from asyncjob.sqlite.reading import Reader
+from asyncjob.sqlite.database import Database
+from asyncjob.sqlite.reading import Lookup, Reader
+from asyncjob.sqlite.statements import SQL
 from asyncjob.store import Attempt
 
-PAGE_SECONDS = 1.0  # a search ends its page early rather than take longer
-SEARCHED = 50_000  # jobs that a search looks at between two looks at the clock
-MAX_PAGE_BYTES = 4 << 20  # a page ends early where its jobs are large, so a listing never fills the memory
-COUNT_PAUSE = 50  # times as long as counting took
+PAGE_SECONDS = 1.0  # a search that takes longer ends its page early
+SEARCHED = 50_000  # jobs that a search looks at before it looks at the clock again
+MAX_PAGE_BYTES = 4 << 20  # a page of large jobs ends early, so that listings never fill the memory
+COUNT_PAUSE = 50  # how many times as long as the counting took its result is used again
 NEVER = 2**62  # above every sequence number and every time
-
-_SQL = statements()
 
 
 class Reads:
@@ -33,76 +32,60 @@ class Reads:
     """
 
     def __init__(self, database: Database) -> None:
-        self._reader = database.connect()
+        self._lookup = Lookup(database.connect())
         self._lists = Reader(database.connect(), "list")
         self._counter = Reader(database.connect(), "count")
         self._counts: dict[Status, int] = {}
         self._count_again = 0.0
 
     def find(self, job_id: str) -> Job | None:
-        """The job as it was last committed."""
-        row = self._reader.execute(_SQL["find"], {"job_id": job_id}).fetchone()
-        return None if row is None else _job(row)
+        """The job as it was last saved."""
+        row = self._lookup.one("find", job_id=job_id)
+        return None if row is None else job_of(row)
 
     def find_submission(self, job_id: str) -> Submission | None:
         """What a job was submitted with."""
-        row = self._reader.execute(_SQL["find_request"], {"job_id": job_id}).fetchone()
-        return None if row is None else Submission(job_id, row[0], row[1].encode(), _given(row[2]))
+        row = self._lookup.one("find_request", job_id=job_id)
+        return None if row is None else Submission(job_id, row[0], row[1], _given(row[2]))
 
     async def page(self, query: ListQuery) -> tuple[list[Job], int | None]:
-        """A page of jobs, newest first, and the cursor of the next page if there is one.
-
-        A page has `query.limit` jobs, or fewer, even none, where they are large or the search for them takes long.
-        Whoever cancels this ends the search.
-        """
+        """A page of jobs, the newest first, and the cursor of the next page if there is one."""
         return await self._lists.read(lambda connection: self._page(connection, query))
 
     @property
     def waiting_pages(self) -> int:
-        """How many pages are asked for and not read yet."""
+        """How many pages were asked for and are not read yet."""
         return self._lists.waiting
 
     def _page(self, connection: sqlite3.Connection, query: ListQuery) -> tuple[list[Job], int | None]:
-        # The status is one of five words of ours; written out, it lets SQLite use the partial index of that status.
-        filters = "" if query.status is None else f" AND status = '{query.status}'"
-        filters += "" if query.type is None else " AND type = :type"
-        by_type = "" if query.type is None else " AND type = :type"
+        of_type = "" if query.type is None else "_of_type"
+        by_status = "" if query.status is None else f"_by_status.{query.status}"
         before = NEVER if query.before is None else query.before
         until = monotonic() + PAGE_SECONDS
         jobs: list[Job] = []
         size, last = 0, None
         while True:
             values = {"before": before, "type": query.type}
-            (newest,) = connection.execute(_SQL["list_from"].replace("{filters}", by_type), values).fetchone()
+            (newest,) = connection.execute(SQL[f"newest{of_type}"], values).fetchone()
             if newest is None:
                 return jobs, None
             if monotonic() > until:
                 return jobs, before
             least = newest - SEARCHED + 1
-            for row in connection.execute(_SQL["list"].replace("{filters}", filters), values | {"least": least}):
+            for row in connection.execute(SQL[f"list{of_type}{by_status}"], values | {"least": least}):
                 if len(jobs) == query.limit or size > MAX_PAGE_BYTES:
                     return jobs, last
-                jobs.append(_job(row))
+                jobs.append(job_of(row))
                 size += len(row[3]) + len(row[5] or "")
                 last = row[-1]
             before = least
 
     def earlier_attempts(self, job_id: str, after: int, limit: int) -> tuple[list[Attempt], bool]:
-        """The attempts before the current one, the first one first.
-
-        Args:
-            job_id: the job's.
-            after: the number of the attempt that they begin behind.
-            limit: how many at most; fewer are given where their errors are long.
-
-        Returns:
-            They, and whether they are a page of their own: others follow, if only the current one.
-        """
+        """The attempts before the current one, the first one first, and whether to ask again for more."""
         attempts: list[Attempt] = []
         size = 0
-        for number, status, started_at, finished_at, error in self._reader.execute(
-            _SQL["earlier_attempts"], {"job_id": job_id, "after": after, "limit": limit}
-        ):
+        rows = self._lookup.each("earlier_attempts", job_id=job_id, after=after, limit=limit)
+        for number, status, started_at, finished_at, error in rows:
             attempts.append(Attempt(number, Status(status), _given(started_at), finished_at, _error(error)))
             size += len(error or "")
             if len(attempts) == limit or size > MAX_PAGE_BYTES:
@@ -112,8 +95,8 @@ class Reads:
     async def counts(self) -> dict[Status, int]:
         """How many jobs there are of each status.
 
-        Counting a million takes a fiftieth of a second, so what was counted is the answer for 50 times as long as the
-        counting took: whoever asks all the time costs a fiftieth of one core, however many jobs there are.
+        To count a million jobs takes a fiftieth of a second. The result is used again for 50 times as long as the
+        counting took, so a client that asks all the time costs a fiftieth of a core, however many jobs there are.
         """
         if monotonic() < self._count_again:
             return self._counts
@@ -122,7 +105,7 @@ class Reads:
     def _count(self, connection: sqlite3.Connection) -> dict[Status, int]:
         begin = monotonic()
         if begin >= self._count_again:
-            total, *counts = connection.execute(_SQL["count"]).fetchone()
+            total, *counts = connection.execute(SQL["count"]).fetchone()
             pending, running, failed, canceled = counts
             self._counts = {
                 Status.PENDING: pending,
@@ -135,13 +118,14 @@ class Reads:
         return self._counts
 
     def close_reads(self) -> None:
-        """End what is read, and close the connections."""
+        """End all reads and close the connections."""
         self._lists.close()
         self._counter.close()
-        self._reader.close()
+        self._lookup.close()
 
 
-def _job(row: tuple[Any, ...]) -> Job:
+def job_of(row: tuple[Any, ...]) -> Job:
+    """The job of a row that begins with the columns `{shown}` of statements.sql."""
     job_id, name, status, parameters, progress, results, error, attempt, created_at, started_at, finished_at, *_ = row
     return Job(
         job_id=job_id,

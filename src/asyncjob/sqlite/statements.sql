@@ -1,155 +1,18 @@
--- Everything that this engine says to SQLite, by name.
+-- Every statement of the store, by name. The schema is in migrations/.
 --
--- {set}, {from} and {guard} are filled from the transition table in job.py, by the statement's name: {set} writes the
--- target status (and the next attempt), {from} names the statuses it may come from, {guard} the job and the attempt
--- too. Where they do not hold, nothing is written. {claimed} is the target of a claim.
+-- {set}, {from} and {guard} are filled in from the transition of the same name in job.py: {set} writes the target
+-- status (and the next attempt), {from} requires one of the source statuses, {guard} the job and the attempt too. If
+-- they do not hold, nothing is written. {claimed} is the target of a claim. {shown} stands for the part below. A
+-- statement with {status} becomes one for each status, `name.Pending` and so on, since SQLite uses a partial index only
+-- if the status is written out.
 --
--- The statements of a job's usual life take all rows of a transaction at once, as one JSON array of arrays. Parameters
--- and results are not in it, so that nobody parses them: :texts holds them one after the other, and the last two columns
--- of a row are where its text begins, counted from 1, and its length.
-
--- name: schema_1
-CREATE TABLE job (
-    sequence    INTEGER PRIMARY KEY,            -- order of submission; the cursor of a listing
-    job_id      TEXT NOT NULL UNIQUE,           -- the client's id, or ours
-    type        TEXT NOT NULL,                  -- the job function's name
-    status      TEXT NOT NULL CHECK (status IN ('Pending', 'Running', 'Success', 'Failure', 'Canceled')),
-    parameters  TEXT NOT NULL,                  -- a JSON object, as it was submitted
-    progress    TEXT,                           -- {"fraction", "message"?}, of the current attempt
-    results     TEXT,                           -- any JSON value
-    error       TEXT,                           -- {"type", "message"}
-    attempt     INTEGER NOT NULL DEFAULT 1 CHECK (attempt >= 1),
-    losses      INTEGER NOT NULL DEFAULT 0 CHECK (losses >= 0),  -- attempts that counted against retries
-    due_at      INTEGER,                        -- while Pending: not before, in milliseconds since 1970; null: parked
-    created_at  TEXT NOT NULL,
-    started_at  TEXT,                           -- of the current attempt
-    finished_at TEXT,
-    CHECK ((status = 'Success') = (results IS NOT NULL)),
-    CHECK ((status = 'Failure') = (error IS NOT NULL)),
-    CHECK ((status IN ('Success', 'Failure', 'Canceled')) = (finished_at IS NOT NULL)),
-    CHECK (status NOT IN ('Running', 'Success', 'Failure') OR started_at IS NOT NULL),
-    CHECK (status <> 'Pending' OR (started_at IS NULL AND progress IS NULL)),
-    CHECK (status = 'Pending' OR due_at IS NULL)
-) STRICT;
--- Most jobs end as Success and stay for long: the partial indexes keep them out, and are as small with millions of
--- finished jobs as with none.
-CREATE INDEX job_waiting ON job (due_at, sequence) WHERE status = 'Pending';
-CREATE INDEX job_unsuccessful ON job (status, sequence)  -- with OR, since SQLite does not see that = implies IN
-    WHERE status = 'Pending' OR status = 'Running' OR status = 'Failure' OR status = 'Canceled';
-CREATE INDEX job_type ON job (type, sequence);
-
--- name: schema_2
-ALTER TABLE job ADD COLUMN traceparent TEXT;    -- of the trace that the job belongs to, as W3C Trace Context writes it
-
--- name: schema_3
--- The attempts that were followed by another. A job that succeeds at once writes nothing here, and no statement of its
--- life names the column that the first trigger waits for.
-CREATE TABLE attempt (
-    job_id      TEXT NOT NULL,
-    attempt     INTEGER NOT NULL,
-    status      TEXT NOT NULL,  -- how it ended: a final status, or Pending where it was put back
-    started_at  TEXT,           -- null: it was canceled while it waited
-    finished_at TEXT NOT NULL,
-    error       TEXT,           -- {"type", "message"}
-    PRIMARY KEY (job_id, attempt)
-) STRICT, WITHOUT ROWID;
-CREATE TRIGGER attempt_ends AFTER UPDATE OF attempt ON job BEGIN
-    INSERT INTO attempt VALUES (
-        OLD.job_id, OLD.attempt,
-        CASE WHEN NEW.losses > OLD.losses THEN 'Failure' ELSE iif(OLD.finished_at IS NULL, NEW.status, OLD.status) END,
-        OLD.started_at,
-        coalesce(OLD.finished_at, strftime('%Y-%m-%dT%H:%M:%fZ')), OLD.error
-    );
-END;
-CREATE TRIGGER job_ends AFTER DELETE ON job BEGIN
-    DELETE FROM attempt WHERE job_id = OLD.job_id;
-END;
-
--- name: schema_4
-ALTER TABLE job ADD COLUMN notify TEXT;         -- the URL that is told how the job ended
--- What is to be told, written by the very transaction that ends a job. It has its own copy of what it says, since a job
--- that is run again goes on, and a job that is purged leaves what is not delivered yet.
-CREATE TABLE delivery (
-    sequence    INTEGER PRIMARY KEY,
-    delivery_id TEXT NOT NULL UNIQUE,
-    job_id      TEXT NOT NULL,
-    attempt     INTEGER NOT NULL,
-    url         TEXT NOT NULL,
-    body        TEXT NOT NULL,                  -- JSON, as it is signed and sent
-    status      TEXT NOT NULL DEFAULT 'Waiting' CHECK (status IN ('Waiting', 'Delivered', 'Failed')),
-    tries       INTEGER NOT NULL DEFAULT 0,
-    created_ms  INTEGER NOT NULL,               -- milliseconds since 1970
-    due_at      INTEGER,                        -- while Waiting: not before, in milliseconds since 1970
-    finished_at TEXT,
-    error       TEXT,                           -- what became of the last try that failed
-    CHECK ((status = 'Waiting') = (due_at IS NOT NULL)),
-    CHECK ((status = 'Waiting') = (finished_at IS NULL))
-) STRICT;
-CREATE INDEX delivery_job ON delivery (job_id, sequence);
-CREATE INDEX delivery_waiting ON delivery (due_at) WHERE status = 'Waiting';
-CREATE TRIGGER job_is_told AFTER UPDATE OF status ON job WHEN NEW.notify IS NOT NULL AND NEW.finished_at IS NOT NULL BEGIN
-    INSERT INTO delivery (delivery_id, job_id, attempt, url, body, created_ms, due_at)
-    SELECT 'msg_' || lower(hex(randomblob(16))), NEW.job_id, NEW.attempt, NEW.notify,
-        json_patch('{}', json_object(           -- which leaves out what is null
-            'type', 'job.' || lower(NEW.status), 'timestamp', NEW.finished_at,
-            'data', json_object(
-                'jobId', NEW.job_id, 'type', NEW.type, 'status', NEW.status, 'error', json(NEW.error),
-                'attempt', NEW.attempt, 'createdAt', NEW.created_at, 'startedAt', NEW.started_at,
-                'finishedAt', NEW.finished_at
-            )
-        )),
-        now, now
-    FROM (SELECT CAST(round((julianday(NEW.finished_at) - 2440587.5) * 86400000) AS INTEGER) AS now);
-END;
-CREATE TRIGGER job_is_gone AFTER DELETE ON job BEGIN
-    DELETE FROM delivery WHERE job_id = OLD.job_id AND status <> 'Waiting';
-END;
-
--- name: schema_5
--- A process died with this job and others in it, and nobody knows which of them ended it: so many jobs at most, this one
--- among them, may be in one process when it runs again. Null for all others. While Pending such a job has no due_at.
-ALTER TABLE job ADD COLUMN group_limit INTEGER CHECK (group_limit >= 1);
-ALTER TABLE job ADD COLUMN interruptions INTEGER NOT NULL DEFAULT 0;  -- attempts that ended because the server did
-
--- name: deliveries
-SELECT delivery_id, attempt, url, status, tries, created_ms, due_at, finished_at, iif(status = 'Delivered', NULL, error),
-    sequence
-FROM delivery WHERE job_id = :job_id AND sequence > :after ORDER BY sequence LIMIT :limit;
-
--- name: due_deliveries
--- A receiver is the URL's host and port: what lies between :// and the next / ? or #.
-SELECT delivery_id, receiver FROM (
-    SELECT delivery_id, due_at, lower(substr(rest, 1, instr(replace(replace(rest, '?', '/'), '#', '/') || '/', '/') - 1))
-        AS receiver
-    FROM (
-        SELECT delivery_id, due_at, substr(url, instr(url, '://') + 3) AS rest
-        FROM delivery WHERE status = 'Waiting' AND due_at <= :now
-    )
-) WHERE receiver NOT IN (SELECT value FROM json_each(:passed)) ORDER BY due_at LIMIT :limit;
-
--- name: next_delivery
-SELECT min(due_at) FROM delivery WHERE status = 'Waiting' AND due_at > :now;
-
--- name: find_delivery
-SELECT delivery_id, job_id, url, body, created_ms, tries FROM delivery
-WHERE delivery_id = :delivery_id AND status = 'Waiting' AND due_at <= :now;
-
--- name: try_again
-UPDATE delivery SET tries = :tries, error = :error, due_at = :due_at
-WHERE delivery_id = :delivery_id AND status = 'Waiting';
-
--- name: finish_delivery
-UPDATE delivery SET (status, tries, finished_at, due_at, error) = (:status, :tries, :now, NULL, :error)
-WHERE delivery_id = :delivery_id AND status = 'Waiting';
-
--- name: forget_delivery
--- Once it is done with, nobody asks for one whose job is gone.
-DELETE FROM delivery
-WHERE delivery_id = :delivery_id AND NOT EXISTS (SELECT 1 FROM job WHERE job.job_id = delivery.job_id);
+-- The statements that most jobs need take all rows of a transaction at once, as one JSON array of arrays. Parameters
+-- and results are not in it, so they are never parsed: :texts holds them one after the other, and the last two columns
+-- of a row say where its text begins, counted from 1, and how many bytes it has.
 
 -- name: submit
--- Rows: job_id, type, due_at, created_at, traceparent, notify, parameters. The first :claimed of them are claimed as they are
--- saved, which is what `claim` would do to them later in the same transaction.
+-- Saves new jobs, except those whose id is taken.
+-- Rows: NewJob. The first :claimed of them are also claimed, as `claim` would do later in the same transaction.
 INSERT INTO job (job_id, type, status, parameters, due_at, created_at, started_at, traceparent, notify)
 SELECT value ->> 0, value ->> 1, iif(key < :claimed, {claimed}, 'Pending'),
     CAST(substr(:texts, value ->> 6, value ->> 7) AS TEXT),
@@ -158,73 +21,115 @@ SELECT value ->> 0, value ->> 1, iif(key < :claimed, {claimed}, 'Pending'),
 FROM json_each(:rows) WHERE true
 ON CONFLICT (job_id) DO NOTHING;
 
--- name: find_request
-SELECT type, parameters, notify FROM job WHERE job_id = :job_id;
-
 -- name: waiting
--- One JSON array of all, so that Python takes one row of it, and when the next one after them is due.
+-- Finds the jobs to claim next, as many as :slots and :most bytes of parameters allow.
+-- Returns one row, since each costs Python time: a JSON array of the jobs, their parameters one after the other, and
+-- when the next job after them is due.
 SELECT
-    json_group_array(json_array(job_id, attempt, type, parameters, losses, due_at, traceparent, group_limit)),
+    json_group_array(json_array(job_id, attempt, type, losses, due_at, traceparent, group_limit, length)),
+    CAST(group_concat(parameters, '') AS BLOB),
     (SELECT min(due_at) FROM job WHERE status = 'Pending' AND due_at > :due)
 FROM (
-    SELECT *, sum(length(parameters)) OVER (ORDER BY due_at, sequence ROWS UNBOUNDED PRECEDING) AS size FROM (
-        SELECT * FROM job WHERE status = 'Pending' AND due_at <= :due ORDER BY due_at, sequence LIMIT :slots
+    SELECT *, sum(length) OVER (ORDER BY due_at, sequence ROWS UNBOUNDED PRECEDING) AS size FROM (
+        SELECT *, length(CAST(parameters AS BLOB)) AS length
+        FROM job WHERE status = 'Pending' AND due_at <= :due ORDER BY due_at, sequence LIMIT :slots
     )
 ) WHERE size <= :most;
 
 -- name: claim
--- Rows: as in waiting.
+-- Claims jobs. Rows: as `waiting` returns them.
 UPDATE job SET {set}, started_at = :now, due_at = NULL
 WHERE job_id IN (SELECT value ->> 0 FROM json_each(:rows)) AND {from};
 
 -- name: succeed
--- Rows: job_id, attempt, finished_at, results.
+-- Saves results. Rows: EndedJob.
 UPDATE job SET {set}, results = CAST(substr(:texts, row.value ->> 3, row.value ->> 4) AS TEXT),
     finished_at = row.value ->> 2
 FROM json_each(:rows) AS row
 WHERE job_id = row.value ->> 0 AND attempt = row.value ->> 1 AND {from};
 
 -- name: fail
-UPDATE job SET {set}, error = :error, finished_at = :now WHERE {guard};
+-- Ends a job with an error. Returns its `notify`.
+UPDATE job SET {set}, error = :error, finished_at = :now WHERE {guard} RETURNING notify;
 
 -- name: repeat
+-- Begins the next attempt after a loss. A suspect (:group_limit) is not due until it is admitted.
 UPDATE job SET {set}, losses = losses + 1, group_limit = :group_limit, due_at = iif(:group_limit IS NULL, :due_at, NULL),
     started_at = NULL, progress = NULL
 WHERE {guard};
 
--- name: lost
-UPDATE attempt SET error = :error WHERE job_id = :job_id AND attempt = :attempt;
-
 -- name: release
+-- Begins the next attempt without a loss. A suspect (:group_limit) is not due until it is admitted.
 UPDATE job SET {set}, interruptions = interruptions + :interrupted, group_limit = :group_limit,
     due_at = iif(:group_limit IS NULL, :due_at, NULL), started_at = NULL, progress = NULL
 WHERE {guard};
 
--- name: admit
-UPDATE job SET due_at = :due_at
-WHERE job_id = :job_id AND attempt = :attempt AND status = 'Pending' AND group_limit IS NOT NULL;
+-- name: explain
+-- Adds an error to an earlier attempt, which the trigger attempt_ends has just saved.
+UPDATE attempt SET error = :error WHERE job_id = :job_id AND attempt = :attempt;
 
 -- name: cancel
-UPDATE job SET {set}, due_at = NULL, finished_at = :now WHERE {guard};
+-- Ends a job that nobody wants any more. Returns its `notify`.
+UPDATE job SET {set}, due_at = NULL, finished_at = :now WHERE {guard} RETURNING notify;
 
 -- name: retry
+-- Makes a final job as new, except for the number of its attempt.
 UPDATE job SET {set}, losses = 0, interruptions = 0, group_limit = NULL, due_at = :due_at, started_at = NULL,
     finished_at = NULL, progress = NULL, results = NULL, error = NULL
 WHERE {guard};
 
 -- name: progress
+-- Saves the progress of a running attempt.
 UPDATE job SET progress = :progress WHERE job_id = :job_id AND attempt = :attempt AND status = 'Running';
 
+-- name: admit
+-- Lets a suspect be claimed.
+UPDATE job SET due_at = :due_at
+WHERE job_id = :job_id AND attempt = :attempt AND status = 'Pending' AND group_limit IS NOT NULL;
+
+-- name: any_to_tell
+-- Whether any job with a `notify` has not ended. If none has, this is all that notifications cost.
+SELECT EXISTS (SELECT 1 FROM job WHERE notify IS NOT NULL AND finished_at IS NULL);
+
+-- name: to_tell
+-- Finds those of these jobs that have a `notify` and have not ended. Rows: EndedJob.
+SELECT job_id FROM job INDEXED BY job_to_tell
+WHERE notify IS NOT NULL AND finished_at IS NULL AND job_id IN (SELECT value ->> 0 FROM json_each(:rows));
+
+-- name: ended
+-- Finds those of these jobs that have a `notify` and have ended.
+SELECT {shown}, notify FROM job
+WHERE job_id IN (SELECT value FROM json_each(:job_ids)) AND notify IS NOT NULL AND finished_at IS NOT NULL;
+
+-- name: tell
+-- Saves a new notification, due at once. Takes the fields of a Notification.
+INSERT INTO delivery (delivery_id, job_id, attempt, url, receiver, body, created_ms, due_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7);
+
+-- part: shown
+job_id, type, status, CAST(parameters AS BLOB), progress, CAST(results AS BLOB), error, attempt, created_at, started_at,
+    finished_at
+
 -- name: find
-SELECT job_id, type, status, parameters, progress, results, error, attempt, created_at, started_at, finished_at
-FROM job WHERE job_id = :job_id;
+-- Finds a job as GET shows it.
+SELECT {shown} FROM job WHERE job_id = :job_id;
+
+-- name: find_status
+-- Finds what guards a change of a job.
+SELECT status, attempt FROM job WHERE job_id = :job_id;
+
+-- name: find_request
+-- Finds what a job was submitted with.
+SELECT type, CAST(parameters AS BLOB), notify FROM job WHERE job_id = :job_id;
 
 -- name: earlier_attempts
+-- Lists the attempts of a job that were followed by another, beginning after number :after.
 SELECT attempt, status, started_at, finished_at, error FROM attempt
 WHERE job_id = :job_id AND attempt > :after ORDER BY attempt LIMIT :limit;
 
 -- name: count
--- Each from an index alone: a fiftieth of a second for a million jobs.
+-- Counts all jobs, and those of each status except Success. Each count reads only an index: a fiftieth of a second for
+-- a million jobs.
 SELECT
     (SELECT count(*) FROM job),
     (SELECT count(*) FROM job WHERE status = 'Pending'),
@@ -232,43 +137,114 @@ SELECT
     (SELECT count(*) FROM job WHERE status = 'Failure'),
     (SELECT count(*) FROM job WHERE status = 'Canceled');
 
--- name: list
-SELECT job_id, type, status, parameters, progress, results, error, attempt, created_at, started_at, finished_at,
-    sequence
-FROM job WHERE sequence < :before AND sequence >= :least {filters} ORDER BY sequence DESC;
+-- name: count_jobs
+-- Counts all jobs.
+SELECT count(*) FROM job;
 
--- name: list_from
-SELECT max(sequence) FROM job WHERE sequence < :before {filters};
+-- name: count_pending
+-- Counts the jobs that wait.
+SELECT count(*) FROM job WHERE status = 'Pending';
+
+-- name: count_tables
+-- Counts the tables, indexes and triggers of a file. A new file has none.
+SELECT count(*) FROM sqlite_schema;
+
+-- name: list
+-- Lists a range of jobs, the newest first.
+SELECT {shown}, sequence FROM job WHERE sequence < :before AND sequence >= :least ORDER BY sequence DESC;
+
+-- name: list_by_status
+-- The same for jobs with one status.
+SELECT {shown}, sequence FROM job
+WHERE sequence < :before AND sequence >= :least AND status = {status} ORDER BY sequence DESC;
+
+-- name: list_of_type
+-- The same for jobs of one type.
+SELECT {shown}, sequence FROM job
+WHERE sequence < :before AND sequence >= :least AND type = :type ORDER BY sequence DESC;
+
+-- name: list_of_type_by_status
+-- The same for jobs of one type and with one status.
+SELECT {shown}, sequence FROM job
+WHERE sequence < :before AND sequence >= :least AND status = {status} AND type = :type ORDER BY sequence DESC;
+
+-- name: newest
+-- Finds where the next range of a listing begins.
+SELECT max(sequence) FROM job WHERE sequence < :before;
+
+-- name: newest_of_type
+-- The same for jobs of one type.
+SELECT max(sequence) FROM job WHERE sequence < :before AND type = :type;
 
 -- name: running
+-- Lists the jobs that run. When the server starts, these are the jobs whose server has ended.
 SELECT job_id, attempt, type, losses, group_limit, interruptions FROM job WHERE status = 'Running' ORDER BY sequence;
 
 -- name: suspects
+-- Lists the waiting suspects of these types.
 SELECT job_id, attempt, group_limit, interruptions FROM job
 WHERE status = 'Pending' AND group_limit IS NOT NULL AND type IN (SELECT value FROM json_each(:types)) ORDER BY sequence;
 
--- name: count_pending
-SELECT count(*) FROM job WHERE status = 'Pending';
-
 -- name: park
+-- Sets waiting jobs of other types aside.
 UPDATE job SET due_at = NULL
 WHERE status = 'Pending' AND type NOT IN (SELECT value FROM json_each(:types));
 
 -- name: unpark
+-- Makes jobs of these types due that were set aside, or that are due too late because a clock was wrong.
 UPDATE job SET due_at = :due_at
 WHERE status = 'Pending' AND group_limit IS NULL AND (due_at IS NULL OR due_at > :latest)
     AND type IN (SELECT value FROM json_each(:types));
 
 -- name: hold_suspects
--- Those that had been admitted when the server ended.
+-- Withdraws the admission of all suspects, when the server starts.
 UPDATE job SET due_at = NULL WHERE status = 'Pending' AND group_limit IS NOT NULL;
 
 -- name: count_parked
+-- Counts the waiting jobs of other types, by type.
 SELECT type, count(*) FROM job
 WHERE status = 'Pending' AND due_at IS NULL AND type NOT IN (SELECT value FROM json_each(:types)) GROUP BY type;
 
 -- name: oldest
+-- Lists the next jobs that a purge looks at, in the order of submission.
 SELECT sequence, status, created_at, finished_at FROM job WHERE sequence > :after ORDER BY sequence LIMIT :limit;
 
 -- name: delete
+-- Deletes a final job. The triggers job_ends and job_is_gone delete its attempts and its finished deliveries.
 DELETE FROM job WHERE sequence = :sequence AND status IN ('Success', 'Failure', 'Canceled');
+
+-- name: deliveries
+-- Lists the notifications of a job, beginning after :after.
+SELECT delivery_id, attempt, url, status, tries, created_ms, due_at, finished_at, iif(status = 'Delivered', NULL, error),
+    sequence
+FROM delivery WHERE job_id = :job_id AND sequence > :after ORDER BY sequence LIMIT :limit;
+
+-- name: due_deliveries
+-- Lists notifications that are due, the one that was due first before the others, without those to some receivers.
+SELECT delivery_id, receiver FROM delivery
+WHERE status = 'Waiting' AND due_at <= :now AND receiver NOT IN (SELECT value FROM json_each(:passed))
+ORDER BY due_at LIMIT :limit;
+
+-- name: next_delivery
+-- Finds when the next notification becomes due.
+SELECT min(due_at) FROM delivery WHERE status = 'Waiting' AND due_at > :now;
+
+-- name: find_delivery
+-- Finds a notification that is due.
+SELECT delivery_id, job_id, url, body, created_ms, tries FROM delivery
+WHERE delivery_id = :delivery_id AND status = 'Waiting' AND due_at <= :now;
+
+-- name: try_again
+-- Saves that a try failed, and when to make the next one.
+UPDATE delivery SET tries = :tries, error = :error, due_at = :due_at
+WHERE delivery_id = :delivery_id AND status = 'Waiting';
+
+-- name: finish_delivery
+-- Saves that a notification was delivered, or given up.
+UPDATE delivery SET (status, tries, finished_at, due_at, error) = (:status, :tries, :now, NULL, :error)
+WHERE delivery_id = :delivery_id AND status = 'Waiting';
+
+-- name: forget_delivery
+-- Deletes a finished notification if its job is gone.
+DELETE FROM delivery
+WHERE delivery_id = :delivery_id AND NOT EXISTS (SELECT 1 FROM job WHERE job.job_id = delivery.job_id);

@@ -1,15 +1,16 @@
-"""What this engine saves and reads: every operation on the file, under the name of its transition.
+"""The store in one SQLite file: the writes, named after their transitions. The reads are in reads.py.
 
-Writes go to the writer thread and return a future; reads use connections of their own, which in WAL mode wait for no
-write. Capacity is offered to the store, and at the end of each transaction it claims as many waiting jobs as there
-are slots: a submitted job is claimed by the very commit that saves it, when a worker is free.
+Writes go to the writer's thread and return a future. Reads have their own connections, which in WAL mode wait for no
+write. Each transaction ends by claiming as many waiting jobs as there are slots. So if a worker is free, the commit
+that saves a job claims it too.
 """
 
 import asyncio
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,275 +18,287 @@ from msgspec import UNSET
 
 from asyncjob.contract import Submission
 from asyncjob.job import TRANSITIONS, Error, Progress, Status, now_ms, timestamp, utc_now
-from asyncjob.server.metrics import Commits
-from asyncjob.sqlite.database import Database, statements
-from asyncjob.sqlite.deliveries import Deliveries
+from asyncjob.sqlite.database import Database
+from asyncjob.sqlite.deliveries import SqliteDeliveries
+from asyncjob.sqlite.notifying import tell
 from asyncjob.sqlite.reads import NEVER, Reads
-from asyncjob.sqlite.transaction import Item, Results, Transaction
+from asyncjob.sqlite.statements import SQL
+from asyncjob.sqlite.transaction import EndedJob, Insisted, Item, NewJob, Results, Taken, Transaction
 from asyncjob.sqlite.writer import Writer
-from asyncjob.store import Change, Claims, Lost, Success, Suspect
-
-WAKE_AGAIN_SECONDS = 0.5
-FIRST = 0  # due before everything else: a job that was interrupted has waited its turn already
-
-_SQL = statements()
-_PENDING = {name for name, transition in TRANSITIONS.items() if transition.target is Status.PENDING}
+from asyncjob.store import FIRST, Change, Lost, NotSaved, Observer, Success, Suspect, Unreadable, Unusable
 
 
-class Store(Reads):
-    """The jobs in one database file.
+class SqliteStore(Reads):
+    """The jobs in one database file, which no other server can open in the meantime. Implements `store.Store`.
 
     Args:
-        database: the open file.
-        claimed: called in the event loop after each commit, with what it claimed.
-        commits: told of each commit.
+        path: the file; it is created if it does not exist.
+
+    Raises:
+        Unusable: another server has the file, it is not ours, or it cannot be opened or read.
     """
 
-    def __init__(self, database: Database, claimed: Callable[[Claims], None], commits: Commits) -> None:
-        super().__init__(database)
-        self._claimed = claimed
+    def __init__(self, path: Path) -> None:
+        self._database = Database(path)
+        try:
+            super().__init__(self._database)
+            self.pending: int = self._lookup.one("count_pending")[0]
+            self._writer = Writer(self._database.connect(), self._transact, self._committed, self._tell_claims)
+            self.deliveries = SqliteDeliveries(self._database, self._writer)
+        except (sqlite3.Error, Unreadable) as error:  # only the first page was read before
+            self._database.close()
+            raise Unusable(f"cannot read {self._database.path}: {error}") from error
+        self._observer = Observer()
         self._slots = 0
         self._slots_lock = threading.Lock()
         self._due = 0
         self._none_waits = False
-        self.pending: int = self._reader.execute(_SQL["count_pending"]).fetchone()[0]
-        self._writer = Writer(database.connect(), self._transact, self._committed, self._deliver, commits)
-        self.deliveries = Deliveries(database, self._writer.do)
+
+    # -- life ----------------------------------------------------------------------------------------------------
+
+    @property
+    def place(self) -> str:
+        """The path of the file."""
+        return str(self._database.path)
+
+    async def start(self, observer: Observer) -> None:
+        """Start to write."""
+        self._observer = observer
+        self._writer.start(observer)
+
+    def fault(self) -> str | None:
+        """What has happened to the file, if somebody has moved it, deleted it or written over it."""
+        return self._database.fault()
+
+    async def close(self) -> None:
+        """Commit all writes so far and close the file.
+
+        Raises:
+            Unusable: another database has taken the file's name; to close ours would delete a part of that.
+        """
+        self.close_reads()
+        self.deliveries.close()
+        await self._writer.close()
+        self._database.gather()
+        if not self._database.leaves_neighbours_alone:
+            raise Unusable(f"another database's files lie where those of {self._database.path} were")
+        self._database.close()
 
     # -- capacity ------------------------------------------------------------------------------------------------
 
     def offer(self, slots: int) -> None:
-        """Let the store claim so many jobs more; fewer, if negative. It takes effect with the next transaction."""
+        """Let that many more jobs be claimed, or fewer if negative, from the next transaction on."""
         with self._slots_lock:
             self._slots += slots
 
     @property
     def slots(self) -> int:
-        """How many jobs more may be claimed."""
+        """How many more jobs may be claimed."""
         return self._slots
 
     async def stop_claiming(self) -> None:
-        """Claim no more, whatever is offered; what was claimed has been delivered when this returns.
-
-        Raises:
-            sqlite3.Error: the disk is full; nothing more is claimed all the same.
-        """
+        """Claim nothing more, whatever is offered."""
         self.offer(-NEVER)
         await self._writer.do(lambda connection: None)
 
     def wake(self) -> None:
-        """Run a transaction, if only to claim; again later if the disk is full."""
+        """Run a transaction, if only to claim."""
+        self._writer.do(lambda connection: None, Insisted("wake")).add_done_callback(_succeeded)  # nobody waits for it
 
-        def done(future: "asyncio.Future[None]") -> None:
-            if not future.cancelled() and future.exception() is not None:
-                asyncio.get_running_loop().call_later(WAKE_AGAIN_SECONDS, self.wake)
-
-        self._writer.do(lambda connection: None).add_done_callback(done)
+    def admit(self, suspects: Sequence[Suspect]) -> "asyncio.Future[list[bool]]":
+        """Let suspects be claimed, next of all."""
+        rows = [{"job_id": one.job_id, "attempt": one.attempt, "due_at": FIRST} for one in suspects]
+        return self._writer.do(
+            lambda connection: [connection.execute(SQL["admit"], row).rowcount == 1 for row in rows],
+            Insisted("admit", [one.job_id for one in suspects]),
+        )
 
     def _transact(
         self, connection: sqlite3.Connection, batch: Sequence[Item], singly: frozenset[str]
-    ) -> tuple[Results, Claims]:
-        self._due = max(self._due, now_ms())  # never back: a clock that is set back must not hide waiting jobs
+    ) -> tuple[Results, Taken]:
+        self._due = max(self._due, now_ms())  # a clock that is set back must not hide waiting jobs
         transaction = Transaction(
-            connection, _SQL, slots=self._slots, due=self._due, none_waits=self._none_waits, singly=singly
+            connection, SQL, slots=self._slots, due=self._due, none_waits=self._none_waits, singly=singly
         )
         return transaction.run(batch)
 
-    def _committed(self, claims: Claims) -> None:
-        self._none_waits = claims.none_left
-        self.offer(-len(claims.jobs))
+    def _committed(self, taken: Taken) -> None:
+        self._none_waits = taken.none_left
+        self.offer(-len(taken.claims.jobs))
 
-    def _deliver(self, claims: Claims) -> None:
-        self.pending -= len(claims.jobs)
-        if claims.go_on:
+    def _tell_claims(self, taken: Taken) -> None:
+        self.pending -= len(taken.claims.jobs)
+        if taken.go_on:
             self.wake()
-        self._claimed(claims)
+        self._observer.claimed(taken.claims)
 
     # -- writes --------------------------------------------------------------------------------------------------
 
     async def submit(self, job_id: str, submission: Submission, traceparent: str | None = None) -> Submission | None:
-        """Save a new job as Pending.
-
-        Returns:
-            None when it was saved; the earlier submission when there is a job of that id already.
-
-        Raises:
-            sqlite3.Error: it could not be saved.
-        """
+        """Save a new job as Pending."""
         now = now_ms()
         notify = None if submission.notify is UNSET else submission.notify
-        row = (job_id, submission.type, now, timestamp(now), traceparent, notify, submission.parameters)
-        self.pending += 1  # counted when it is asked for, so that a burst cannot pass the limit
+        row = NewJob(job_id, submission.type, now, timestamp(now), traceparent, notify, submission.parameters)
+        self.pending += 1  # counted before it is saved, so that a burst cannot pass the limit
         try:
             (saved,) = await self._writer.write("submit", [row])
-        except sqlite3.Error:
+        except NotSaved:
             self.pending -= 1
             raise
         if saved:
             return None
         self.pending -= 1
-        return self.find_submission(job_id) or await self.submit(job_id, submission, traceparent)  # deleted since
-
-    def succeed(self, successes: Sequence[Success]) -> "asyncio.Future[list[bool]]":
-        """Running → Success. The future tells of each whether it was so: False where the guard refused it."""
-        now = utc_now()
-        return self._writer.write(
-            "succeed", [(one.job_id, one.attempt, now, one.results.encode()) for one in successes]
-        )
-
-    def fail(self, job_id: str, attempt: int, error: Error) -> "asyncio.Future[bool]":
-        """Running → Failure. The future tells whether it was so: False where the guard refused it."""
-        return self._transition("fail", job_id, attempt, error=msgspec.json.encode(error).decode(), now=utc_now())
-
-    def repeat(
-        self, job_id: str, attempt: int, due_at: int | None, error: Error, group_limit: int | None = None
-    ) -> "asyncio.Future[bool]":
-        """Running → Pending, with the next attempt, which counts against `retries`.
-
-        Args:
-            due_at: not before, in milliseconds since 1970; None to wait until a server knows the function again.
-            error: how the attempt was lost.
-            group_limit: not None for a suspect, which waits until it is admitted.
-        """
-        values = {"due_at": due_at, "group_limit": group_limit}
-        return self._transition("repeat", job_id, attempt, then=_lost(job_id, attempt, error), **values)
-
-    def release(
-        self,
-        job_id: str,
-        attempt: int,
-        error: Error | None = None,
-        *,
-        due_at: int | None = FIRST,
-        group_limit: int | None = None,
-        interrupted: bool = False,
-    ) -> "asyncio.Future[bool]":
-        """Running → Pending, with the next attempt, which does not count against `retries`.
-
-        Args:
-            error: how the attempt ended, if not by the server's own stop.
-            due_at: as in `repeat`; unless it is given, the job is the next to run.
-            group_limit: not None for a suspect, which waits until it is admitted.
-            interrupted: whether the attempt ended because the server did.
-        """
-        values = {"due_at": due_at, "group_limit": group_limit, "interrupted": interrupted}
-        then = None if error is None else _lost(job_id, attempt, error)
-        return self._transition("release", job_id, attempt, then=then, **values)
-
-    def admit(self, suspects: Sequence[Suspect]) -> "asyncio.Future[list[bool]]":
-        """Let suspects be claimed, next of all. The future tells of each whether it still waits in that attempt."""
-        rows = [{"job_id": one.job_id, "attempt": one.attempt, "due_at": FIRST} for one in suspects]
-        return self._writer.do(
-            lambda connection: [connection.execute(_SQL["admit"], row).rowcount == 1 for row in rows]
-        )
+        return self.find_submission(job_id) or await self.submit(job_id, submission, traceparent)  # purged since
 
     def cancel(self, job_id: str) -> "asyncio.Future[Change]":
         """Pending or Running → Canceled."""
         return self._change("cancel", job_id, now=utc_now())
 
     def retry(self, job_id: str) -> "asyncio.Future[Change]":
-        """A final status → Pending, with the next attempt and all its retries."""
+        """Final → Pending."""
         return self._change("retry", job_id, due_at=now_ms())
 
     def progress(self, job_id: str, attempt: int, progress: Progress) -> "asyncio.Future[bool]":
-        """Save how far a running attempt is. The future tells whether it was so: False when it runs no more."""
+        """Save how far a running attempt is."""
         values = {"job_id": job_id, "attempt": attempt, "progress": msgspec.json.encode(progress).decode()}
-        return self._writer.do(lambda connection: connection.execute(_SQL["progress"], values).rowcount == 1)
+        return self._writer.do(lambda connection: connection.execute(SQL["progress"], values).rowcount == 1)
 
-    def _transition(
-        self, name: str, job_id: str, attempt: int, then: tuple[str, dict[str, Any]] | None = None, **values: Any
+    def succeed(self, successes: Sequence[Success]) -> "asyncio.Future[list[bool]]":
+        """Running → Success."""
+        now = utc_now()
+        rows = [EndedJob(one.job_id, one.attempt, now, one.results) for one in successes]
+        return self._writer.write("succeed", rows, Insisted("succeed", [one.job_id for one in successes]))
+
+    def fail(self, job_id: str, attempt: int, error: Error) -> "asyncio.Future[bool]":
+        """Running → Failure."""
+        return self._end_attempt("fail", job_id, attempt, {"error": _json(error), "now": utc_now()})
+
+    def repeat(
+        self, job_id: str, attempt: int, due_at: int | None, error: Error, group_limit: int | None = None
     ) -> "asyncio.Future[bool]":
-        values |= {"job_id": job_id, "attempt": attempt}
+        """Running → Pending, with one loss more."""
+        values = {"due_at": due_at, "group_limit": group_limit}
+        return self._end_attempt("repeat", job_id, attempt, values, error)
+
+    def release(
+        self,
+        job_id: str,
+        attempt: int,
+        error: Error,
+        *,
+        due_at: int | None = FIRST,
+        group_limit: int | None = None,
+        interrupted: bool = False,
+    ) -> "asyncio.Future[bool]":
+        """Running → Pending, with no further loss."""
+        values = {"due_at": due_at, "group_limit": group_limit, "interrupted": interrupted}
+        return self._end_attempt("release", job_id, attempt, values, error)
+
+    def hand_back(self, job_id: str, attempt: int, group_limit: int | None = None) -> "asyncio.Future[bool]":
+        """Running → Pending, because the server stops; tried once."""
+        values = {"due_at": FIRST, "group_limit": group_limit, "interrupted": False}
+        return self._end_attempt("release", job_id, attempt, values, insists=False)
+
+    def _end_attempt(
+        self,
+        name: str,
+        job_id: str,
+        attempt: int,
+        values: dict[str, Any],
+        how: Error | None = None,
+        *,
+        insists: bool = True,
+    ) -> "asyncio.Future[bool]":
+        """Write one transition of a running attempt, and `how` it ended if another one follows."""
+        key = {"job_id": job_id, "attempt": attempt}
 
         def operation(connection: sqlite3.Connection) -> bool:
-            written = connection.execute(_SQL[name], values).rowcount == 1
-            if written and then is not None:
-                connection.execute(_SQL[then[0]], then[1])
+            written = _write(connection, name, values | key)
+            if written and how is not None:
+                connection.execute(SQL["explain"], key | {"error": _json(how)})
             return written
 
-        future = self._writer.do(operation)
-        if name in _PENDING:
-            future.add_done_callback(self._count_pending)
-        return future
+        def count(written: "asyncio.Future[bool]") -> None:
+            if _succeeded(written) and written.result():
+                self._count_pending(name, Status.RUNNING)
 
-    def _count_pending(self, future: "asyncio.Future[bool]") -> None:
-        if not future.cancelled() and future.exception() is None:
-            self.pending += future.result()
+        future = self._writer.do(operation, Insisted(name, [job_id]) if insists else None)
+        future.add_done_callback(count)
+        return future
 
     def _change(self, name: str, job_id: str, **values: Any) -> "asyncio.Future[Change]":
-        future = self._writer.do(lambda connection: _change(connection, name, job_id, values))
-        future.add_done_callback(self._count_change)
+        """Write one transition of a job, whatever its attempt."""
+
+        def operation(connection: sqlite3.Connection) -> Change:
+            row = connection.execute(SQL["find_status"], {"job_id": job_id}).fetchone()
+            if row is None:
+                return Change(None, 0, applied=False)
+            status, attempt = row
+            guarded = values | {"job_id": job_id, "attempt": attempt}
+            return Change(Status(status), attempt, _write(connection, name, guarded))
+
+        def count(changed: "asyncio.Future[Change]") -> None:
+            if _succeeded(changed) and changed.result().applied:
+                self._count_pending(name, changed.result().before)
+
+        future = self._writer.do(operation)
+        future.add_done_callback(count)
         return future
 
-    def _count_change(self, future: "asyncio.Future[Change]") -> None:
-        if future.cancelled() or future.exception() is not None or not future.result().applied:
-            return
-        self.pending += -1 if future.result().before is Status.PENDING else 0
-        self.pending += 1 if future.result().before in TRANSITIONS["retry"].sources else 0
+    def _count_pending(self, name: str, before: Status | None) -> None:
+        """Count one job more or less as waiting, after a transition was written."""
+        self.pending += (TRANSITIONS[name].target is Status.PENDING) - (before is Status.PENDING)
 
-    # -- life of the file ----------------------------------------------------------------------------------------
+    # -- taking over, tidying up ---------------------------------------------------------------------------------
 
-    def running(self) -> list[Lost]:
-        """The jobs that were Running at the last commit; asked at the start, those whose attempt is lost."""
-        return [Lost(*row) for row in self._reader.execute(_SQL["running"])]
+    def lost(self) -> list[Lost]:
+        """All jobs that are Running, since no other server has the file."""
+        return [Lost(*row) for row in self._lookup.all("running")]
 
     def suspects(self, types: Iterable[str]) -> list[Suspect]:
-        """The suspects that wait, of these types."""
-        return [Suspect(*row) for row in self._reader.execute(_SQL["suspects"], {"types": json.dumps(list(types))})]
+        """The suspects of these types that wait."""
+        return [Suspect(*row) for row in self._lookup.all("suspects", types=json.dumps(list(types)))]
 
     async def park(self, types: Iterable[str], latest_due: int) -> dict[str, int]:
-        """Set waiting jobs of unregistered types aside, and take those up again whose type is registered now.
-
-        Args:
-            types: the registered ones.
-            latest_due: milliseconds since 1970; what waits for a later time (the clock was wrong) waits no more.
-
-        Returns:
-            How many jobs are set aside, by type.
-        """
+        """Set waiting jobs of other types aside, and let those of these types be claimed again."""
         values = {"types": json.dumps(list(types)), "due_at": now_ms(), "latest": latest_due}
 
         def operation(connection: sqlite3.Connection) -> dict[str, int]:
-            connection.execute(_SQL["park"], values)
-            connection.execute(_SQL["unpark"], values)
-            connection.execute(_SQL["hold_suspects"])
-            return dict(connection.execute(_SQL["count_parked"], values).fetchall())
+            connection.execute(SQL["park"], values)
+            connection.execute(SQL["unpark"], values)
+            connection.execute(SQL["hold_suspects"])
+            return dict(connection.execute(SQL["count_parked"], values).fetchall())
 
         return await self._writer.do(operation)
 
     async def purge(self, before: str, after: int, limit: int) -> tuple[int, int | None]:
-        """Delete final jobs that finished before a time, among the `limit` next ones behind a sequence number.
-
-        Returns:
-            How many were deleted, and the sequence number to go on behind; None once jobs are too young.
-        """
+        """Delete those of the next jobs that finished before a time."""
 
         def operation(connection: sqlite3.Connection) -> tuple[int, int | None]:
-            rows = connection.execute(_SQL["oldest"], {"after": after, "limit": limit}).fetchall()
+            rows = connection.execute(SQL["oldest"], {"after": after, "limit": limit}).fetchall()
             old = [sequence for sequence, _, _, finished in rows if finished is not None and finished < before]
-            connection.executemany(_SQL["delete"], [{"sequence": sequence} for sequence in old])
-            # In order of submission: once jobs were created after that time, all further ones were.
+            connection.executemany(SQL["delete"], [{"sequence": sequence} for sequence in old])
+            # Jobs come in the order of submission: if one was created after that time, so were all further ones.
             over = len(rows) < limit or rows[-1][2] >= before
             return len(old), None if over else rows[-1][0]
 
         return await self._writer.do(operation)
 
-    async def close(self) -> None:
-        """Commit what was asked for and close the file."""
-        self.close_reads()
-        self.deliveries.close()
-        await self._writer.close()
+
+def _write(connection: sqlite3.Connection, name: str, values: dict[str, Any]) -> bool:
+    """Write one transition of one job, and its notification if that ends it; False if the guard refused it."""
+    written = connection.execute(SQL[name], values)
+    if not TRANSITIONS[name].target.is_final:
+        return written.rowcount == 1
+    told = written.fetchall()  # a row if the job was written, with its `notify`
+    if told and told[0][0] is not None:
+        tell(connection, [values["job_id"]])
+    return bool(told)
 
 
-def _lost(job_id: str, attempt: int, error: Error) -> tuple[str, dict[str, Any]]:
-    """What is to be written beside a transition: how the attempt ended that another one follows."""
-    return "lost", {"job_id": job_id, "attempt": attempt, "error": msgspec.json.encode(error).decode()}
+def _json(error: Error) -> str:
+    return msgspec.json.encode(error).decode()
 
 
-def _change(connection: sqlite3.Connection, name: str, job_id: str, values: dict[str, Any]) -> Change:
-    row = connection.execute(_SQL["find"], {"job_id": job_id}).fetchone()
-    if row is None:
-        return Change(None, 0, applied=False)
-    attempt = row[7]
-    applied = connection.execute(_SQL[name], values | {"job_id": job_id, "attempt": attempt}).rowcount == 1
-    return Change(Status(row[2]), attempt, applied)
+def _succeeded(future: "asyncio.Future[Any]") -> bool:
+    return not future.cancelled() and future.exception() is None

@@ -1,8 +1,8 @@
 """The one thread that writes: group commit.
 
-What is to be written gathers in a queue while a transaction is on its way to the disk; the next transaction takes all
-of it. So one fsync serves many requests under load, and a lone request waits for nothing but its own. A future is
-resolved only after the commit that it was part of.
+While a transaction is on its way to the disk, further writes gather in a queue; the next transaction takes all of them.
+So one fsync serves many requests under load, and a lone request waits only for its own. A future resolves only after
+the commit that it was part of.
 """
 
 import asyncio
@@ -13,25 +13,25 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
-from asyncjob.server.metrics import Commits
-from asyncjob.sqlite.transaction import Item, Operation, Results, Row, Rows, RowsRefused
+from asyncjob.sqlite.transaction import Insisted, Item, Operation, Results, Row, Rows, RowsRefused
+from asyncjob.store import NotSaved, Observer
 
-MAX_BATCH = 1_000  # of what is to be written in one transaction
+MAX_BATCH = 1_000  # writes in one transaction
+AGAIN_SECONDS = 0.5  # the pause before a write that must not be given up is tried again
 Result = TypeVar("Result")
 Claimed = TypeVar("Claimed")
 Transact = Callable[[sqlite3.Connection, Sequence[Item], frozenset[str]], tuple[Results, Claimed]]
 
 
 class Writer(Generic[Claimed]):
-    """Writes in transactions, as much as there is in each.
+    """Writes in transactions, each as large as what has gathered.
 
     Args:
-        connection: used by this thread alone from now on.
-        transact: called inside each transaction, with the batch and the statements whose rows are to be written one by
-            one; it runs again when the transaction is rolled back, so it has no other effect than on the database.
-        committed: called in this thread after the commit, with what `transact` returned last.
-        claimed: called in the event loop, with the same, after the futures of the transaction were resolved.
-        commits: told of each transaction.
+        connection: only the writer's thread uses it from now on.
+        transact: called inside each transaction, with the batch and the statements whose rows must be written one by
+            one. It is called again after a rollback, so it must change nothing but the database.
+        committed: called in the writer's thread after a commit, with what `transact` returned last.
+        claimed: called in the event loop with the same, after the transaction's futures have resolved.
     """
 
     def __init__(
@@ -40,49 +40,62 @@ class Writer(Generic[Claimed]):
         transact: "Transact[Claimed]",
         committed: Callable[[Claimed], None],
         claimed: Callable[[Claimed], None],
-        commits: Commits,
     ) -> None:
         self._connection = connection
         self._transact = transact
         self._committed = committed
         self._claimed = claimed
-        self._commits = commits
+        self._observer = Observer()
         self._gathered: list[Item] = []
+        self._refused: dict[asyncio.Future[Any], asyncio.TimerHandle] = {}  # writes that will be tried again
+        self._closing = False
         self._queue: queue.SimpleQueue[list[Item] | None] = queue.SimpleQueue()
-        self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+
+    def start(self, observer: Observer) -> None:
+        """Start to write, and tell the observer of each transaction and of each write that is tried again."""
+        self._observer = observer
         self._thread.start()
 
-    def do(self, call: Callable[[sqlite3.Connection], Result]) -> "asyncio.Future[Result]":
+    def do(
+        self, call: Callable[[sqlite3.Connection], Result], insisted: Insisted | None = None
+    ) -> "asyncio.Future[Result]":
         """Make a call in the next transaction, before all rows.
 
+        Args:
+            call: it is called again if it could not be saved together with others.
+            insisted: given for a write that is tried again until it is saved.
+
         Returns:
-            A future of what it returned, resolved once that is on the disk; it fails with sqlite3.Error when it could
-            not be saved, and then nothing of it was.
+            A future of the call's result, which resolves once that is on the disk. It fails with NotSaved if nothing of
+            the call was saved.
         """
-        future: asyncio.Future[Result] = self._loop.create_future()
-        self._gather(Operation(call, future))
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._gather(Operation(call, future, insisted))
         return future
 
-    def write(self, statement: str, rows: Sequence[Row]) -> "asyncio.Future[list[bool]]":
+    def write(
+        self, statement: str, rows: Sequence[Row], insisted: Insisted | None = None
+    ) -> "asyncio.Future[list[bool]]":
         """Write rows in the next transaction.
 
         Args:
-            statement: the name of one that takes `:rows` and `:texts` and writes each row or refuses it.
+            statement: the name of a statement that takes `:rows` and `:texts`, and writes each row or refuses it.
             rows: at least one, as in `Rows`.
+            insisted: as in `do`.
 
         Returns:
-            A future that tells of each row whether it was written, as `do`.
+            A future that says for each row whether it was written. It fails as that of `do`.
         """
-        future: asyncio.Future[list[bool]] = self._loop.create_future()
-        self._gather(Rows(statement, rows, future))
+        future: asyncio.Future[list[bool]] = asyncio.get_running_loop().create_future()
+        self._gather(Rows(statement, rows, future, insisted))
         return future
 
     def _gather(self, item: Item) -> None:
-        """Hand over what one iteration of the event loop gathers at once: it is one batch then, not many small ones."""
+        """Hand over all writes of one iteration of the event loop together: one batch instead of many small ones."""
         self._gathered.append(item)
         if len(self._gathered) == 1:
-            self._loop.call_soon(self._hand_over)
+            item.future.get_loop().call_soon(self._hand_over)
 
     def _hand_over(self) -> None:
         if self._gathered:
@@ -90,10 +103,18 @@ class Writer(Generic[Claimed]):
             self._gathered = []
 
     async def close(self) -> None:
-        """Commit what was asked for, end the thread and close the connection."""
+        """Commit all writes so far, end the thread and close the connection. No write is tried again after this."""
+        self._closing = True
+        for future, timer in self._refused.items():
+            timer.cancel()
+            _fail(future, NotSaved("the store was closed before there was room"))
+        self._refused.clear()
         self._hand_over()
         self._queue.put(None)
-        await asyncio.to_thread(self._thread.join)
+        if self._thread.ident is None:  # it was never started
+            self._connection.close()
+        else:
+            await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
         going_on = True
@@ -104,7 +125,7 @@ class Writer(Generic[Claimed]):
         self._connection.close()
 
     def _take(self) -> tuple[list[Item], bool]:
-        """Wait for something to write, then take all there is; False once there will be no more."""
+        """Wait for something to write, then take everything; False once the writer is closed."""
         batch: list[Item] = []
         try:
             items = self._queue.get()
@@ -119,14 +140,14 @@ class Writer(Generic[Claimed]):
         try:
             results, claimed = self._transaction(batch)
         except Exception as error:
-            self._commits.failed()
-            if len(batch) > 1:  # one that cannot be saved must not take its neighbours with it
+            self._observer.not_saved()
+            if len(batch) > 1:  # a write that cannot be saved must not take the others with it
                 for item in batch:
                     self._commit([item])
             else:
-                self._loop.call_soon_threadsafe(_fail, batch[0].future, error)
+                batch[0].future.get_loop().call_soon_threadsafe(self._refuse, batch[0], error)
         else:
-            self._loop.call_soon_threadsafe(self._deliver, results, claimed)
+            batch[0].future.get_loop().call_soon_threadsafe(self._resolve, results, claimed)
 
     def _transaction(self, batch: list[Item]) -> tuple[Results, Claimed]:
         singly: frozenset[str] = frozenset()
@@ -144,19 +165,33 @@ class Writer(Generic[Claimed]):
             results, claimed = self._transact(connection, batch, singly)
             connection.execute("COMMIT")
         except BaseException:
-            if connection.in_transaction:  # SQLite has already rolled back after some errors, a full disk among them
+            if connection.in_transaction:  # after some errors, such as a full disk, SQLite has already rolled back
                 connection.execute("ROLLBACK")
             raise
         self._committed(claimed)
         rows = sum(len(item.rows) if isinstance(item, Rows) else 1 for item in batch)
-        self._commits.saved(time.perf_counter() - began, rows)
+        self._observer.saved(time.perf_counter() - began, rows)
         return results, claimed
 
-    def _deliver(self, results: Results, claimed: Claimed) -> None:
+    def _resolve(self, results: Results, claimed: Claimed) -> None:
         for future, result in results:
-            if not future.done():  # a request that was canceled has canceled its own
+            if not future.done():  # a request that was canceled has canceled its future
                 future.set_result(result)
         self._claimed(claimed)
+
+    def _refuse(self, item: Item, error: Exception) -> None:
+        """Fail the write's future, or try again after a pause."""
+        if isinstance(error, (sqlite3.Error, MemoryError)):
+            error = NotSaved(str(error) or "out of memory")
+        if item.insisted is None or self._closing or not isinstance(error, NotSaved):
+            _fail(item.future, error)
+        elif not item.future.done():
+            self._observer.trying_again(item.insisted.verb, item.insisted.jobs, error)
+            self._refused[item.future] = item.future.get_loop().call_later(AGAIN_SECONDS, self._try_again, item)
+
+    def _try_again(self, item: Item) -> None:
+        del self._refused[item.future]
+        self._gather(item)
 
 
 def _fail(future: "asyncio.Future[Any]", error: Exception) -> None:

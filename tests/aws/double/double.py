@@ -3,8 +3,8 @@
 Everything runs in one event loop in a thread of its own, so that a test reads from top to bottom; the functions run in
 processes of their own.
 
-Time. The double has a clock of its own, which the functions' processes, API Gateway and the streams go by. It passes
-as usual, and a test moves it. Nothing on it needs a sleep:
+Time. The double has a clock of its own, which API Gateway, the streams and the functions' processes (time.time(), not
+datetime.now()) go by. It passes as usual, and a test moves it. Nothing on it needs a sleep:
 
     with Double(template, scale=1) as double:     # scale=1: Lambda's pauses last as long as on AWS, by this clock
         ...                                       # POST some jobs

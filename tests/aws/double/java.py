@@ -1,20 +1,17 @@
-"""Java's values as a mapping template (vtl.py) sees them: printing, arithmetic, equality and methods.
+"""Java's values as a mapping template (vtl.py) sees them: JSON, printing, arithmetic, equality and truth.
 
-API Gateway's Velocity is Java, so strings are counted in UTF-16, division goes towards zero and a map is not JSON.
-`$util` is here too: what it does to a text is what Java's libraries do. Numbers, strings, maps and lists are Python's
-own, and None is null and undefined alike. What could not be established is a RenderError.
+API Gateway's Velocity is Java and its JSON is json-smart's, so division goes towards zero, a map does not print as JSON
+and 1e22 is written 1.0E22. Numbers, strings, maps and lists are Python's own, a Decimal is a BigDecimal, and None is
+null and undefined alike. What could not be established is a RenderError.
 """
 
-import base64
 import json
 import math
 import operator
 import re
-from array import array
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, NamedTuple
-from urllib.parse import quote_plus, unquote_plus
 
 
 class RenderError(Exception):
@@ -24,8 +21,16 @@ class RenderError(Exception):
 # --- Values and how they print ---
 
 
-class _JsonList(list[Any]):
+class JsonList(list[Any]):
     """A list out of JSON: unlike one made in the template it prints as JSON."""
+
+
+class JavaSet(list[Any]):
+    """A map's keys or entries: nothing in it has a place."""
+
+
+class JavaArray(list[Any]):
+    """What a text was split into: it has no text of its own."""
 
 
 class Entry(NamedTuple):
@@ -45,26 +50,53 @@ def from_json(text: str) -> Any:
     def refused(constant: str) -> Any:
         raise ValueError(f"{constant} is no JSON")
 
+    if "\x7f" in text:  # json-smart loses it from strings that have an escape
+        text = re.sub(r'"(?:[^"\\]|\\.)*"', lambda s: s[0].replace("\x7f", "") if "\\" in s[0] else s[0], text)
     try:
-        return _java(json.loads(text, parse_constant=refused))
-    except (ValueError, RecursionError) as e:
-        raise RenderError(f"no JSON: {e}") from e
+        return _java(json.loads(text, parse_constant=refused, parse_float=_fraction))
+    except (ValueError, ArithmeticError, RecursionError) as e:
+        raise RenderError(f"no JSON, or too deep: {e}") from e
 
 
-def _java(value: Any) -> Any:
+def _fraction(text: str) -> float | Decimal:
+    return Decimal(text) if len(text) > 18 else float(text)  # json-smart's bound
+
+
+def _java(value: Any, depth: int = 0) -> Any:
+    if depth >= 400 and isinstance(value, dict | list):
+        raise RenderError("too deep: json-smart reads 400 levels")
     match value:
         case dict():
-            return {key: _java(item) for key, item in value.items()}
+            return {key: _java(item, depth + 1) for key, item in value.items()}
         case list():
-            return _JsonList(_java(item) for item in value)
+            return JsonList(_java(item, depth + 1) for item in value)
         case float() if not math.isfinite(value):
             raise RenderError("a number beyond a double: how it prints was not established")
     return value
 
 
-def to_json(value: Any) -> str:
-    """A value as JSON without a blank, its letters as they are."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+_SHORT = {"\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t", '"': r"\"", "\\": r"\\", "/": r"\/"}
+
+
+def to_json(value: Any, escaped: str = "") -> str:
+    """A value as json-smart writes JSON: no blanks, letters as they are, control characters and some signs escaped.
+
+    Args:
+        value: What from_json gave.
+        escaped: A character to escape beside those that must be.
+    """
+    match value:
+        case None:
+            return "null"
+        case str():
+            special = rf'["\\\x00-\x1f\x7f-\x9f\u2000-\u20ff{escaped}]'
+            return '"' + re.sub(special, lambda c: _SHORT.get(c[0]) or f"\\u{ord(c[0]):04X}", value) + '"'
+        case dict():
+            items = (f"{to_json(key, escaped)}:{to_json(item, escaped)}" for key, item in value.items())
+            return "{" + ",".join(items) + "}"
+        case list():
+            return "[" + ",".join(to_json(item, escaped) for item in value) + "]"
+    return to_string(value)
 
 
 def to_string(value: Any, null: str = "") -> str:
@@ -78,15 +110,15 @@ def to_string(value: Any, null: str = "") -> str:
             return "true" if value else "false"
         case float():
             return _double(value)
-        case int():
+        case int() | Decimal():
             return str(value)
-        case _JsonList():
-            return to_json(value)
+        case JsonList():
+            return to_json(value, escaped="/")
         case Entry():
             return f"{value.key}={to_string(value.value, 'null')}"
         case dict():
             return "{" + ", ".join(to_string(Entry(*item)) for item in value.items()) + "}"
-        case list():
+        case list() if not isinstance(value, JavaArray):
             return "[" + ", ".join(to_string(item, "null") for item in value) + "]"
     raise RenderError(f"how this prints was not established: {type(value).__name__}")
 
@@ -94,7 +126,7 @@ def to_string(value: Any, null: str = "") -> str:
 def _double(value: float) -> str:
     """Double.toString: a point always, an exponent outside of 0.001 to 10,000,000."""
     sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
-    assert isinstance(exponent, int)  # _java lets no infinity in, and arithmetic on the rest is checked
+    assert isinstance(exponent, int)  # no infinity gets in, and arithmetic on the rest is checked
     size = len(digits) + exponent - 1
     if value == 0 or -3 <= size < 7:
         plain = f"{Decimal(repr(value)):f}"
@@ -164,162 +196,3 @@ def operate(op: str, a: Any, b: Any) -> Any:
         return _java(_OPERATORS[op](a, b))
     except OverflowError as e:
         raise RenderError(f"{a!r} {op} {b!r}: {e}") from e
-
-
-# --- Strings' methods, which count in UTF-16 as Java does ---
-
-
-def _units(text: str) -> "array[int]":
-    return array("H", text.encode("utf-16-le", "surrogatepass"))
-
-
-def _substring(text: str, start: int, end: int | None = None) -> str:
-    units = _units(text)
-    end = len(units) if end is None else end
-    if not 0 <= start <= end <= len(units):
-        raise ValueError("index out of range")
-    return units[start:end].tobytes().decode("utf-16-le", "surrogatepass")
-
-
-def _index_of(text: str, part: str, start: int = 0) -> int:
-    start = min(max(start, 0), len(_units(text)))
-    at = _substring(text, start).find(part)
-    return -1 if at < 0 else start + len(_units(_substring(text, start)[:at]))
-
-
-def _compare(a: str, b: str) -> int:
-    x, y = _units(a), _units(b)
-    return next((left - right for left, right in zip(x, y, strict=False) if left != right), len(x) - len(y))
-
-
-def _regex(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.ASCII)  # Java's classes are ASCII unless asked otherwise
-
-
-def _replace(text: str, pattern: str, replacement: str, count: int = 0) -> str:
-    r"""Java's replacement: `\x` is x, `$1` a group; any other `$`, and a last lone backslash, are exceptions."""
-    parts = re.findall(r"\\(.)|\$(\d)|([^\\$]+)|(.)", replacement, re.DOTALL)
-    if any(wrong for *_, wrong in parts):
-        raise ValueError(f"illegal replacement {replacement!r}")
-
-    def expanded(found: re.Match[str]) -> str:
-        return "".join((found[int(group)] or "") if group else escaped + plain for escaped, group, plain, _ in parts)
-
-    return _regex(pattern).sub(expanded, text, count=count)
-
-
-def _split(text: str, pattern: str) -> list[str]:
-    parts, start = [], 0
-    for found in _regex(pattern).finditer(text):
-        if found.end() > 0:  # Java makes no empty first part of a match without width
-            parts.append(text[start : found.start()])
-            start = found.end()
-    if not parts:
-        return [text]
-    parts.append(text[start:])
-    while parts and not parts[-1]:
-        parts.pop()
-    return parts
-
-
-# --- $util ---
-
-
-class Util:
-    """The type of `$util`, which has methods and nothing else."""
-
-
-_ESCAPES = {
-    "\b": r"\b",
-    "\n": r"\n",
-    "\t": r"\t",
-    "\f": r"\f",
-    "\r": r"\r",
-    "'": r"\'",
-    '"': r"\"",
-    "\\": r"\\",
-    "/": r"\/",
-}
-
-
-def _escape_javascript(_: Util, text: str) -> str:
-    def escaped(unit: int) -> str:
-        char = chr(unit)
-        return _ESCAPES.get(char) or (char if 32 <= unit <= 127 else f"\\u{unit:04X}")
-
-    return "".join(map(escaped, _units(text)))
-
-
-def _url_decode(_: Util, text: str) -> str:
-    if found := re.search("%(?![0-9A-Fa-f]{2}).{0,2}", text):
-        raise ValueError(f"illegal escape {found.group()}")
-    return unquote_plus(text, errors="replace")
-
-
-def _url_encode(_: Util, text: str) -> str:
-    return quote_plus(text, safe="*", errors="replace").replace("~", "%7E")  # URLEncoder knows no tilde
-
-
-def _base64_decode(_: Util, text: str) -> str:
-    return base64.b64decode(text, validate=True).decode(errors="replace")
-
-
-# --- What may be called on what: per name the kinds of its arguments as a regex (s text, i integer, n null, o other),
-#     and the function. Java answers a method that it does not know with null; here it is an error: it is a slip. ---
-
-_Methods = dict[str, tuple[str, Callable[..., Any]]]
-_ANY: _Methods = {"toString": ("", to_string), "equals": ("[^n]", lambda x, y: type(x) is type(y) and x == y)}
-_LIST: _Methods = {
-    **_ANY,
-    "size": ("", len),
-    "get": ("i", lambda x, i: x[i] if i >= 0 else [][i]),
-    "contains": ("[^n]", lambda x, y: any(type(y) is type(item) and y == item for item in x)),
-    "isEmpty": ("", lambda x: not x),
-}
-METHODS: dict[type, _Methods] = {
-    str: {
-        **_ANY,
-        "length": ("", lambda x: len(_units(x))),
-        "isEmpty": ("", lambda x: not x),
-        "equalsIgnoreCase": ("s", lambda x, y: x.upper().lower() == y.upper().lower()),
-        "contains": ("s", lambda x, y: y in x),
-        "startsWith": ("s", str.startswith),
-        "endsWith": ("s", str.endswith),
-        "indexOf": ("si?", _index_of),
-        "substring": ("ii?", _substring),
-        "replace": ("ss", str.replace),
-        "replaceAll": ("ss", _replace),
-        "replaceFirst": ("ss", lambda x, y, z: _replace(x, y, z, 1)),
-        "matches": ("s", lambda x, y: bool(_regex(y).fullmatch(x))),
-        "split": ("s", _split),
-        "toLowerCase": ("", str.lower),
-        "toUpperCase": ("", str.upper),
-        "trim": ("", lambda x: x.strip("".join(map(chr, range(33))))),
-        "compareTo": ("s", _compare),
-        "concat": ("s", lambda x, y: x + y),
-    },
-    bool: _ANY,
-    int: _ANY,
-    float: _ANY,
-    list: _LIST,
-    _JsonList: _LIST,
-    dict: {
-        **_ANY,
-        "get": ("s", dict.get),
-        "containsKey": ("s", lambda x, y: y in x),
-        "keySet": ("", list),
-        "entrySet": ("", lambda x: [Entry(*item) for item in x.items()]),
-        "size": ("", len),
-        "isEmpty": ("", lambda x: not x),
-        "put": ("s.", lambda x, y, z: (x.get(y), x.update({y: z}))[0]),
-    },
-    Entry: {"getKey": ("", lambda x: x.key), "getValue": ("", lambda x: x.value)},
-    Util: {
-        "escapeJavaScript": ("s", _escape_javascript),
-        "parseJson": ("s", lambda _, x: from_json(x)),
-        "urlEncode": ("s", _url_encode),
-        "urlDecode": ("s", _url_decode),
-        "base64Encode": ("s", lambda _, x: base64.b64encode(x.encode()).decode()),
-        "base64Decode": ("s", _base64_decode),
-    },
-}

@@ -1,21 +1,36 @@
 """Renders the mapping templates of API Gateway (REST), with the surprises of the real service.
 
-airspeed reads a template; what it means is evaluated here, because API Gateway's Velocity is Java: undefined
-references, truth, equality, printing and strings' methods all differ from airspeed's, and changing airspeed would
-change it for everyone in the process. This file has the language, `$input` and the overrides; the values that a
-template works on are in java.py. Where it could not be established what the real service does, there is a
-RenderError, never a guess: a template that needs it is to be written another way.
+syntax.py reads a template; this file has `$input`, the overrides and the evaluation, java.py the values that a
+template works on, and methods.py what it may call on them. Each computes what Apache Velocity 1.7 does, which
+velocity/ holds them against. Where it could not be established what the real service does, there is a RenderError,
+never a guess: a template that needs it is to be written another way.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
-from airspeed import operators as vtl
-
-from tests.aws.double.java import METHODS, Entry, RenderError, Util, from_json, operate, to_json, to_string, truth
+from tests.aws.double.java import Entry, RenderError, from_json, operate, to_json, to_string, truth
+from tests.aws.double.methods import METHODS, Util
+from tests.aws.double.syntax import (
+    Block,
+    Entries,
+    Foreach,
+    If,
+    Index,
+    Interpolated,
+    Items,
+    Literal,
+    Method,
+    Not,
+    Operand,
+    Operation,
+    Property,
+    Reference,
+    Set,
+    read,
+)
 
 __all__ = ["Overrides", "Params", "RenderError", "RequestOverrides", "render_request", "render_response"]
 
@@ -109,19 +124,10 @@ def _render(template: str, given: "_Input", context: dict[str, Any], stage_varia
     if template.endswith("$"):
         raise RenderError("a template that ends with $ is a 500")
     roots = {"input": given, "util": Util(), "context": context, "stageVariables": dict(stage_variables)}
-    return _Evaluation(roots).block(_parsed(template))
-
-
-@lru_cache(maxsize=256)
-def _parsed(template: str) -> Any:
-    if found := re.search(r"\\[$#].{0,20}", template):
-        raise RenderError(f"what an escaped $ or # gives was not established: {found.group()}")
-    if found := re.search(r"\$!?[A-Za-z]\w*-(?![A-Za-z])", template):
-        raise RenderError(f"Velocity takes the hyphen into the name: write ${{name}}-, not {found.group()}")
     try:
-        return vtl.TemplateBody("template", template).block
-    except Exception as e:  # airspeed lets more than its own errors through, such as KeyError for an operator
-        raise RenderError(f"no Velocity: {e}") from e
+        return _Evaluation(roots).block(read(template))
+    except RecursionError as e:
+        raise RenderError("values too deep") from e
 
 
 # --- What a template may set ---
@@ -190,6 +196,16 @@ class _Input:
 
 # --- What is called, or looked up, on what ---
 
+
+@dataclass(frozen=True)
+class _Loop:
+    """`$foreach`."""
+
+    properties: dict[str, Any]
+
+
+_GETTERS = {"bytes", "empty", "blank", "first", "last"}  # of strings and lists, in Java 17 and later
+
 _METHODS = METHODS | {_Input: {"path": ("s", _Input.path), "json": ("s", _Input.json), "params": ("s?", _Input.params)}}
 
 
@@ -211,10 +227,14 @@ def _property(target: Any, name: str) -> Any:
         return target.body
     if isinstance(target, Entry) and name in Entry._fields:
         return getattr(target, name)
+    if isinstance(target, _Loop) and name in target.properties:
+        return target.properties[name]
+    if isinstance(target, _Input | Util | Entry | _Loop) or name in {"class", "Class"}:
+        raise RenderError(f"no such property: {name}")
     if isinstance(target, dict):
         return target.get(name)
-    if isinstance(target, _Input | Util | Entry) or name in {"class", "bytes", "empty"}:
-        raise RenderError(f"no such property: {name}")
+    if isinstance(target, str | list) and name in _GETTERS:
+        raise RenderError(f"a getter of Java's, which Velocity calls: {name}")
     return None
 
 
@@ -226,11 +246,9 @@ def _item(target: Any, key: Any) -> Any:
     return _call(target, "get", [key])
 
 
-# --- Evaluation of what airspeed has read ---
+# --- Evaluation ---
 
-_LEVELS = ("* / %", "+ -", "< <= > >=", "== !=", "&&", "||")  # of operators, the one that binds tightest first
-_BINDING = {symbol: level for level, symbols in enumerate(_LEVELS) for symbol in symbols.split()}
-_NAMED = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!=", "and": "&&", "or": "||"}
+_LOOP = ("foreach", "velocityCount", "velocityHasNext")  # what a loop defines, beside the name of its items
 
 
 class _Evaluation:
@@ -238,160 +256,123 @@ class _Evaluation:
         self._roots = roots
         self._variables: dict[str, Any] = {}
 
-    def block(self, block: Any) -> str:
-        return "".join(map(self._element, block.children))
+    def block(self, block: Block) -> str:
+        return "".join(map(self._statement, block))
 
-    def _element(self, element: Any) -> str:
-        source = element.my_text()
-        match element:
-            case vtl.Text() if "$$" not in source and not ("#" in source and "$" in source):
-                return str(element.text)
-            case vtl.FormalReference():
-                return to_string(self._reference(element))
-            case vtl.Comment():
+    def _statement(self, statement: str | Reference | Set | If | Foreach) -> str:
+        match statement:
+            case str():
+                return statement
+            case Reference():
+                return to_string(self._reference(statement))
+            case Set():
+                self._set(statement)
                 return ""
-            case vtl.IfDirective() if source.startswith("#if"):
-                return self._if(element)
-            case vtl.SetDirective() if source.startswith("#set"):
-                self._set(element.assignment)
-                return ""
-            case vtl.ForeachDirective() if source.startswith("#foreach"):
-                return self._foreach(element)
-        raise RenderError(f"does not exist, or what it does was not established: {source[:40]}")
+            case If():
+                taken = (block for condition, block in statement.branches if self._condition(condition))
+                return self.block(next(taken, statement.otherwise))
+            case Foreach():
+                return self._foreach(statement)
 
-    def _if(self, element: Any) -> str:
-        for branch in (element, *element.elseifs):
-            if truth(self._operand(branch.condition.expression)):
-                return self.block(branch.block)
-        otherwise = element.else_block
-        return self.block(otherwise.block) if isinstance(otherwise, vtl.ElseBlock) else ""
-
-    def _foreach(self, element: Any) -> str:
-        items = self._operand(element.value.expression)
+    def _foreach(self, loop: Foreach) -> str:
+        items = self._operand(loop.items)
         if items is None:
             return ""
         if isinstance(items, dict):
             items = list(items.values())
         if not isinstance(items, list):
             raise RenderError(f"#foreach over what is no list: {items!r}")
-        outer = dict(self._variables)
-        name = element.loop_var_name
+        if loop.name in (*self._roots, *_LOOP):
+            raise RenderError(f"${loop.name} is not for items")
+        hidden = {name: self._variables.get(name) for name in (loop.name, *_LOOP)}
         texts = []
         for index, item in enumerate(items):
-            last = index == len(items) - 1
-            loop = {"count": index + 1, "index": index, "hasNext": not last, "first": index == 0, "last": last}
-            self._variables.update(
-                {name: item, "foreach": loop, "velocityCount": index + 1, "velocityHasNext": not last}
-            )
-            texts.append(self.block(element.block))
-        for hidden in (name, "foreach", "velocityCount", "velocityHasNext"):
-            self._variables[hidden] = outer.get(hidden)
+            count, more = index + 1, index < len(items) - 1
+            here = {"index": index, "count": count, "hasNext": more, "first": index == 0, "last": not more}
+            self._variables |= {loop.name: item, "foreach": _Loop(here)}
+            self._variables |= {"velocityCount": count, "velocityHasNext": more}
+            texts.append(self.block(loop.block))
+        self._variables |= hidden
         return "".join(texts)
 
-    def _set(self, assignment: Any) -> None:
-        root, value = assignment.root_term, self._expression(assignment.value)
-        if not assignment.terms:
-            if root in self._roots or (value is None and self._variables.get(root) is not None):
+    def _set(self, statement: Set) -> None:
+        target, value = statement.target, self._operand(statement.value)
+        if not target.steps:
+            kept = value is None and self._variables.get(target.name) is not None
+            if kept or target.name in (*self._roots, *_LOOP):
                 # Velocity leaves a variable as it was where the value is null; API Gateway may not.
-                raise RenderError(f"${root} cannot be set to {value!r}")
-            self._variables[root] = value
+                raise RenderError(f"${target.name} cannot be set to {value!r}")
+            self._variables[target.name] = value
             return
-        *path, last = [self._term(item.term) for item in assignment.terms]
-        target: Any = self._roots.get(root, self._variables.get(root))
-        for key in path:
-            target = _item(target, key)
-        may = isinstance(target, _Once) or (isinstance(target, dict) and root not in self._roots)
-        if value is None or not may or not isinstance(last, str):
-            raise RenderError(f"this cannot be set, or not to {value!r}: {assignment.my_text()}")
-        target[last] = value
+        *path, last = target.steps
+        owner = self._reference(Reference(target.name, tuple(path)))
+        match last:
+            case Property(name):
+                key: Any = name
+            case Index(operand):
+                key = self._operand(operand)
+            case Method():
+                key = None
+        may = isinstance(owner, _Once) or (isinstance(owner, dict) and target.name not in self._roots)
+        if value is None or not may or not isinstance(key, str):
+            raise RenderError(f"this cannot be set, or not to {value!r}: ${target.name} ... {key}")
+        owner[key] = value
 
-    def _term(self, term: Any) -> Any:
-        return term.value if isinstance(term, vtl.DotDictAccessTerm) else self._operand(term.value.expression)
-
-    def _reference(self, element: Any) -> Any:
-        if element.expression is None or element.alternate is not None:
-            raise RenderError(f"not established: {element.my_text()}")
-        part, rest = element.expression.part, element.expression.subexpression
-        if part.parameters is not None:
-            raise RenderError(f"a call of nothing: {element.my_text()}")
-        value = self._indexed(self._roots.get(part.name, self._variables.get(part.name)), part.index)
-        while rest is not None:
-            step = rest.expression
-            if isinstance(step, vtl.ArrayIndex):
-                value, rest = self._indexed(value, step), rest.subexpression
-                continue
-            part, rest = step.part, step.subexpression
-            if part.parameters is None:
-                value = self._indexed(_property(value, part.name), part.index)
-            else:
-                given = getattr(part.parameters.values, "values", [])
-                value = _call(value, part.name, [self._operand(one.expression) for one in given])
+    def _reference(self, reference: Reference) -> Any:
+        value = self._roots.get(reference.name, self._variables.get(reference.name))
+        for step in reference.steps:
+            match step:
+                case Property(name):
+                    value = _property(value, name)
+                case Index(key):
+                    value = _item(value, self._operand(key))
+                case Method(name, arguments):
+                    value = _call(value, name, [self._operand(argument) for argument in arguments])
         return value
 
-    def _indexed(self, value: Any, index: Any) -> Any:
-        return value if index is None else _item(value, self._operand(index.index))
-
-    def _expression(self, expression: Any) -> Any:
-        return self._terms(expression.expression)
-
-    def _terms(self, terms: list[Any]) -> Any:
-        """Operands with operators between them: splits at the loosest operator, the last of equals."""
-        if len(terms) == 1:
-            return self._operand(terms[0].expression)
-        symbols = [_NAMED.get(name, name) for name in (term.my_text().strip() for term in terms[1::2])]
-        _, at = max((_BINDING[symbol], at) for at, symbol in enumerate(symbols))
-        left, right, op = terms[: 2 * at + 1], terms[2 * at + 2 :], symbols[at]
-        if op not in ("&&", "||"):
-            return operate(op, self._terms(left), self._terms(right))
-        decided = self._side(left)
-        return decided if decided is (op == "||") else self._side(right)
-
-    def _side(self, terms: list[Any]) -> bool:
-        if (value := self._terms(terms)) is None:
-            raise RenderError('what a null is beside && or || was not established: compare, as in "$!x" == ""')
-        return truth(value)
-
-    def _operand(self, operand: Any) -> Any:
+    def _condition(self, operand: Operand) -> bool:
         match operand:
-            case vtl.NullLiteral():
-                return None
-            case vtl.FormalReference():
+            case Interpolated() | Items() | Entries() | Literal(int() | float() | str()) if not _is_boolean(operand):
+                raise RenderError("a bare literal is false as a condition, whatever it is: compare it")
+            case Operation(op) if op in "+-*/%":
+                raise RenderError("a number that was computed is false as a condition: compare it")
+        return truth(self._operand(operand))
+
+    def _operand(self, operand: Operand) -> Any:
+        match operand:
+            case Literal(value):
+                return value
+            case Interpolated(block):
+                return self.block(block)
+            case Items(items):
+                return [self._element(item) for item in items]
+            case Entries(entries):
+                return {self._key(key): self._element(value) for key, value in entries}
+            case Reference():
                 return self._reference(operand)
-            case vtl.InterpolatedStringLiteral():
-                return self._string(operand)
-            case vtl.StringLiteral() | vtl.IntegerLiteral() | vtl.FloatingPointLiteral():
-                return operand.value
-            case vtl.BooleanLiteral() if operand.my_text() in ("true", "false"):
-                return operand.value
-            case vtl.ArrayLiteral():
-                return self._list(operand.values)
-            case vtl.DictionaryLiteral():
-                return {self._key(key): self._operand(value.expression) for key, value in operand.local_data.items()}
-            case vtl.ParenthesizedExpression():
-                return self._expression(operand.calculate.__self__)
-            case vtl.UnaryOperatorValue():
-                return not truth(self._operand(operand.value.expression))
-        raise RenderError(f"not established: {operand.my_text()}")
+            case Not(inner):
+                return not self._condition(inner)
+            case Operation("&&" | "||" as op, left, right):
+                decided = self._side(left)
+                return decided if decided is (op == "||") else self._side(right)
+            case Operation(op, left, right):
+                return operate(op, self._operand(left), self._operand(right))
 
-    def _string(self, literal: Any) -> str:
-        text = literal.value
-        if text.endswith("\\") or '\\"' in text:
-            raise RenderError(f"a backslash before a double quote, in a string, is a 500: {literal.my_text()}")
-        children = literal.block.children
-        if literal.block.end != len(text) or not all(isinstance(c, vtl.Text | vtl.FormalReference) for c in children):
-            raise RenderError(f"directives in a string: {literal.my_text()}")
-        return self.block(literal.block)
+    def _side(self, operand: Operand) -> bool:
+        if isinstance(operand, Reference) and self._reference(operand) is None:
+            raise RenderError('what a null is beside && or || was not established: compare, as in "$!x" == ""')
+        return self._condition(operand)
 
-    def _list(self, values: Any) -> list[Any]:
-        if not isinstance(values, vtl.Range):
-            return [self._operand(value.expression) for value in getattr(values, "values", [])]
-        first, last = values.value1, values.value2
-        if not (isinstance(first, vtl.IntegerLiteral) and isinstance(last, vtl.IntegerLiteral)):
-            raise RenderError("API Gateway takes no references in a range")
-        step = 1 if first.value <= last.value else -1
-        return list(range(first.value, last.value + step, step))
+    def _element(self, operand: Operand) -> Any:
+        if (value := self._operand(operand)) is None:
+            raise RenderError("what a null is in a list or a map was not established")
+        return value
 
-    def _key(self, key: Any) -> str:
-        if not isinstance(name := self._operand(key.expression), str):
+    def _key(self, operand: Operand) -> str:
+        if not isinstance(name := self._operand(operand), str):
             raise RenderError(f"a map's key is a string: {name!r}")
         return name
+
+
+def _is_boolean(operand: Operand) -> bool:
+    return isinstance(operand, Literal) and isinstance(operand.value, bool)

@@ -15,8 +15,8 @@ from typing import Self
 ROOT = Path(__file__).parent.parent.parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "localstack-env" / "bin" / "python"
-RUNTIME = "python3.13"  # of Lambda; what `make .venv/localstack` installs
-FUNCTION_PYTHON = VENV / "localstack-functions-env" / "bin" / "python"
+RUNTIME = "python3.13"  # of Lambda
+FUNCTION_PYTHON = VENV / "lambda-env" / "bin" / "python"
 INSIDE = Path(__file__).parent / "inside"
 
 SERVICES = (

@@ -9,8 +9,9 @@ inside of lists and objects, and other bounds, the model still says.
 import re
 from typing import Any
 
-from asyncjob.aws.build.model import DRAFT_4, Schema, parameter_schemas
+from asyncjob.aws.build.model import DRAFT_4, parameter_schemas
 from asyncjob.registry import Jobs
+from asyncjob.schema import Schema
 
 TYPES = {
     "null": "null",
@@ -18,7 +19,7 @@ TYPES = {
     "integer": "-?[0-9]+",
     "number": "-?[0-9].*",
     "string": '".*"',
-    "array": "[[].*",
+    "array": '[^-0-9a-z"{].*',
     "object": "[{].*",
 }
 """By type, what its JSON text looks like from outside."""

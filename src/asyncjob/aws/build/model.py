@@ -12,12 +12,8 @@ import math
 import re
 from typing import Any
 
-import msgspec
-
-from asyncjob.contract import JOB_ID
-from asyncjob.registry import JobFunction, Jobs
-
-Schema = dict[str, Any]
+from asyncjob.registry import Jobs
+from asyncjob.schema import JOB_ID_SCHEMA, Schema, submission_schemas
 
 DRAFT_4 = "http://json-schema.org/draft-04/schema#"
 KEPT = (
@@ -46,37 +42,24 @@ END = re.compile(r"(\\.|\[(?:\\.|[^\]\\])+\])|\$")
 
 def submission_model(jobs: Jobs) -> Schema:
     """The model of a body that submits one of these job functions."""
-    parameters, definitions = _parameters(jobs)
-    bodies = [
-        _body(schema, function, type_required=len(jobs) > 1) for function, schema in zip(jobs, parameters, strict=True)
-    ]
+    bodies, definitions = _bodies(jobs)
+    for body in bodies:
+        body["properties"]["jobId"]["pattern"] = JOB_ID_SCHEMA["pattern"]  # matched whole, unlike a function's own
     model = bodies[0] if len(bodies) == 1 else {"anyOf": bodies}
     return {"$schema": DRAFT_4, **model, **({"definitions": definitions} if definitions else {})}
 
 
 def parameter_schemas(jobs: Jobs) -> tuple[list[dict[str, Schema]], dict[str, Schema]]:
     """The schemas of each function's parameters, by name, and the definitions that they refer to."""
-    parameters, definitions = _parameters(jobs)
-    return [schema["properties"] for schema in parameters], definitions
+    bodies, definitions = _bodies(jobs)
+    fields = [body["properties"] for body in bodies]
+    return [{name: each[name] for name in each if name not in ("jobId", "type")} for each in fields], definitions
 
 
-def _parameters(jobs: Jobs) -> tuple[list[Schema], dict[str, Schema]]:
-    references, components = msgspec.json.schema_components(
-        [function.parameters for function in jobs], ref_template="#/definitions/{name}"
-    )
-    definitions = {name: _draft4(schema) for name, schema in components.items()}
-    return [definitions.pop(reference["$ref"].removeprefix("#/definitions/")) for reference in references], definitions
-
-
-def _body(parameters: Schema, function: JobFunction, type_required: bool) -> Schema:
-    common = {"jobId": {"type": "string", "pattern": f"^{JOB_ID.pattern}$"}, "type": {"enum": [function.name]}}
-    required = [*(["type"] if type_required else []), *parameters.get("required", [])]
-    return {
-        "type": "object",
-        "properties": {**common, **parameters["properties"]},
-        **({"required": required} if required else {}),
-        "additionalProperties": False,
-    }
+def _bodies(jobs: Jobs) -> tuple[list[Schema], dict[str, Schema]]:
+    schemas = submission_schemas(jobs, "#/definitions/{name}")
+    definitions = {name: _draft4(schema) for name, schema in schemas.components.items()}
+    return [_draft4(body) for body in schemas.bodies.values()], definitions
 
 
 def _draft4(schema: Any) -> Any:

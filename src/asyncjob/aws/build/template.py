@@ -24,7 +24,7 @@ PACKAGE = HERE.parent.parent
 RUNTIME = HERE.parent / "runtime"
 SPARE_SECONDS = 1.5  # of an invocation, for the outcome
 MAX_TEMPLATE_BYTES = 51_200  # what CloudFormation takes without a bucket
-MAX_UPLOADED_BYTES = 1_048_576  # and from a bucket
+MAX_UPLOADED_BYTES = 1_048_576  # and from one
 API_BEGINS, API_ENDS = "# ---- The API.", "# ---- The stage."
 
 CORE = (
@@ -60,7 +60,7 @@ def fill(source: str, jobs: Jobs) -> str:
         "methods": "SubmitMethod, GetMethod",
         "preflights": "${JobsPreflight} ${JobPreflight}",
     }
-    return _filled(text, jobs, values, MAX_TEMPLATE_BYTES)
+    return _filled(text, jobs, values)
 
 
 def least_timeout(jobs: Jobs) -> int:
@@ -68,7 +68,7 @@ def least_timeout(jobs: Jobs) -> int:
     return max(3, *(math.ceil((function.timeout or 0) + SPARE_SECONDS) for function in jobs))
 
 
-def _filled(text: str, jobs: Jobs, values: dict[str, str], most: int) -> str:
+def _filled(text: str, jobs: Jobs, values: dict[str, str]) -> str:
     for name, value in {**values, "id": JOB_ID.pattern}.items():
         text = text.replace(f"{{{{ {name} }}}}", value)
     model = json.dumps(submission_model(jobs), separators=(", ", ": "))
@@ -76,8 +76,8 @@ def _filled(text: str, jobs: Jobs, values: dict[str, str], most: int) -> str:
     api = text[text.index(API_BEGINS) : text.index(API_ENDS)]
     text = text.replace("{{ hash }}", hashlib.sha256(api.encode()).hexdigest()[:8])
     size = len(text.encode())
-    if size > most:
-        raise ValueError(f"the template is {size:,} bytes, over CloudFormation's limit of {most:,}")
+    if size > MAX_TEMPLATE_BYTES:
+        raise ValueError(f"the template is {size:,} bytes, over CloudFormation's limit of {MAX_TEMPLATE_BYTES:,}")
     return text
 
 

@@ -1,4 +1,4 @@
-"""Pages of jobs, the newest first, out of the eight shelves of the index; and the cursors that lead from page to page.
+"""Pages of jobs, newest first, from the eight shelves of the index; and the cursors that lead from one to the next.
 
 Each shelf is asked for what it has beyond the last job of the page before, and the shelves are merged. Jobs of the same
 millisecond are on the same shelf, so the order of a shelf is the order of the page.

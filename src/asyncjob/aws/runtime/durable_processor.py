@@ -103,7 +103,7 @@ def _settle(attempt: Attempt, outcome: Outcome, until: float) -> None:
     """Record the outcome, or have the job run again."""
     job, progress = attempt.job, attempt.untold
     if isinstance(outcome, Succeeded):
-        _record(job, lambda: succeed(job, outcome.results, progress, until))
+        _record(job, lambda: succeed(job, outcome.results.decode(), progress, until))
         return
     reason = error(outcome.error.type, outcome.error.message)
     again = outcome.retryable and may_repeat(job)

@@ -68,10 +68,10 @@ def call(operation: str, request: dict[str, Any], until: float) -> dict[str, Any
 
 
 def typed(value: Any) -> Any:
-    """A value in DynamoDB's JSON. What is neither text nor a whole number is that already."""
+    """A value in DynamoDB's JSON, if it is not in it already."""
     return {"S": value} if isinstance(value, str) else {"N": str(value)} if isinstance(value, int) else value
 
 
 def untyped(item: dict[str, Any]) -> Any:
-    """An item without DynamoDB's types: the way back."""
+    """The way back, for a whole item."""
     return {name: int(value["N"]) if "N" in value else value.get("S", value) for name, value in item.items()}

@@ -51,15 +51,12 @@ JOBS: dict[str, Callable[..., Any]] = {"sleep": sleep}
 def handler(event: Event, context: Context) -> None:
     """Run the job of one event.
 
-    Args:
-        event: `{"jobId", "requestId", "createdAt": milliseconds, "request": the body of POST /jobs}`.
-
     Raises:
         StillRunning, WorkerLost, TableError: Lambda sends the event again, and at last to the recorder.
     """
     until = time.time() + context.get_remaining_time_in_millis() / 1_000 - LAST_WRITE_SECONDS
     deadline = int(until * 1_000) + CLOCK_SKEW_MS
-    item = claim({**submitted(event), "requestId": event["requestId"], "deadline": deadline}, until, next_attempt)
+    item = claim({**submitted(event), "requestId": event["requestId"], "deadline": deadline}, until)
     if item is None:
         return
     outcome = run(event)
@@ -82,7 +79,7 @@ def next_attempt(held: Item, item: Item) -> int:
     return held["attempt"] + 1
 
 
-def claim(item: Item, until: float, follow: Callable[[Item, Item], int]) -> Item | None:
+def claim(item: Item, until: float) -> Item | None:
     """Make the job Running, and this its attempt; None if there is nothing to do."""
     item = {**item, "attempt": 1, "claimId": os.urandom(8).hex()}
     item |= {"status": STATUS["claim"], "startedAt": timestamp(now_ms())}
@@ -95,7 +92,7 @@ def claim(item: Item, until: float, follow: Callable[[Item, Item], int]) -> Item
             held = conflict.item
         if held.get("claimId") == item["claimId"]:
             return item  # it was written, and the answer was lost
-        item["attempt"] = 1 if expired(held) else follow(held, item)
+        item["attempt"] = 1 if expired(held) else next_attempt(held, item)
         if not item["attempt"]:
             return None
         expected = guard(held, "deadline", "expiresAt")

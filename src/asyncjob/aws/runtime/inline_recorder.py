@@ -5,7 +5,6 @@ running, so the recorder waits for its deadline: from then on nobody else writes
 """
 
 import time
-from collections.abc import Callable
 
 from asyncjob.aws.runtime.dynamodb import LAST_WRITE_SECONDS, Conflict, write
 from asyncjob.aws.runtime.record import ended, error, expired, guard, now_ms, submitted
@@ -26,37 +25,24 @@ ERROR_TYPES = {
 def handler(event: FailedEvent, context: Context) -> None:
     """Record one job as a Failure, unless it has another outcome.
 
-    Args:
-        event: Lambda's record of a failed asynchronous invocation; its `requestPayload` is the processor's event.
-
     Raises:
         TableError, TimeoutError: Lambda sends the event again, and at last to the queue.
     """
-    request = event["requestPayload"]
-    first: Item = {**submitted(request), "attempt": 1, "requestId": request["requestId"]}
-    record(first, lambda item: {**item, **ended("fail", {"error": reason(event)})}, context)
-
-
-def record(item: Item, after: Callable[[Item], Item], context: Context) -> Item | None:
-    """Write what comes `after` a job that was never claimed, or after the attempt that is found in its place.
-
-    Returns:
-        What was written; None if the job has ended, or is another request's.
-    """
     until = time.time() + context.get_remaining_time_in_millis() / 1_000 - LAST_WRITE_SECONDS
-    first, expected = item, None
+    request = event["requestPayload"]
+    item: Item = {**submitted(request), "attempt": 1}  # it was never claimed, or see below
+    expected = None
     while True:
         try:
-            written = after(item)
-            write(written, expected, min(until, time.time() + WRITE_SECONDS))
-            return written
+            failure = ended("fail", {"error": reason(event)})
+            return write({**item, **failure}, expected, min(until, time.time() + WRITE_SECONDS))
         except Conflict as conflict:
             held = conflict.item
         expected = guard(held, "deadline", "expiresAt")
         if expired(held):
             continue
-        if "finishedAt" in held or held["requestId"] != first["requestId"]:
-            return None
+        if "finishedAt" in held or held["requestId"] != request["requestId"]:
+            return None  # it has ended, or is another request's
         deadline = held.get("deadline", 0)
         if deadline > until * 1_000:
             raise TimeoutError("an attempt may still be running")

@@ -14,12 +14,15 @@ STATUS = {name: TRANSITIONS[name].target.value for name in ("claim", "succeed", 
 def submitted(event: Event) -> Item:
     """The item of a job that nobody has claimed yet."""
     kind, parameters = parsed(event)
-    created_at = timestamp(event["createdAt"])
-    return {"jobId": event["jobId"], "type": kind, "parameters": to_json(parameters), "createdAt": created_at}
+    try:
+        text = to_json(parameters)
+    except ValueError:  # 1e999 is no number to anybody, so its function refuses it
+        text = "{}"
+    return {"jobId": event["jobId"], "type": kind, "parameters": text, "createdAt": timestamp(event["createdAt"])}
 
 
 def parsed(event: Event) -> tuple[str, dict[str, Any]]:
-    """The job function's name, and its parameters."""
+    """The function's name, and its parameters."""
     parameters = {name: value for name, value in event["request"].items() if name not in ("jobId", "type")}
     return event["request"].get("type", "sleep"), parameters
 
@@ -30,12 +33,12 @@ def expired(item: Item) -> bool:
 
 
 def guard(item: Item, *more: str) -> dict[str, Any]:
-    """What a write that follows this item expects to find: its status and attempt, and what `more` names of it."""
+    """What a write expects to find where this item was: its status, its attempt, and `more`."""
     return {name: value for name, value in item.items() if name in ("status", "attempt", *more)}
 
 
 def ended(transition: str, outcome: Item) -> Item:
-    """What an item gains at its job's end: the outcome, a status, and times."""
+    """What an item gains at its job's end."""
     ending: Item = {**outcome, "status": STATUS[transition], "finishedAt": timestamp(now_ms())}
     if days := int(os.environ["RETENTION_DAYS"]):
         ending["expiresAt"] = int(time.time()) + days * 86_400

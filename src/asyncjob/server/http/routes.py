@@ -1,165 +1,131 @@
-"""Every route but the two hot ones: list, cancel, retry, the OpenAPI document, its page, metrics and health."""
+"""The one table of routes: dispatch, `Allow`, who may ask, OpenAPI and the docs all read it.
 
-import asyncio
-import gzip
-from collections.abc import Sequence
-from functools import cache
-from importlib import resources
-from typing import Any
+What OpenAPI says of a request is in asyncjob/openapi.py, which AWS reads too.
+"""
 
-import msgspec
-from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route, Router
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from asyncjob.contract import ApiError, parse_list_query, parse_page_query
-from asyncjob.openapi import document
-from asyncjob.server.engine import Engine
-from asyncjob.server.events import job_version
-from asyncjob.server.http import page
-from asyncjob.server.http.access import Access, Session
-from asyncjob.server.http.endpoints import accepted, parse_query, unless_left
-from asyncjob.server.http.stream import EventStream
-from asyncjob.version import __version__
+from asyncjob.openapi import OPERATIONS, Operation
+from asyncjob.server.http import docs, jobs, monitoring, page, sign_in, streams
+from asyncjob.server.http.answers import Answer
+from asyncjob.server.http.requests import Request
+from asyncjob.server.http.streams import EventStream
 
-# Swagger UI writes style attributes; scripts come from files of this server alone.
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+Handler = Callable[[Request], Awaitable[Answer | EventStream]]
+
+
+class Route(NamedTuple):
+    """What answers one method on one path.
+
+    Attributes:
+        method: `GET` answers `HEAD` too.
+        path: with at most one variable part, `{name}` for a segment or, at its end, `{name+}` for all that follows.
+        handler: gets the request, with that part as its `name`.
+        is_open: whether it needs neither the API key nor a sign-in. All routes of one path agree.
+        operation: what OpenAPI says of it; None for what serves people or machines, and not jobs.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    is_open: bool
+    operation: Operation | None
+
+    @property
+    def request(self) -> str:
+        """Method and path, as the docs write them."""
+        return f"{self.method} {self.path}"
+
+
+def _keyed(request: str, handler: Handler) -> Route:
+    """A route that wants the API key, if the server has one, or a sign-in."""
+    method, path = request.split(" ")
+    return Route(method, path, handler, False, OPERATIONS.get(request))
+
+
+def _open(request: str, handler: Handler) -> Route:
+    """A route for everybody: nothing in it tells of jobs."""
+    return _keyed(request, handler)._replace(is_open=True)
+
+
+ROUTES = (
+    _keyed("POST /jobs", jobs.submit),
+    _keyed("GET /jobs", jobs.list_jobs),
+    _keyed("GET /jobs/{jobId}", jobs.get),
+    _keyed("POST /jobs/{jobId}/cancel", jobs.cancel),
+    _keyed("POST /jobs/{jobId}/retry", jobs.retry),
+    _keyed("GET /jobs/{jobId}/events", streams.job_events),
+    _keyed("GET /events", streams.events),
+    _keyed("GET /jobs/{jobId}/attempts", jobs.attempts),
+    _keyed("GET /jobs/{jobId}/deliveries", jobs.deliveries),
+    _keyed("GET /stats", jobs.stats),
+    _keyed("GET /metrics", monitoring.metrics),
+    _open("GET /healthz", monitoring.health),  # a load balancer has no key
+    _open("GET /openapi.json", docs.openapi),
+    _open("GET /docs", docs.show),
+    _open("GET /docs/{file+}", docs.file),
+    _open("GET /", page.show),  # a browser cannot send a key before it has the page to enter it in
+    _open("GET /page/{file+}", page.file),
+    _open("GET /session", sign_in.tell),
+    _open("POST /session", sign_in.sign_in),
+    _open("DELETE /session", sign_in.sign_out),
 )
-DOCS_FILES = {
-    "docs.js": ("docs.js", "text/javascript"),
-    "swagger-ui-bundle.js": ("swagger-ui/swagger-ui-bundle.js.gz", "text/javascript"),
-    "swagger-ui.css": ("swagger-ui/swagger-ui.css.gz", "text/css"),
-}
 
 
-def router(engine: Engine, access: Access) -> Router:
-    """The routes, as an ASGI application. Refusals leave it as exceptions, for endpoints.py to answer."""
-    routes = Routes(engine)
-    return Router(
-        redirect_slashes=False,
-        routes=[
-            # The hot ones are answered before they get here; they are named for the Allow header of a 405.
-            Route("/jobs", routes.list_jobs, methods=["GET", "POST"]),
-            Route("/jobs/{job_id}", _answered_before, methods=["GET"]),
-            Route("/jobs/{job_id}/cancel", routes.cancel, methods=["POST"]),
-            Route("/jobs/{job_id}/retry", routes.retry, methods=["POST"]),
-            Route("/jobs/{job_id}/events", routes.job_events, methods=["GET"]),
-            Route("/jobs/{job_id}/attempts", routes.attempts, methods=["GET"]),
-            Route("/jobs/{job_id}/deliveries", routes.deliveries, methods=["GET"]),
-            Route("/stats", routes.stats, methods=["GET"]),
-            Route("/events", routes.events, methods=["GET"]),
-            Route("/openapi.json", routes.openapi, methods=["GET"]),
-            Route("/docs", routes.docs, methods=["GET"]),
-            Route("/docs/{name}", routes.docs_file, methods=["GET"]),
-            Route("/metrics", routes.metrics, methods=["GET"]),
-            Route("/healthz", routes.health, methods=["GET"]),
-            *page.routes(access),
-        ],
-    )
+@dataclass(frozen=True, slots=True)
+class Path:
+    """What a path can be asked.
+
+    Attributes:
+        routes: by method.
+        allow: the methods, for the header `Allow` of a 405.
+        is_open: whether they need neither the API key nor a sign-in.
+    """
+
+    routes: dict[str, Route]
+    allow: str
+    is_open: bool
 
 
-class Routes:
-    """The handlers, on one engine."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._openapi = msgspec.json.encode(document(engine.jobs, __version__, notify=engine.notifies))
-
-    async def list_jobs(self, request: Request) -> Response:
-        page = self._engine.page(parse_list_query(parse_query(request.scope)))
-        return _page("jobs", *await unless_left(page, request.receive))
-
-    async def cancel(self, request: Request) -> Response:
-        return _json(msgspec.json.encode(await self._engine.cancel(request.path_params["job_id"])))
-
-    async def retry(self, request: Request) -> Response:
-        job_id = request.path_params["job_id"]
-        await self._engine.retry(job_id)
-        body, headers = accepted(job_id)
-        return _json(body, 202, {name.decode(): value.decode() for name, value in headers})
-
-    async def attempts(self, request: Request) -> Response:
-        query = parse_page_query(parse_query(request.scope))
-        return _page("attempts", *self._engine.attempts(request.path_params["job_id"], query))
-
-    async def deliveries(self, request: Request) -> Response:
-        query = parse_page_query(parse_query(request.scope))
-        return _page("deliveries", *self._engine.deliveries(request.path_params["job_id"], query))
-
-    async def stats(self, request: Request) -> Response:
-        return _json(msgspec.json.encode(await self._engine.stats()))
-
-    async def events(self, request: Request) -> Response:
-        events = self._engine.events
-        texts = events.follow(request.headers.get("last-event-id"))
-        return EventStream(texts, events.listeners.opened(), _ended(request))
-
-    async def job_events(self, request: Request) -> Response:
-        job = self._engine.get(request.path_params["job_id"])
-        last_id = request.headers.get("last-event-id")
-        if job.status.is_final and last_id == job_version(job):
-            return Response(status_code=204)  # which tells a browser not to ask again
-        texts = self._engine.watch(job.job_id, last_id)
-        return EventStream(texts, self._engine.events.watchers.opened(), _ended(request))
-
-    async def openapi(self, request: Request) -> Response:
-        return _json(self._openapi)
-
-    async def docs(self, request: Request) -> Response:
-        headers = {"content-security-policy": CONTENT_SECURITY_POLICY, "referrer-policy": "no-referrer"}
-        return Response(_static("docs.html"), media_type="text/html", headers=headers)
-
-    async def docs_file(self, request: Request) -> Response:
-        name = request.path_params["name"]
-        if name not in DOCS_FILES:
-            raise ApiError(404, "Not found")
-        path, media_type = DOCS_FILES[name]
-        content = _static(path)
-        headers = {"cache-control": "max-age=3600", "vary": "accept-encoding"}
-        if path.endswith(".gz"):
-            if "gzip" in request.headers.get("accept-encoding", ""):
-                headers["content-encoding"] = "gzip"
-            else:
-                content = _decompressed(path)
-        return Response(content, media_type=media_type, headers=headers)
-
-    async def metrics(self, request: Request) -> Response:
-        return Response(self._engine.metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
-
-    async def health(self, request: Request) -> Response:
-        self._engine.check()
-        return _json(b'{"status":"ok"}')
+def _path(path: str) -> Path:
+    routes = {}
+    for route in ROUTES:
+        if route.path == path:
+            routes[route.method] = route
+            if route.method == "GET":
+                routes["HEAD"] = route
+    return Path(routes, ", ".join(routes), all(route.is_open for route in routes.values()))
 
 
-async def _answered_before(request: Request) -> Response:
-    raise AssertionError(f"{request.url.path} belongs to endpoints.py")
+_FIXED = {route.path: _path(route.path) for route in ROUTES if "{" not in route.path}
+_NAMED: dict[str, Path] = {}  # by what is before the name, which ends the path
+_AROUND: dict[tuple[str, str], Path] = {}  # by what is before the name, and the one segment after it
+_FOLDERS: dict[str, Path] = {}  # by what is before the rest
+for _route in ROUTES:
+    if "{" in _route.path:
+        _before, _after = _route.path.split("/{")[0], _route.path.split("}")[1]
+        if _route.path.endswith("+}"):
+            _FOLDERS[_before] = _path(_route.path)
+        elif _after:
+            _AROUND[_before, _after[1:]] = _path(_route.path)
+        else:
+            _NAMED[_before] = _path(_route.path)
 
 
-def _ended(request: Request) -> asyncio.Event | None:
-    session: Session | None = request.scope["session"]
-    return None if session is None else session.ended
-
-
-@cache
-def _decompressed(path: str) -> bytes:
-    """One for all: who reads it slowly holds it for as long."""
-    return gzip.decompress(_static(path))
-
-
-@cache
-def _static(path: str) -> bytes:
-    return resources.files("asyncjob.server.http").joinpath("static", path).read_bytes()
-
-
-def _page(name: str, page: Sequence[object], cursor: int | None) -> Response:
-    answer: dict[str, Any] = {name: page}
-    if cursor is not None:
-        answer["next"] = str(cursor)
-    return _json(msgspec.json.encode(answer))
-
-
-def _json(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(body, status, {"cache-control": "no-store", **(headers or {})}, media_type="application/json")
+def find(path: str) -> tuple[Path | None, str]:
+    """What is at a path, and the variable part of the path. Every request waits for this."""
+    found = _FIXED.get(path)
+    if found is not None:
+        return found, ""
+    before, _, last = path.rpartition("/")
+    found = _NAMED.get(before)
+    if found is not None:
+        return (found if last else None), last
+    before, _, name = before.rpartition("/")
+    found = _AROUND.get((before, last))
+    if found is not None:
+        return (found if name else None), name
+    end = path.find("/", 1)
+    return (_FOLDERS.get(path[:end]) if end > 0 else None), path[end + 1 :]

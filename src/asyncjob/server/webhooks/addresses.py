@@ -1,12 +1,12 @@
-"""Which IP addresses are public: what a host name may lead to without being allowed by its address too.
+"""Which IP addresses are public, so that a name may lead to them without the address being allowed too.
 
-The table is IANA's two special-purpose registries as last updated on 2025-10-09, whole, with every block refused,
-whether or not the registry calls it globally reachable: nobody runs a receiver of notifications in any of them.
+The table is IANA's two special-purpose registries, whole, as last updated on 2025-10-09. Every block is refused, even
+where the registry calls it globally reachable: nobody runs a receiver of notifications in any of them.
 
     https://www.iana.org/assignments/iana-ipv4-special-registry
     https://www.iana.org/assignments/iana-ipv6-special-registry
 
-It is literal, not Python's `is_global`: that follows the registries at the time of each Python's release.
+It is written out because Python's `is_global` follows the registries as they were when that Python was released.
 """
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
@@ -50,24 +50,24 @@ IPV6_SPECIAL = (
     ("fc00::/7", "unique local", "RFC 4193"),
     ("fe80::/10", "link local", "RFC 4291"),
 )
-# In no registry of special addresses, and no place for a receiver either.
+# Not in these registries, but no receiver is there either.
 FURTHER = (
     ("168.63.129.16/32", "Azure's platform, as its virtual machines see it", "Microsoft"),
     ("224.0.0.0/4", "multicast", "RFC 5771"),
 )
 
-_GLOBAL_UNICAST = IPv6Network("2000::/3")  # RFC 4291: all that IANA assigns from; what lies outside has other uses
+_GLOBAL_UNICAST = IPv6Network("2000::/3")  # RFC 4291: IANA assigns addresses only from this block
 _TRANSLATED = IPv6Network("64:ff9b::/96")  # leads to the IPv4 address in its last 32 bits
-_ISATAP = (0x0000_5EFE, 0x0200_5EFE)  # RFC 5214: before the IPv4 address of a host behind a router
+_ISATAP = (0x0000_5EFE, 0x0200_5EFE)  # RFC 5214: precedes the IPv4 address of a host behind a router
 _SPECIAL: list[IPv4Network | IPv6Network] = [
     ip_network(block) for block, _, _ in (*IPV4_SPECIAL, *IPV6_SPECIAL, *FURTHER)
 ]
 
 
 def is_public(address: Address) -> bool:
-    """Whether it is an ordinary address of the internet."""
+    """Whether it is an ordinary address on the internet."""
     if isinstance(address, IPv6Address):
-        if address in _TRANSLATED:  # what a resolver with DNS64 answers for a host that has only IPv4
+        if address in _TRANSLATED:  # DNS64 answers with these for hosts that have only IPv4
             return is_public(IPv4Address(int(address) & 0xFFFF_FFFF))
         if address not in _GLOBAL_UNICAST or (int(address) >> 32) & 0xFFFF_FFFF in _ISATAP:
             return False

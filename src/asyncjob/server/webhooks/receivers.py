@@ -1,9 +1,9 @@
-"""Who may be notified of a job's end: what `--notify-allow` lets a client name, and where a request may then go.
+"""Who may be notified of a job's end: which URLs `--notify-allow` lets a client name, and where their requests may go.
 
-A client that may have the server send requests can have it speak to what the server alone reaches (SSRF). So nothing
-is allowed unless it was named, https alone leaves for the internet, and what a name resolves to is looked at each time
-before a connection: an address that is not public must have been allowed as an address. The connection goes to the
-very address that was looked at, so that a second answer of the DNS cannot change it.
+A client that makes the server send requests could reach what only the server can reach (SSRF). So nothing is allowed
+unless it was named; only https may go to the internet; and before each connection the addresses of a name are checked:
+one that is not public must have been allowed as an address. The connection goes to the very address that was checked,
+so that a second answer of the DNS cannot change it.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
-from asyncjob.contract import ApiError
+from asyncjob.server.refusals import NotAllowed
 from asyncjob.server.webhooks.addresses import Address, is_public
 
 MAX_URL = 2_000  # characters
@@ -28,12 +28,12 @@ Network = IPv4Network | IPv6Network
 Ports = set[int | None]  # None among them: every port
 
 
-class Unreachable(Exception):
-    """The host cannot be reached, or must not be.
+class Undeliverable(Exception):
+    """No request may go to the URL, or its host has no address.
 
     Attributes:
         message: why, for whoever may read the job.
-        detail: what else is known, for the log alone: it holds what the DNS answered.
+        detail: what else is known, for the log alone, since it holds what the DNS answered.
     """
 
     def __init__(self, message: str, detail: str = "") -> None:
@@ -46,9 +46,9 @@ class Target(NamedTuple):
     """Where a request goes.
 
     Attributes:
-        url: as the client gave it, but with the address in place of the host.
-        host: what the `Host` header says.
-        name: the host's name, for its certificate.
+        url: the client's, with the address in place of the host.
+        host: for the `Host` header.
+        name: the host's name, which its certificate must have.
     """
 
     url: str
@@ -60,9 +60,9 @@ class NotifyPolicy:
     """What `--notify-allow` allows.
 
     Args:
-        allowed: host names, `*.` before one for all names below it, addresses, and networks such as `10.0.0.0/8`; each
-            with `:` and a port behind it to allow that port alone, for which IPv6 is written in brackets. A name allows
-            only the public addresses that it resolves to; others must be allowed as addresses too.
+        allowed: host names, `*.` and a name for all names below it, addresses, and networks such as `10.0.0.0/8`. Each
+            may end with `:` and a port, to allow that port alone; IPv6 is then written in brackets. A name allows only
+            the public addresses that it resolves to; others must be allowed as addresses too.
 
     Raises:
         ValueError: an entry is none of these.
@@ -84,17 +84,17 @@ class NotifyPolicy:
         return bool(self._names or self._networks)
 
     def check(self, url: str) -> None:
-        """See that a client may name this URL.
+        """Check that a client may name this URL.
 
         Raises:
-            ApiError: 400, whose message says what is wrong.
+            NotAllowed: the message says what is wrong.
         """
         if not self.allows_any:
-            raise ApiError(400, "notify is not allowed here: the server was started without --notify-allow")
+            raise NotAllowed("notify is not allowed here: the server was started without --notify-allow")
         try:
             self._check(url)
         except ValueError as error:
-            raise ApiError(400, f"notify {error}") from None
+            raise NotAllowed(f"notify {error}") from None
 
     def _check(self, url: str) -> None:
         if len(url) > MAX_URL or not _URL.fullmatch(url):
@@ -114,22 +114,24 @@ class NotifyPolicy:
         """Look up where a request to the URL may go.
 
         Args:
-            url: one that was checked, maybe by an earlier server.
-            number: of the try; tries take the host's addresses in turn.
+            url: one that was checked, though perhaps by an earlier server.
+            number: the number of the try; tries take the host's addresses in turn.
 
         Raises:
-            Unreachable: it may not be notified (any more), or has no address that may be.
+            Undeliverable: it may not be notified, or not any more, or has no address that may be.
         """
         try:
             self._check(url)
         except ValueError as error:
-            raise Unreachable(f"the URL {error}") from None
+            raise Undeliverable(f"the URL {error}") from None
         parts, host = _split(url)
         address = _address(host)
         found = [address] if address is not None else await _look_up(host)
         allowed = [one for one in found if is_public(one) or self._allows_address(one, _port(parts))]
-        if not allowed:  # which address that is, is for the log: it may be one of a network that clients do not see
-            raise Unreachable(f"{host} is at an address that is not public and not allowed", ", ".join(map(str, found)))
+        if not allowed:  # only the log says which: clients may not see the network that it belongs to
+            raise Undeliverable(
+                f"{host} is at an address that is not public and not allowed", ", ".join(map(str, found))
+            )
         chosen = allowed[number % len(allowed)]
         literal = f"[{chosen}]" if chosen.version == 6 else str(chosen)
         place = literal if parts.port is None else f"{literal}:{parts.port}"
@@ -145,12 +147,12 @@ class NotifyPolicy:
 
 
 def _parse(entry: str) -> tuple[str | Network, int | None]:
-    """An entry of the allow list: a name or a network, and the port that it allows; None for all.
+    """An entry of the allow list: a name or a network, and the port that it allows, or None for all.
 
-    Each step looks at each character once, whatever the entry is.
+    Each step looks at each character only once, whatever the entry is.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is neither.
     """
     network = _network(entry)
     if network is not None:
@@ -161,14 +163,14 @@ def _parse(entry: str) -> tuple[str | Network, int | None]:
     elif not _PORT.fullmatch(port) or not 0 < int(port) < 65_536:
         raise _no_host(entry)
     number = int(port) if port else None
-    network = _network(host) if "." in host or host.startswith("[") else None  # IPv6 in brackets alone has a port
+    network = _network(host) if "." in host or host.startswith("[") else None  # IPv6 has a port only with brackets
     return (_name(host, entry) if network is None else network), number
 
 
 def _name(host: str, entry: str) -> str:
     name = host.lower().removesuffix(".")
     labels = name.removeprefix("*.").split(".")
-    # One that ends in a number is an address that was mistyped: resolvers take 10.1 for 10.0.0.1.
+    # A name that ends in a number is a mistyped address: resolvers take 10.1 for 10.0.0.1.
     if len(name) > MAX_NAME or labels[-1].isdigit() or not all(map(_LABEL.fullmatch, labels)):
         raise _no_host(entry)
     return name
@@ -185,8 +187,8 @@ def _network(text: str) -> Network | None:
 def _no_host(entry: str) -> ValueError:
     shown = entry if len(entry) <= MAX_NAME else f"{entry[:MAX_NAME]}…"
     return ValueError(
-        f"{shown!r} is no host: give a name, *.name, an address or a network, without scheme, and :port for that port "
-        "alone ([::1]:8443 for IPv6)"
+        f"{shown!r} is not a host: give a name, *.name, an address or a network, without a scheme, and :port to allow "
+        "that port alone ([::1]:8443 for IPv6)"
     )
 
 
@@ -194,18 +196,18 @@ def _split(url: str) -> tuple[SplitResult, str]:
     """The parts of a URL, and its host.
 
     Raises:
-        ValueError: it has none, or cannot be read.
+        ValueError: it has no host, or is not a URL.
     """
     try:
         parts = urlsplit(url)
         host = (parts.hostname or "").rstrip(".")
-        _ = parts.port  # raises where it is no port
+        _ = parts.port  # raises if it is not a port
     except ValueError:
         raise ValueError("is not a URL") from None
     if not host:
         raise ValueError("must be a URL with a host")
-    if len(host) > MAX_NAME or "%" in host:  # the latter: an address with the name of this machine's interface
-        raise ValueError("has a host that is none")
+    if len(host) > MAX_NAME or "%" in host:  # %: an address with the name of an interface of this machine
+        raise ValueError("has a host that cannot exist")
     return parts, host
 
 
@@ -223,6 +225,6 @@ def _address(host: str) -> Address | None:
 async def _look_up(host: str) -> list[Address]:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:  # the latter: it is no name that the DNS could have
-        raise Unreachable(f"{host} has no address", str(error)) from None
+    except (OSError, UnicodeError) as error:  # UnicodeError: the DNS cannot have such a name
+        raise Undeliverable(f"{host} has no address", str(error)) from None
     return [ip_address(str(place[0]).partition("%")[0]) for *_, place in found]

@@ -1,8 +1,8 @@
 """What the server and a worker process say to each other, and how it is framed on their socket.
 
-A frame is a length of four bytes and a MessagePack list of messages: whatever there is to say goes in one write, so a
-thousand short jobs do not cost a thousand system calls. A worker runs other people's code, which can reach its end of
-the socket: so the server believes only what `check` lets through.
+A frame is a length of four bytes and a MessagePack list of messages. Everything there is to say goes into one write, so
+a thousand short jobs do not cost a thousand system calls. A worker runs other people's code, which can reach its end of
+the socket, so the server believes only what `check` lets through.
 """
 
 import struct
@@ -13,11 +13,13 @@ import msgspec
 from asyncjob.context import MAX_PROGRESS_MESSAGE
 from asyncjob.failure import MAX_MESSAGE_CHARACTERS, MAX_TRACEBACK_CHARACTERS, MAX_TYPE_CHARACTERS
 from asyncjob.job import Error, Progress
-from asyncjob.runner import MAX_RESULTS_BYTES, Failed, Outcome, Succeeded
+from asyncjob.runner import MAX_RESULTS_BYTES, Failed, Outcome, Succeeded, check_json
 
 MAX_FRAME_BYTES = 8 << 20  # one message's text may be a million characters of four bytes
-FULL_FRAME_BYTES = 1 << 20  # of texts: then the next frame begins
+FULL_FRAME_BYTES = 1 << 20  # of text, at which the next frame begins
 TOO_DEEP = Error("InvalidResults", "the results are nested too deeply")
+
+AttemptKey = tuple[str, int]  # a job id and the number of the attempt
 
 _LENGTH = struct.Struct("!I")
 
@@ -33,14 +35,14 @@ class Run(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=Tr
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=True):
-    """To the worker: what this attempt does is not wanted any more."""
+    """To the worker: this attempt is no longer wanted."""
 
     job_id: str
     attempt: int
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=True):
-    """From the worker: the functions are imported, jobs may come."""
+    """From the worker: it has imported the functions and takes jobs."""
 
 
 class Noticed(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=True):
@@ -48,7 +50,7 @@ class Noticed(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_lik
 
 
 class Advanced(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=True):
-    """From the worker: a running job told its progress."""
+    """From the worker: a running job has reported progress."""
 
     job_id: str
     attempt: int
@@ -68,15 +70,14 @@ Message = Run | Cancel | FromWorker
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Message])
-_skip_json = msgspec.json.Decoder(msgspec.Raw).decode  # reads all of it, and makes nothing of it
 
 
 class Unbelievable(Exception):
-    """The other end sent what no program of ours would; the message says what."""
+    """The other end sent what none of our programs would; the message says what."""
 
 
 def pack(messages: list[Message]) -> bytes:
-    """The frames that hold the messages: one, unless their texts are large."""
+    """The messages as frames: one, unless their texts are large."""
     return b"".join(_frame(portion) for portion in _portions(messages))
 
 
@@ -108,19 +109,19 @@ def _text_size(message: Message) -> int:
 
 
 class Unpacker:
-    """Collects received bytes and gives back the messages of every frame that is complete."""
+    """Collects received bytes and returns the messages of every complete frame."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[Message]:
-        """Add what was read.
+        """Add bytes that were read.
 
         Returns:
             The messages that are now complete, in the order in which they were sent.
 
         Raises:
-            Unbelievable: a frame is too long, or holds something else than messages.
+            Unbelievable: a frame is too long, or does not hold messages.
         """
         buffer = self._buffer
         buffer += data
@@ -142,22 +143,22 @@ class Unpacker:
 def _decode(body: bytes) -> list[Message]:
     try:
         return _decoder.decode(body)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # ValueError: text that is no UTF-8
-        raise Unbelievable(f"no messages: {error}") from None
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # ValueError: text that is not UTF-8
+        raise Unbelievable(f"not messages: {error}") from None
 
 
 def check(messages: list[Message]) -> list[FromWorker]:
-    """The messages, if a worker of ours could have sent them.
+    """The messages, if our worker could have sent them.
 
     Raises:
-        Unbelievable: one cannot be a worker's, or what it tells could not be saved or shown.
+        Unbelievable: no worker sends this, or what it says could not be saved or shown.
     """
     return [_check(message) for message in messages]
 
 
 def _check(message: Message) -> FromWorker:
     if isinstance(message, (Run, Cancel)):
-        raise Unbelievable(f"{type(message).__name__} is not for a worker to say")
+        raise Unbelievable(f"a worker does not send {type(message).__name__}")
     if isinstance(message, Advanced):
         _check_progress(message.progress)
     elif isinstance(message, Ended):
@@ -168,16 +169,16 @@ def _check(message: Message) -> FromWorker:
     return message
 
 
-def _is_json(results: str) -> bool:
-    """Whether it is JSON; False where it is nested too deeply to tell."""
-    if len(results) > MAX_RESULTS_BYTES or len(text := results.encode()) > MAX_RESULTS_BYTES:
+def _is_json(results: bytes) -> bool:
+    """Whether it is JSON; False if it is nested too deeply to tell."""
+    if len(results) > MAX_RESULTS_BYTES:
         raise Unbelievable("results over the limit")
     try:
-        _skip_json(text)
+        check_json(results)
     except RecursionError:
         return False
-    except msgspec.MsgspecError:
-        raise Unbelievable("results that are no JSON") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise Unbelievable("results that are not JSON") from None
     return True
 
 
@@ -192,7 +193,7 @@ def _check_failure(outcome: Failed) -> None:
 
 
 def _check_progress(progress: Progress) -> None:
-    if not 0 <= progress.fraction <= 1:  # which not a number is not
-        raise Unbelievable("a progress that is no fraction")
+    if not 0 <= progress.fraction <= 1:  # NaN is not, either
+        raise Unbelievable("progress that is not a fraction")
     if isinstance(progress.message, str) and len(progress.message) > MAX_PROGRESS_MESSAGE:
         raise Unbelievable("a progress message over the limit")

@@ -1,7 +1,7 @@
 """One worker process as the server sees it: start it, talk to it, notice its end.
 
 What the process inherits is decided here: one socket, standard output and error, an environment without the server's
-secrets, and a session of its own, so that a Ctrl-C in the terminal is the server's business alone.
+secrets, and a session of its own, so that Ctrl-C in the terminal reaches the server alone.
 """
 
 import asyncio
@@ -10,88 +10,92 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Self, cast
 
 from asyncjob.server.settings import Settings
 from asyncjob.server.workers import guard
 from asyncjob.server.workers.channel import FromWorker, Message, Unbelievable, Unpacker, check, pack
 
-LAST_WORDS_SECONDS = 0.5  # what a dead worker had sent may still lie in the socket
-SECRETS = ("ASYNCJOB_API_KEY", "ASYNCJOB_NOTIFY_SECRET")  # job functions are not to have them
+LAST_WORDS_SECONDS = 0.5  # for what a dead worker had sent, which may still lie in the socket
+SECRETS = ("ASYNCJOB_API_KEY", "ASYNCJOB_NOTIFY_SECRET")  # not for job functions
 
 
 class WorkerProcess(asyncio.Protocol):
-    """The server's end of the socket to a worker.
+    """The server's end of the socket to a worker. `start` makes one; nothing is read from it before `connect`.
 
     Attributes:
-        pid: the process; the id of its session too.
-        nonsense: what the worker sent that no worker of ours would send, and why; it gets no further hearing.
+        pid: the process, which also leads a session of that id.
+        nonsense: what the worker sent that none of our workers would, and why it is nonsense; nothing more is read.
 
     Args:
-        settings: of the server.
-        mark: of this worker alone, for its environment; see guard.py.
+        process: as it was started.
+        connection: the server's end.
+        mark: in the environment of this worker alone; see guard.py.
         received: called with the messages that came, in order.
         ended: called once, after the last message, when the process is gone or has closed its end.
     """
 
     def __init__(
         self,
-        settings: Settings,
+        process: asyncio.subprocess.Process,
+        connection: socket.socket,
         mark: str,
         received: Callable[[list[FromWorker]], None],
         ended: Callable[[], None],
     ) -> None:
-        self._settings = settings
+        self.pid = process.pid
+        self.nonsense: str | None = None
+        self._process = process
+        self._connection = connection
         self._mark = mark
         self._received = received
         self._ended = ended
         self._unpacker = Unpacker()
-        self.nonsense: str | None = None
+        self._transport: asyncio.Transport | None = None
+        self._noticing: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Start the process: a fresh interpreter (spawn, not fork), which imports the registry itself.
+    @classmethod
+    async def start(
+        cls,
+        settings: Settings,
+        mark: str,
+        received: Callable[[list[FromWorker]], None],
+        ended: Callable[[], None],
+    ) -> Self:
+        """Start a process: a fresh interpreter (spawn, not fork), which imports the registry itself.
+
+        Args:
+            settings: of the server.
+            mark: as above, like `received` and `ended`.
 
         Raises:
             OSError: there are too many processes or open files.
         """
-        loop = asyncio.get_running_loop()
-        target = self._settings.target
         ours, theirs = socket.socketpair()
         with theirs:
-            # -P: what lies in the current folder must not stand in for a module of the standard library.
-            command = [sys.executable, "-P", "-m", "asyncjob.server.workers.worker", str(theirs.fileno())]
             try:
-                self._process = await asyncio.create_subprocess_exec(
-                    *command,
-                    *([] if target is None else [target]),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    pass_fds=[theirs.fileno()],
-                    env=self._environment(),
-                    start_new_session=True,
-                )
+                process = await _spawn(settings, mark, theirs.fileno())
             except BaseException:
                 ours.close()
                 raise
-        self.pid = self._process.pid
-        self._transport, _ = await loop.create_connection(lambda: self, sock=ours)
-        self._watch = loop.create_task(self._notice_end())
+        return cls(process, ours, mark, received, ended)
 
-    def _environment(self) -> dict[str, str]:
-        inherited = {name: value for name, value in os.environ.items() if name not in SECRETS}
-        return inherited | {
-            guard.VARIABLE: self._mark,
-            "ASYNCJOB_LOG_FORMAT": self._settings.log_format,
-            "ASYNCJOB_LOG_LEVEL": self._settings.log_level,
-        }
+    async def connect(self) -> None:
+        """Read what the worker sends and notice its end, from now on."""
+        loop = asyncio.get_running_loop()
+        await loop.create_connection(lambda: self, sock=self._connection)
+        self._noticing = loop.create_task(self._notice_end())
 
     async def _notice_end(self) -> None:
-        """The socket of a dead worker closes by itself, unless a process that a job started holds it open too."""
+        """A dead worker's socket closes by itself, unless a process that a job started holds it open too."""
         await self._process.wait()
         await asyncio.sleep(LAST_WORDS_SECONDS)
-        self._transport.abort()
+        if self._transport is not None:
+            self._transport.abort()
 
     def send(self, messages: list[Message]) -> None:
-        """Hand messages over; they are lost if the process is gone, and then `ended` is called."""
-        if not self._transport.is_closing():
+        """Hand messages over; if the process is gone they are lost, and `ended` is called."""
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.write(pack(messages))
 
     def kill(self) -> None:
@@ -100,10 +104,25 @@ class WorkerProcess(asyncio.Protocol):
             self._process.kill()
 
     async def wait(self) -> int:
-        """Wait for its end, and end what its jobs have started; the exit status, negative for a signal."""
+        """Wait for its end and end what its jobs have started; the exit status, negative for a signal."""
         status = await self._process.wait()
         await asyncio.to_thread(guard.end_left, self._mark, [self.pid])
         return status
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but its class
+
+    async def close(self) -> None:
+        """End the process and let go of it: nothing more is read, and `ended` is not called any more."""
+        self._ended = _nobody_waits
+        self.kill()
+        await self.wait()
+        if self._noticing is not None:
+            self._noticing.cancel()
+        if self._transport is not None:
+            self._transport.abort()
+        else:
+            self._connection.close()
 
     def data_received(self, data: bytes) -> None:
         if self.nonsense is not None:
@@ -118,3 +137,26 @@ class WorkerProcess(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._ended()
+
+
+def _nobody_waits() -> None:
+    """Do nothing: the server has let go of the process."""
+
+
+async def _spawn(settings: Settings, mark: str, socket_number: int) -> asyncio.subprocess.Process:
+    # -P: what lies in the current folder must not stand in for a module of the standard library.
+    command = [sys.executable, "-P", "-m", "asyncjob.server.workers.worker", str(socket_number)]
+    command += [] if settings.target is None else [settings.target]
+    inherited = {name: value for name, value in os.environ.items() if name not in SECRETS}
+    own = {
+        guard.VARIABLE: mark,
+        "ASYNCJOB_LOG_FORMAT": settings.log_format,
+        "ASYNCJOB_LOG_LEVEL": settings.log_level,
+    }
+    return await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        pass_fds=[socket_number],
+        env=inherited | own,
+        start_new_session=True,
+    )

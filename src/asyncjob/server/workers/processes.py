@@ -1,108 +1,59 @@
-"""The worker processes of one server: started, started again when they end, retired, and cleared up after.
+"""Worker processes: started, started again when they end, retired, and cleared up after.
 
 A process that was given up lives on as long as an innocent job runs in it, beside the one that has taken its place. So
-their number is bounded: at the bound a place stays taken until one of them has ended.
+their number is bounded: at the bound, a process is only given up once another has ended.
 """
 
 import asyncio
 import logging
-import os
 import secrets
-import sys
+from collections import Counter
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from typing import Any
 
-from asyncjob.server.logs import event
-from asyncjob.server.metrics import Metrics
+from asyncjob.server.logs import log
 from asyncjob.server.settings import Settings
-from asyncjob.server.workers import guard
 from asyncjob.server.workers.channel import FromWorker
+from asyncjob.server.workers.guard_pipe import GuardPipe
 from asyncjob.server.workers.process import WorkerProcess
 from asyncjob.server.workers.quarantine import Group
 from asyncjob.server.workers.running import Worker
 
-RESTART_SECONDS = (0.0, 1.0, 2.0, 5.0, 15.0, 30.0)  # before a worker is started again that died before it was ready
-MAX_RETIRED = 16  # processes that are given up and still run a job
-
-
-class Guard:
-    """The server's end of the pipe to the process of guard.py.
-
-    Args:
-        mark: how the marks of all workers of this server begin.
-    """
-
-    def __init__(self, mark: str) -> None:
-        self._mark = mark
-        self._pipe: int | None = None
-
-    async def start(self) -> None:
-        """Start it; without it, what jobs have started is ended with their worker, but not with a killed server."""
-        theirs, self._pipe = os.pipe()
-        os.set_blocking(self._pipe, False)  # were it stopped, the server would not wait for it
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *[sys.executable, "-I", "-S", guard.__file__, self._mark],
-                stdin=theirs,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        except OSError as error:
-            event(logging.ERROR, "guard not started", error=str(error))
-        else:
-            await process.wait()  # what it leaves behind is no child of the server
-        finally:
-            os.close(theirs)
-
-    def watch(self, pid: int) -> None:
-        """A worker has started."""
-        self._tell(pid)
-
-    def forget(self, pid: int) -> None:
-        """A worker has ended, and nothing is left of it: its process id may soon be somebody else's."""
-        self._tell(-pid)
-
-    def _tell(self, number: int) -> None:
-        if self._pipe is not None:
-            with suppress(OSError):  # somebody has killed it
-                os.write(self._pipe, b"%d\n" % number)
-
-    def close(self) -> None:
-        """Have it look, and end."""
-        if self._pipe is not None:
-            os.close(self._pipe)
-            self._pipe = None
+RESTART_SECONDS = (0.0, 1.0, 2.0, 5.0, 15.0, 30.0)  # before the next start, by how many died before they were ready
+MAX_RETIRED = 16  # processes that were given up and still run a job
 
 
 class Processes:
-    """Those of one server.
+    """The worker processes of one server.
 
     Args:
         settings: of the server.
         received: called with a worker and the messages that it sent.
-        ended: called with a worker that is gone, and its exit status, when nothing of it is left.
-        metrics: told how workers end.
+        buried: called with a worker that is gone and its exit status, when nothing of it is left.
+
+    Attributes:
+        workers: those that are there.
+        ended: how many `died`, and how many were `retired` since a job overran its timeout; not those that the
+            server's stop has ended.
+        is_stopping: whether no more are started.
     """
 
     def __init__(
         self,
         settings: Settings,
         received: Callable[[Worker, list[FromWorker]], None],
-        ended: Callable[[Worker, int], None],
-        metrics: Metrics,
+        buried: Callable[[Worker, int], None],
     ) -> None:
         self.workers: list[Worker] = []
+        self.ended = Counter(died=0, retired=0)
+        self.is_stopping = False
         self._settings = settings
         self._received = received
-        self._ended = ended
-        self._metrics = metrics
+        self._buried = buried
         self._mark = secrets.token_hex(8)
-        self._guard = Guard(f"{self._mark}.")
+        self._guard = GuardPipe(f"{self._mark}.")
         self._started = 0
         self._failed_starts = 0
-        self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     def open(self) -> None:
@@ -110,7 +61,7 @@ class Processes:
         self._spawn(self._guard.start())
 
     def start(self, capacity: int, group: Group | None = None) -> None:
-        """Start a worker, in a while if the last ones died before they were ready; it becomes ready by and by.
+        """Start a worker, after a pause if the last ones died before they were ready. It becomes ready by and by.
 
         Args:
             capacity: how many jobs it may run at once.
@@ -120,34 +71,34 @@ class Processes:
 
     async def _start(self, capacity: int, group: Group | None) -> None:
         await asyncio.sleep(RESTART_SECONDS[min(self._failed_starts, len(RESTART_SECONDS) - 1)])
-        if self._stopping:
+        if self.is_stopping:
             return
         self._started += 1
-        process = WorkerProcess(
-            self._settings,
-            f"{self._mark}.{self._started}.",
-            lambda messages: self._received(worker, messages),
-            lambda: self._lose_contact(worker),
-        )
-        worker = Worker(process, capacity, group)
         try:
-            await process.start()
+            process = await WorkerProcess.start(
+                self._settings,
+                f"{self._mark}.{self._started}.",
+                lambda messages: self._received(worker, messages),
+                lambda: self._lose_contact(worker),
+            )
         except OSError as error:
-            event(logging.ERROR, "worker not started, trying again", error=str(error))
+            log(logging.ERROR, "worker not started, trying again", error=str(error))
             self._failed_starts += 1
             self.start(capacity, group)
         else:
+            worker = Worker(process, capacity, group)
             self._guard.watch(process.pid)
             self.workers.append(worker)
+            await process.connect()
 
     def welcome(self, worker: Worker) -> None:
-        """It is ready."""
+        """Its first message has come: it is ready."""
         worker.ready = True
         self._failed_starts = 0
-        event(logging.INFO, "worker ready", worker=worker.process.pid)
+        log(logging.INFO, "worker ready", worker=worker.process.pid)
 
     def may_retire(self, worker: Worker) -> bool:
-        """Whether there is room for one more that is given up."""
+        """Whether one more may be given up."""
         return worker.group is not None or sum(one.retired for one in self.workers) < MAX_RETIRED
 
     def retire(self, worker: Worker) -> None:
@@ -157,7 +108,7 @@ class Processes:
             self.start(worker.capacity)
 
     def kill_if_done(self, worker: Worker) -> None:
-        """End it if nothing that it runs is wanted, and nothing new is to come."""
+        """End it if nothing that it runs is wanted and it gets nothing new."""
         if worker.retired:
             done = all(attempt.recorded for attempt in worker.attempts.values())
         else:
@@ -176,20 +127,20 @@ class Processes:
         self.workers.remove(worker)
         if not worker.ready:
             self._failed_starts += 1
-        if not self._stopping:
+        if not self.is_stopping:
             self._say_ended(worker, status)
             if not worker.retired and worker.group is None:
                 self.start(worker.capacity)
-        self._ended(worker, status)
+        self._buried(worker, status)
 
     def _say_ended(self, worker: Worker, status: int) -> None:
         expected = worker.retired or (worker.group is not None and worker.ready and not worker.attempts)
         reason = "retired" if expected else "died"
-        self._metrics.worker_ended(reason)
+        self.ended[reason] += 1
         fields: dict[str, object] = {"worker": worker.process.pid, "status": status, "jobs": len(worker.attempts)}
         if worker.process.nonsense is not None:
             fields["nonsense"] = worker.process.nonsense
-        event(logging.INFO if expected else logging.ERROR, "worker ended", **fields)
+        log(logging.INFO if expected else logging.ERROR, "worker ended", **fields)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -198,12 +149,14 @@ class Processes:
 
     def stop(self) -> None:
         """Start no more."""
-        self._stopping = True
+        self.is_stopping = True
 
     async def close(self) -> None:
-        """End them all, and what their jobs have started."""
-        for worker in list(self.workers):
-            worker.process.kill()
-        for worker in list(self.workers):
-            await worker.process.wait()
+        """End them all, with what their jobs have started."""
+        for task in self._tasks:
+            task.cancel()
+        for worker in self.workers:
+            worker.process.kill()  # all at once; to wait for one takes a while
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*[worker.process.close() for worker in self.workers])
         self._guard.close()

@@ -1,30 +1,29 @@
-"""Which jobs may share a process after one died that they were in: the guilty is found, and nobody else pays.
+"""Decides which jobs may share a process after theirs has died, so that the guilty one is found and no other pays.
 
-Nobody knows which job of a dead process ended it. So none is charged. All are suspects, and run again apart from the
-others: in new processes, with half as many in each as were in the one that died. Of the halves one lives, and its jobs
-go on; the other dies and is halved again, until a job that dies alone has shown that it did it. That one is charged.
+Nobody knows which job of a dead process ended it, so none is charged. All of them become suspects and run again, apart
+from other jobs, in new processes that each hold half as many as the one that died. One half lives, and its jobs go on;
+the other dies and is halved again, until a job that dies alone has shown that it is guilty. That one is charged.
 
-For one guilty job among n this takes log2(n) + 1 processes one after the other, however long the innocent run. To run
-n suspects one by one would take as long as all of them together.
+To find one guilty job among n takes log2(n) + 1 processes one after the other, however long the innocent jobs run.
+Running n suspects one by one would take as long as all of them together.
 
-A server that dies may have been ended by a job too: one that takes the machine's memory, say. Jobs that were
-interrupted so again and again begin one after the other, a minute apart unless the one before has ended.
+A job may also end the server itself, by taking all the memory, say. Jobs that were interrupted again and again begin
+one after the other: each when the one before has ended, or after a minute.
 """
 
 from dataclasses import dataclass
 
+from asyncjob.server.workers.channel import AttemptKey
 from asyncjob.store import Suspect
 
-MAX_GROUPS = 32  # processes of suspects at once: a guilty job among a thousand that run for hours leaves ten behind it
-SOLO_INTERRUPTIONS = 5
-SOLO_SECONDS = 60.0
-MAX_INTERRUPTIONS = 10  # a job that was interrupted so often is a Failure: it may be what ends the server
-
-Key = tuple[str, int]
+MAX_GROUPS = 32  # processes of suspects at once; a guilty job among a thousand that run for hours leaves ten
+SOLO_INTERRUPTIONS = 5  # from which on a job begins alone
+SOLO_SECONDS = 60.0  # after which the next may begin
+MAX_INTERRUPTIONS = 10  # at which a job becomes a Failure: it may be what ends the server
 
 
 def half(count: int) -> int:
-    """How many jobs of a dead process, in which there were so many, may share one again."""
+    """How many of the jobs of a dead process may share one again, given how many it ran."""
     return max(1, (count + 1) // 2)
 
 
@@ -33,41 +32,41 @@ class Group:
     """Suspects that share a process.
 
     Attributes:
-        members: those that have not been given to it yet.
-        is_solo: whether no job may begin that was interrupted as often.
+        members: those that it has not been given yet.
+        is_solo: whether it holds back others that were interrupted as often.
     """
 
-    members: dict[Key, Suspect]
+    members: dict[AttemptKey, Suspect]
     is_solo: bool
 
 
 class Quarantine:
-    """The suspects that wait for a process, and the groups of those that have one."""
+    """The suspects that wait for a process, and the groups that have one."""
 
     def __init__(self) -> None:
-        self._waiting: dict[Key, Suspect] = {}
+        self._waiting: dict[AttemptKey, Suspect] = {}
         self._groups: list[Group] = []
 
     def add(self, suspect: Suspect) -> None:
-        """Have it wait."""
+        """Let it wait for a process."""
         self._waiting[suspect.job_id, suspect.attempt] = suspect
 
-    def remove(self, key: Key) -> Group | None:
-        """The job was canceled; the group that it was a member of."""
+    def remove(self, key: AttemptKey) -> Group | None:
+        """The job was canceled. Returns the group that it was a member of."""
         self._waiting.pop(key, None)
         group = self.find(key)
         if group is not None:
             del group.members[key]
         return group
 
-    def find(self, key: Key) -> Group | None:
-        """The group that has not been given this member yet."""
+    def find(self, key: AttemptKey) -> Group | None:
+        """The group whose process has not been given this member yet."""
         return next((group for group in self._groups if key in group.members), None)
 
     def take_group(self) -> Group | None:
-        """The suspects that share the next process; None if none wait that may run now.
+        """The suspects that share the next process; None if none may run now.
 
-        The largest groups come first: the more suspects there are in one, the more of them are innocent.
+        The largest groups come first: the more suspects a group has, the more of them are innocent.
         """
         solo_runs = any(group.is_solo for group in self._groups)
         allowed = [one for one in self._waiting.values() if not (solo_runs and _is_solo(one))]
@@ -86,7 +85,7 @@ class Quarantine:
         return group
 
     def end_group(self, group: Group, *, was_ready: bool) -> None:
-        """Its process has ended. If that was before it was ready, its members wait again."""
+        """Its process has ended; if that was before it was ready, its members wait again."""
         self._groups.remove(group)
         if not was_ready:
             self._waiting |= group.members

@@ -1,4 +1,4 @@
-"""What the supervisor knows of each worker process, and of each attempt that one of them runs."""
+"""What the server keeps of each worker process, and of each attempt that runs."""
 
 import asyncio
 import time
@@ -6,22 +6,23 @@ from dataclasses import dataclass, field
 
 from asyncjob.job import Status
 from asyncjob.server.events import JobEvent
-from asyncjob.server.workers.channel import Advanced
+from asyncjob.server.workers.channel import Advanced, AttemptKey
 from asyncjob.server.workers.process import WorkerProcess
-from asyncjob.server.workers.quarantine import Group, Key
+from asyncjob.server.workers.quarantine import Group
 from asyncjob.store import Suspect
 
 
 @dataclass(eq=False, slots=True)
-class Attempt:
-    """One attempt of a job that a worker runs.
+class RunningAttempt:
+    """One attempt that is Running in the store: in a worker, or lost with one.
 
     Attributes:
-        suspect: what it is in quarantine as; None for all other jobs.
+        suspect: what it is in quarantine as; None for all other attempts.
         started: when it was handed to its worker, by the monotonic clock.
-        recorded: True once what became of it is saved or decided; what the worker still says of it comes too late.
-        saving: whether a progress of it is on its way to the disk.
-        newest: the progress that is to be saved after that one.
+        deadline: calls when its timeout is over.
+        recorded: True once its outcome is saved or decided; whatever its worker still says of it comes too late.
+        saving: whether a write of its progress is under way.
+        newest: the progress to save after that one.
     """
 
     job_id: str
@@ -36,9 +37,19 @@ class Attempt:
     newest: Advanced | None = None
 
     @property
+    def key(self) -> AttemptKey:
+        """What identifies it."""
+        return self.job_id, self.attempt
+
+    @property
     def fields(self) -> dict[str, object]:
         """What a log line says of it."""
         return {"job_id": self.job_id, "attempt": self.attempt}
+
+    @property
+    def group_limit(self) -> int | None:
+        """How many jobs may share a process with it; None for any number."""
+        return None if self.suspect is None else self.suspect.group_limit
 
     @property
     def interruptions(self) -> int:
@@ -46,7 +57,7 @@ class Attempt:
         return 0 if self.suspect is None else self.suspect.interruptions
 
     def becomes(self, status: Status) -> JobEvent:
-        """What listeners are told once its job has that status: Pending is the status of the next attempt."""
+        """What listeners are told once its job has that status. Pending is the status of the next attempt."""
         return JobEvent(self.job_id, self.type, status, self.attempt + (status is Status.PENDING))
 
 
@@ -58,10 +69,10 @@ class Worker:
         capacity: how many jobs it may run at once; 0 for a process of suspects, which offers no slots.
         group: the suspects that it is for; None for all other workers.
         ready: it has imported the functions, and its slots are offered.
-        retired: it gets no new job; it is killed when what it still runs is recorded.
+        retired: it gets no new job, and is killed once what it still runs is recorded.
         stuck: an attempt beyond its deadline kept it from answering, so it was killed.
+        gone: its process has ended or its socket is closed; what it ran is about to be recorded as lost.
         noticed: how many cancels it has answered.
-        gone: its process has ended, or its socket is closed; what it ran is about to be recorded as lost.
     """
 
     process: WorkerProcess
@@ -72,7 +83,7 @@ class Worker:
     stuck: bool = False
     gone: bool = False
     noticed: int = 0
-    attempts: dict[Key, Attempt] = field(default_factory=dict)
+    attempts: dict[AttemptKey, RunningAttempt] = field(default_factory=dict)
 
     @property
     def free(self) -> int:
@@ -81,5 +92,5 @@ class Worker:
 
     @property
     def takes_jobs(self) -> bool:
-        """Whether jobs may be given to it that are no suspects."""
+        """Whether it may be given jobs that are not suspects."""
         return self.ready and self.group is None and not self.retired and not self.gone

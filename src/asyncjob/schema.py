@@ -1,0 +1,66 @@
+"""The JSON Schema of a `POST /jobs`, made from the job functions' signatures, for OpenAPI and for AWS's model."""
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from asyncjob.contract import JOB_ID
+from asyncjob.registry import JobFunction, Jobs
+
+Schema = dict[str, Any]
+
+JOB_ID_SCHEMA: Schema = {
+    "type": "string",
+    "pattern": f"^{JOB_ID.pattern}$",
+    "examples": ["12345"],
+    "description": "Any id you like; posting the same request with the same id again starts nothing new.",
+}
+NOTIFY_SCHEMA: Schema = {
+    "type": "string",
+    "format": "uri",
+    "description": "Told how the job ended: an https URL of a host that the server allows (Standard Webhooks).",
+}
+
+
+class SubmissionSchemas(NamedTuple):
+    """What may be submitted, in JSON Schema 2020-12.
+
+    Attributes:
+        bodies: by a name that none of the components has, in the order of the registry; a submission is one of them.
+        components: by name, the classes that they refer to.
+    """
+
+    bodies: dict[str, Schema]
+    components: dict[str, Schema]
+
+
+def submission_schemas(jobs: Jobs, ref_template: str, *, notify: bool = False) -> SubmissionSchemas:
+    """Describe what may be submitted.
+
+    Args:
+        jobs: the registry; each of its functions becomes a body.
+        ref_template: how a component is referred to, with `{name}` for its name.
+        notify: whether a submission may name whom to notify.
+    """
+    references, components = msgspec.json.schema_components(
+        [function.parameters for function in jobs], ref_template=ref_template
+    )
+    bodies = {}
+    before = ref_template.partition("{name}")[0]
+    for function, reference in zip(jobs, references, strict=True):
+        name = reference["$ref"].removeprefix(before)
+        bodies[name] = _body(components.pop(name), function, type_required=len(jobs) > 1, notify=notify)
+    return SubmissionSchemas(bodies, components)
+
+
+def _body(parameters: Schema, function: JobFunction, *, type_required: bool, notify: bool) -> Schema:
+    """The schema of a function's parameters, made that of the body that submits it."""
+    properties = {"jobId": JOB_ID_SCHEMA, "type": {"const": function.name}, **parameters.get("properties", {})}
+    if notify:
+        properties["notify"] = NOTIFY_SCHEMA
+    body = {**parameters, "title": function.name, "properties": properties}
+    if function.function.__doc__:
+        body["description"] = function.function.__doc__.strip().splitlines()[0]
+    if type_required:
+        body["required"] = ["type", *parameters.get("required", [])]
+    return body

@@ -1,0 +1,68 @@
+"""What is answered: JSON, files, a 202, and every refusal with its status, headers and one shape."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from asyncjob.contract import RETRY_AFTER_SECONDS, ApiError
+from asyncjob.server.http.requests import Send
+from asyncjob.server.refusals import Conflict, Full, NotAllowed, NotFound, Refusal, TryLater, Unavailable
+
+Header = tuple[bytes, bytes]
+
+JSON = (b"content-type", b"application/json")
+NO_STORE = (b"cache-control", b"no-store")
+RETRY_AFTER = (b"retry-after", str(RETRY_AFTER_SECONDS).encode())
+
+STATUSES: dict[type[Refusal], int] = {NotAllowed: 400, NotFound: 404, Conflict: 409, Full: 429, Unavailable: 503}
+
+
+class Answer(msgspec.Struct, gc=False):
+    """An answer that is sent at once."""
+
+    status: int
+    headers: list[Header]
+    body: bytes
+
+    async def send(self, send: Send) -> None:
+        """Send it; `send` is ASGI's."""
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def json(body: bytes, status: int = 200, headers: Iterable[Header] = ()) -> Answer:
+    """JSON, which nobody may keep: a job changes."""
+    return Answer(status, [JSON, (b"content-length", b"%d" % len(body)), NO_STORE, *headers], body)
+
+
+def accepted(job_id: str) -> Answer:
+    """A 202: the job is saved and will run."""
+    encoded = job_id.encode()
+    return json(b'{"jobId":"%b"}' % encoded, 202, ((b"location", b"/jobs/" + encoded), RETRY_AFTER))
+
+
+def file(content: bytes, media_type: bytes, headers: Iterable[Header] = ()) -> Answer:
+    """Text for people or programs; `headers` say how long it may be kept."""
+    return Answer(200, [*headers, (b"content-length", b"%d" % len(content)), (b"content-type", media_type)], content)
+
+
+def nothing(headers: Iterable[Header] = ()) -> Answer:
+    """A 204, which has no body."""
+    return Answer(204, list(headers), b"")
+
+
+def refused(refusal: ApiError | Refusal) -> Answer:
+    """A refusal: of the request by itself, or by the engine."""
+    if isinstance(refusal, Refusal):
+        headers = [RETRY_AFTER] if isinstance(refusal, TryLater) else []
+        return error(STATUSES[type(refusal)], refusal.message, headers)
+    return error(
+        refusal.status,
+        refusal.message,
+        [(name.lower().encode(), value.encode()) for name, value in refusal.headers.items()],
+    )
+
+
+def error(status: int, message: str, headers: Iterable[Header] = ()) -> Answer:
+    """The one shape of errors."""
+    return json(msgspec.json.encode({"message": message}), status, headers)

@@ -1,0 +1,60 @@
+"""The ASGI application: every request finds its route, is let in or not, and gets an answer."""
+
+import msgspec
+
+from asyncjob.contract import ApiError
+from asyncjob.openapi import document
+from asyncjob.server.engine import Engine
+from asyncjob.server.http import answers
+from asyncjob.server.http.access import Access, WrongKey
+from asyncjob.server.http.answers import Answer
+from asyncjob.server.http.requests import ClientLeft, Receive, Request, Scope, Send
+from asyncjob.server.http.routes import ROUTES, find
+from asyncjob.server.logs import logger
+from asyncjob.server.refusals import NotFound, Refusal
+from asyncjob.version import __version__
+
+
+class Application:
+    """An engine behind HTTP, as ASGI.
+
+    Args:
+        engine: runs the jobs.
+        access: who may come in.
+    """
+
+    def __init__(self, engine: Engine, access: Access) -> None:
+        self._engine = engine
+        self._access = access
+        described = [route.request for route in ROUTES if route.operation is not None]
+        self._document = msgspec.json.encode(document(engine.jobs, __version__, described, notify=engine.notifies))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            method, headers = scope["method"], dict(scope["headers"])
+            path, name = find(scope["path"])
+            session = self._access.check(method, path is not None and path.is_open, headers)
+            if path is None:
+                raise NotFound
+            route = path.routes.get(method)
+            if route is None:
+                raise ApiError(405, "Method Not Allowed", {"allow": path.allow})
+            query = scope["query_string"]
+            answer = await route.handler(
+                Request(self._engine, self._access, self._document, method, name, headers, query, session, receive)
+            )
+            await answer.send(send)
+        except WrongKey as refusal:
+            await self._access.refuse_late(scope["client"])
+            await self._refuse(answers.refused(refusal), send)
+        except (ApiError, Refusal) as refusal:
+            await self._refuse(answers.refused(refusal), send)
+        except ClientLeft:
+            pass
+        except Exception:
+            logger.exception("unexpected error")
+            await self._refuse(answers.error(500, "Internal server error"), send)
+
+    async def _refuse(self, answer: Answer, send: Send) -> None:
+        self._engine.metrics.refused(answer.status)
+        await answer.send(send)

@@ -1,0 +1,60 @@
+"""The routes of jobs: submit, get, wait, list, cancel, retry, attempts, deliveries, stats; events are in streams.py."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from asyncjob.contract import parse_list_query, parse_page_query, parse_submission, parse_wait
+from asyncjob.server import tracing
+from asyncjob.server.http.answers import RETRY_AFTER, Answer, accepted, json
+from asyncjob.server.http.requests import Request
+
+
+async def submit(request: Request) -> Answer:
+    engine = request.engine
+    submission = parse_submission(engine.jobs, await request.json())
+    with tracing.submission(submission.type, request.headers.get(b"traceparent")) as traceparent:
+        job_id = await engine.submit(submission, traceparent)
+    return accepted(job_id)
+
+
+async def get(request: Request) -> Answer:
+    if request.query_string:
+        job = await request.unless_left(request.engine.wait(request.name, parse_wait(request.query())))
+    else:
+        job = request.engine.get(request.name)
+    return json(msgspec.json.encode(job), headers=() if job.status.is_final else (RETRY_AFTER,))
+
+
+async def list_jobs(request: Request) -> Answer:
+    query = parse_list_query(request.query())
+    return _page("jobs", *await request.unless_left(request.engine.page(query)))
+
+
+async def cancel(request: Request) -> Answer:
+    return json(msgspec.json.encode(await request.engine.cancel(request.name)))
+
+
+async def retry(request: Request) -> Answer:
+    await request.engine.retry(request.name)
+    return accepted(request.name)
+
+
+async def attempts(request: Request) -> Answer:
+    return _page("attempts", *request.engine.attempts(request.name, parse_page_query(request.query())))
+
+
+async def deliveries(request: Request) -> Answer:
+    return _page("deliveries", *request.engine.deliveries(request.name, parse_page_query(request.query())))
+
+
+async def stats(request: Request) -> Answer:
+    return json(msgspec.json.encode(await request.engine.stats()))
+
+
+def _page(name: str, page: Sequence[object], cursor: int | None) -> Answer:
+    answer: dict[str, Any] = {name: page}
+    if cursor is not None:
+        answer["next"] = str(cursor)
+    return json(msgspec.json.encode(answer))

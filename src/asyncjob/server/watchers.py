@@ -1,0 +1,130 @@
+"""Who waits for one job to change: `GET /jobs/{jobId}?wait=`, and the streams of that job's events.
+
+A stream sends the job itself, whole, each time it has changed. A change that it misses is contained in the next one, so
+nothing is buffered. The text is made once for all streams of a job.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import contextmanager
+from hashlib import blake2s
+
+import msgspec
+
+from asyncjob.job import Job
+from asyncjob.server.events import COMMENT, SILENCE_SECONDS, Streams
+
+MAX_STREAMS = 10_000  # of single jobs
+
+
+class _Watched:
+    """A job that somebody waits for."""
+
+    def __init__(self) -> None:
+        self.watchers: set[asyncio.Event] = set()
+        self.told: tuple[str, bytes, bool] | None = None  # version, text, whether it is final; None since it changed
+
+
+class Watchers:
+    """The jobs that somebody waits for, and who does.
+
+    Attributes:
+        streams: how many streams of single jobs are open.
+    """
+
+    def __init__(self) -> None:
+        self.streams = Streams("listeners to single jobs", MAX_STREAMS)
+        self._watched: dict[str, _Watched] = {}
+        self._streaming = 0
+        self._stopped = False
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody wants to know of every change, a start too; `?wait=` waits for the end alone."""
+        return self._streaming > 0
+
+    def wake(self, job_id: str) -> None:
+        """The job has changed, and the change is saved."""
+        watched = self._watched.get(job_id)
+        if watched is not None:
+            watched.told = None
+            for changed in watched.watchers:
+                changed.set()
+
+    def stop(self) -> None:
+        """Wake everybody; streams end once they have sent the job as it is."""
+        self._stopped = True
+        for job_id in self._watched:
+            self.wake(job_id)
+
+    @contextmanager
+    def watching(self, job_id: str) -> Iterator[asyncio.Event]:
+        """Watch a job for as long as this lasts.
+
+        Returns:
+            An event that is set each time the job changes; who waits for it clears it.
+        """
+        changed = asyncio.Event()
+        watched = self._watched.setdefault(job_id, _Watched())
+        watched.watchers.add(changed)
+        try:
+            yield changed
+        finally:
+            watched.watchers.discard(changed)
+            if not watched.watchers:
+                del self._watched[job_id]
+
+    async def stream(
+        self, job_id: str, last_id: str | None, find: Callable[[str], Job | None]
+    ) -> AsyncGenerator[bytes, None]:
+        """The job each time it has changed, until it is final, as text of an event stream.
+
+        Args:
+            job_id: the job's.
+            last_id: the id of the last event that the client has; that one is not sent again.
+            find: gives the job as it is; None once it was deleted, which ends the stream.
+        """
+        self._streaming += 1
+        try:
+            with self.watching(job_id) as changed:
+                self._watched[job_id].told = None  # while no stream was open, not every change was told
+                while True:
+                    changed.clear()
+                    told = self._tell(job_id, find)
+                    if told is None:
+                        return
+                    version, text, is_final = told
+                    if version != last_id:
+                        last_id = version
+                        yield text
+                    if is_final or self._stopped:
+                        return
+                    while not await _is_set_in_time(changed):
+                        yield COMMENT
+        finally:
+            self._streaming -= 1
+
+    def _tell(self, job_id: str, find: Callable[[str], Job | None]) -> tuple[str, bytes, bool] | None:
+        watched = self._watched[job_id]
+        if watched.told is None:  # the first stream to get here makes the text for all
+            job = find(job_id)
+            if job is None:
+                return None
+            version = job_version(job)
+            text = b"id: %b\ndata: %b\n\n" % (version.encode(), msgspec.json.encode(job))
+            watched.told = version, text, job.status.is_final
+        return watched.told
+
+
+def job_version(job: Job) -> str:
+    """The id of the event that tells of the job as it is."""
+    return blake2s(msgspec.json.encode(job), digest_size=8).hexdigest()
+
+
+async def _is_set_in_time(changed: asyncio.Event) -> bool:
+    """Wait for the change; False if nothing happens for so long that a comment is due."""
+    try:
+        async with asyncio.timeout(SILENCE_SECONDS):
+            return await changed.wait()
+    except TimeoutError:
+        return False

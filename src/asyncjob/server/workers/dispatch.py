@@ -1,0 +1,143 @@
+"""Hands claimed jobs to worker processes.
+
+A slot is one job that may run. The slots of every ready worker are offered to the store, a claim takes one, and the end
+of the attempt gives it back.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from asyncjob.job import Error, now_ms
+from asyncjob.registry import Jobs
+from asyncjob.server.endings import Reason
+from asyncjob.server.logs import log
+from asyncjob.server.workers.channel import AttemptKey, Message, Run
+from asyncjob.server.workers.deadlines import Deadlines
+from asyncjob.server.workers.outcomes import Outcomes
+from asyncjob.server.workers.processes import Processes
+from asyncjob.server.workers.running import RunningAttempt, Worker
+from asyncjob.server.workers.suspects import Suspects
+from asyncjob.store import Claim, Claims, Store, Suspect
+
+NOT_BEGUN = Error("WorkerLost", "the worker died before the job began")
+
+
+class Dispatch:
+    """Gives the claims of one server to its workers.
+
+    Args:
+        jobs: the registry, for timeouts.
+        store: slots are given back to it, and it is woken when a job becomes due.
+        processes: the workers.
+        suspects: says where a suspect runs.
+        outcomes: told of suspects whose process has died before they began.
+        deadlines: of what begins.
+        waited: called with a type and the seconds from when an attempt was due until a worker had it.
+    """
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        store: Store,
+        processes: Processes,
+        suspects: Suspects,
+        outcomes: Outcomes,
+        deadlines: Deadlines,
+        waited: Callable[[str, float], None],
+    ) -> None:
+        self._jobs = jobs
+        self._store = store
+        self._processes = processes
+        self._suspects = suspects
+        self._outcomes = outcomes
+        self._deadlines = deadlines
+        self._waited = waited
+        self._unassigned: deque[Claim] = deque()
+        self._due_timer: asyncio.TimerHandle | None = None
+
+    def take(self, claims: Claims) -> None:
+        """Hand out what was claimed, and wake the store when the next job is due."""
+        if claims.next_due is not None:
+            self._wake_at(claims.next_due)
+        self._unassigned.extend(job for job in claims.jobs if job.group_limit is None)
+        self.hand_out()
+        if suspects := [job for job in claims.jobs if job.group_limit is not None]:
+            self._hand_out_suspects(suspects)
+
+    def hand_out(self) -> None:
+        """Give what waits here to the ready workers that run the least; if there is none, it goes to the first."""
+        workers = [worker for worker in self._processes.workers if worker.takes_jobs]
+        batches: dict[Worker, list[Claim]] = {}
+        while workers and self._unassigned:
+            worker = max(workers, key=_free)
+            job = self._unassigned.popleft()
+            self._begin(worker, job)
+            batches.setdefault(worker, []).append(job)
+        _send(batches)
+
+    def _hand_out_suspects(self, jobs: Iterable[Claim]) -> None:
+        batches: dict[Worker, list[Claim]] = {}
+        for job in jobs:
+            taken = self._suspects.take((job.job_id, job.attempt))
+            if taken is None:
+                self.give_back(1)
+                attempt = RunningAttempt(job.job_id, job.attempt, job.type, job.losses)
+                self._outcomes.put_back(attempt, NOT_BEGUN, Reason.WORKER_DIED, job.group_limit)
+            else:
+                worker, suspect = taken
+                self._begin(worker, job, suspect)
+                batches.setdefault(worker, []).append(job)
+        _send(batches)
+
+    def _begin(self, worker: Worker, job: Claim, suspect: Suspect | None = None) -> None:
+        attempt = RunningAttempt(job.job_id, job.attempt, job.type, job.losses, suspect)
+        worker.attempts[attempt.key] = attempt
+        if job.due_at:  # a job that was put back has waited for nothing but a server
+            self._waited(job.type, (now_ms() - job.due_at) / 1000)
+        timeout = self._jobs[job.type].timeout
+        if timeout is not None:
+            self._deadlines.begin(worker, attempt, timeout)
+        log(logging.DEBUG, "job started", job_id=job.job_id, attempt=job.attempt, worker=worker.process.pid)
+
+    def give_back(self, slots: int) -> None:
+        """Let that many more jobs be claimed, now."""
+        self._store.offer(slots)
+        self._store.wake()
+
+    def remove(self, key: AttemptKey) -> None:
+        """The job was canceled: do not begin this attempt, if it still waits here."""
+        kept = deque(job for job in self._unassigned if (job.job_id, job.attempt) != key)
+        if len(kept) < len(self._unassigned):
+            self._unassigned = kept
+            self.give_back(1)
+
+    def unassigned(self) -> list[RunningAttempt]:
+        """The attempts that no worker has been given yet."""
+        return [RunningAttempt(job.job_id, job.attempt, job.type, job.losses) for job in self._unassigned]
+
+    def _wake_at(self, due_at: int) -> None:
+        loop = asyncio.get_running_loop()
+        when = loop.time() + max(0, due_at - now_ms() + 1) / 1000
+        if self._due_timer is not None:
+            if self._due_timer.when() <= when:
+                return
+            self._due_timer.cancel()
+        self._due_timer = loop.call_at(when, self._wake)
+
+    def _wake(self) -> None:
+        self._due_timer = None
+        self._store.wake()
+
+
+def _free(worker: Worker) -> int:
+    return worker.free
+
+
+def _send(batches: dict[Worker, list[Claim]]) -> None:
+    for worker, jobs in batches.items():
+        messages: list[Message] = [
+            Run(job.job_id, job.attempt, job.type, job.parameters, job.traceparent) for job in jobs
+        ]
+        worker.process.send(messages)

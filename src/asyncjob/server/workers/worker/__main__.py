@@ -1,0 +1,61 @@
+"""A worker process, from its first line to its last.
+
+    python -m asyncjob.server.workers.worker FD [TARGET]
+
+FD is the number of the socket to the server, TARGET the user's file or module; without it, the built-in sleep.
+"""
+
+import ctypes
+import os
+import signal
+import socket
+import sys
+import traceback
+from contextlib import suppress
+
+from asyncjob import streams
+from asyncjob.loading import load
+from asyncjob.server import logs
+from asyncjob.server.settings import LogFormat, LogLevel
+from asyncjob.server.workers.worker.executor import Executor
+from asyncjob.server.workers.worker.output import write_by_lines
+from asyncjob.server.workers.worker.signals import ignore_stop_signals
+
+_PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
+
+
+def main() -> None:
+    """Serve one server until it is gone."""
+    streams.settle(output_matters=False)
+    ignore_stop_signals()
+    _die_with_parent()
+    logs.configure(
+        LogFormat(os.environ.get("ASYNCJOB_LOG_FORMAT", LogFormat.TEXT)),
+        LogLevel(os.environ.get("ASYNCJOB_LOG_LEVEL", LogLevel.INFO)),
+    )
+    process, status = os.getpid(), 1
+    try:
+        outputs = write_by_lines()
+        connection = socket.socket(fileno=int(sys.argv[1]))
+        connection.set_inheritable(False)
+        jobs = load(sys.argv[2] if len(sys.argv) > 2 else None)
+        if os.getpid() == process:  # a process that was forked during the import goes no further
+            Executor(connection, jobs, outputs).work()
+        status = 0
+    except ConnectionError:
+        status = 0
+    except BaseException:
+        with suppress(Exception):
+            traceback.print_exc()
+    finally:
+        os._exit(status)  # threads may still run jobs, but nobody is left to take their outcomes
+
+
+def _die_with_parent() -> None:
+    """Have Linux kill this process with its server: while a function holds the GIL, `recv` notices nothing."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""Runs the jobs that the server sends, and sends back how they ended.
+
+The main thread only reads the socket, so it notices a cancel or the server's death whatever the jobs do. Sync functions
+run in threads, which are made as needed and kept; async ones run on one event loop in a thread of its own, started with
+the first of them. The thread that ends a job sends the outcome, with all that has gathered meanwhile.
+
+Whatever a function does affects its own job alone: if its outcome cannot be sent, the process ends, which the server
+notices; and a process that a function forked is never the worker.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable
+from contextvars import ContextVar
+from functools import partial
+from typing import NoReturn
+
+from asyncjob import failure
+from asyncjob.context import JobContext
+from asyncjob.isolation import Isolation
+from asyncjob.job import Error
+from asyncjob.loop import EventLoop
+from asyncjob.registry import JobFunction, Jobs
+from asyncjob.runner import Failed, Outcome, Unfinished, failed, finish, run, run_async
+from asyncjob.server.logs import log
+from asyncjob.server.tracing import AttemptSpan
+from asyncjob.server.workers.channel import AttemptKey, Cancel, Ended, Message, Noticed, Ready, Run, Unpacker
+from asyncjob.server.workers.worker.leftovers import JobProcesses, Leftovers
+from asyncjob.server.workers.worker.outbox import Outbox, ProgressReports
+from asyncjob.server.workers.worker.output import Output
+from asyncjob.server.workers.worker.signals import let_go_in_children
+from asyncjob.server.workers.worker.threads import Threads
+
+_READ_BYTES = 1 << 18
+
+
+class RunningJob:
+    """One attempt that this worker runs: its context, the processes it started, and its task once it is on the loop."""
+
+    def __init__(self, message: Run, reports: ProgressReports) -> None:
+        self.message = message
+        self.key = (message.job_id, message.attempt)
+        self.context = JobContext(*self.key, lambda progress: reports.tell(self.key, progress))
+        self.span = AttemptSpan(message)
+        self.processes = JobProcesses()
+        self.begun = False
+        self.task: asyncio.Task[None] | None = None
+
+
+_running_job: ContextVar[RunningJob] = ContextVar("asyncjob_running_job")
+
+
+class Executor:
+    """Runs what the server sends until the server is gone.
+
+    Args:
+        connection: the socket to the server.
+        jobs: the registry.
+        outputs: flushed after each job.
+    """
+
+    def __init__(self, connection: socket.socket, jobs: Jobs, outputs: list[Output]) -> None:
+        self._connection = connection
+        self._jobs = jobs
+        self._outputs = outputs
+        self._isolation = Isolation()
+        self._outbox = Outbox(connection)
+        self._threads = Threads(self._isolation.separate_thread)
+        self._loop = EventLoop(self._isolation.separate_thread, _note_process)
+        self._reports = ProgressReports(self._outbox)
+        self._leftovers = Leftovers()
+        self._running: dict[AttemptKey, RunningJob] = {}
+
+    def work(self) -> None:
+        """Say that this worker is ready, then take messages for as long as the server is there."""
+        let_go_in_children(self._let_go)
+        self._outbox.send(Ready())
+        unpacker = Unpacker()
+        while data := self._connection.recv(_READ_BYTES):
+            self._take(unpacker.feed(data))
+
+    def _let_go(self) -> None:
+        """Send nothing and keep no socket open: a process that a job forked is not the worker."""
+        self._outbox.close()
+        self._reports.close()
+
+    def _take(self, messages: list[Message]) -> None:
+        coroutines = []
+        for message in messages:
+            if isinstance(message, Run):
+                job = RunningJob(message, self._reports)
+                self._running[job.key] = job
+                self._reports.begin(job.key)
+                if message.type not in self._jobs:
+                    self._end(job, _unknown(message.type), self._outbox.send)
+                elif self._jobs[message.type].is_async:
+                    context = self._isolation.context()
+                    coroutines.append((self._run_async(self._jobs[message.type], job), context))
+                else:
+                    self._threads.start(partial(self._run, self._jobs[message.type], job))
+        if coroutines:
+            self._loop.start(coroutines)
+        for message in messages:
+            if isinstance(message, Cancel):
+                self._cancel(message)
+
+    def _run(self, function: JobFunction, job: RunningJob) -> None:
+        try:
+            if job.begun:
+                return  # an exception was thrown into this thread later; see Threads
+            job.begun = True
+            job.processes.begin_thread()
+            context = self._isolation.context()
+            try:
+                outcome = context.run(self._call, function, job)
+            except BaseException as error:  # thrown into this thread between the function and its outcome
+                outcome = failed(function, error)
+            if isinstance(outcome, Unfinished):
+                self._leave_thread(job, goes_on=True)
+                self._loop.start([(self._finish(function, job, outcome), context)])
+            else:
+                if job.context.canceled:
+                    job.processes.end()
+                self._leave_thread(job, goes_on=False)
+                self._end(job, outcome, self._outbox.send)
+        except BaseException as error:
+            _cannot_tell(error)
+
+    def _call(self, function: JobFunction, job: RunningJob) -> Outcome | Unfinished:
+        job.span.begin()
+        outcome = run(function, job.context, job.message.parameters)
+        if not isinstance(outcome, Unfinished):
+            job.span.end(outcome)
+        return outcome
+
+    async def _run_async(self, function: JobFunction, job: RunningJob) -> None:
+        try:
+            if job.context.canceled:
+                self._end(job, Failed(Error("JobCanceled", "canceled before it began")), self._outbox.send_soon)
+                return
+            self._begin_task(job)
+            job.span.begin()
+            self._end_task(job, await run_async(function, job.context, job.message.parameters))
+        except BaseException as error:
+            _cannot_tell(error)
+
+    async def _finish(self, function: JobFunction, job: RunningJob, unfinished: Unfinished) -> None:
+        """Await the awaitable that a sync function returned."""
+        try:
+            self._begin_task(job)
+            if job.context.canceled and job.task is not None:
+                job.task.cancel()
+            self._end_task(job, await finish(function, unfinished))
+        except BaseException as error:
+            _cannot_tell(error)
+
+    def _begin_task(self, job: RunningJob) -> None:
+        _running_job.set(job)
+        job.task = asyncio.current_task()
+
+    def _end_task(self, job: RunningJob, outcome: Outcome) -> None:
+        job.task = None
+        job.span.end(outcome)
+        self._restore()
+        self._end(job, outcome, self._outbox.send_soon)
+
+    def _leave_thread(self, job: RunningJob, goes_on: bool) -> None:
+        job.processes.leave_thread(goes_on)
+        self._restore()
+
+    def _restore(self) -> None:
+        self._isolation.restore()
+        for output in self._outputs:
+            output.flush_rest()
+
+    def _end(self, job: RunningJob, outcome: Outcome, send: Callable[[Message], None]) -> None:
+        job.processes.over = True
+        del self._running[job.key]
+        self._reports.end(job.key)
+        send(Ended(*job.key, outcome))
+
+    def _cancel(self, message: Cancel) -> None:
+        self._outbox.send(Noticed())
+        job = self._running.get((message.job_id, message.attempt))
+        if job is None:
+            return  # it has just ended
+        job.context.cancel()
+        self._leftovers.watch(job.message.job_id, job.processes)
+        self._loop.call(lambda: job.task.cancel() if job.task is not None else None)
+
+
+def _note_process(pid: int) -> None:
+    job = _running_job.get(None)
+    if job is not None:
+        job.processes.note(pid)
+
+
+def _cannot_tell(error: BaseException) -> NoReturn:
+    """End the process, since an outcome cannot be sent: the server would notice nothing else."""
+    try:
+        exception = failure.where(error)
+        log(logging.ERROR, "worker cannot go on", error=failure.type_name(error), exception=exception)
+    finally:
+        os._exit(1)
+
+
+def _unknown(name: str) -> Failed:
+    """The user's file has changed since the server imported it."""
+    return Failed(Error("UnknownType", f"no function {name!r} is registered in this worker: restart the server"))

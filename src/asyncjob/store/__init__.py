@@ -1,0 +1,64 @@
+"""The seam between a server and the place where it keeps jobs: what a store does, its records and its errors.
+
+    StoreError
+    ├── Unusable     the store cannot be opened, or cannot be trusted any more
+    ├── NotSaved     a write was not saved
+    └── Unreadable   a read failed
+
+A server knows only these files. `serve.py` chooses the store. Every store passes tests/store/.
+
+    protocol.py     what a store does
+    records.py      what it takes and returns, and its errors
+    deliveries.py   the same for notifications
+
+Three rules hold for every verb:
+
+- When its future resolves, a write is durable, and every read sees it.
+- A status changes only as the transition table in `job.py` allows, by a write that is guarded by the statuses and the
+  attempt that it expects. A write that the guard refuses is no error: the verb says that nothing was written.
+- Every verb is called in the event loop in which `start` was called.
+
+Nothing here assumes that one server has the store to itself. Slots, claims and the count of waiting jobs belong to the
+server that holds the object; jobs, statuses and guards are shared.
+"""
+
+from asyncjob.store.deliveries import Deliveries, Delivery, DeliveryStatus, Due, Notification, notification_of, receiver
+from asyncjob.store.protocol import Observer, Store
+from asyncjob.store.records import (
+    FIRST,
+    Attempt,
+    Change,
+    Claim,
+    Claims,
+    Lost,
+    NotSaved,
+    StoreError,
+    Success,
+    Suspect,
+    Unreadable,
+    Unusable,
+)
+
+__all__ = [
+    "FIRST",
+    "Attempt",
+    "Change",
+    "Claim",
+    "Claims",
+    "Deliveries",
+    "Delivery",
+    "DeliveryStatus",
+    "Due",
+    "Lost",
+    "NotSaved",
+    "Notification",
+    "Observer",
+    "Store",
+    "StoreError",
+    "Success",
+    "Suspect",
+    "Unreadable",
+    "Unusable",
+    "notification_of",
+    "receiver",
+]

@@ -1,0 +1,122 @@
+"""The records that a store takes and returns, and its errors."""
+
+from typing import NamedTuple
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from asyncjob.job import Error, Status
+
+FIRST = 0  # a time before all others: a job that was interrupted has already waited its turn
+
+
+class StoreError(Exception):
+    """A fault of a store."""
+
+
+class Unusable(StoreError):
+    """The store cannot be opened, or cannot be trusted any more; the message says why, and what to do."""
+
+
+class NotSaved(StoreError):
+    """Nothing of a write was saved, because the disk is full, for example. The same write may succeed later."""
+
+
+class Unreadable(StoreError):
+    """A read failed. The same read may succeed later."""
+
+
+class Lost(NamedTuple):
+    """A job that is Running although the server that claimed it has ended.
+
+    Attributes:
+        losses: how many earlier attempts counted against `retries`.
+        group_limit: as in `Claim`.
+        interruptions: how many earlier attempts ended because their server did.
+    """
+
+    job_id: str
+    attempt: int
+    type: str
+    losses: int
+    group_limit: int | None
+    interruptions: int
+
+
+class Suspect(NamedTuple):
+    """A waiting job that must run apart from others, because a process died while it ran there; see quarantine.py.
+
+    Attributes:
+        group_limit: how many jobs at most may share its process, itself included.
+        interruptions: as in `Lost`.
+    """
+
+    job_id: str
+    attempt: int
+    group_limit: int
+    interruptions: int = 0
+
+
+class Success(NamedTuple):
+    """An attempt that succeeded; `results` is JSON text in UTF-8."""
+
+    job_id: str
+    attempt: int
+    results: bytes
+
+
+class Attempt(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """An attempt as the API shows it. `status` is how it ended, Pending if it was put back, or what it is now."""
+
+    attempt: int
+    status: Status
+    started_at: str | UnsetType = UNSET
+    finished_at: str | UnsetType = UNSET
+    error: Error | UnsetType = UNSET
+
+
+class Change(NamedTuple):
+    """What became of a request to cancel or retry a job.
+
+    Attributes:
+        before: the job's status before; None if there is no such job.
+        attempt: the job's attempt before.
+        applied: False if the guard refused the change.
+    """
+
+    before: Status | None
+    attempt: int
+    applied: bool
+
+
+class Claim(NamedTuple):
+    """A claimed job, with the attempt to run.
+
+    Attributes:
+        parameters: the submitted JSON object, in UTF-8.
+        losses: how many earlier attempts counted against `retries`.
+        due_at: when it was due, in milliseconds since 1970; FIRST if it was interrupted.
+        traceparent: the trace that the job belongs to, as W3C Trace Context writes it.
+        group_limit: given for a suspect: how many jobs at most may share its process, itself included.
+    """
+
+    job_id: str
+    attempt: int
+    type: str
+    parameters: bytes
+    losses: int
+    due_at: int
+    traceparent: str | None
+    group_limit: int | None = None
+
+
+class Claims(NamedTuple):
+    """What one transaction claimed.
+
+    Attributes:
+        jobs: in the order in which they should run.
+        next_due: when the next waiting job is due, in milliseconds since 1970; None if that is not known or none waits.
+    """
+
+    jobs: list[Claim]
+    next_due: int | None = None

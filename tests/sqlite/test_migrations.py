@@ -1,0 +1,118 @@
+"""A file of any earlier schema becomes what a new one is, and keeps what it holds."""
+
+import asyncio
+import re
+import sqlite3
+from contextlib import closing
+from importlib import resources
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asyncjob.job import Error, Status, timestamp
+from asyncjob.sqlite.database import APPLICATION_ID, SCHEMA_VERSION, Database
+from asyncjob.sqlite.reads import job_of
+from asyncjob.sqlite.statements import MIGRATIONS, SQL
+from asyncjob.sqlite.store import SqliteStore, _json
+from asyncjob.store import notification_of, receiver
+
+ENDED = "2024-06-06T12:34:56.789Z"
+URLS = ["https://Hooks.example:8443/a?b#c", "http://127.0.0.1", "https://x.example?q=/", "https://y.example#/"]
+
+
+def _file(path: Path, version: int) -> sqlite3.Connection:
+    """A file as that version of the schema left it."""
+    connection = sqlite3.connect(path)
+    for migration in MIGRATIONS[:version]:
+        connection.executescript(migration)
+    connection.executescript(f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version}")
+    connection.execute(
+        "INSERT INTO job (job_id, type, status, parameters, created_at, due_at)"
+        " VALUES ('old', 'echo', 'Pending', '{}', ?, 0)",
+        [ENDED],
+    )
+    connection.commit()
+    return connection
+
+
+def _schema(path: Path) -> set[tuple[str, str, str]]:
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        return set(connection.execute("SELECT type, name, sql FROM sqlite_schema"))
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
+def test_a_file_of_an_earlier_schema_becomes_as_a_new_one_and_keeps_its_jobs(tmp_path: Path, version: int) -> None:
+    _file(tmp_path / "old.db", version).close()
+    Database(tmp_path / "old.db").close()
+    Database(tmp_path / "new.db").close()
+    assert _schema(tmp_path / "old.db") == _schema(tmp_path / "new.db")
+    with closing(sqlite3.connect(tmp_path / "old.db")) as connection:
+        assert connection.execute("SELECT job_id, status FROM job").fetchall() == [("old", "Pending")]
+
+
+def test_migrations_are_numbered_without_a_gap_and_each_says_what_it_is_for() -> None:
+    names = sorted(file.name for file in resources.files("asyncjob.sqlite").joinpath("migrations").iterdir())
+    assert [int(name.partition("_")[0]) for name in names] == list(range(1, SCHEMA_VERSION + 1))
+    assert all(migration.startswith("-- ") for migration in MIGRATIONS)
+
+
+def test_every_statement_has_a_description_under_its_name() -> None:
+    text = resources.files("asyncjob.sqlite").joinpath("statements.sql").read_text()
+    sections = re.split(r"^-- name: ", text, flags=re.MULTILINE)[1:]
+    assert len(sections) > 40
+    for section in sections:
+        name, description, *_ = section.splitlines()
+        assert description.startswith("-- "), name
+    assert not [name for name, sql in SQL.items() if "{" in sql or sql.startswith("--")]
+
+
+def test_notifications_that_wait_are_found_by_their_receiver_after_an_upgrade(tmp_path: Path) -> None:
+    with closing(_file(tmp_path / "jobs.db", 5)) as old, old:
+        for number, url in enumerate(URLS):
+            old.execute(
+                "INSERT INTO delivery (delivery_id, job_id, attempt, url, body, created_ms, due_at)"
+                " VALUES (?, 'old', 1, ?, '{}', 1, ?)",
+                [f"msg_{number}", url, number],
+            )
+
+    async def due() -> dict[str, list[str]]:
+        store = SqliteStore(tmp_path / "jobs.db")
+        try:
+            return await store.deliveries.due((), 100)
+        finally:
+            await store.close()
+
+    assert asyncio.run(due()) == {receiver(url): [f"msg_{number}"] for number, url in enumerate(URLS)}
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    status=st.sampled_from([Status.SUCCESS, Status.FAILURE, Status.CANCELED]),
+    message=st.text(st.characters(blacklist_categories=["Cs"])),
+    url=st.sampled_from(URLS),
+    ended=st.integers(0, 2**41),
+)
+def test_a_notification_says_to_the_byte_what_the_trigger_of_earlier_versions_had_it_say(
+    status: Status, message: str, url: str, ended: int
+) -> None:
+    finished_at = timestamp(ended)
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for migration in MIGRATIONS[:5]:
+            connection.executescript(migration)
+        connection.execute(
+            "INSERT INTO job (job_id, type, status, parameters, created_at, started_at, notify)"
+            " VALUES ('job', 'echo', 'Running', '{\"a\":1}', ?, ?, ?)",
+            [ENDED, ENDED, url],
+        )
+        error = _json(Error("ValueError", message)) if status is Status.FAILURE else None
+        results = '"large"' if status is Status.SUCCESS else None
+        connection.execute(
+            "UPDATE job SET status = ?, finished_at = ?, error = ?, results = ?", [status, finished_at, error, results]
+        )
+        old = connection.execute("SELECT job_id, attempt, url, body, created_ms, due_at FROM delivery").fetchone()
+        new = notification_of(job_of(connection.execute(SQL["find"], {"job_id": "job"}).fetchone()), url)
+    assert old == (new.job_id, new.attempt, new.url, new.body, new.created_ms, new.created_ms)

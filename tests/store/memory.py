@@ -1,0 +1,382 @@
+"""A store that keeps jobs in memory. It passes the suite, and shows how little a store needs.
+
+Every verb is its own transaction and is done at once. Its claims follow in the next turn of the event loop.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, TypeVar
+
+from msgspec import UNSET, Raw, UnsetType, structs
+
+from asyncjob.contract import ListQuery, Submission
+from asyncjob.job import TRANSITIONS, Error, Job, Progress, Status, now_ms, timestamp, utc_now
+from asyncjob.store import (
+    FIRST,
+    Attempt,
+    Change,
+    Claim,
+    Claims,
+    Delivery,
+    DeliveryStatus,
+    Due,
+    Lost,
+    Notification,
+    Observer,
+    Success,
+    Suspect,
+    notification_of,
+)
+
+Result = TypeVar("Result")
+
+
+@dataclass
+class Row:
+    """A job, and what the API does not show of it."""
+
+    sequence: int
+    job: Job
+    submission: Submission
+    traceparent: str | None
+    due_at: int | None
+    losses: int = 0
+    interruptions: int = 0
+    group_limit: int | None = None
+    earlier: list[Attempt] = field(default_factory=list)
+
+    def claim(self, due_at: int) -> Claim:
+        job, told = self.job, (self.losses, due_at, self.traceparent, self.group_limit)
+        return Claim(job.job_id, job.attempt, job.type, self.submission.parameters, *told)
+
+    def lost(self) -> Lost:
+        job = self.job
+        return Lost(job.job_id, job.attempt, job.type, self.losses, self.group_limit, self.interruptions)
+
+
+@dataclass
+class Told:
+    """A notification, and what became of it."""
+
+    sequence: int
+    new: Notification
+    due_at: int
+    status: DeliveryStatus = DeliveryStatus.WAITING
+    tries: int = 0
+    finished_at: str | UnsetType = UNSET
+    error: str | UnsetType = UNSET
+
+
+class Kept:
+    """The jobs and notifications, which outlive a server."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, Row] = {}
+        self.told: dict[str, Told] = {}
+        self.waiting: dict[str, Row] = {}  # the jobs that are Pending
+        self.count = 0
+
+
+class MemoryStore:
+    """Jobs in memory, for one server at a time."""
+
+    place = "memory"
+    waiting_pages = 0
+
+    def __init__(self, kept: Kept) -> None:
+        self._kept = kept
+        self._observer = Observer()
+        self.slots = 0
+        self.deliveries = MemoryDeliveries(kept)
+
+    async def start(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def fault(self) -> None:
+        return None
+
+    async def close(self) -> None:
+        self._observer = Observer()
+        self.slots = 0
+
+    # -- claims --------------------------------------------------------------------------------------------------
+
+    def offer(self, slots: int) -> None:
+        self.slots += slots
+
+    def wake(self) -> None:
+        asyncio.get_running_loop().call_soon(self._claim)
+
+    async def stop_claiming(self) -> None:
+        self.slots -= 2**62
+
+    def _done(self, result: Result) -> "asyncio.Future[Result]":
+        done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        done.set_result(result)
+        self.wake()
+        return done
+
+    def _claim(self) -> None:
+        now = now_ms()
+        timed = [(row.due_at, row.sequence, row) for row in self._kept.waiting.values() if row.due_at is not None]
+        due = sorted(one for one in timed if one[0] <= now)[: max(0, self.slots)]
+        claims = [row.claim(due_at) for due_at, _, row in due]
+        for claim in claims:
+            self._write("claim", claim.job_id, claim.attempt, started_at=timestamp(now))
+        self.slots -= len(claims)
+        self._observer.claimed(Claims(claims, min((one[0] for one in timed if one[0] > now), default=None)))
+
+    def admit(self, suspects: Sequence[Suspect]) -> "asyncio.Future[list[bool]]":
+        admitted = []
+        for suspect in suspects:
+            row = self._kept.waiting.get(suspect.job_id)
+            waits = row is not None and row.job.attempt == suspect.attempt and row.group_limit is not None
+            if row is not None and waits:
+                row.due_at = FIRST
+            admitted.append(waits)
+        return self._done(admitted)
+
+    # -- writes --------------------------------------------------------------------------------------------------
+
+    async def submit(self, job_id: str, submission: Submission, traceparent: str | None = None) -> Submission | None:
+        if job_id in self._kept.jobs:
+            return self._kept.jobs[job_id].submission
+        self._kept.count += 1
+        now = now_ms()
+        job = Job(
+            job_id=job_id,
+            type=submission.type,
+            status=Status.PENDING,
+            parameters=Raw(submission.parameters),
+            attempt=1,
+            created_at=timestamp(now),
+        )
+        saved = structs.replace(submission, job_id=job_id)
+        row = Row(self._kept.count, job, saved, traceparent, now)
+        self._kept.jobs[job_id] = self._kept.waiting[job_id] = row
+        return await self._done(None)
+
+    def cancel(self, job_id: str) -> "asyncio.Future[Change]":
+        return self._change("cancel", job_id, finished_at=utc_now())
+
+    def retry(self, job_id: str) -> "asyncio.Future[Change]":
+        change = self._change("retry", job_id, results=UNSET, error=UNSET, finished_at=UNSET)
+        if change.result().applied:
+            row = self._kept.jobs[job_id]
+            row.losses, row.interruptions, row.group_limit, row.due_at = 0, 0, None, now_ms()
+        return change
+
+    def progress(self, job_id: str, attempt: int, progress: Progress) -> "asyncio.Future[bool]":
+        row = self._kept.jobs.get(job_id)
+        if row is None or (row.job.status, row.job.attempt) != (Status.RUNNING, attempt):
+            return self._done(False)
+        row.job = structs.replace(row.job, progress=progress)
+        return self._done(True)
+
+    def succeed(self, successes: Sequence[Success]) -> "asyncio.Future[list[bool]]":
+        now = utc_now()
+        ended = [(one, {"results": Raw(one.results), "finished_at": now}) for one in successes]
+        return self._done([self._write("succeed", one.job_id, one.attempt, **values) for one, values in ended])
+
+    def fail(self, job_id: str, attempt: int, error: Error) -> "asyncio.Future[bool]":
+        return self._done(self._write("fail", job_id, attempt, error=error, finished_at=utc_now()))
+
+    def repeat(
+        self, job_id: str, attempt: int, due_at: int | None, error: Error, group_limit: int | None = None
+    ) -> "asyncio.Future[bool]":
+        return self._done(self._put_back("repeat", (job_id, attempt), due_at, error, group_limit))
+
+    def release(
+        self,
+        job_id: str,
+        attempt: int,
+        error: Error,
+        *,
+        due_at: int | None = FIRST,
+        group_limit: int | None = None,
+        interrupted: bool = False,
+    ) -> "asyncio.Future[bool]":
+        written = self._put_back("release", (job_id, attempt), due_at, error, group_limit)
+        if written:
+            self._kept.jobs[job_id].interruptions += interrupted
+        return self._done(written)
+
+    def hand_back(self, job_id: str, attempt: int, group_limit: int | None = None) -> "asyncio.Future[bool]":
+        return self._done(self._put_back("release", (job_id, attempt), FIRST, UNSET, group_limit))
+
+    def _put_back(
+        self, name: str, key: tuple[str, int], due_at: int | None, error: Error | UnsetType, group_limit: int | None
+    ) -> bool:
+        if not self._write(name, *key):
+            return False
+        row = self._kept.jobs[key[0]]
+        row.due_at = due_at if group_limit is None else None
+        row.group_limit = group_limit
+        row.losses += name == "repeat"
+        ended = Status.FAILURE if name == "repeat" else Status.PENDING
+        row.earlier[-1] = structs.replace(row.earlier[-1], status=ended, error=error)
+        return True
+
+    def _change(self, name: str, job_id: str, **values: Any) -> "asyncio.Future[Change]":
+        if job_id not in self._kept.jobs:
+            return self._done(Change(None, 0, applied=False))
+        job = self._kept.jobs[job_id].job
+        return self._done(Change(job.status, job.attempt, self._write(name, job_id, job.attempt, **values)))
+
+    def _write(self, name: str, job_id: str, attempt: int, **values: Any) -> bool:
+        """One transition: the only place where a status changes."""
+        row, transition = self._kept.jobs.get(job_id), TRANSITIONS[name]
+        if row is None or row.job.status not in transition.sources or row.job.attempt != attempt:
+            return False
+        job = row.job
+        if transition.next_attempt:
+            ended_at = utc_now() if job.finished_at is UNSET else job.finished_at
+            row.earlier.append(Attempt(job.attempt, job.status, job.started_at, ended_at, job.error))
+            values |= {"attempt": job.attempt + 1, "started_at": UNSET, "progress": UNSET}
+        row.job = structs.replace(job, status=transition.target, **values)
+        if transition.target is Status.PENDING:
+            self._kept.waiting[job_id] = row
+        else:
+            self._kept.waiting.pop(job_id, None)
+        if transition.target.is_final and row.submission.notify is not UNSET:
+            self._kept.count += 1
+            new = notification_of(row.job, row.submission.notify)
+            self._kept.told[new.id] = Told(self._kept.count, new, new.created_ms)
+        return True
+
+    # -- reads ---------------------------------------------------------------------------------------------------
+
+    @property
+    def pending(self) -> int:
+        return len(self._kept.waiting)
+
+    def find(self, job_id: str) -> Job | None:
+        row = self._kept.jobs.get(job_id)
+        return None if row is None else row.job
+
+    def find_submission(self, job_id: str) -> Submission | None:
+        row = self._kept.jobs.get(job_id)
+        return None if row is None else row.submission
+
+    def earlier_attempts(self, job_id: str, after: int, limit: int) -> tuple[list[Attempt], bool]:
+        row = self._kept.jobs.get(job_id)
+        found = [] if row is None else [one for one in row.earlier if one.attempt > after][:limit]
+        return found, len(found) == limit
+
+    async def page(self, query: ListQuery) -> tuple[list[Job], int | None]:
+        before = self._kept.count + 1 if query.before is None else query.before
+        found = (
+            row
+            for row in reversed(self._kept.jobs.values())
+            if row.sequence < before and query.status in (None, row.job.status) and query.type in (None, row.job.type)
+        )
+        rows = list(islice(found, query.limit + 1))
+        more = rows[query.limit - 1].sequence if len(rows) > query.limit else None
+        return [row.job for row in rows[: query.limit]], more
+
+    async def counts(self) -> dict[Status, int]:
+        found = [row.job.status for row in self._kept.jobs.values()]
+        return {status: found.count(status) for status in Status}
+
+    # -- taking over, tidying up ---------------------------------------------------------------------------------
+
+    async def park(self, types: Iterable[str], latest_due: int) -> dict[str, int]:
+        known, parked = set(types), list[str]()
+        for row in self._kept.waiting.values():
+            if row.job.type not in known or row.group_limit is not None:
+                row.due_at = None
+            elif row.due_at is None or row.due_at > latest_due:
+                row.due_at = now_ms()
+            if row.job.type not in known:
+                parked.append(row.job.type)
+        return await self._done({name: parked.count(name) for name in parked})
+
+    def lost(self) -> list[Lost]:
+        return [row.lost() for row in self._kept.jobs.values() if row.job.status is Status.RUNNING]
+
+    def suspects(self, types: Iterable[str]) -> list[Suspect]:
+        known = set(types)
+        return [
+            Suspect(row.job.job_id, row.job.attempt, row.group_limit, row.interruptions)
+            for row in self._kept.waiting.values()
+            if row.group_limit is not None and row.job.type in known
+        ]
+
+    async def purge(self, before: str, after: int, limit: int) -> tuple[int, int | None]:
+        rows = list(islice((row for row in self._kept.jobs.values() if row.sequence > after), limit))
+        old = [row for row in rows if row.job.finished_at is not UNSET and row.job.finished_at < before]
+        for row in old:
+            del self._kept.jobs[row.job.job_id]
+            self.deliveries.forget(row.job.job_id)
+        over = len(rows) < limit or rows[-1].job.created_at >= before
+        return await self._done((len(old), None if over else rows[-1].sequence))
+
+
+class MemoryDeliveries:
+    """The notifications in memory."""
+
+    def __init__(self, kept: Kept) -> None:
+        self._kept = kept
+
+    def of_job(self, job_id: str, after: int, limit: int) -> tuple[list[Delivery], int | None]:
+        found = [one for one in self._kept.told.values() if one.new.job_id == job_id and one.sequence > after]
+        return [_shown(one) for one in found[:limit]], found[limit - 1].sequence if len(found) > limit else None
+
+    async def due(self, passed: Collection[str], now: int) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for one in sorted(self._waiting(), key=lambda one: one.due_at):
+            if one.due_at <= now and one.new.receiver not in passed:
+                found.setdefault(one.new.receiver, []).append(one.new.id)
+        return found
+
+    def next_due_at(self, now: int) -> int | None:
+        return min((one.due_at for one in self._waiting() if one.due_at > now), default=None)
+
+    def find(self, delivery_id: str) -> Due | None:
+        one = self._kept.told.get(delivery_id)
+        if one is None or one.status is not DeliveryStatus.WAITING or one.due_at > now_ms():
+            return None
+        return Due(one.new.id, one.new.job_id, one.new.url, one.new.body, one.new.created_ms, one.tries)
+
+    async def delivered(self, delivery: Due) -> None:
+        self._finish(delivery, DeliveryStatus.DELIVERED, UNSET)
+
+    async def failed(self, delivery: Due, error: str) -> None:
+        self._finish(delivery, DeliveryStatus.FAILED, error)
+
+    async def again(self, delivery: Due, error: str, due_at: int) -> None:
+        one = self._kept.told.get(delivery.id)
+        if one is not None and one.status is DeliveryStatus.WAITING:
+            one.tries, one.error, one.due_at = delivery.tries, error, due_at
+
+    def _finish(self, delivery: Due, status: DeliveryStatus, error: str | UnsetType) -> None:
+        one = self._kept.told.get(delivery.id)
+        if one is not None and one.status is DeliveryStatus.WAITING:
+            one.status, one.tries, one.error, one.finished_at = status, delivery.tries, error, utc_now()
+            if delivery.job_id not in self._kept.jobs:
+                del self._kept.told[delivery.id]
+
+    def forget(self, job_id: str) -> None:
+        """Delete the finished notifications of a job that is gone."""
+        for one in list(self._kept.told.values()):
+            if one.new.job_id == job_id and one.status is not DeliveryStatus.WAITING:
+                del self._kept.told[one.new.id]
+
+    def _waiting(self) -> list[Told]:
+        return [one for one in self._kept.told.values() if one.status is DeliveryStatus.WAITING]
+
+
+def _shown(one: Told) -> Delivery:
+    return Delivery(
+        id=one.new.id,
+        attempt=one.new.attempt,
+        url=one.new.url,
+        status=one.status,
+        tries=one.tries,
+        created_at=timestamp(one.new.created_ms),
+        next_try_at=timestamp(one.due_at) if one.status is DeliveryStatus.WAITING else UNSET,
+        finished_at=one.finished_at,
+        error=one.error,
+    )

@@ -1,0 +1,131 @@
+"""The stores that the suite tests, and what a test uses to talk to one.
+
+To test another store, add a line to PLACES.
+"""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec import UNSET, UnsetType
+
+from asyncjob.contract import Submission
+from asyncjob.job import Error, Job, Status
+from asyncjob.sqlite.store import SqliteStore
+from asyncjob.store import Claim, Claims, Observer, Store, Success
+from tests.store.memory import Kept, MemoryStore
+
+ERROR = Error("ValueError", "no")
+NEVER = 2**50  # milliseconds since 1970, long after every test
+
+Open = Callable[[], Store]
+
+
+def _memory(folder: Path) -> Open:
+    kept = Kept()
+    return lambda: MemoryStore(kept)
+
+
+# Each makes a place for jobs and returns a function that opens it, again and again if it was closed before.
+PLACES: dict[str, Callable[[Path], Open]] = {
+    "sqlite": lambda folder: lambda: SqliteStore(folder / "jobs.db"),
+    "memory": _memory,
+}
+
+
+class Opened:
+    """An open store, and everything that it has claimed.
+
+    Args:
+        open: opens the place; called again by `reopen`.
+    """
+
+    def __init__(self, open: Open) -> None:
+        self._open = open
+        self.store = open()
+        self.claims: list[Claim] = []
+        self.next_due: int | None = None
+        self._told = asyncio.Event()
+
+    async def start(self) -> None:
+        await self.store.start(Observer(self._claim))
+
+    async def reopen(self) -> None:
+        """Close and open the store, as the end of a server and the start of the next do."""
+        await self.store.close()
+        self.store = self._open()
+        await self.start()
+
+    def _claim(self, claims: Claims) -> None:
+        self.claims += claims.jobs
+        self.next_due = claims.next_due
+        self._told.set()
+
+    @property
+    def claimed(self) -> list[tuple[str, int]]:
+        return [(job.job_id, job.attempt) for job in self.claims]
+
+    async def submit(
+        self, job_id: str, parameters: bytes = b"{}", type: str = "echo", notify: str | UnsetType = UNSET
+    ) -> Submission | None:
+        return await self.store.submit(job_id, Submission(UNSET, type, parameters, notify))
+
+    async def claim(self, slots: int = 1) -> None:
+        """Offer slots, and wait for the next transaction."""
+        self._told.clear()
+        self.store.offer(slots)
+        self.store.wake()
+        await self._told.wait()
+
+    async def claim_all(self, count: int) -> None:
+        """Offer slots until that many jobs have been claimed in all, and wait for it."""
+        self.store.offer(count - len(self.claims))
+        self.store.wake()
+        while len(self.claims) < count:
+            self._told.clear()
+            await self._told.wait()
+
+    async def run(self, job_id: str, type: str = "echo", notify: str | UnsetType = UNSET) -> None:
+        """Submit a job and have it claimed. No other job may be due."""
+        await self.submit(job_id, type=type, notify=notify)
+        await self.claim_all(len(self.claims) + 1)
+        assert self.status(job_id)[0] is Status.RUNNING
+
+    def job(self, job_id: str) -> Job:
+        job = self.store.find(job_id)
+        assert job is not None
+        return job
+
+    def status(self, job_id: str) -> tuple[Status, int]:
+        job = self.job(job_id)
+        return job.status, job.attempt
+
+
+async def apply(opened: Opened, name: str, job_id: str, attempt: int) -> bool:
+    """Try one transition of an attempt. True if the store wrote it."""
+    store = opened.store
+    if name == "claim":
+        before = len(opened.claims)
+        await opened.claim()
+        store.offer(-1 if len(opened.claims) == before else 0)
+        return len(opened.claims) > before
+    if name == "succeed":
+        return (await store.succeed([Success(job_id, attempt, b"1")]))[0]
+    if name == "fail":
+        return await store.fail(job_id, attempt, ERROR)
+    if name == "repeat":
+        return await store.repeat(job_id, attempt, 0, ERROR)
+    if name == "release":
+        return await store.release(job_id, attempt, ERROR)
+    change = await (store.cancel(job_id) if name == "cancel" else store.retry(job_id))
+    return change.applied
+
+
+# How a new job gets to each status.
+ROADS: dict[Status, list[str]] = {
+    Status.PENDING: [],
+    Status.RUNNING: ["claim"],
+    Status.SUCCESS: ["claim", "succeed"],
+    Status.FAILURE: ["claim", "fail"],
+    Status.CANCELED: ["cancel"],
+}
