@@ -209,9 +209,11 @@ def test_it_says_what_the_api_will_look_like_and_what_to_do_next(build: Build, m
                 actions = statement.get("Fn::If", [None, statement])[1]["Action"]
                 for action in [actions] if isinstance(actions, str) else actions:
                     assert action in said.split(f"  {name}, of ")[1], part
-    methods = [each["Properties"]["HttpMethod"] for each in template.values() if each["Type"].endswith("::Method")]
+    methods = [each["Properties"] for each in template.values() if each["Type"].endswith("::Method")]
+    served = [each["HttpMethod"] for each in methods if each["Integration"]["Type"] == "AWS"]
     routes = said.split("The API\n")[1].split("\n\n")[0].splitlines()
-    assert [route.split()[0] for route in routes] == methods
+    assert [route.split()[0] for route in routes] == served
+    assert "300,000 bytes" in said
     assert routes[:2] == ["  POST    /jobs", "  GET     /jobs/{jobId}"]
     assert "\n  Authorization = AWS_IAM   Who may call the API. NONE is everybody" in said
     assert "Who may call it\n  who signs requests with AWS credentials" in said

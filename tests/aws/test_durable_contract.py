@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,8 @@ def template(folder: Path) -> str:
     return user_package(folder)
 
 
-def test_a_package_keeps_the_contract_with_its_declared_capabilities(tmp_path: Path) -> None:
+@pytest.mark.timeout(900)
+def test_the_durable_edition_keeps_the_contract_with_its_declared_capabilities(tmp_path: Path) -> None:
     text = packaged(tmp_path, load_registry("asyncjob.sleep"), {}, target="asyncjob.sleep", timeout=30)
     with Double(text, bucket=tmp_path) as double:
         command = [sys.executable, "-m", "pytest", "tests/conformance", "-q", "-p", "no:cacheprovider"]
@@ -85,6 +87,7 @@ def _use(api: Api) -> None:
     assert api.post(jobId="ask", type="ask").status_code == 202
     api.job("ask", "Running")
     assert api.client.post("/jobs/ask/cancel").status_code == 200
+    _wait_for(lambda: any("ask has noticed" in line for line in double.services.logs[f"/aws/lambda/{PROCESSOR}"]))
     with double.stream("Jobs").losing():
         assert api.post(jobId="swept", type="add", a=2).status_code == 202
     double.advance(300)
@@ -97,6 +100,13 @@ def _use(api: Api) -> None:
     for name in FUNCTIONS:
         assert double.services.logs[f"/aws/lambda/{name}"]
     assert double.services.refused == []
+
+
+def _wait_for(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def _fill_the_queue(api: Api) -> None:

@@ -118,6 +118,7 @@ PIECES = st.sampled_from(
 @example(path="/pagex")
 @example(path="/page")
 @example(path="page/x")
+@example(path="/stats\n")
 @example(path="/jobs//cancel")
 @given(path=st.lists(PIECES, max_size=8).map("".join) | st.text(alphabet="/jobsx\n", max_size=12))
 def test_a_path_is_found_as_if_the_table_were_searched(path: str) -> None:

@@ -1,8 +1,8 @@
 """Sends what waits in the failure queue to the recorder once more.
 
-A message is there because the recorder could not write to the table for as long as Lambda tried. It records each job
-once, whatever it is sent, so replaying is safe to repeat. What the durable edition's stream has left there names no
-job, and is dropped: the sweeper finds the job.
+A message is there because the recorder could not write to the table as long as Lambda kept trying. The recorder records
+each job once, whatever it is sent, so a replay can safely be repeated. What the durable edition's stream has left there
+names no job and is dropped: the sweeper finds the job.
 """
 
 import json

@@ -5,6 +5,10 @@ from asyncjob.aws.build import template as builder
 from asyncjob.aws.build.durable import Package, fill_durable
 from asyncjob.loading import load as load_registry
 from tests.aws.double.cloudformation import deploy
+from tests.aws.double.templates import LARGEST_IN_A_BUCKET
+
+VARIABLES = {"table": "Jobs", "retentionDays": "7"}
+"""What the stage tells the templates."""
 
 _jobs = Jobs()
 
@@ -26,7 +30,7 @@ def _sources() -> dict[str, str]:
 def _deployed() -> tuple[dict[str, str], dict[str, str]]:
     requests, responses = {}, {}
     for edition, source in _sources().items():
-        for method in deploy(source).of_type("AWS::ApiGateway::Method"):
+        for method in deploy(source, largest=LARGEST_IN_A_BUCKET).of_type("AWS::ApiGateway::Method"):
             integration, name = method.properties["Integration"], f"{edition}-{method.logical_id}"
             if integration["Type"] == "MOCK":
                 continue

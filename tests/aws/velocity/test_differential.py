@@ -15,7 +15,7 @@ from tests.aws.velocity.agreement import Given, rendered
 from tests.aws.velocity.engine import Velocity
 
 # How many of each kind; the same ones in every run. More of them find more: 5,000 take minutes.
-EXAMPLES = int(os.environ.get("ASYNCJOB_VELOCITY_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("ASYNCJOB_VELOCITY_EXAMPLES", "100"))
 _settings = settings(
     max_examples=EXAMPLES, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -1,7 +1,7 @@
 """code.zip: the same input gives the same bytes, so that what has not changed is not deployed again.
 
-Names are sorted, times and modes are fixed, and nothing is compiled on the way. (zlib itself may pack differently in
-another Python; what is unpacked is then still the same.)
+Names are sorted, times and modes are fixed, and nothing is compiled on the way. (Another Python's zlib may compress
+differently; the unpacked files are the same.)
 """
 
 import re
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 MAX_UNZIPPED_BYTES = 262_144_000
-"""What Lambda unpacks. Its limit of 50 MB for a zip is that of direct uploads, and this one comes from a bucket."""
+"""The most that Lambda unpacks. Its 50 MB limit for a zip applies to direct uploads; this one comes from a bucket."""
 LARGEST_SHOWN = 5
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -27,7 +27,7 @@ class Part:
 
     Attributes:
         name: its path there.
-        origin: where it comes from, for people: a distribution, or the user's own file.
+        origin: where it comes from, to tell people: a distribution, or the user's own file.
         size: in bytes.
         executable: whether it is a program.
         read: its content.
@@ -50,11 +50,11 @@ def write_zip(target: Path, parts: Iterable[Part]) -> int:
     """Write the zip.
 
     Returns:
-        The bytes that it has when it is unpacked.
+        Its size in bytes, unpacked.
 
     Raises:
-        BuildError: a name leads out of the zip or is a file's and a folder's, two parts with different content have
-            one name, or all together are over Lambda's limit.
+        BuildError: a name leads out of the zip, a file and a folder share a name, two parts with different content
+            share a name, or the whole exceeds Lambda's limit.
     """
     by_name: dict[str, Part] = {}
     for each in parts:
@@ -79,13 +79,13 @@ def write_zip(target: Path, parts: Iterable[Part]) -> int:
 
 
 def _is_below(name: str) -> bool:
-    """Whether every unpacker puts it below the folder that it unpacks to."""
+    """Whether every unpacker puts it inside the folder that it unpacks to."""
     drive = re.match(r"[A-Za-z]:", name)
     return not drive and "\\" not in name and not {"", ".", ".."} & {*name.split("/")} and name.isprintable()
 
 
 def megabytes(size: int) -> str:
-    """A size for people, in the MB that Lambda counts in."""
+    """A size for people, in MB as Lambda counts them."""
     return f"{size / 1_048_576:.1f} MB"
 
 

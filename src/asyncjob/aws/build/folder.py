@@ -1,7 +1,7 @@
 """`asyncjob build`: a folder with the template and the code, for `aws cloudformation package` and `deploy`.
 
-The folder is written beside its place and then renamed, so it is there whole or not at all; one that was there before
-is only replaced when it is such a folder.
+The folder is written beside its final place and then renamed, so it appears whole or not at all. An existing folder is
+replaced only if this command made it.
 """
 
 import math
@@ -30,7 +30,7 @@ from asyncjob.registry import Jobs
 TEMPLATE, CODE, PACKAGED = "template.yaml", "code.zip", "packaged.yaml"
 DOCUMENT = "asyncjob/aws/runtime/openapi.json"
 MARKS = {"asyncjob/aws/runtime/__init__.py", "asyncjob/aws/processor.py"}  # the second of earlier versions
-PYTHONS_OWN = sys.stdlib_module_names - {"test"}  # which wheels have by mistake, and nobody imports
+PYTHONS_OWN = sys.stdlib_module_names - {"test"}  # some wheels contain a `test` by mistake; nobody imports it
 LAMBDAS_OWN = {"boto3", "botocore"}
 LEAST_TIMEOUT = 30
 SHOWN = 20  # names of files in a list
@@ -47,7 +47,7 @@ class Plan:
         python: their version of Python.
         timeout: seconds that one attempt may last; None for enough for each function's own timeout.
         policy: a JSON file of further IAM statements for the functions, or None.
-        include: files to take although they would be left out, as they are named in the zip.
+        include: files to take although they would be left out, by their names in the zip.
     """
 
     requirements: Path | None = None
@@ -63,16 +63,16 @@ def build(target: str, out: Path, plan: Plan, say: Callable[[str], None]) -> str
 
     Args:
         target: the job functions, as `loading.load` takes it.
-        out: the folder; a new one, an empty one, or one that was built before.
+        out: the folder: a new one, an empty one, or an earlier build.
         plan: what to build for.
         say: is told what happens, line by line.
 
     Returns:
-        What the user should know of it.
+        What the user should know about it.
 
     Raises:
         RegistrationError: the target cannot be imported, or is no registry.
-        BuildError: anything else that is in the way; nothing was written.
+        BuildError: anything else went wrong; nothing was written.
     """
     if said := refusal(plan.python, date.today()):
         raise BuildError(said)
@@ -99,7 +99,7 @@ def build(target: str, out: Path, plan: Plan, say: Callable[[str], None]) -> str
 
 
 def _make(out: Path, template: str, jobs: Jobs, sources: Sources, plan: Plan, say: Callable[[str], None]) -> list[str]:
-    """Make the folder beside its place, then put it there; what to say of its contents."""
+    """Make the folder beside its place, then move it there. Returns what to say about its contents."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as beside:
         wheels = Wheels(Path(beside, "wheels"), plan.python, plan.architecture, say)
@@ -139,7 +139,7 @@ def runtime_parts(jobs: Jobs) -> list[Part]:
 
 
 def _check_imports(sources: Sources, parts: list[Part]) -> dict[str, str]:
-    """Refuse what could not even be imported there; what may be missing, with the files that import it."""
+    """Refuse what cannot be imported on Lambda. Returns what may be missing there, and the file that imports it."""
     there = {each.name.partition("/")[0].partition(".")[0] for each in parts} | LAMBDAS_OWN | sys.stdlib_module_names
     for name, file in sources.needed.items():
         if name not in there:
@@ -151,9 +151,9 @@ def _check_imports(sources: Sources, parts: list[Part]) -> dict[str, str]:
 
 
 def _check_libraries(libraries: list[Part], sources: Sources) -> None:
-    """Refuse a library that would stand in for another's modules: what is in the zip comes first on Lambda.
+    """Refuse a library that would replace modules of something else: on Lambda, what is in the zip comes first.
 
-    A package and a module of one name do so without having a file in common.
+    A package and a module of the same name do that without sharing a file.
     """
     own = {_module(each.name): each for each in sources.parts}
     for each in libraries:
@@ -177,7 +177,7 @@ def _module(name: str) -> str:
 
 
 def _pack(code: Path, jobs: Jobs, sources: Sources, libraries: list[Part]) -> list[str]:
-    """Write the zip; what to say of it."""
+    """Write the zip. Returns what to say about it."""
     optional = _check_imports(sources, libraries)
     _check_libraries(libraries, sources)
     size = write_zip(code, [*runtime_parts(jobs), *libraries, *sources.parts])
@@ -200,14 +200,14 @@ def _pack(code: Path, jobs: Jobs, sources: Sources, libraries: list[Part]) -> li
 
 
 def _listed(names: Sequence[str]) -> str:
-    """The first of them, in one line whatever is in a name, and how many there are."""
+    """The first of the names and how many there are, on one line whatever a name contains."""
     more = f", ... ({len(names)} in all)" if len(names) > SHOWN else ""
     shown = ", ".join(names[:SHOWN]) + more
     return "".join(letter if letter.isprintable() else "?" for letter in shown)
 
 
 def _check_out(out: Path) -> None:
-    """Refuse to replace what this command did not make."""
+    """Refuse to replace anything that this command did not make."""
     if not out.exists():
         return
     if not out.is_dir():
@@ -229,7 +229,7 @@ def _is_built(code: Path) -> bool:
 
 
 def _replace(out: Path, new: Path, old: Path) -> None:
-    place = out.resolve()  # where a link leads to, which stays
+    place = out.resolve()  # a link stays; what it leads to is replaced
     if place.exists():
         place.rename(old)
     try:

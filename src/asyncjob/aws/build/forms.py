@@ -19,7 +19,7 @@ TYPES = {
     "integer": "-?[0-9]+",
     "number": "-?[0-9].*",
     "string": '".*"',
-    "array": "[[].*",
+    "array": '[^-0-9a-z"{].*',
     "object": "[{].*",
 }
 """By type, what its JSON text looks like from outside."""

@@ -1,7 +1,7 @@
-"""Runs pip so that it starts no other program: what would be built from its sources fails, and nothing of it has run.
+"""Runs pip so that it cannot start any other program: a build from sources fails before any of its code has run.
 
-That is the one gate for whatever leads to a build: folders, archives of sources, `-e`, repositories, `--no-binary` in a
-requirements file, and what the metadata of a wheel asks for by its address. `pip download` has no option that says it.
+This one gate covers everything that leads to a build: folders, source archives, `-e`, repositories, `--no-binary` in a
+requirements file, and what a wheel's metadata asks for by address. `pip download` has no option for it.
 """
 
 import runpy
@@ -9,12 +9,12 @@ import sys
 
 REFUSAL = "asyncjob build starts no program for pip"
 STARTS = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty"}
-KEYRING = "keyring"  # which pip may ask for the password of an index
+KEYRING = "keyring"  # pip may ask it for the password of an index
 
 
 def _refuse(event: str, arguments: tuple[object, ...]) -> None:
     if event in STARTS and not (event == "subprocess.Popen" and _is_keyring(arguments)):
-        raise OSError(REFUSAL)  # which pip takes for no other error than it is
+        raise OSError(REFUSAL)  # pip reports it as it is
 
 
 def _is_keyring(arguments: tuple[object, ...]) -> bool:

@@ -1,4 +1,4 @@
-"""What Lambda has to run functions on: its versions of Python, its processors, its longest time."""
+"""What Lambda runs functions on: its versions of Python, its processors, its longest time."""
 
 from datetime import date
 from enum import StrEnum
@@ -27,7 +27,7 @@ DEFAULT_PYTHON = Python.V3_13
 """The newest generally available one on which the tests have run the code."""
 
 PREVIEWS = {Python.V3_15}
-"""Those that AWS offers for trying out, and not for production use."""
+"""Versions that AWS offers for trying out, not for production use."""
 
 LAST_CREATION = {
     Python.V3_11: date(2027, 7, 31),
@@ -35,17 +35,17 @@ LAST_CREATION = {
     Python.V3_13: date(2029, 7, 31),
     Python.V3_14: date(2029, 7, 31),
 }
-"""The day from which no function can be created with a version. AWS moves these days; a test compares cfn-lint's."""
+"""The day from which Lambda creates no functions with a version. AWS moves these; a test compares cfn-lint's."""
 
 GLIBC = {Python.V3_11: 26, Python.V3_12: 34, Python.V3_13: 34, Python.V3_14: 34, Python.V3_15: 34}
-"""The second number of the glibc 2.x that is there: a wheel may need no newer one."""
+"""The minor version of glibc 2 on Lambda: a wheel must not need a newer one."""
 
 MACHINES = {Architecture.ARM64: "aarch64", Architecture.X86_64: "x86_64"}
-"""What the names of wheels call the processors."""
+"""What wheels call these processors in their names."""
 
 
 def refusal(python: Python, today: date) -> str | None:
-    """Why no function can be created with this version any more, or None."""
+    """Why functions can no longer be created with this version, or None."""
     last = LAST_CREATION.get(python)
     if last is None or today < last:
         return None
@@ -53,7 +53,7 @@ def refusal(python: Python, today: date) -> str | None:
 
 
 def warning(python: Python) -> str | None:
-    """What whoever chooses this version should know, or None."""
+    """What someone who chooses this version should know, or None."""
     if python not in PREVIEWS:
         return None
     return f"Python {python} is a preview on Lambda, not for production use; the default is {DEFAULT_PYTHON}"

@@ -52,11 +52,8 @@ def submission_model(jobs: Jobs) -> Schema:
 def parameter_schemas(jobs: Jobs) -> tuple[list[dict[str, Schema]], dict[str, Schema]]:
     """The schemas of each function's parameters, by name, and the definitions that they refer to."""
     bodies, definitions = _bodies(jobs)
-    parameters = [
-        {name: schema for name, schema in body["properties"].items() if name not in ("jobId", "type")}
-        for body in bodies
-    ]
-    return parameters, definitions
+    fields = [body["properties"] for body in bodies]
+    return [{name: each[name] for name in each if name not in ("jobId", "type")} for each in fields], definitions
 
 
 def _bodies(jobs: Jobs) -> tuple[list[Schema], dict[str, Schema]]:

@@ -1,7 +1,7 @@
-"""What a user's functions need beside the table: IAM statements from a file, checked before they reach a role.
+"""What a user's functions need besides the table: IAM statements from a file, checked before they reach a role.
 
-Only what a statement of a role can say is let through, and word for word: what is missing or misspelt would otherwise
-be found by CloudFormation in the middle of a deployment, or mean more than was meant.
+Only what a role's statement can contain gets through, and word for word. Otherwise CloudFormation would find a missing
+or misspelt word in the middle of a deployment, or the statement would mean more than was intended.
 """
 
 import json
@@ -20,7 +20,7 @@ def load_statements(file: Path) -> list[Statement]:
     """The statements in a JSON file: a list of them, one alone, or a policy document.
 
     Raises:
-        BuildError: it is no JSON, or a statement lacks Effect, Action or Resource, or has what a role's cannot.
+        BuildError: it is not JSON, or a statement lacks Effect, Action or Resource, or has what a role's cannot.
     """
     try:
         content = json.loads(file.read_text())
@@ -57,7 +57,7 @@ def _check(where: str, statement: Any) -> None:
 
 
 def _is_texts(value: Any, intrinsic: bool = False) -> bool:
-    """Whether it is a text or a list of texts, or, in their place, functions of CloudFormation such as Fn::Sub."""
+    """Whether it is a text or a list of texts. With `intrinsic`, functions such as Fn::Sub count as texts."""
     values = value if isinstance(value, list) else [value]
     return bool(values) and all(
         (isinstance(each, str) and each != "")

@@ -1,8 +1,8 @@
-"""Tells the files that no package may have by accident: this program's databases, keys, credentials.
+"""Recognizes files that must not get into a package by accident: this program's databases, keys, credentials.
 
-By name whatever the case, and by content whatever the name. What is compressed is looked into, zip files too, since
-that is how backups are kept. A Python file is judged by its content alone, and more strictly: it may be a module that
-reads keys.
+It goes by name in upper or lower case, and by content whatever the name. It looks into compressed files and zip files,
+because backups are kept in them. It judges a Python file by content alone, and needs more proof: the file may be a
+module that reads keys.
 """
 
 import bz2
@@ -25,9 +25,9 @@ BY_NAME = ""  # the name says it all
 NOT_PLAIN = "not a plain file"
 
 CHUNK = 1 << 20
-OVERLAP = 1_024  # bytes of the chunk before that a pattern may begin in
-MAX_MEMBERS = 10_000  # of a zip file that are looked into
-MAX_CHUNKS = 256  # more than Lambda takes; what is compressed may be endless
+OVERLAP = 1_024  # bytes of the previous chunk in which a match may begin
+MAX_MEMBERS = 10_000  # of a zip file
+MAX_CHUNKS = 256  # more than Lambda takes; a compressed file may never end
 
 NAMES = (
     *(".*", "*.env", "*.env.*", "jobs.db*", "*.db.lock"),
@@ -46,7 +46,7 @@ NAMES = (
     *("netrc", "_netrc", "htpasswd", "*.htpasswd", "*.ovpn"),
     *("*.db-*", "*.db3-*", "*.sqlite-*", "*.sqlite3-*"),
 )
-"""Of files that tend to be secret, in lower case."""
+"""Of files that tend to be secret; in lower case."""
 
 COMPRESSED = {b"\x1f\x8b": gzip.GzipFile, b"BZh": bz2.BZ2File, b"\xfd7zXZ\0": lzma.LZMAFile}
 
@@ -56,7 +56,7 @@ BEGINS_KEY = re.compile(
     rb"|PuTTY-User-Key-File-|\xfe\xed\xfe\xed|\xce\xce\xce\xce|\x03\xd9\xa2\x9a[\x65-\x67]",
     re.DOTALL,
 )
-# It only begins like an archive, is damaged, or wants a password.
+# It only looks like an archive, is damaged, or needs a password.
 UNREADABLE = (EOFError, zlib.error, lzma.LZMAError, OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError)
 SQLITE = b"SQLite format 3\0"
 HOLDS_DATABASE = re.compile(
@@ -99,13 +99,13 @@ MODULE_HOLDS = {
 
 
 def private(file: Path) -> str | None:
-    """What makes a file nobody else's business, or None where nothing does; BY_NAME where it is the name.
+    """What makes a file private: None if nothing does, BY_NAME if its name does.
 
     Raises:
         OSError: it cannot be read.
     """
     name = file.name.casefold()
-    if not file.is_file():  # a pipe would be waited for, a device read for ever
+    if not file.is_file():  # a pipe would block, a device may never end
         return NOT_PLAIN
     if name.endswith(".py") and not name.startswith("."):
         texts = (chunk for _, chunk in _chunks(file))
@@ -151,7 +151,7 @@ class _Readable(Protocol):
 
 
 def _chunks(file: Path) -> Iterator[tuple[bool, bytes]]:
-    """The content piece by piece, each with the end of the one before, and whether it is the first.
+    """The content piece by piece, each after the end of the previous one, and whether it is the first.
 
     Of a compressed file what is in it follows, likewise.
     """
@@ -169,7 +169,7 @@ def _chunks(file: Path) -> Iterator[tuple[bool, bytes]]:
             yield True, _text(head)
             yield from _rest(unpacked, head)
     except UNREADABLE:
-        return  # it only begins like one, or is damaged: nobody can read more of it
+        return  # it only looks like one, or is damaged: nobody can read further
 
 
 def _zipped(file: Path) -> Iterator[tuple[bool, bytes]]:

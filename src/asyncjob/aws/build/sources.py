@@ -1,8 +1,8 @@
 """Which of the user's own files go into the package.
 
-A target that is a file takes the modules with it that it imports from the folder it is in, and theirs in turn; one that
-is in a package takes the whole package, data and all. Python itself says what an import means (`PathFinder`), and the
-text of the files says what they import, so that an import inside a function counts too.
+If the target is a file, the package gets the modules that it imports from its own folder, and what those import there
+in turn. If it is in a package, the whole package goes in, data included. Python itself resolves the imports
+(`PathFinder`); they are read from the text of the files, so an import inside a function counts too.
 """
 
 import ast
@@ -19,7 +19,7 @@ from asyncjob.aws.build.archive import BuildError, Part, part
 from asyncjob.aws.build.private import BY_NAME, DATABASE, JOURNAL, NOT_PLAIN, is_private_name, private
 
 UNSAID = ("__pycache__", "*.py[co]", "*.egg-info")
-"""What no package has and nobody misses: what was compiled or installed."""
+"""What was compiled or installed. It is left out without a word."""
 COMPILED = (".so", ".pyd", ".dylib")
 NEVER = (DATABASE, JOURNAL, NOT_PLAIN)
 
@@ -29,13 +29,14 @@ class Sources:
     """The user's part of a package.
 
     Attributes:
-        target: what imports the registry there.
+        target: imports the registry from the zip.
         parts: the files.
-        left_out: files and folders that are in a package of the user's, and not in the zip; why, where their names do
-            not say it.
-        beside: files in the folder of a single file that are not in the zip.
-        needed: for each module that is imported when the target is, and is not among the parts: the file that does so.
-        wanted: the same of those that are imported elsewhere: in a function, after `try:`.
+        left_out: files and folders of the user's package that are not in the zip, each with the reason unless its name
+            says it.
+        beside: files that lie beside a single file and are not in the zip.
+        needed: each module that is imported along with the target and is not among the parts, with the file that
+            imports it.
+        wanted: the same for modules that are imported elsewhere: in a function, or after `try:`.
     """
 
     target: str
@@ -47,15 +48,15 @@ class Sources:
 
 
 def find_sources(target: str, out: Path, include: Sequence[str] = ()) -> Sources:
-    """The files that a target needs, which must have been imported.
+    """The files that a target needs. It must have been imported.
 
     Args:
         target: as `loading.load` takes it.
         out: the folder that is built, which is never part of a package.
-        include: files that are to be there although they would be left out, as they are named in the zip.
+        include: files to take although they would be left out, by their names in the zip.
 
     Raises:
-        BuildError: one of them cannot be there.
+        BuildError: one of them cannot go in.
     """
     invalidate_caches()
     source, colon, name = target.partition(":")
@@ -82,7 +83,7 @@ def find_sources(target: str, out: Path, include: Sequence[str] = ()) -> Sources
 
 
 class _Walk:
-    """Goes from file to file along their imports, within one folder."""
+    """Follows imports from file to file, within one folder."""
 
     def __init__(self, found: Sources, folder: Path, out: Path, include: frozenset[str]) -> None:
         self._found = found
@@ -94,13 +95,13 @@ class _Walk:
         self._loaded = {Path(file).resolve() for file in loaded if file}
 
     def add(self, first: Path) -> None:
-        """Add a module or a package, and what it imports from beside it."""
+        """Add a module or a package, and what it imports from the same folder."""
         self._seen.add(first.stem)
         for file in self._files(first) if first.is_dir() else [first]:
             self._take(file)
 
     def add_included(self) -> None:
-        """Add what is to be there on purpose; never a database of jobs, or what is not in the folder."""
+        """Add what was asked for by name, but never a database of jobs or anything outside the folder."""
         taken = {each.name for each in self._found.parts}
         for name in sorted(self._include - taken):
             file = self._folder / name
@@ -149,7 +150,7 @@ class _Walk:
                     yield inside / name
 
     def _is_own(self, path: Path, package: Path) -> bool:
-        is_out = os.path.realpath(path) == str(self._out)  # which, unlike resolve(), minds no links in a circle
+        is_out = os.path.realpath(path) == str(self._out)  # unlike resolve(), it survives links in a circle
         if is_out or any(fnmatch.fnmatch(path.name, pattern) for pattern in UNSAID):
             return False
         reason = _not_own(path, package)
@@ -185,7 +186,7 @@ def _location(spec: ModuleSpec | None) -> Path | None:
 
 
 def _check_name(module: str, file: Path) -> None:
-    """Refuse what would hide another module from the whole function: its folder is looked in first."""
+    """Refuse a file that would hide another module from the whole function: its folder is searched first."""
     if module in sys.stdlib_module_names or module in ("asyncjob", "msgspec"):
         raise BuildError(f"{file.name} hides Python's or asyncjob's own module {module!r}: give it another name")
     if '"' in file.name or "\\" in file.name:

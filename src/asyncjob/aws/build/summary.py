@@ -1,6 +1,6 @@
-"""What `asyncjob build` says at its end: the API, who may do what, and what to do next.
+"""What `asyncjob build` prints at its end: the API, who may do what, and what to do next.
 
-It is read from the template that was made, so that it cannot say anything else than what will be deployed.
+It is read from the template that was made, so it cannot differ from what will be deployed.
 """
 
 import inspect
@@ -13,10 +13,15 @@ from typing import Any
 import msgspec
 import yaml
 
+from asyncjob.aws.build.durable import MAX_PARAMETERS_BYTES
 from asyncjob.registry import JobFunction, Jobs
 
 Tree = dict[str, Any]
 
+
+LIMIT = (
+    f"All parameters of a job together: {MAX_PARAMETERS_BYTES:,} bytes of JSON, a character beyond ASCII counted as 3"
+)
 
 CALLERS = {
     "NONE": "everybody on the internet",
@@ -48,7 +53,7 @@ def summary(template: str, jobs: Jobs, out: Path) -> str:
     Args:
         template: the text that was made.
         jobs: the registry it was made for.
-        out: the folder it is in, as the user named it.
+        out: the folder that it is in, as the user named it.
     """
     tree: Tree = yaml.load(template, _Loader)  # noqa: S506 - a SafeLoader
     resources = tree["Resources"]
@@ -62,6 +67,7 @@ def summary(template: str, jobs: Jobs, out: Path) -> str:
         "What POST /jobs takes, beside jobId",
     ]
     lines += _indented(line for each in jobs for line in _describe(each, len(jobs) > 1))
+    lines += _indented(iter([LIMIT]))
     lines += ["", "What the roles may do", *_indented(_roles(resources))]
     lines += [
         "",
@@ -83,6 +89,8 @@ def _of_type(resources: Tree, kind: str) -> Iterator[tuple[str, Tree]]:
 
 def _routes(resources: Tree) -> Iterator[str]:
     for _, method in _of_type(resources, "ApiGateway::Method"):
+        if method["Properties"]["Integration"]["Type"] == "MOCK":
+            continue  # refuses other methods and other paths, or tells a browser that it may ask
         path, part = "", method["Properties"]["ResourceId"]
         while part.get("Ref"):
             properties = resources[part["Ref"]]["Properties"]
@@ -92,7 +100,7 @@ def _routes(resources: Tree) -> Iterator[str]:
 
 
 def _callers(tree: Tree) -> Iterator[str]:
-    """By default, how to let others, and what a new default does not change."""
+    """Who may call by default, how to let others in, and what a new default does not change."""
     default = tree["Parameters"]["Authorization"]["Default"]
     yield f"{CALLERS[default]} (Authorization = {default})"
     yield "For everybody on the internet, at your cost: deploy with --parameter-overrides Authorization=NONE"
@@ -137,7 +145,7 @@ def _statement(statement: Tree, when: str = "") -> Iterator[str]:
 
 
 def _resource(value: Any) -> str:
-    """An ARN as the template says it: of a resource of its own, that one's name."""
+    """An ARN as the template has it; for a resource of the template, its name."""
     if isinstance(value, str):
         return value
     if "Fn::GetAtt" in value:
@@ -153,7 +161,7 @@ def _parameters(tree: Tree) -> Iterator[str]:
 
 
 def _commands(out: Path) -> Iterator[str]:
-    """What packages and deploys it. Packaging writes the template at length: mostly only a bucket takes it then."""
+    """What packages and deploys it. Packaging makes the template longer, mostly too long to deploy without a bucket."""
     template, packaged = (shlex.quote(str(out / name)) for name in ("template.yaml", "packaged.yaml"))
     bucket, capabilities = "--s3-bucket MY-BUCKET", "--capabilities CAPABILITY_NAMED_IAM"
     yield f"aws cloudformation package --template-file {template} {bucket} --output-template-file {packaged}"

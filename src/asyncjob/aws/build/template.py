@@ -24,6 +24,7 @@ PACKAGE = HERE.parent.parent
 RUNTIME = HERE.parent / "runtime"
 SPARE_SECONDS = 1.5  # of an invocation, for the outcome
 MAX_TEMPLATE_BYTES = 51_200  # what CloudFormation takes without a bucket
+MAX_UPLOADED_BYTES = 1_048_576  # and from one
 API_BEGINS, API_ENDS = "# ---- The API.", "# ---- The stage."
 
 CORE = (

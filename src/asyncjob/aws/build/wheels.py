@@ -1,8 +1,8 @@
-"""The libraries of a package: wheels for Lambda's platform, found by pip and unpacked as they are.
+"""The libraries of a package: wheels for Lambda's platform, found by pip and unpacked unchanged.
 
-Nothing is installed and nothing compiled, so what a wheel holds is what goes in, whatever machine this is. pip chooses
-wheels by the platform that it is told, but reads environment markers (`; sys_platform == "linux"`) by the machine that
-it runs on: what it leaves out for that reason is found in the wheels' own metadata, and asked for in another round.
+Nothing is installed or compiled, so the package gets exactly what a wheel holds, whatever machine this is. pip chooses
+wheels for the platform that it is told, but evaluates environment markers (`; sys_platform == "linux"`) for the machine
+it runs on. What it leaves out for that reason is found in the wheels' metadata, and requested in another round.
 """
 
 import re
@@ -38,7 +38,7 @@ class Wheels:
     """Wheels for one Python on one architecture, in a folder of their own.
 
     Args:
-        folder: where they go; it is made.
+        folder: where they go. It is created.
         python: such as `3.13`.
         architecture: Lambda's word for it.
         say: is told what happens.
@@ -61,10 +61,10 @@ class Wheels:
         }
 
     def download(self, requirements: Path | None) -> None:
-        """Download the wheels that a requirements file names, all that they need, and asyncjob's own.
+        """Download the wheels that a requirements file names, all that these need, and what asyncjob needs.
 
         Raises:
-            BuildError: there is no wheel for one of them, or pip cannot do it.
+            BuildError: one of them has no wheel, or pip fails.
         """
         _check_own(requirements)
         self._say(f"Getting wheels for {self._where}")
@@ -93,7 +93,7 @@ class Wheels:
             raise BuildError(f"{requirements} asks for {own.name} {version}, and asyncjob itself needs {own}")
 
     def parts(self) -> Iterator[Part]:
-        """What the wheels hold, where an installation would put it."""
+        """The files of the wheels, under the names that an installation would give them."""
         for file in self._files().values():
             name, version, *_ = parse_wheel_filename(file.name)
             with _opened(file) as archive:
@@ -101,7 +101,7 @@ class Wheels:
                     _check_entry(info, file)
                     place = _place(info.filename)
                     if name in sys.stdlib_module_names:
-                        place = None  # once a module of its own, now Python's: that one comes first elsewhere, too
+                        place = None  # a backport of what is now Python's own, which comes first elsewhere, too
                     if place is not None and not info.is_dir():
                         executable = bool(info.external_attr >> 16 & 0o100)
                         read = partial(_read, file, info.filename)
@@ -111,8 +111,8 @@ class Wheels:
         return {parse_wheel_filename(file.name)[0]: file for file in sorted(self._folder.glob("*.whl"))}
 
     def _pip(self, arguments: list[str]) -> set[str]:
-        """Run pip; the names that it left out although their markers hold on Lambda."""
-        # -P: what lies in the current folder is not pip.
+        """Run pip. Returns the names that it left out although their markers hold on Lambda."""
+        # -P: a pip in the current folder is not the one.
         command = [sys.executable, "-P", "-m", "asyncjob.aws.build.harmless_pip", "download"]
         command += ["--only-binary=:all:", *self._options]
         command += ["--no-input", "--progress-bar", "off", "--disable-pip-version-check"]
@@ -127,7 +127,7 @@ class Wheels:
         if process.returncode != 0:
             raise BuildError(self._refusal(lines))
         downloaded = (line.removeprefix(DOWNLOADED).split() for line in lines if line.startswith(DOWNLOADED))
-        for name in (name for names in downloaded for name in names):  # of a folder or a repository pip saves no wheel
+        for name in (name for names in downloaded for name in names):  # pip saves no wheel of a folder or a repository
             if canonicalize_name(name) not in self._files():
                 raise BuildError(f"{name} {self._as_sources()}")
         left_out = (IGNORED.match(line) for line in lines)
@@ -140,7 +140,7 @@ class Wheels:
             return False
 
     def _missing(self) -> Iterator[str]:
-        """What the wheels' metadata asks for on Lambda, and is not there; of extras, what pip saw to by itself."""
+        """What the wheels' metadata asks for on Lambda and is not there. pip itself has seen to extras."""
         files = self._files()
         for file in files.values():
             (distribution,) = metadata.distributions(path=[str(file)])
@@ -154,7 +154,7 @@ class Wheels:
         return f"is given as its sources: build a wheel for {self._where}, and name that instead"
 
     def _refusal(self, lines: list[str]) -> str:
-        """The errors of pip in one line, which name the package."""
+        """The errors of pip, in one line that names the package."""
         if any(REFUSAL in line for line in lines):
             name = next((found[1] for line in reversed(lines) if (found := ASKED.match(line))), "a library")
             return f"{Path(name).name} {self._as_sources()}"
@@ -172,7 +172,7 @@ class Wheels:
 
 
 def _place(name: str) -> str | None:
-    """Where an installation would put a wheel's file, or None for what no function needs: programs, headers."""
+    """Where an installation would put a wheel's file; None for what no function needs, such as programs and headers."""
     folder, _, rest = name.partition("/")
     if "__pycache__" in name:
         return None
@@ -183,7 +183,7 @@ def _place(name: str) -> str | None:
 
 
 def _check_entry(info: zipfile.ZipInfo, wheel: Path) -> None:
-    """Refuse what an unpacker may put elsewhere than it seems: a name is cut at a NUL, a link leads anywhere."""
+    """Refuse what an unpacker may put somewhere unexpected: a name is cut at a NUL, a link can lead anywhere."""
     if info.orig_filename != info.filename or stat.S_ISLNK(info.external_attr >> 16):
         raise BuildError(f"{wheel.name} has a link, or a file without a proper name: {info.orig_filename!r}")
 
@@ -193,7 +193,7 @@ def _opened(wheel: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(wheel) as archive:
             yield archive
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # the last of an encrypted one
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # RuntimeError: it is encrypted
         raise BuildError(f"{wheel.name} cannot be unpacked: {error}") from None
 
 
@@ -203,7 +203,7 @@ def _read(wheel: Path, name: str) -> bytes:
 
 
 def _check_own(requirements: Path | None) -> None:
-    """Refuse to look for a wheel of this package: what is needed of it is there."""
+    """Refuse a requirement for asyncjob itself: the build brings what is needed of it."""
     lines = [] if requirements is None else requirements.read_text("utf-8", "replace").splitlines()
     for line in lines:
         name = re.match(r"[A-Za-z0-9._-]+", line.strip())

@@ -1,7 +1,7 @@
-"""One attempt of a job: its function runs in a thread, or on the event loop, while this thread keeps its time.
+"""One attempt of a job: its function runs in a thread or on the event loop while this thread watches the clock.
 
-The thread that Lambda has called does not run the function: so it can write the progress, learn that the job was
-canceled, and record a timeout while the function goes on. It alone speaks to the table.
+The thread that Lambda calls does not run the function, so it can write progress, learn that the job was canceled, and
+record a timeout while the function goes on. Only this thread talks to the table.
 """
 
 import math
@@ -27,9 +27,9 @@ from asyncjob.runner import Outcome, Unfinished, failed, finish, run, run_async
 if TYPE_CHECKING:
     from asyncjob.loop import EventLoop
 
-PROGRESS_SECONDS = 1.0  # between two writes of progress, at least
-LOOK_SECONDS = 5.0  # between two looks whether the job was canceled, when nothing is written
-PATIENCE_SECONDS = 0.5  # for either; the next one comes soon enough
+PROGRESS_SECONDS = 1.0  # at least, between two writes of progress
+LOOK_SECONDS = 5.0  # between two checks for a cancel, if nothing is written
+PATIENCE_SECONDS = 0.5  # for either; the next one comes soon
 
 
 class Attempt:
@@ -56,7 +56,7 @@ class Attempt:
         return self._progress if self._is_untold else None
 
     def start(self, parameters: bytes) -> None:
-        """Run the function, beside this thread."""
+        """Start the function beside this thread."""
         context = _isolation().context()
         if self._function.is_async:
             _loop().start([(self._finish(run_async(self._function, self._context, parameters)), context)])
@@ -85,13 +85,13 @@ class Attempt:
             task.cancel()
         try:
             outcome = await running
-        except BaseException:  # there is no memory left to tell what happened: Lambda notices the end of the process
+        except BaseException:  # no memory is left to say what happened: Lambda notices that the process has ended
             os._exit(1)
         _isolation().restore()
         self._outcomes.put(outcome)
 
     def wait(self, until: float) -> Outcome | None:
-        """Its outcome, or None if it has none `until` then (of the monotonic clock)."""
+        """Its outcome, or None if there is none by `until`, a time of the monotonic clock."""
         while True:
             left = until - time.monotonic()
             try:
@@ -104,7 +104,7 @@ class Attempt:
                 self._keep_in_touch()
 
     def cancel(self) -> None:
-        """Let the function know that there is no point in going on: an async one at its next await."""
+        """Tell the function that there is no point in going on. An async one learns it at its next await."""
         self._context.cancel()
         if self._stop is not None:
             _loop().call(self._stop)
@@ -114,7 +114,7 @@ class Attempt:
         self._is_untold = True
 
     def _pause(self) -> float:
-        """Seconds until the table is spoken to again."""
+        """Seconds until the next call to the table."""
         if self._context.canceled:
             return math.inf
         if self._function.takes_context:
@@ -122,7 +122,7 @@ class Attempt:
         return LOOK_SECONDS if self._stop is not None else math.inf
 
     def _keep_in_touch(self) -> None:
-        """Write the progress, if there is any; look from time to time if the job is still this attempt's."""
+        """Write new progress; without any, check from time to time that the job is still this attempt's."""
         due = self._in_touch + (PROGRESS_SECONDS if self._is_untold else LOOK_SECONDS) <= time.monotonic()
         if not due or self._context.canceled:
             return
@@ -130,7 +130,7 @@ class Attempt:
         try:
             still = self._written(until) if self._is_untold else self._found(until)
         except TableError:
-            still = True  # not known: another time
+            still = True  # not known; the next check will tell
         self._in_touch = time.monotonic()
         if not still:
             self.cancel()
@@ -160,7 +160,7 @@ class Attempt:
 
 @cache
 def _loop() -> "EventLoop":
-    """One for all async jobs, from the first of them on."""
+    """One loop for all async jobs, made for the first of them."""
     from asyncjob.loop import EventLoop
 
     return EventLoop()
@@ -168,5 +168,5 @@ def _loop() -> "EventLoop":
 
 @cache
 def _isolation() -> Isolation:
-    """How the process was before its first job: by then the functions are imported."""
+    """The state of the process before its first job, when the functions have been imported."""
     return Isolation()
