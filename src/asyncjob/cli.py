@@ -1,6 +1,6 @@
-"""The command `asyncjob`: parses arguments, and turns the errors that a user can mend into one line.
+"""The command `asyncjob`: parses arguments, and tells a user's mistakes in one line each.
 
-Also how its process begins and ends, which no function of the user's may decide: with all standard streams open, and
+It also decides how its process starts and ends, so that no user's function can: with all standard streams open, and
 with the right exit status soon after its work is done.
 """
 
@@ -23,12 +23,12 @@ from asyncjob.registry import RegistrationError
 from asyncjob.server.settings import LogFormat, LogLevel, Settings, SettingsError, parse_duration
 from asyncjob.version import __version__
 
-END_SECONDS = 2.0  # what threads and exit hooks of the user's module get when all else is done
-READER_GONE = 141  # as a shell says of other tools that SIGPIPE has ended
+END_SECONDS = 2.0  # for threads and exit hooks of the user's module, when everything else is done
+READER_GONE = 141  # what a shell reports for a tool that SIGPIPE has ended
 
 
 class Application(typer.Typer):
-    """The command as a process: what is around the parsing of arguments."""
+    """The command as a process: everything around the parsing of arguments."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run the command that the arguments name, and end the process."""
@@ -51,7 +51,7 @@ class Application(typer.Typer):
 
 
 def _end(status: int) -> NoReturn:
-    """Leave the interpreter as one does, but do not wait for ever: a thread or an exit hook may never end."""
+    """Leave the interpreter in the usual way, but not for ever: a thread or an exit hook may never end."""
 
     def end_late() -> None:
         time.sleep(END_SECONDS)
@@ -65,7 +65,7 @@ def _end(status: int) -> NoReturn:
 
 app = Application(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
-app.add_typer(commands.app)  # what a user of the API does; below is what its operator does
+app.add_typer(commands.app)  # the commands of a user of the API; those of its operator are below
 
 DEFAULT = Settings()
 
@@ -84,12 +84,12 @@ def _duration(text: str) -> float:
 
 
 def _key(key: str | None) -> str | None:
-    """An empty variable is a key that was meant to be there, and no wish to be without one."""
+    """The key as given: an empty variable is a mistake, not a wish to be without a key."""
     return os.environ.get("ASYNCJOB_API_KEY") if key is None else key
 
 
 def _setting(name: str, help: str, **more: Any) -> Any:  # noqa: A002
-    """An option of `serve`, which can be given as an environment variable too."""
+    """An option of `serve` that an environment variable can set too."""
     return typer.Option(f"--{name.replace('_', '-')}", envvar=f"ASYNCJOB_{name.upper()}", help=help, **more)
 
 
@@ -125,15 +125,15 @@ Grace = Annotated[
 Backoff = Annotated[
     float,
     _setting(
-        "backoff", "Seconds before the second attempt, at most; twice as many before each further one.", min=0, max=300
+        "backoff", "The most seconds before the second attempt; twice as many before each further one.", min=0, max=300
     ),
 ]
 ApiKey = Annotated[
     str | None,
     _setting(
         "api_key",
-        "What clients must send as x-api-key, at least 16 characters. Better given in the environment: arguments are "
-        "seen by others.",
+        "What clients must send as x-api-key, at least 16 characters. Better set in the environment: others can see "
+        "arguments.",
         show_default="none",
         callback=_key,
     ),
@@ -143,7 +143,7 @@ AllowHost = Annotated[
     list[str],
     _setting(
         "allow_host",
-        "A name in Host to serve, beside addresses and names without a dot. Give it once for each.",
+        "A name that Host may have, beside addresses and names without a dot. Give it once for each.",
         metavar="NAME",
         show_default="none",
     ),
@@ -161,12 +161,12 @@ NotifySecret = Annotated[
     str | None,
     _setting(
         "notify_secret",
-        "What notifications are signed with: whsec_ and base64. Better given in the environment.",
+        "The key that signs notifications: whsec_ and base64. Better set in the environment.",
         show_default="none",
     ),
 ]
 Format = Annotated[LogFormat, _setting("log_format", "For people, or for programs.")]
-Level = Annotated[LogLevel, _setting("log_level", "The least level that is logged.")]
+Level = Annotated[LogLevel, _setting("log_level", "The lowest level to log.")]
 Include = Annotated[
     list[str],
     typer.Option(

@@ -1,4 +1,4 @@
-"""One server: the file, the engine, HTTP and signals, from start to a stop that loses nothing."""
+"""One server from start to stop: it puts the store, the engine and HTTP together, and a stop loses nothing."""
 
 import asyncio
 import logging
@@ -26,11 +26,9 @@ from asyncjob.server.settings import Settings, SettingsError
 from asyncjob.sqlite.store import SqliteStore
 from asyncjob.store import NotSaved, Store, Unreadable, Unusable
 
-BACKLOG = 2_048  # connections that wait to be accepted
+BACKLOG = 2_048  # connections that may wait to be accepted
 LOOK_SECONDS = 1.0  # between looks at whether the file is still there
-MAX_FILES = (
-    65_536  # connections and all else that is open; a shell's usual limit, 1,024, is soon reached by idle clients
-)
+MAX_FILES = 65_536  # open at once, connections included; idle clients soon reach a shell's usual limit of 1,024
 
 
 class AddressError(Exception):
@@ -41,16 +39,16 @@ def serve(settings: Settings) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP. A second signal cuts the grace period of running jobs short.
 
     Raises:
-        SettingsError: a path is relative to a folder that is not there any more.
+        SettingsError: a path is relative, and the current folder was deleted.
         RegistrationError: the registry cannot be loaded.
-        Unusable: the store cannot be used, or not any more.
+        Unusable: the store cannot be used, or can no longer be used.
         AddressError: the address cannot be listened on.
     """
     streams.settle(output_matters=False)
     _allow_many_files()
     logs.configure(settings.log_format, settings.log_level)
     for signum in _stop_signals():
-        if signum != signal.SIGINT:  # which is a KeyboardInterrupt
+        if signum != signal.SIGINT:  # Python raises KeyboardInterrupt for it
             signal.signal(signum, _stop_at_once)
     typed, settings = settings, _located(settings)
     with unmoved():  # workers begin where the server was started, too
@@ -70,7 +68,7 @@ def open_store(settings: Settings) -> Store:
 
 
 def _located(settings: Settings) -> Settings:
-    """With absolute paths, since what is imported may change the current folder."""
+    """The same with absolute paths, since a module that is imported may change the current folder."""
     try:
         return replace(settings, target=absolute(settings.target), database=settings.database.absolute())
     except FileNotFoundError:
@@ -78,14 +76,14 @@ def _located(settings: Settings) -> Settings:
 
 
 def _stop_signals() -> list[signal.Signals]:
-    """A terminal that is closed stops the server as a service manager does; not one that was started with nohup."""
+    """SIGTERM and SIGINT; SIGHUP too, so that closing the terminal is a gentle stop, unless nohup has it ignored."""
     hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
     return [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hangs_up else [])]
 
 
 def _stop_at_once(signum: int, frame: FrameType | None) -> NoReturn:
-    """Before the event loop takes the signals: nothing was accepted yet, and an import may catch whatever is raised."""
-    with suppress(Exception):  # it may have come in the middle of another line
+    """End the process. Nothing was accepted yet, and a user's module might catch an exception while it is imported."""
+    with suppress(Exception):  # the signal may have come in the middle of another line
         log(logging.INFO, "stopped before the start was complete")
     os._exit(0)
 
@@ -94,7 +92,7 @@ def _allow_many_files() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(MAX_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        with suppress(OSError, ValueError):  # fewer must do
+        with suppress(OSError, ValueError):  # the server then makes do with fewer
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
@@ -126,7 +124,7 @@ async def _serve(jobs: Jobs, settings: Settings, store: Store, listener: socket.
         _announce(jobs, settings, listener, store)
         ends = [serving, lost, asyncio.ensure_future(stop.wait())]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        stop.set()  # from now on a signal hurries
+        stop.set()  # from now on, a signal means: hurry
         log(logging.INFO, "stopping; once more stops at once", running=engine.running, grace=f"{settings.grace:g}s")
         await engine.stop(hurry)
         http.should_exit = True
@@ -140,11 +138,11 @@ async def _serve(jobs: Jobs, settings: Settings, store: Store, listener: socket.
 
 
 async def _watch(store: Store, engine: Engine) -> str:
-    """Wait until the store is not what is served any more; what has happened to it.
+    """Wait until something happens to the store, and say what.
 
-    To stop then loses least: what is accepted later would be gone, what runs can still end, and what was saved reaches
-    the file, wherever that is now, when it is closed. To go on when it is back would be to trust that nothing else has
-    written to it.
+    The server then stops, which loses least. Jobs accepted later would be gone, but running jobs can still end, and
+    what was saved reaches the file, wherever it is now, when it is closed. If the server went on once the file is
+    back, it would trust that nothing else has written to it.
     """
     while True:
         fault = store.fault()
@@ -158,7 +156,7 @@ async def _watch(store: Store, engine: Engine) -> str:
 async def _close(engine: Engine, store: Store) -> None:
     try:
         await engine.close()
-    except Unusable as error:  # even the end of the process would close it
+    except Unusable as error:  # a normal end of the process would close it, too
         log(logging.ERROR, "not closed", database=store.place, error=str(error))
         os._exit(1)
 
@@ -181,7 +179,7 @@ def _handle_signals(stop: asyncio.Event, hurry: asyncio.Event) -> None:
 
 
 def _announce(jobs: Jobs, settings: Settings, listener: socket.socket, store: Store) -> None:
-    """Say where everything is and what to try; on standard output, since it is not a log."""
+    """Say where everything is and what to try, on standard output, since this is not the log."""
     host, port = listener.getsockname()[:2]
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     workers = settings.worker_count

@@ -37,9 +37,7 @@ def _run(folder: Path, test: Callable[[Engine], Awaitable[None]], **settings: An
         finally:
             await engine.stop(asyncio.Event())
             await engine.close()
-            others = asyncio.all_tasks() - {asyncio.current_task()}
-            if others:  # which notice that the processes have ended, and close what led to them
-                await asyncio.wait(others)
+            assert asyncio.all_tasks() == {asyncio.current_task()}
 
     asyncio.run(run())
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from asyncjob.openapi import OPERATIONS, document
@@ -115,6 +115,11 @@ PIECES = st.sampled_from(
 )
 
 
+@example(path="/pagex")
+@example(path="/page")
+@example(path="page/x")
+@example(path="/stats\n")
+@example(path="/jobs//cancel")
 @given(path=st.lists(PIECES, max_size=8).map("".join) | st.text(alphabet="/jobsx\n", max_size=12))
 def test_a_path_is_found_as_if_the_table_were_searched(path: str) -> None:
     found, name = find(path)

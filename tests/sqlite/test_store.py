@@ -101,6 +101,18 @@ def test_an_operation_that_fails_takes_no_other_with_it(tmp_path: Path) -> None:
     asyncio.run(test())
 
 
+def test_a_write_that_there_is_no_memory_for_is_not_saved_and_says_so(tmp_path: Path) -> None:
+    def fails(connection: sqlite3.Connection) -> None:
+        raise MemoryError  # as SQLite does
+
+    async def test(opened: OpenedFile) -> None:
+        with pytest.raises(NotSaved, match="memory"):
+            await opened.store._writer.do(fails)
+        assert await opened.submit("job") is None
+
+    _with_store(tmp_path / "jobs.db", test)
+
+
 def _write_protect(opened: OpenedFile, on: bool) -> None:
     """No write is saved, as on a full disk, until this is taken back. The writer has nothing to do meanwhile."""
     opened.store._writer._connection.execute(f"PRAGMA query_only = {on:d}")

@@ -128,6 +128,17 @@ def test_large_jobs_are_all_claimed_in_the_end(run: Run) -> None:
     run(test)
 
 
+def test_jobs_that_are_claimed_together_keep_their_own_parameters(run: Run) -> None:
+    async def test(opened: Opened) -> None:
+        given = {f"job-{number}": f'{{"text":"{"é😀x" * number}"}}'.encode() for number in range(30)}
+        for job_id, parameters in given.items():
+            await opened.submit(job_id, parameters)
+        await opened.claim_all(30)
+        assert {claim.job_id: claim.parameters for claim in opened.claims} == given
+
+    run(test)
+
+
 PUT_BACK: dict[str, Callable[[Opened], Awaitable[bool]]] = {
     "repeat": lambda opened: opened.store.repeat("job", 1, 0, ERROR, group_limit=3),
     "release": lambda opened: opened.store.release("job", 1, ERROR, group_limit=3),

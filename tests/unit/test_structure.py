@@ -131,3 +131,34 @@ def _lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     """How long a function is, its docstring left out."""
     first = function.body[1] if ast.get_docstring(function) and len(function.body) > 1 else function.body[0]
     return (function.end_lineno or 0) - first.lineno + 1
+
+
+def test_metrics_are_taken_in_one_place() -> None:
+    assert {module for module in FILES if "server.metrics" in _imports(module)} == {"server.engine"}
+
+
+def test_an_object_has_all_its_attributes_once_it_is_made() -> None:
+    for module, file in FILES.items():
+        if module == "server.http.protocol":  # uvicorn's protocol begins with connection_made
+            continue
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ClassDef):
+                later = _set_attributes(node, later=True) - _set_attributes(node, later=False)
+                assert not later, f"{file}: {node.name} gets {later} only after it is made"
+
+
+def _set_attributes(kind: ast.ClassDef, *, later: bool) -> set[str]:
+    """The attributes of `self` that a class sets: in __init__ or its body, or in its other methods."""
+    methods = [node for node in kind.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    found = {
+        node.attr
+        for method in methods
+        if (method.name != "__init__") == later
+        for node in ast.walk(method)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+        if isinstance(node.value, ast.Name) and node.value.id == "self"
+    }
+    body = {
+        node.target.id for node in kind.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
+    return found if later else found | body

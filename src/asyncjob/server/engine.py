@@ -1,4 +1,7 @@
-"""The local engine behind HTTP: submit, get, wait, list, cancel and retry, on a store and workers."""
+"""The engine: submit, get, wait, list, cancel and retry, on a store and on workers. It knows nothing of HTTP.
+
+What it refuses, it refuses with the exceptions of refusals.py.
+"""
 
 import asyncio
 import logging
@@ -26,19 +29,25 @@ from asyncjob.store import Attempt, Change, Claim, Claims, Delivery, NotSaved, O
 if TYPE_CHECKING:
     from asyncjob.server.webhooks.sender import Sender
 
-PURGE_BATCH = 500
-PURGE_INTERVAL_SECONDS = 60.0
-MAX_WAITING_PAGES = 128
-PAGE_WAIT_SECONDS = 10.0
+PURGE_BATCH = 500  # jobs that one transaction deletes
+PURGE_INTERVAL_SECONDS = 60.0  # between two looks for jobs to delete
+MAX_WAITING_PAGES = 128  # lists that may wait to be read
+PAGE_WAIT_SECONDS = 10.0  # for a list to be read
 
 
 class Engine:
     """Keeps jobs and has them run.
 
+    Attributes:
+        jobs: the registry.
+        events: of all jobs, for whoever listens.
+        watchers: who waits for single jobs.
+        metrics: what happens, counted.
+
     Args:
         jobs: the registry.
-        settings: of the server.
-        store: where the jobs are; this object starts and closes it.
+        settings: how many workers there are, how many jobs may wait, and so on.
+        store: where the jobs are kept; the engine starts and closes it.
     """
 
     def __init__(self, jobs: Jobs, settings: Settings, store: Store) -> None:
@@ -61,7 +70,7 @@ class Engine:
         self._measure()
 
     async def start(self) -> None:
-        """Take up what an earlier server left, and start the workers.
+        """Start the workers, and go on with what an earlier server left.
 
         Raises:
             StoreError: the store cannot be used.
@@ -70,9 +79,7 @@ class Engine:
         await self._store.start(Observer(self._assign, commits.saved, commits.failed, _trying_again))
         await self._supervisor.start()
         if self._settings.notify_secret is not None and self._policy.allows_any:
-            from asyncjob.server.webhooks.sender import (
-                Sender,  # whose httpx is memory and time at the start that others save
-            )
+            from asyncjob.server.webhooks.sender import Sender  # httpx costs time and memory that most servers save
 
             self._sender = Sender(
                 self._store.deliveries,
@@ -86,27 +93,31 @@ class Engine:
 
     @property
     def notifies(self) -> bool:
-        """Whether a job may name whom to notify of its end."""
+        """Whether a job may name a URL to notify when it has ended."""
         return self._policy.allows_any
 
     @property
     def running(self) -> int:
-        """How many jobs run."""
+        """How many jobs are running."""
         return self._supervisor.running
 
     async def stop(self, hurry: asyncio.Event) -> None:
-        """Let running jobs end within the grace period (or until `hurry` is set) and put the others back."""
+        """Let running jobs end within the grace period, or until `hurry` is set, and put the others back."""
         await self._supervisor.stop(hurry)
         self._stopping.set()
         self.events.stop()
         self.watchers.stop()
 
     def refuse(self, fault: str) -> None:
-        """Accept nothing more: what is saved would be lost. What runs may end."""
+        """Accept nothing more, since it would be lost; running jobs may end.
+
+        Args:
+            fault: why; whoever submits is told.
+        """
         self._fault = fault
 
     async def close(self) -> None:
-        """Close the store. Nothing may be asked of the engine any more.
+        """Close the store; the engine can do nothing more.
 
         Raises:
             Unusable: it must not be closed; see `Store.close`.
@@ -120,11 +131,11 @@ class Engine:
     # -- the contract --------------------------------------------------------------------------------------------
 
     async def submit(self, submission: Submission, traceparent: str | None = None) -> str:
-        """Save a job; it runs as soon as a slot is free.
+        """Save a job; it runs as soon as a place is free.
 
         Args:
-            submission: what is to run.
-            traceparent: of the trace that it belongs to.
+            submission: what to run.
+            traceparent: of the trace that the job belongs to.
 
         Returns:
             The job's id, once the job is on the disk.
@@ -186,7 +197,7 @@ class Engine:
         return self.watchers.stream(job_id, last_id, self._store.find)
 
     def attempts(self, job_id: str, query: PageQuery) -> tuple[list[Attempt], int | None]:
-        """A page of the attempts of a job, the first one first, and the cursor of the next one if there is one.
+        """A page of a job's attempts, oldest first, and the cursor of the next page if there is one.
 
         Raises:
             NotFound: there is no such job.
@@ -199,7 +210,7 @@ class Engine:
         return [*attempts, *([now] if query.after < job.attempt else [])], None
 
     def deliveries(self, job_id: str, query: PageQuery) -> tuple[list[Delivery], int | None]:
-        """A page of what was sent, and is to be, to whom the job's `notify` named: one for each end that it had.
+        """A page of a job's notifications, one for each time that it ended, and the cursor of the next page.
 
         Raises:
             NotFound: there is no such job.
@@ -230,7 +241,7 @@ class Engine:
             raise Unavailable(f"{message}; try again later") from None
 
     async def cancel(self, job_id: str) -> Job:
-        """Cancel a job that is not final; canceling a canceled one again changes nothing.
+        """Cancel a job that is not final. To cancel it again changes nothing.
 
         Raises:
             NotFound: there is no such job.
@@ -270,7 +281,7 @@ class Engine:
         self._tell(JobEvent(job_id, job.type, Status.PENDING, change.attempt + 1))
 
     def check(self) -> None:
-        """See that jobs can be read and run.
+        """Check that jobs can be read and run.
 
         Raises:
             Unavailable: they cannot.
@@ -318,7 +329,7 @@ class Engine:
 
     @property
     def _has_listeners(self) -> bool:
-        """Whether anybody wants to know of a start; all else is always told."""
+        """Whether anybody wants to know when a job starts; everything else is always told."""
         return self.events.wanted or self.watchers.wanted
 
     def _tell(self, event: JobEvent, ending: Ending = BY_ITSELF) -> None:
@@ -331,7 +342,7 @@ class Engine:
 
     def _assign(self, claims: Claims) -> None:
         self._supervisor.assign(claims)
-        if claims.jobs and self._has_listeners:  # soon, not now: their submission is about to be told first
+        if claims.jobs and self._has_listeners:  # soon rather than now: their submission is about to be told first
             asyncio.get_running_loop().call_soon(self._tell_claims, claims.jobs)
 
     def _tell_claims(self, jobs: list[Claim]) -> None:

@@ -1,6 +1,6 @@
-"""One line an event: for people on a terminal, or as JSON for programs.
+"""The log: one line for each thing that happens, for people on a terminal or as JSON for programs.
 
-Events carry a job's id and attempt where they have them, never its parameters or results.
+A line names the job and the attempt that it is about, and never shows parameters or results.
 """
 
 import json
@@ -17,32 +17,34 @@ logger = logging.getLogger("asyncjob")
 
 
 def log(level: int, message: str, **fields: Any) -> None:
-    """Log one event.
+    """Write one line.
 
     Args:
-        level: of the logging module.
-        message: what happened, the same words each time.
+        level: one of the logging module's.
+        message: what happened, in the same words each time.
         fields: what it happened to, such as `job_id` and `attempt`.
     """
     log_each(level, message, [fields])
 
 
 def log_each(level: int, message: str, happened: list[dict[str, Any]]) -> None:
-    """Log the same event of several jobs, a line each, in one write: a record each would cost more than the jobs.
+    """Write a line for each of several jobs to which the same has happened, in one write.
+
+    A record of the logging module for each would cost more than the jobs themselves.
 
     Args:
-        level: of the logging module.
-        message: what happened, the same words each time.
-        happened: what it happened to, for each line.
+        level: one of the logging module's.
+        message: what happened, in the same words each time.
+        happened: the fields of each line.
     """
     if logger.isEnabledFor(level):
         now, name = utc_now(), logging.getLevelName(level)
-        with suppress(OSError, ValueError):  # nobody reads it any more: that must not stop the jobs
+        with suppress(OSError, ValueError):  # jobs go on even if nobody can read of them any more
             sys.stderr.write("".join(f"{_line(now, name, message, fields)}\n" for fields in happened))
 
 
 class Formatter(logging.Formatter):
-    """Gives what others log, uvicorn above all, the same look."""
+    """Formats the lines of other libraries, above all uvicorn's, like ours."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields = {"exception": self.formatException(record.exc_info)} if record.exc_info else {}
@@ -72,7 +74,7 @@ _line: Callable[[str, str, str, dict[str, Any]], str] = _text_line
 
 
 def configure(log_format: LogFormat, level: LogLevel) -> None:
-    """Set how events look and which are shown; uvicorn's warnings are shown in the same way."""
+    """Set how lines look and which are written; uvicorn's warnings are written alike."""
     global _line  # noqa: PLW0603
     _line = _json_line if log_format is LogFormat.JSON else _text_line
     handler = logging.StreamHandler(sys.stderr)

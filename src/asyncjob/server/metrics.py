@@ -46,7 +46,7 @@ Tallies = int | Mapping[str, int] | Mapping[tuple[str, ...], int]  # without lab
 disable_created_metrics()  # type: ignore[no-untyped-call]  # else a second line for each counter, which nobody reads
 
 
-class Counts(Collector):
+class TallyCollector(Collector):
     """A counter that something else counts.
 
     Args:
@@ -188,8 +188,8 @@ class Metrics:
         )
 
     def count(self, name: str, documentation: str, labels: list[str], read: Callable[[], Tallies]) -> None:
-        """Show counts that are read whenever the metrics are; see `Counts`."""
-        self._registry.register(Counts(name, documentation, labels, read))
+        """Show counts that are read whenever the metrics are; see `TallyCollector`."""
+        self._registry.register(TallyCollector(name, documentation, labels, read))
 
     def gauge(self, name: str, documentation: str, read: Callable[[], int]) -> None:
         """Show a number that is read whenever the metrics are."""
@@ -205,6 +205,8 @@ class Metrics:
             self._outcomes[type_, status, self._error(ending.error)] += 1
         elif event.attempt == 1:
             self._submissions[type_] += 1
+        if ending is BY_ITSELF:
+            return
         if ending.reason is Reason.LOST:
             self._lost[type_, self._error(ending.error)] += 1
         elif ending.reason in PUT_BACK:

@@ -1,4 +1,4 @@
-"""What `asyncjob serve` can be told, checked once and then never changed."""
+"""The settings of `asyncjob serve`: checked once, then never changed."""
 
 import os
 import re
@@ -16,24 +16,24 @@ DURATION = re.compile(r"([0-9]{1,6}) *([smhdw])")
 HOST_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
-MIN_SECRET, MAX_SECRET = 24, 64  # bytes, as Standard Webhooks has it
-MIN_KEY = 16  # characters; each hexadecimal digit of random ones makes guessing 16 times as hard
+MIN_SECRET, MAX_SECRET = 24, 64  # bytes, the limits of Standard Webhooks
+MIN_KEY = 16  # characters
 MAX_SECONDS = 36_500 * SECONDS["d"]
 
 
 class SettingsError(Exception):
-    """Settings that cannot be used together, or at all; the message says what to change."""
+    """Settings that contradict each other or cannot be used; the message says what to change."""
 
 
 class LogFormat(StrEnum):
-    """How log lines look: for people, or for programs."""
+    """What log lines look like."""
 
     TEXT = "text"
     JSON = "json"
 
 
 class LogLevel(StrEnum):
-    """The least level that is logged."""
+    """The lowest level that is logged."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -51,26 +51,26 @@ class Settings:
     """The settings of one server.
 
     Attributes:
-        target: where the registry is, as `asyncjob serve` takes it; None for the built-in job.
+        target: the registry, named as for `asyncjob serve`; None for the built-in job.
         host: the address to listen on.
         port: the TCP port; 0 for any free one.
         database: the SQLite file.
-        workers: how many worker processes; never more than `concurrency`.
+        workers: how many worker processes there may be; see `worker_count`.
         concurrency: how many jobs run at once, in all workers together.
         max_pending: how many jobs may wait before submissions are answered with 429.
         keep: seconds after which final jobs are deleted; None to keep them for ever.
         grace: seconds that running jobs get when the server is told to stop.
-        backoff: seconds; the first further attempt waits up to so long, each one after it up to twice as long.
+        backoff: the most seconds before the second attempt; each further one may wait twice as long.
         api_key: what clients must send as `x-api-key`; None to let everybody in.
-        insecure: allow an address that is not loopback without an API key.
-        allow_host: names in `Host` that are served beside those which nobody else can point here.
-        notify_allow: hosts that jobs may have notified of their end, as `NotifyPolicy` takes them.
-        notify_secret: what notifications are signed with: `whsec_` and base64.
-        log_format: how log lines look.
-        log_level: the least level that is logged.
+        insecure: allow an address other than loopback without an API key.
+        allow_host: names that `Host` may have, beside those that nobody else can point at this server.
+        notify_allow: hosts that may be notified when a job has ended, as `NotifyPolicy` takes them.
+        notify_secret: the key that signs notifications: `whsec_` and base64.
+        log_format: what log lines look like.
+        log_level: the lowest level that is logged.
 
     Raises:
-        SettingsError: they contradict each other.
+        SettingsError: they contradict each other, or one cannot be used.
     """
 
     target: str | None = None
@@ -158,7 +158,7 @@ def is_loopback(host: str) -> bool:
 
 @lru_cache(maxsize=64)
 def is_address(host: str) -> bool:
-    """Whether it is an IP address, not a name."""
+    """Whether it is an IP address rather than a name."""
     try:
         ip_address(host)
     except ValueError:
@@ -167,10 +167,10 @@ def is_address(host: str) -> bool:
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of `30d`, `12h`, `90s`; units are s, m, h, d and w.
+    """The seconds of a duration such as `30d`, `12h` or `90s`; the units are s, m, h, d and w.
 
     Raises:
-        ValueError: it is not written like that.
+        ValueError: it is not written like that, or longer than 36,500 days.
     """
     match = DURATION.fullmatch(text.strip())
     if match is None or not 0 < int(match[1]) * SECONDS[match[2]] <= MAX_SECONDS:

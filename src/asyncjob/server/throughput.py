@@ -1,12 +1,12 @@
-"""How many jobs ended in each of the last minutes' moments, counted as they end: the file is not asked."""
+"""How many jobs ended in each ten seconds of the last ten minutes, counted as they end; the store is not asked."""
 
 from collections import deque
 from time import monotonic
 
 from asyncjob.job import Status
 
-MOMENT_SECONDS = 10
-MOMENTS = 60
+MOMENT_SECONDS = 10  # what `GET /stats` calls a moment
+MOMENTS = 60  # that are kept
 
 Counts = dict[Status, int]
 
@@ -20,14 +20,14 @@ class Throughput:
         self._until = monotonic() + MOMENT_SECONDS
 
     def count(self, status: Status) -> None:
-        """Count a job that ended; other statuses are no end and are not counted."""
+        """Count a job that has ended; a status that is not final counts nothing."""
         if status is Status.SUCCESS or status is Status.FAILURE or status is Status.CANCELED:
             if monotonic() >= self._until:
                 self._go_on()
             self._current[status] += 1
 
     def last(self) -> list[Counts]:
-        """The last moments, the oldest first; the last one is not over yet."""
+        """The last moments, oldest first; the last one is not over yet."""
         self._go_on()
         return list(self._moments)
 

@@ -1,11 +1,11 @@
-"""OpenTelemetry spans of a job, through its API alone: where that is not installed, nothing happens and nothing costs.
+"""OpenTelemetry spans of jobs. Only OpenTelemetry's API is used; if it is not installed, this file does nothing.
 
-A job's trace is that of the request which submitted it, or a new one: a span for the submission, in the server, and one
-for each attempt, in the worker, where it is the current span while the function runs, so that the function's own
-become its children. What links them, the `traceparent`, is saved with the job: it outlives the server.
+A job belongs to the trace of the request that submitted it, or to a new one. The server makes a span for the
+submission, and the worker one for each attempt, which is current while the function runs, so that the function's own
+spans are its children. The `traceparent` links them; it is saved with the job, so it outlives the server.
 
-What becomes of the spans is for an SDK that the user's own file sets up: the server imports it, and each worker. Where
-none is, spans would cost a tenth of a job and be seen by nobody: then a request's `traceparent` is only passed on.
+Where spans go is decided by an SDK that the user's own file sets up, in the server and in each worker. Without one,
+spans would cost a tenth of a job and nobody would see them, so a request's `traceparent` is only passed on.
 """
 
 import logging
@@ -25,7 +25,7 @@ except ImportError:
 else:
     INSTALLED = True
 
-MAX_TRACEPARENT = 128  # bytes; version 00 has 55, later ones may have more
+MAX_TRACEPARENT = 128  # bytes; version 00 has 55, later versions may have more
 
 _NO_TRACEPARENT: AbstractContextManager[str | None] = nullcontext(None)
 
@@ -34,8 +34,8 @@ def submission(type: str, given: bytes | None) -> AbstractContextManager[str | N
     """The span of a submission.
 
     Args:
-        type: of the job.
-        given: the request's header `traceparent`.
+        type: the job's.
+        given: the `traceparent` header of the request.
 
     Returns:
         A context whose value is the `traceparent` to save with the job.
@@ -56,9 +56,9 @@ def _submission(type: str, given: str | None) -> Iterator[str | None]:  # noqa: 
 
 
 class AttemptSpan:
-    """The span of an attempt, current from `begin` to `end` in the context of the job.
+    """The span of an attempt, current in the job's context from `begin` to `end`.
 
-    It is the user's SDK that is called: if it raises, that is said, and the job goes on.
+    The user's SDK may raise; that is logged, and the job goes on.
     """
 
     def __init__(self, message: Run) -> None:
@@ -67,7 +67,7 @@ class AttemptSpan:
         self._span: trace.Span | None = None
 
     def begin(self) -> None:
-        """Make it current, if OpenTelemetry is there and wanted."""
+        """Make it current, if OpenTelemetry is installed and somebody wants spans."""
         message = self._message
         if not INSTALLED or (message.traceparent is None and not _has_sdk()):
             return
@@ -79,10 +79,10 @@ class AttemptSpan:
             )
 
     def end(self, outcome: Outcome) -> None:
-        """End it with what the attempt came to."""
+        """End it with the attempt's outcome."""
         if self._span is not None:
             with _said(), self._stack:
-                if isinstance(outcome, Failed):  # the type alone: messages hold values
+                if isinstance(outcome, Failed):  # not the message, which may hold values
                     self._span.set_attribute("error.type", outcome.error.type)
                     self._span.set_status(trace.StatusCode.ERROR, outcome.error.type)
 

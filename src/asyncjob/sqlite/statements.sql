@@ -102,9 +102,9 @@ SELECT {shown}, notify FROM job
 WHERE job_id IN (SELECT value FROM json_each(:job_ids)) AND notify IS NOT NULL AND finished_at IS NOT NULL;
 
 -- name: tell
--- Saves a new notification, due at once.
+-- Saves a new notification, due at once. Takes the fields of a Notification.
 INSERT INTO delivery (delivery_id, job_id, attempt, url, receiver, body, created_ms, due_at)
-VALUES (:id, :job_id, :attempt, :url, :receiver, :body, :created_ms, :created_ms);
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7);
 
 -- part: shown
 job_id, type, status, CAST(parameters AS BLOB), progress, CAST(results AS BLOB), error, attempt, created_at, started_at,

@@ -43,7 +43,7 @@ class SqliteStore(Reads):
         try:
             super().__init__(self._database)
             self.pending: int = self._lookup.one("count_pending")[0]
-            self._writer = Writer(self._database.connect(), self._transact, self._committed, self._deliver)
+            self._writer = Writer(self._database.connect(), self._transact, self._committed, self._tell_claims)
             self.deliveries = SqliteDeliveries(self._database, self._writer)
         except (sqlite3.Error, Unreadable) as error:  # only the first page was read before
             self._database.close()
@@ -126,7 +126,7 @@ class SqliteStore(Reads):
         self._none_waits = taken.none_left
         self.offer(-len(taken.claims.jobs))
 
-    def _deliver(self, taken: Taken) -> None:
+    def _tell_claims(self, taken: Taken) -> None:
         self.pending -= len(taken.claims.jobs)
         if taken.go_on:
             self.wake()

@@ -147,7 +147,7 @@ class Writer(Generic[Claimed]):
             else:
                 batch[0].future.get_loop().call_soon_threadsafe(self._refuse, batch[0], error)
         else:
-            batch[0].future.get_loop().call_soon_threadsafe(self._deliver, results, claimed)
+            batch[0].future.get_loop().call_soon_threadsafe(self._resolve, results, claimed)
 
     def _transaction(self, batch: list[Item]) -> tuple[Results, Claimed]:
         singly: frozenset[str] = frozenset()
@@ -173,7 +173,7 @@ class Writer(Generic[Claimed]):
         self._observer.saved(time.perf_counter() - began, rows)
         return results, claimed
 
-    def _deliver(self, results: Results, claimed: Claimed) -> None:
+    def _resolve(self, results: Results, claimed: Claimed) -> None:
         for future, result in results:
             if not future.done():  # a request that was canceled has canceled its future
                 future.set_result(result)

@@ -55,7 +55,7 @@ def from_json(text: str) -> Any:
     try:
         return _java(json.loads(text, parse_constant=refused, parse_float=_fraction))
     except (ValueError, ArithmeticError, RecursionError) as e:
-        raise RenderError(f"no JSON: {e}") from e
+        raise RenderError(f"no JSON, or too deep: {e}") from e
 
 
 def _fraction(text: str) -> float | Decimal:
@@ -63,8 +63,8 @@ def _fraction(text: str) -> float | Decimal:
 
 
 def _java(value: Any, depth: int = 0) -> Any:
-    if depth > 400:
-        raise RenderError("json-smart reads no deeper than 400 levels")
+    if depth >= 400 and isinstance(value, dict | list):
+        raise RenderError("too deep: json-smart reads 400 levels")
     match value:
         case dict():
             return {key: _java(item, depth + 1) for key, item in value.items()}

@@ -124,7 +124,10 @@ def _render(template: str, given: "_Input", context: dict[str, Any], stage_varia
     if template.endswith("$"):
         raise RenderError("a template that ends with $ is a 500")
     roots = {"input": given, "util": Util(), "context": context, "stageVariables": dict(stage_variables)}
-    return _Evaluation(roots).block(read(template))
+    try:
+        return _Evaluation(roots).block(read(template))
+    except RecursionError as e:
+        raise RenderError("values too deep") from e
 
 
 # --- What a template may set ---

@@ -1,15 +1,14 @@
 """The mapping templates of each edition, as they are deployed."""
 
-from pathlib import Path
-
 from asyncjob import Jobs
 from asyncjob.aws.build import template as builder
 from asyncjob.aws.build.durable import Package, fill_durable
 from asyncjob.loading import load as load_registry
 from tests.aws.double.cloudformation import deploy
+from tests.aws.double.templates import LARGEST_IN_A_BUCKET
 
-# Drafts of the durable edition's, for its table `Jobs`.
-_DRAFTS = Path(__file__).parent / "durable"
+VARIABLES = {"table": "Jobs", "retentionDays": "7"}
+"""What the stage tells the templates."""
 
 _jobs = Jobs()
 
@@ -25,14 +24,13 @@ def _sources() -> dict[str, str]:
     package = Package(
         code="code.zip", target="jobs", runtime="python3.13", architecture="arm64", timeout=30, statements=[]
     )
-    filled = fill_durable(_jobs, package)
-    return {"inline": builder.fill(source, load_registry(None)), "package": filled}
+    return {"inline": builder.fill(source, load_registry(None)), "durable": fill_durable(_jobs, package)}
 
 
 def _deployed() -> tuple[dict[str, str], dict[str, str]]:
     requests, responses = {}, {}
     for edition, source in _sources().items():
-        for method in deploy(source).of_type("AWS::ApiGateway::Method"):
+        for method in deploy(source, largest=LARGEST_IN_A_BUCKET).of_type("AWS::ApiGateway::Method"):
             integration, name = method.properties["Integration"], f"{edition}-{method.logical_id}"
             if integration["Type"] == "MOCK":
                 continue
@@ -43,9 +41,4 @@ def _deployed() -> tuple[dict[str, str], dict[str, str]]:
     return requests, responses
 
 
-_drafts = {f"durable-{path.stem}": path.read_text() for path in sorted(_DRAFTS.glob("*.vtl"))}
-_asked = {"durable-request", "durable-list_request", "durable-retry"}
-_requests, _responses = _deployed()
-
-REQUESTS = _requests | {name: text for name, text in _drafts.items() if name in _asked}
-RESPONSES = _responses | {name: text for name, text in _drafts.items() if name not in _asked}
+REQUESTS, RESPONSES = _deployed()

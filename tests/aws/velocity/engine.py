@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.aws.double.vtl import Params
 
 REQUIRED = "ASYNCJOB_VELOCITY"  # set where Velocity must be there, as in CI
@@ -34,7 +36,7 @@ class Rendering:
 
 def missing() -> str:
     """What is missing on this machine for Velocity to run; empty where it can."""
-    absent = [str(jar) for jar in _JARS if not jar.exists()] + [tool for tool in ("javac",) if not shutil.which(tool)]
+    absent = [str(jar) for jar in _JARS if not jar.exists()] + ([] if shutil.which("javac") else ["javac"])
     return f"no {', '.join(absent)}: apt-get install {PACKAGES}" if absent else ""
 
 
@@ -85,6 +87,12 @@ class Velocity:
             if "error" in answer:
                 raise VelocityError(answer["error"])
         return [Rendering(answer["text"], answer["context"]) for answer in answers]
+
+
+def required() -> None:
+    """Skips the test where Velocity cannot run, with the reason; fails it where it must."""
+    if reason := missing():
+        (pytest.fail if os.environ.get(REQUIRED) else pytest.skip)(f"Apache Velocity cannot run: {reason}")
 
 
 @contextmanager

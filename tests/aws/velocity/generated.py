@@ -130,9 +130,8 @@ def _blocks(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 _sets = st.tuples(
     st.sampled_from(["", " ", "\n  "]), st.just("#set($x = "), _expressions, st.sampled_from([")", ") ", ")\n"])
 )
-templates = st.recursive(
-    st.sampled_from(_TEXT) | _references | _sets.map("".join), _blocks, max_leaves=8
-).map(lambda template: _PRELUDE + template)  # fmt: skip
+_parts = st.recursive(st.sampled_from(_TEXT) | _references | _sets.map("".join), _blocks, max_leaves=4)
+templates = st.lists(_parts, min_size=3, max_size=8).map(lambda parts: _PRELUDE + "".join(parts))
 
 # --- Templates that are a soup of the language's words ---
 
@@ -145,7 +144,7 @@ _WORDS = [
     '#set($x = "$t#")', "#set($x = 'a' + 1)", "#set($x.y = 1)", "#IF(true)", "#endif", "#stop", "#break",
     "#macro(m)a#end", "#set($x = null)", "$true", "$t.true", "$class", "$m.class", "$t.class.name",
 ]  # fmt: skip
-soups = st.lists(st.sampled_from(_WORDS), max_size=8).map(lambda words: _PRELUDE + "".join(words))
+soups = st.lists(st.sampled_from(_WORDS), min_size=2, max_size=8).map(lambda words: _PRELUDE + "".join(words))
 
 # --- Regular expressions ---
 

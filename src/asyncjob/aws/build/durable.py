@@ -17,13 +17,14 @@ import msgspec
 
 from asyncjob.aws.build.forms import durable_model, forms
 from asyncjob.aws.build.policy import Statement
-from asyncjob.aws.build.template import HERE, MAX_UPLOADED_BYTES, least_timeout
+from asyncjob.aws.build.template import HERE, least_timeout
 from asyncjob.contract import MAX_BODY_BYTES
 from asyncjob.job import TRANSITIONS, Status
 from asyncjob.registry import JobFunction, Jobs
 
 SOURCE = HERE / "durable.yaml"
 TEMPLATES = HERE / "durable"
+MAX_UPLOADED_BYTES = 1_048_576  # of a template, what CloudFormation takes from a bucket
 MAX_PARAMETERS_BYTES = 300_000
 """Of all parameters as JSON, a character beyond ASCII counted as three: the rest of an item is the outcome's."""
 NEVER_MS = 9_999_999_999_999

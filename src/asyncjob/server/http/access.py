@@ -20,6 +20,7 @@ from asyncjob.server.logs import log
 from asyncjob.server.settings import Settings, is_address, is_loopback
 
 LOCAL_ONLY = "for this machine only"
+CLOSE = {"connection": "close"}
 SAFE_METHODS = ("GET", "HEAD")
 WRONG_KEY_SECONDS = 1.0  # until a wrong key is answered
 MAX_DELAYED = 32  # answers to wrong keys that wait at once; further ones are given at once, since waiting costs too
@@ -67,23 +68,21 @@ class Access:
 
         Raises:
             WrongKey: 403, it has brought another key.
-            ApiError: 403.
+            ApiError: 403. If a body follows, the connection is closed: a stranger's is not read.
         """
-        if self._api_key is not None:
-            if self._hosts:
-                _check_host(headers, self._hosts)
-            if is_open:
+        try:
+            if self._api_key is not None:
+                return self._check_key(method, is_open, headers)
+            if not self._insecure:
+                check_origin(headers, self._hosts)
                 return None
-            given = headers.get(b"x-api-key")
-            if given is not None and self.has_key(given):
-                return None
-            return self._check_cookie(method, headers)
-        if not self._insecure:
-            check_origin(headers, self._hosts)
-            return None
-        _check_host(headers, self._own_hosts)
-        if method not in SAFE_METHODS:
-            check_page(headers)
+            _check_host(headers, self._own_hosts)
+            if method not in SAFE_METHODS:
+                check_page(headers)
+        except ApiError as refusal:
+            if b"content-length" in headers or b"transfer-encoding" in headers:
+                refusal.headers = CLOSE
+            raise
         return None
 
     def has_key(self, given: bytes) -> bool:
@@ -108,6 +107,16 @@ class Access:
             await asyncio.sleep(WRONG_KEY_SECONDS)
         finally:
             self._delayed -= 1
+
+    def _check_key(self, method: str, is_open: bool, headers: Headers) -> Session | None:
+        if self._hosts:
+            _check_host(headers, self._hosts)
+        if is_open:
+            return None
+        given = headers.get(b"x-api-key")
+        if given is not None and self.has_key(given):
+            return None
+        return self._check_cookie(method, headers)
 
     def _check_cookie(self, method: str, headers: Headers) -> Session:
         session = self.sessions.find(headers)
@@ -152,12 +161,12 @@ def check_origin(headers: Headers, hosts: Sequence[str] = ()) -> None:
     Raises:
         ApiError: 403.
     """
-    host = headers.get(b"host", b"").decode("latin-1")
+    host = headers.get(b"host", b"")
     name = _name(host)
-    if not (host == "" or is_loopback(name) or name in hosts):
+    if not (host == b"" or is_loopback(name) or name in hosts):
         raise ApiError(403, f"Forbidden: this server is {LOCAL_ONLY}; start it with an --api-key to serve others")
     origin = headers.get(b"origin")
-    if origin is not None and origin.decode("latin-1") != f"http://{host}":
+    if origin is not None and origin != b"http://" + host:
         raise ApiError(403, f"Forbidden: this server is {LOCAL_ONLY}, not for pages of another origin")
 
 
@@ -167,15 +176,15 @@ def _check_host(headers: Headers, hosts: tuple[str, ...]) -> None:
     Raises:
         ApiError: 403.
     """
-    name = _name(headers.get(b"host", b"").decode("latin-1"))
+    name = _name(headers.get(b"host", b""))
     if not (is_address(name) or ("." not in name and ":" not in name) or name in hosts):
         raise ApiError(403, f"Forbidden: this server does not go by the name {name}; start it with --allow-host {name}")
 
 
 @lru_cache(maxsize=64)
-def _name(host: str) -> str:
+def _name(host: bytes) -> str:
     """The name or address in a `Host`, in lower case; a name that is never served if it is malformed."""
     try:
-        return urlsplit(f"//{host}").hostname or ""
+        return urlsplit(f"//{host.decode('latin-1')}").hostname or ""
     except ValueError:
         return "malformed.invalid"

@@ -17,7 +17,7 @@ RETRY_AFTER = (b"retry-after", str(RETRY_AFTER_SECONDS).encode())
 STATUSES: dict[type[Refusal], int] = {NotAllowed: 400, NotFound: 404, Conflict: 409, Full: 429, Unavailable: 503}
 
 
-class Answer(msgspec.Struct):
+class Answer(msgspec.Struct, gc=False):
     """An answer that is sent at once."""
 
     status: int
@@ -32,7 +32,7 @@ class Answer(msgspec.Struct):
 
 def json(body: bytes, status: int = 200, headers: Iterable[Header] = ()) -> Answer:
     """JSON, which nobody may keep: a job changes."""
-    return Answer(status, [JSON, (b"content-length", str(len(body)).encode()), NO_STORE, *headers], body)
+    return Answer(status, [JSON, (b"content-length", b"%d" % len(body)), NO_STORE, *headers], body)
 
 
 def accepted(job_id: str) -> Answer:
@@ -43,9 +43,7 @@ def accepted(job_id: str) -> Answer:
 
 def file(content: bytes, media_type: bytes, headers: Iterable[Header] = ()) -> Answer:
     """Text for people or programs; `headers` say how long it may be kept."""
-    return Answer(
-        200, [*headers, (b"content-length", str(len(content)).encode()), (b"content-type", media_type)], content
-    )
+    return Answer(200, [*headers, (b"content-length", b"%d" % len(content)), (b"content-type", media_type)], content)
 
 
 def nothing(headers: Iterable[Header] = ()) -> Answer:

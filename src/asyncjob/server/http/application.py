@@ -9,14 +9,10 @@ from asyncjob.server.http import answers
 from asyncjob.server.http.access import Access, WrongKey
 from asyncjob.server.http.answers import Answer
 from asyncjob.server.http.requests import ClientLeft, Receive, Request, Scope, Send
-from asyncjob.server.http.routes import ROUTES, Path, find
-from asyncjob.server.http.sessions import Headers, Session
-from asyncjob.server.http.streams import EventStream
+from asyncjob.server.http.routes import ROUTES, find
 from asyncjob.server.logs import logger
-from asyncjob.server.refusals import Refusal
+from asyncjob.server.refusals import NotFound, Refusal
 from asyncjob.version import __version__
-
-CLOSE = {"connection": "close"}
 
 
 class Application:
@@ -35,7 +31,18 @@ class Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            answer = await self._answer(scope, receive)
+            method, headers = scope["method"], dict(scope["headers"])
+            path, name = find(scope["path"])
+            session = self._access.check(method, path is not None and path.is_open, headers)
+            if path is None:
+                raise NotFound
+            route = path.routes.get(method)
+            if route is None:
+                raise ApiError(405, "Method Not Allowed", {"allow": path.allow})
+            query = scope["query_string"]
+            answer = await route.handler(
+                Request(self._engine, self._access, self._document, method, name, headers, query, session, receive)
+            )
             await answer.send(send)
         except WrongKey as refusal:
             await self._access.refuse_late(scope["client"])
@@ -47,28 +54,6 @@ class Application:
         except Exception:
             logger.exception("unexpected error")
             await self._refuse(answers.error(500, "Internal server error"), send)
-
-    async def _answer(self, scope: Scope, receive: Receive) -> Answer | EventStream:
-        method, headers = scope["method"], dict(scope["headers"])
-        path, name = find(scope["path"])
-        session = self._let_in(method, path, headers)
-        if path is None:
-            raise ApiError(404, "Not found")
-        route = path.routes.get(method)
-        if route is None:
-            raise ApiError(405, "Method Not Allowed", {"allow": path.allow})
-        query = scope["query_string"]
-        return await route.handler(
-            Request(self._engine, self._access, self._document, method, name, headers, query, session, receive)
-        )
-
-    def _let_in(self, method: str, path: Path | None, headers: Headers) -> Session | None:
-        try:
-            return self._access.check(method, path is not None and path.is_open, headers)
-        except ApiError as refusal:
-            if b"content-length" in headers or b"transfer-encoding" in headers:
-                refusal.headers = CLOSE  # the body of somebody who may not come in is not read
-            raise
 
     async def _refuse(self, answer: Answer, send: Send) -> None:
         self._engine.metrics.refused(answer.status)

@@ -1,4 +1,4 @@
-"""uvicorn's server with this package's connections: how it is set, and what it looks at once a second."""
+"""uvicorn's server, with connections from protocol.py: its settings, and a look at idle connections each second."""
 
 import asyncio
 import resource
@@ -11,30 +11,30 @@ import uvicorn
 
 from asyncjob.server.http.protocol import MAX_UNFINISHED_BYTES, HttpProtocol, Unfinished
 
-SPARE_FILES = 256  # for the database, the workers and notifications, when clients take all the others
-CLOSE_SECONDS = 5  # what open requests get to finish when the server stops
+SPARE_FILES = 256  # kept from connections, for the database, the workers and notifications
+CLOSE_SECONDS = 5  # for open requests to finish when the server stops
 
 
 class HttpServer(uvicorn.Server):
-    """Leaves the signals alone: the jobs end before HTTP does."""
+    """uvicorn's server, but signals are left to serve.py: jobs end before HTTP does."""
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         yield
 
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second, as uvicorn calls it; once a second it looks for clients that do not go on."""
+        """End connections whose clients have stopped sending or reading; uvicorn calls this ten times a second."""
         if counter % 10 == 0:
             now = asyncio.get_running_loop().time()
             for connection in list(self.server_state.connections):
                 if isinstance(connection, HttpProtocol):
-                    connection.refuse_if_late(now)
+                    connection.hang_up_if_late(now)
                     connection.abort_if_unread(now)
         return await super().on_tick(counter)
 
 
 def config(app: Any, backlog: int) -> uvicorn.Config:
-    """How uvicorn serves the application: nothing but HTTP, and no log of its own but warnings."""
+    """How uvicorn serves the application: only HTTP, and with no log of its own but warnings."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     max_connections = max(files - SPARE_FILES, files // 2)
     return uvicorn.Config(

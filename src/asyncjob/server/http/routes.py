@@ -4,6 +4,7 @@ What OpenAPI says of a request is in asyncjob/openapi.py, which AWS reads too.
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from asyncjob.openapi import OPERATIONS, Operation
@@ -73,7 +74,8 @@ ROUTES = (
 )
 
 
-class Path(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Path:
     """What a path can be asked.
 
     Attributes:
@@ -97,29 +99,33 @@ def _path(path: str) -> Path:
     return Path(routes, ", ".join(routes), all(route.is_open for route in routes.values()))
 
 
-def _cut(path: str) -> tuple[str, str]:
-    """What is before and after a path's variable part."""
-    return path[: path.index("{")], path[path.index("}") + 1 :]
-
-
-_PATHS = {route.path: _path(route.path) for route in ROUTES}
-_FIXED = {path: found for path, found in _PATHS.items() if "{" not in path}
-_FOLDERS = {_cut(path)[0]: found for path, found in _PATHS.items() if path.endswith("+}")}
-_NAMED = {_cut(path): found for path, found in _PATHS.items() if "{" in path and not path.endswith("+}")}
+_FIXED = {route.path: _path(route.path) for route in ROUTES if "{" not in route.path}
+_NAMED: dict[str, Path] = {}  # by what is before the name, which ends the path
+_AROUND: dict[tuple[str, str], Path] = {}  # by what is before the name, and the one segment after it
+_FOLDERS: dict[str, Path] = {}  # by what is before the rest
+for _route in ROUTES:
+    if "{" in _route.path:
+        _before, _after = _route.path.split("/{")[0], _route.path.split("}")[1]
+        if _route.path.endswith("+}"):
+            _FOLDERS[_before] = _path(_route.path)
+        elif _after:
+            _AROUND[_before, _after[1:]] = _path(_route.path)
+        else:
+            _NAMED[_before] = _path(_route.path)
 
 
 def find(path: str) -> tuple[Path | None, str]:
-    """What is at a path, and the variable part of that.
-
-    This is in the way of every request, so it looks up and does not search.
-    """
+    """What is at a path, and the variable part of the path. Every request waits for this."""
     found = _FIXED.get(path)
     if found is not None:
         return found, ""
-    begin = path.find("/", 1) + 1
-    end = path.find("/", begin)
-    before, name, after = (path[:begin], path[begin:], "") if end < 0 else (path[:begin], path[begin:end], path[end:])
-    found = _NAMED.get((before, after)) if name else None
+    before, _, last = path.rpartition("/")
+    found = _NAMED.get(before)
     if found is not None:
-        return found, name
-    return _FOLDERS.get(before), path[begin:]
+        return (found if last else None), last
+    before, _, name = before.rpartition("/")
+    found = _AROUND.get((before, last))
+    if found is not None:
+        return (found if name else None), name
+    end = path.find("/", 1)
+    return (_FOLDERS.get(path[:end]) if end > 0 else None), path[end + 1 :]

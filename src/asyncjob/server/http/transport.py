@@ -1,23 +1,23 @@
-"""What lies between uvicorn and a connection: when its answers leave, and how it ends."""
+"""Between uvicorn and a socket: answers leave in one packet, and a connection ends without losing its last one."""
 
 import asyncio
 from collections.abc import Callable
 from typing import Any
 
-LINGER_SECONDS = 2.0  # a client that still sends when it is refused gets so long to read why
-COPIED_BYTES = 65_536  # answers up to this size leave in one packet; larger ones are not copied for that
+LINGER_SECONDS = 2.0  # for a client that is still sending to read why its connection ends
+COPIED_BYTES = 65_536  # larger answers are not copied to leave in one write
 
 
 class GatheringTransport:
-    """A transport that sends what one iteration of the event loop writes at once, and that closes gently.
+    """A transport that joins what one iteration of the event loop writes, and that closes gently.
 
-    uvicorn writes the head and the body of an answer separately and uvloop makes a system call of each: two packets,
-    and two wake-ups of the client, for one small answer.
+    uvicorn writes the head and the body of an answer separately, and uvloop makes a system call of each: two packets
+    for one small answer, which wake the client twice.
 
     Args:
         transport: the real one.
-        is_sending: whether the client is in the middle of a request. To close then at once would have the system
-            throw away the answer that the client has not read yet.
+        is_sending: whether the client is in the middle of a request. If the connection were closed at once then, the
+            system would throw away the answer that the client has not read yet.
     """
 
     def __init__(self, transport: asyncio.Transport, is_sending: Callable[[], bool]) -> None:

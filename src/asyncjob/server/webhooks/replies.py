@@ -25,13 +25,13 @@ class Reply(NamedTuple):
     """What became of a try.
 
     Attributes:
-        error: what went wrong, for whoever may read the job; empty if nothing did.
+        error: what went wrong, for whoever may read the job; None if nothing did.
         status: the answer's HTTP status; None if there was no answer.
         retry_after: how many seconds the receiver asks to wait.
         detail: what else is known, for the log.
     """
 
-    error: str
+    error: str | None
     status: int | None = None
     retry_after: float = 0.0
     detail: str = ""

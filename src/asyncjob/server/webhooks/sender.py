@@ -175,7 +175,7 @@ class Sender:
         try:
             answer = await connection.handle_async_request(request)  # reads the head; the body is never read
             if 200 <= answer.status < 300:
-                return Reply("", answer.status)
+                return Reply(None, answer.status)
             return Reply(f"the answer was {answer.status}", answer.status, retry_after(answer.headers))
         finally:
             await connection.aclose()
@@ -191,7 +191,7 @@ class Sender:
     async def _record(self, delivery: Due, reply: Reply) -> None:
         host = urlsplit(delivery.url).hostname  # the rest of a URL may be a secret
         known = {"job_id": delivery.job_id, "host": host, "tries": delivery.tries}
-        if not reply.error:
+        if reply.error is None:
             await self._deliveries.delivered(delivery)
             log(logging.INFO, "notified", **known)
             self._tries["delivered"] += 1

@@ -158,7 +158,7 @@ def check(messages: list[Message]) -> list[FromWorker]:
 
 def _check(message: Message) -> FromWorker:
     if isinstance(message, (Run, Cancel)):
-        raise Unbelievable(f"{type(message).__name__} is not for a worker to say")
+        raise Unbelievable(f"a worker does not send {type(message).__name__}")
     if isinstance(message, Advanced):
         _check_progress(message.progress)
     elif isinstance(message, Ended):

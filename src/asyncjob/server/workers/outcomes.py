@@ -122,8 +122,8 @@ class Outcomes:
             how: with what exit status.
         """
         if worker.stuck:
-            error = Error("WorkerLost", "the worker was ended: another job, beyond its timeout, kept it from answering")
-            self.put_back(attempt, error, Reason.WORKER_STUCK)
+            killed = "the worker was killed: another job overran its timeout and kept it from answering"
+            self.put_back(attempt, Error("WorkerLost", killed), Reason.WORKER_STUCK)
         elif together == 1:
             error = Error("WorkerLost", f"the worker died ({how}); this job ran alone in it")
             self.lost(attempt, error, group_limit=1)

@@ -112,6 +112,18 @@ class WorkerProcess(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but its class
 
+    async def close(self) -> None:
+        """End the process and let go of it: nothing more is read, and `ended` is not called any more."""
+        self._ended = _nobody_waits
+        self.kill()
+        await self.wait()
+        if self._noticing is not None:
+            self._noticing.cancel()
+        if self._transport is not None:
+            self._transport.abort()
+        else:
+            self._connection.close()
+
     def data_received(self, data: bytes) -> None:
         if self.nonsense is not None:
             return
@@ -125,6 +137,10 @@ class WorkerProcess(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._ended()
+
+
+def _nobody_waits() -> None:
+    """Do nothing: the server has let go of the process."""
 
 
 async def _spawn(settings: Settings, mark: str, socket_number: int) -> asyncio.subprocess.Process:

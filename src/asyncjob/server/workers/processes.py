@@ -153,8 +153,10 @@ class Processes:
 
     async def close(self) -> None:
         """End them all, with what their jobs have started."""
-        for worker in list(self.workers):
-            worker.process.kill()
-        for worker in list(self.workers):
-            await worker.process.wait()
+        for task in self._tasks:
+            task.cancel()
+        for worker in self.workers:
+            worker.process.kill()  # all at once; to wait for one takes a while
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*[worker.process.close() for worker in self.workers])
         self._guard.close()

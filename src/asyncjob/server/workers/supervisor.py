@@ -1,7 +1,7 @@
 """The workers of one server, put together: what a worker says, or its death, goes to the part whose job it is.
 
-Everything here happens in the server's event loop, on events: a commit that claimed jobs, a message from a worker, a
-worker's death, a deadline. Nothing polls.
+Everything here runs in the server's event loop, when there is a reason: a commit that claimed jobs, a message from a
+worker, a worker's death, a deadline. Nothing polls.
 """
 
 import asyncio
