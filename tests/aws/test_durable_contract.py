@@ -18,7 +18,7 @@ from asyncjob.loading import load as load_registry
 from tests.aws.conftest import PROCESSOR, RECORDER, ROOT, Api
 from tests.aws.double.cloudformation import load
 from tests.aws.double.double import Double
-from tests.aws.packaging import packaged, user_package
+from tests.aws.packaging import packaged, user_package, with_timeout
 from tests.aws.snapshot import NOT_FROZEN, snapshot
 from tests.aws.test_roles import _text as written
 
@@ -41,7 +41,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def template(folder: Path) -> str:
-    return user_package(folder)
+    """With time enough for a function to learn that it was canceled: a processor looks every five seconds."""
+    return with_timeout(user_package(folder), 20)
 
 
 @pytest.mark.timeout(900)
