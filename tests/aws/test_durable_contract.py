@@ -84,7 +84,7 @@ def _use(api: Api) -> None:
     for job_id in ("add", "pause"):
         assert api.get(job_id).json()["status"] == "Success"
     assert api.client.get("/jobs/large/large").status_code == 200
-    assert len(api.client.get("/jobs").json()["jobs"]) == 3
+    assert len(api.client.get("/jobs").json().get("jobs", [])) == 3
     assert api.post(jobId="ask", type="ask").status_code == 202
     api.job("ask", "Running")
     assert api.client.post("/jobs/ask/cancel").status_code == 200
@@ -190,7 +190,10 @@ def test_the_statements_are_these(template: str) -> None:
 def test_nothing_works_without(template: str, folder: Path, deployed: Deploy, name: str) -> None:
     changed = load(template)
     ((found, number),) = [(found, at) for known, found, at in statements(changed) if known == name]
-    del found[number]
+    if len(found) == 1:  # a policy has at least one
+        found[number]["Action"] = "lambda:GetFunction"
+    else:
+        del found[number]
     api = deployed(written(changed), scale=0.001, bucket=folder, signed=True)
     with pytest.raises(AssertionError):
         _use(api)
