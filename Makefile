@@ -4,9 +4,8 @@
 # that it holds; differential: that its HTTP is read as another parser reads it; fuzz: what strangers send, SECONDS for
 # each target; screenshot: the picture in the README; lifecycle: the one in docs/lifecycle.md; constraints: pin every
 # package by version and hash; sbom, audit: what the product is made of, and what is known against it;
-# aws-localstack: the conformance suite against both editions on LocalStack (it needs Node and Python 3.13).
+# aws-localstack: the conformance suite against both editions on LocalStack (it needs Python 3.13).
 PYTHON ?= python3
-PYTHON_3_13 ?= python3.13
 MINUTES ?= 5
 SECONDS ?= 600
 AWS_LOCAL_PORT ?= 8001
@@ -16,12 +15,10 @@ CHECKOV := .venv/checkov-env/bin/checkov
 PIP := pip --disable-pip-version-check --quiet install
 # Only files whose hash is known, and none that would be built with tools whose hash is not.
 HASHED := $(PIP) --require-hashes --only-binary :all: --requirement
-HERE_BUILT := --no-build-isolation --use-pep517  # what has no wheel
 SUPPLY := .venv/supply-env/bin
 UPGRADE ?=
 LOCK := UV_CUSTOM_COMPILE_COMMAND="make constraints" $(SUPPLY)/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-annotate $(UPGRADE)
-LOCK_3_13 := $(subst --universal --python-version 3.11,--python-platform linux --python-version 3.13,$(LOCK))
 LOCALSTACK := tests/aws/localstack
 
 .PHONY: run test check screenshot lifecycle bench bench-aws bench-growth bench-listeners bench-peers soak overload \
@@ -99,8 +96,8 @@ constraints: .venv/supply
 	$(LOCK) --group plot --output-file bench/plot.txt
 	$(LOCK) --group supply --constraint tests/constraints.txt --output-file tests/supply.txt
 	$(LOCK) --group fuzz --output-file tests/fuzz/atheris.txt
-	$(LOCK_3_13) --group localstack --output-file $(LOCALSTACK)/requirements.txt
-	$(LOCK_3_13) --group localstack-functions --constraint tests/constraints.txt --output-file $(LOCALSTACK)/functions.txt
+	$(subst --universal --python-version 3.11,--python-platform linux --python-version 3.13,$(LOCK)) --group localstack \
+		--output-file $(LOCALSTACK)/requirements.txt
 
 sbom: .venv/supply
 	$(SUPPLY)/cyclonedx-py requirements --pyproject pyproject.toml --output-format JSON --output-reproducible \
@@ -157,17 +154,12 @@ clean:
 	@rm -rf .venv/aws-peer-libraries
 	@$(BIN)/$(HASHED) bench/aws_peer/requirements.txt --target .venv/aws-peer-libraries && touch $@
 
-# LocalStack itself, what runs its functions (which must not see LocalStack's libraries), and its DynamoDB.
-.venv/localstack: .venv/run $(addprefix $(LOCALSTACK)/,requirements.txt functions.txt package-lock.json)
-	@$(PYTHON_3_13) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' \
-		|| { echo "Python 3.13 is needed; name it: make aws-localstack PYTHON_3_13=..." >&2; exit 1; }
-	@command -v npm >/dev/null || { echo "Node 20 or newer is needed, with npm" >&2; exit 1; }
+# Its functions run in .venv/lambda-env, apart from LocalStack's libraries.
+.venv/localstack: .venv/run .venv/lambda $(LOCALSTACK)/requirements.txt
+	@.venv/lambda-env/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null \
+		|| { echo "LocalStack needs Python 3.13: install it, as python3.13 or with pyenv, and rm .venv/lambda" >&2; exit 1; }
 	@echo "Setting up LocalStack: a minute, once"
-	@rm -rf $@-env $@-functions-env $@-node
-	@$(PYTHON_3_13) -m venv $@-env && $(PYTHON_3_13) -m venv $@-functions-env
+	@rm -rf $@-env && .venv/lambda-env/bin/python -m venv $@-env
 	@$@-env/bin/$(HASHED) constraints-build.txt
-	@$@-env/bin/$(HASHED) $(LOCALSTACK)/requirements.txt --no-binary airspeed-ext,crontab,jsonpath-rw $(HERE_BUILT)
-	@$@-functions-env/bin/$(HASHED) $(LOCALSTACK)/functions.txt
-	@mkdir $@-node && cp $(LOCALSTACK)/package.json $(LOCALSTACK)/package-lock.json $@-node
-	@cd $@-node && npm ci --silent --ignore-scripts --no-audit --no-fund
-	@touch $@
+	@$@-env/bin/$(HASHED) $(LOCALSTACK)/requirements.txt --no-binary airspeed-ext,crontab,jsonpath-rw \
+		--no-build-isolation --use-pep517 && touch $@

@@ -261,6 +261,24 @@ def test_what_is_not_lambdas_answer_to_an_event_is_no_202(template: str, answer:
     assert (list(json.loads(text)), overrides.status) == (["message"], 502)
 
 
+@pytest.mark.parametrize("missing", [None, "status", "parameters", "attempt"])
+def test_an_item_that_is_no_job_is_not_found(template: str, missing: str | None) -> None:
+    item = {"jobId": {"S": "7"}, "type": {"S": "sleep"}, "status": {"S": "Running"}, "parameters": {"S": "{}"}}
+    item |= {"attempt": {"N": "1"}, "createdAt": {"S": "2024-06-06T12:34:56.789Z"}}
+    kept = {name: value for name, value in item.items() if name != missing}
+    response = deploy(template).named("GetMethod").properties["Integration"]["IntegrationResponses"][0]
+    text, overrides = render_response(
+        response["ResponseTemplates"]["application/json"],
+        body=json.dumps({"Item": kept}),
+        params=Params(),
+        context={"requestTimeEpoch": 1717677296789},
+        stage_variables={},
+        request_overrides=None,
+    )
+    assert overrides.status == (None if missing is None else 404)
+    assert (json.loads(text) == {"message": "Not found"}) is (missing is not None)
+
+
 def test_what_only_aws_does_is_asked_of_it(template: str) -> None:
     stack = deploy(template)
     table, queue = stack.named("Jobs").properties, stack.named("FailureQueue").properties

@@ -23,7 +23,7 @@ say = partial(print, flush=True)
 def main() -> None:
     """Try the editions one after the other, each in a LocalStack of its own."""
     parser = argparse.ArgumentParser(prog="python -m tests.aws.localstack", description=__doc__)
-    parser.add_argument("editions", nargs="*", metavar="EDITION", help=f"of {', '.join(EDITIONS)}; all if none is named")
+    parser.add_argument("editions", nargs="*", metavar="EDITION", help="inline or durable; both if none is named")
     parser.add_argument("--keep", action="store_true", help="do not test: say where the API is, and wait for Ctrl-C")
     arguments = parser.parse_args()
     unknown = set(arguments.editions) - set(EDITIONS)

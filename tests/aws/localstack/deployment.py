@@ -1,6 +1,5 @@
 """Deploys an edition by the commands that the README names, as they stand there."""
 
-import json
 import platform
 import re
 import shlex
@@ -68,11 +67,11 @@ def _run(command: list[str], localstack: LocalStack, place: Path) -> subprocess.
 
 def _base_url(localstack: LocalStack, deployed: list[str]) -> str:
     """Of the output ApiEndpoint, where LocalStack serves it on loopback."""
-    said = localstack.aws("cloudformation", "describe-stacks", "--stack-name", _stack(deployed), "--output", "json").stdout
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in json.loads(said)["Stacks"][0]["Outputs"]}
-    endpoint = ENDPOINT.fullmatch(outputs["ApiEndpoint"])
+    query = "Stacks[0].Outputs[?OutputKey=='ApiEndpoint'].OutputValue"
+    said = _about(localstack, deployed, "describe-stacks", query)
+    endpoint = ENDPOINT.fullmatch(said)
     if endpoint is None:
-        raise Failed(f"ApiEndpoint is no API's address: {outputs['ApiEndpoint']}")
+        raise Failed(f"ApiEndpoint is no API's address: {said}")
     return f"{localstack.url}/_aws/execute-api/{endpoint['api']}/{endpoint['stage']}"
 
 
@@ -80,9 +79,11 @@ def _events(localstack: LocalStack, failed: list[str]) -> str:
     if "deploy" not in failed:
         return ""
     query = "StackEvents[?contains(ResourceStatus, 'FAILED')].[LogicalResourceId, ResourceStatusReason]"
-    command = ["cloudformation", "describe-stack-events", "--stack-name", _stack(failed), "--query", query, "--output", "text"]
-    return localstack.aws(*command).stdout
+    return _about(localstack, failed, "describe-stack-events", query)
 
 
-def _stack(deploying: list[str]) -> str:
-    return deploying[deploying.index("--stack-name") + 1]
+def _about(localstack: LocalStack, deploying: list[str], command: str, query: str) -> str:
+    """What AWS's command line says about the stack that another of its commands deploys."""
+    stack = deploying[deploying.index("--stack-name") + 1]
+    asked = ["--stack-name", stack, "--query", query, "--output", "text"]
+    return localstack.aws("cloudformation", command, *asked).stdout.strip()

@@ -15,8 +15,8 @@ from typing import Self
 ROOT = Path(__file__).parent.parent.parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "localstack-env" / "bin" / "python"
-RUNTIME = "python3.13"  # of Lambda; what `make .venv/localstack` installs
-FUNCTION_PYTHON = VENV / "localstack-functions-env" / "bin" / "python"
+RUNTIME = "python3.13"  # of Lambda
+FUNCTION_PYTHON = VENV / "lambda-env" / "bin" / "python"
 INSIDE = Path(__file__).parent / "inside"
 
 SERVICES = (
@@ -54,7 +54,11 @@ class LocalStack:
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.client = {**CREDENTIALS, "AWS_ENDPOINT_URL": self.url}
-        self._environment = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "HOME": str(folder / "home")}
+        self._environment = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "LANG": "C.UTF-8",
+            "HOME": str(folder / "home"),
+        }
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:

@@ -11,10 +11,11 @@ import subprocess
 import threading
 import time
 from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from queue import SimpleQueue
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from localstack import config
 from localstack.aws.api.lambda_ import PackageType
@@ -136,10 +137,8 @@ class FunctionProcess:
 
     def end(self) -> None:
         """Kill it, with what it has started."""
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._process.wait()
 
     def next(self) -> tuple[dict[str, str], bytes] | None:
@@ -225,12 +224,10 @@ def _error(kind: str, message: str) -> Outcome:
     return Outcome(is_error=True, body=json.dumps({"errorType": kind, "errorMessage": message}).encode())
 
 
-def _settle[T](future: Future[T], value: T | BaseException) -> None:
+def _settle(future: Future[Any], value: object) -> None:
     """Set its result or its exception, unless something else came first."""
-    try:
+    with suppress(InvalidStateError):
         if isinstance(value, BaseException):
             future.set_exception(value)
         else:
             future.set_result(value)
-    except InvalidStateError:
-        pass

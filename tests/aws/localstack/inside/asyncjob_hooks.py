@@ -7,6 +7,7 @@ import ctypes
 import logging
 import os
 import signal
+from collections.abc import MutableMapping
 from functools import partial
 from types import SimpleNamespace
 
@@ -52,6 +53,7 @@ def stay_on_loopback() -> None:
 @hooks.on_infra_start()
 def keep_tables_and_streams_in_moto() -> None:
     """LocalStack would download DynamoDB Local and Kinesis Mock; the providers in front of them stay LocalStack's."""
+    from localstack.services.dynamodb.provider import DynamoDBProvider
     from localstack.services.dynamodb.server import DynamodbServer
     from localstack.services.kinesis.provider import KinesisProvider
     from localstack.utils.common import TMP_THREADS, ShellCommandThread
@@ -64,8 +66,16 @@ def keep_tables_and_streams_in_moto() -> None:
         thread.start()
         return thread
 
+    prepared = DynamoDBProvider.prepare_request_headers
+
+    def prepare(headers: MutableMapping[str, str], account_id: str, region_name: str) -> None:
+        """LocalStack's API Gateway passes the client's Content-Type on, by which moto tells the protocol."""
+        prepared(headers, account_id=account_id, region_name=region_name)
+        headers["Content-Type"] = "application/x-amz-json-1.0"
+
     def address(_self: KinesisProvider, _account: str, _region: str) -> str:
         return str(DynamodbServer.get().url)
 
     DynamodbServer.do_start_thread = start
+    DynamoDBProvider.prepare_request_headers = staticmethod(prepare)
     KinesisProvider.get_forward_url = address
