@@ -223,8 +223,8 @@ def test_it_says_what_the_api_will_look_like_and_what_to_do_next(build: Build, m
     assert next_ == [
         "  aws cloudformation package --template-file 'my build/template.yaml' --s3-bucket MY-BUCKET "
         "--output-template-file 'my build/packaged.yaml'",
-        "  aws cloudformation deploy --template-file 'my build/packaged.yaml' --stack-name my-jobs "
-        "--capabilities CAPABILITY_NAMED_IAM",
+        "  aws cloudformation deploy --template-file 'my build/packaged.yaml' --s3-bucket MY-BUCKET "
+        "--stack-name my-jobs --capabilities CAPABILITY_NAMED_IAM",
     ]
 
 
