@@ -86,19 +86,19 @@ def bad_bounds(value: Annotated[str, Meta(ge=1)]) -> None: ...
     [
         (job_id_reserved, "may not be called 'jobId'"),
         (type_reserved, "may not be called 'type'"),
-        (positional, "by its name"),
-        (many, "by its name"),
-        (named, "by its name"),
+        (positional, "must accept its value by name"),
+        (many, "must accept its value by name"),
+        (named, "must accept its value by name"),
         (late_context, "JobContext must be the first"),
         (no_json, "JSON cannot be checked against the hint of 'value'"),
         (no_such_hint, "signature cannot be read: name 'Nowhere' is not defined"),
         (bad_bounds, "JSON cannot be checked against the hint of 'value'"),
         (lambda: None, "'<lambda>' cannot name a job function"),
-        (generator, "no function that returns"),
-        (async_generator, "no function that returns"),
+        (generator, "is not a function that returns a value"),
+        (async_generator, "is not a function that returns a value"),
         (odd_default, "the default of 'value' cannot be written as JSON"),
-        (dict, "no function that returns"),
-        ("name", "no function that returns: write @jobs.job or"),
+        (dict, "is not a function that returns a value"),
+        ("name", "is not a function that returns a value: write @jobs.job or"),
     ],
 )
 def test_a_function_that_cannot_be_a_job_is_refused_with_the_reason(function: Callable[..., Any], reason: str) -> None:
@@ -168,7 +168,7 @@ def test_what_has_a_signature_may_be_a_job() -> None:
     assert jobs["scale"].parse({}) == {"value": 2}
     assert [jobs[name].is_async for name in ("scale", "object", "method", "wrapped")] == [False, True, True, False]
     assert [jobs[name].takes_context for name in ("object", "method", "wrapped")] == [True, True, False]
-    with pytest.raises(RegistrationError, match="no function that returns"):
+    with pytest.raises(RegistrationError, match="is not a function that returns a value"):
         jobs.job(name="generates")(functools.partial(async_generator))
 
 
