@@ -196,3 +196,14 @@ def test_the_table_for_readers_names_every_file_of_the_server_and_its_store_once
             if file.name != "__init__.py" and "__pycache__" not in file.parts:
                 assert named[file] == 1, file.relative_to(SOURCE)
     assert all(path.exists() for path in named)
+
+
+def test_where_to_change_something_is_where_contributing_says() -> None:
+    table = (ROOT / "CONTRIBUTING.md").read_text().partition("## Where do I change X")[2].partition("\n## ")[0]
+    _, *places = re.findall(r"^\| [^|]+ \| (.*`.*) \|$", table, re.MULTILINE)
+    rows = [re.findall(r"`([\w./-]+)`", place) for place in places]
+    assert len(rows) >= 10
+    for row in rows:
+        texts = [(SOURCE / name).read_text() for name in row if "." in name]
+        for name in row:
+            assert "." in name or any(re.search(rf"\b{name}\b", text) for text in texts), name
