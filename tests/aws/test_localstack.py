@@ -1,14 +1,20 @@
 """What `make aws-localstack` says is true: its list of differences is checked both ways. It does not run LocalStack."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from werkzeug.test import Client
+from werkzeug.wrappers import Request, Response
 
+from asyncjob.aws.runtime.signing import post
 from tests.aws.conftest import ROOT
 from tests.aws.localstack.deployment import EDITIONS, commands
 from tests.aws.localstack.differences import LIST, differences
+from tests.aws.localstack.tables import OneAtATime
+from tests.receiver import Receiver
 
 SUITE = """
 import pytest
@@ -66,3 +72,37 @@ def test_the_readme_deploys_each_edition() -> None:
         ["aws", "cloudformation", "package"],
         ["aws", "cloudformation", "deploy"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("condition", "status", "message"),
+    [
+        ("jobId = :id", 200, None),
+        ("jobId = :refused_id_END OR jobId = :id", 400, "is not defined; attribute value: :refused_id_END"),
+    ],
+)
+def test_a_value_that_is_not_defined_is_refused_by_name(condition: str, status: int, message: str | None) -> None:
+    seen: list[bytes] = []
+
+    @Request.application
+    def moto(request: Request) -> Response:
+        seen.append(request.data)
+        return Response("{}")
+
+    body = json.dumps({"ConditionExpression": condition, "ExpressionAttributeValues": {":id": {"S": "7"}}})
+    answer = Client(OneAtATime(moto)).post("/", data=body, headers={"X-Amz-Target": "DynamoDB_20120810.UpdateItem"})
+    assert answer.status_code == status
+    assert seen == ([body.encode()] if message is None else [])
+    assert message is None or answer.get_json(force=True)["message"].endswith(message)
+
+
+def test_what_runs_in_lambda_asks_localstack_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "REGION"):
+        monkeypatch.setenv(f"AWS_{name}", "test")
+    with Receiver() as aws, Receiver() as localstack:
+        monkeypatch.setenv("ASYNCJOB_URL_DYNAMODB", aws.url)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", localstack.url)
+        assert post("dynamodb", "/", {}, b"{}")[0] == 204
+        monkeypatch.delenv("AWS_ENDPOINT_URL")
+        assert post("dynamodb", "/", {}, b"{}")[0] == 204
+        assert (len(localstack.received), len(aws.received)) == (1, 1)

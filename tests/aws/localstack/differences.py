@@ -48,5 +48,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is(test: str, nodeid: str) -> bool:
-    name = nodeid.rpartition("/")[2] if "[" not in nodeid else nodeid[nodeid[: nodeid.index("[")].rfind("/") + 1 :]
+    path, _, function = nodeid.partition("::")
+    name = f"{path.rpartition('/')[2]}::{function}"
     return name == test or name.startswith(f"{test}[")

@@ -137,7 +137,8 @@ class LocalStack:
             "ASYNCJOB_FUNCTION_RUNTIME": RUNTIME,
             "ASYNCJOB_FUNCTION_PYTHON": str(FUNCTION_PYTHON),
             "ASYNCJOB_FUNCTION_LOGS": str(logs),
-            "ASYNCJOB_MOTO_PYTHON": sys.executable,
+            "ASYNCJOB_TABLES_PYTHON": sys.executable,
+            "ASYNCJOB_ROOT": str(ROOT),
         }
 
     def _wait_until_up(self, process: subprocess.Popen[bytes]) -> None:

@@ -16,7 +16,7 @@ _connections: dict[tuple[str, int], HTTPConnection] = {}  # by host and thread, 
 
 def post(service: str, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
     """The status and body of the answer to a signed request; 503 if none came."""
-    # AWS_ENDPOINT_URL is LocalStack's.
+    # LocalStack sets AWS_ENDPOINT_URL for each function. On AWS nobody does.
     url = os.environ.get("AWS_ENDPOINT_URL") or os.environ[f"ASYNCJOB_URL_{service.upper()}"]
     scheme, _, host = url.partition("://")
     kept = host, threading.get_ident()

@@ -59,9 +59,9 @@ def keep_tables_and_streams_in_moto() -> None:
     from localstack.utils.common import TMP_THREADS, ShellCommandThread
 
     def start(self: DynamodbServer) -> ShellCommandThread:
-        command = [os.environ["ASYNCJOB_MOTO_PYTHON"], "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
-        account = {"MOTO_ACCOUNT_ID": DEFAULT_AWS_ACCOUNT_ID}
-        thread = ShellCommandThread(command, auto_restart=True, name="moto", env_vars=account)
+        command = [os.environ["ASYNCJOB_TABLES_PYTHON"], "-m", "tests.aws.localstack.tables", str(self.port)]
+        variables = {"MOTO_ACCOUNT_ID": DEFAULT_AWS_ACCOUNT_ID, "PYTHONPATH": os.environ["ASYNCJOB_ROOT"]}
+        thread = ShellCommandThread(command, auto_restart=True, name="tables", env_vars=variables)
         TMP_THREADS.append(thread)
         thread.start()
         return thread
