@@ -100,8 +100,8 @@ def test_what_runs_in_lambda_asks_localstack_where_there_is_one(monkeypatch: pyt
     for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "REGION"):
         monkeypatch.setenv(f"AWS_{name}", "test")
     with Receiver() as aws, Receiver() as localstack:
-        monkeypatch.setenv("ASYNCJOB_URL_DYNAMODB", aws.url)
-        monkeypatch.setenv("AWS_ENDPOINT_URL", localstack.url)
+        monkeypatch.setenv("ASYNCJOB_URL_DYNAMODB", f"http://127.0.0.1:{aws.port}")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{localstack.port}")
         assert post("dynamodb", "/", {}, b"{}")[0] == 204
         monkeypatch.delenv("AWS_ENDPOINT_URL")
         assert post("dynamodb", "/", {}, b"{}")[0] == 204
