@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from tests.aws.double.cloudformation import deploy
 from tests.aws.double.double import Double
+from tests.aws.double.templates import LARGEST_IN_A_BUCKET, LARGEST_TEMPLATE
 from tests.serving import COMMAND
 
 ROOT = Path(__file__).parent.parent
@@ -139,10 +140,12 @@ class Terminal:
     def _deploy(self, arguments: list[str]) -> str:
         """What CloudFormation would check of the command, by the double, which stays up for a package."""
         options = dict(zip(arguments[::2], arguments[1::2], strict=True))
+        bucket = options.pop("--s3-bucket", None)
         assert set(options) == {"--template-file", "--stack-name", "--capabilities"}
         template = options["--template-file"]
         file = self._folder / template if "/" in template else ROOT / template
-        stack = deploy(file.read_text(), name=options["--stack-name"])
+        largest = LARGEST_TEMPLATE if bucket is None else LARGEST_IN_A_BUCKET
+        stack = deploy(file.read_text(), name=options["--stack-name"], largest=largest)
         named = any("RoleName" in role.properties for role in stack.of_type("AWS::IAM::Role"))
         assert options["--capabilities"] == ("CAPABILITY_NAMED_IAM" if named else "CAPABILITY_IAM")
         if file.name == "packaged.yaml":

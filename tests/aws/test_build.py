@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from asyncjob.aws.build.folder import runtime_files
+from asyncjob.aws.build.folder import DOCUMENT, runtime_files
 from asyncjob.aws.build.template import PACKAGE
 from tests.aws.building import ARCHITECTURE
 from tests.aws.double.cloudformation import load
@@ -28,7 +28,8 @@ def test_the_folder_has_the_template_and_the_runtime_part_alone(build: Build, mi
     assert sorted(file.name for file in mine.iterdir() if file.name != "__pycache__") == ["build", "jobs.py"]
     there = names(mine)
     assert {name for name in there if name.startswith("asyncjob/")} == {
-        f"asyncjob/{file.relative_to(PACKAGE)}" for file in runtime_files()
+        DOCUMENT,
+        *(f"asyncjob/{file.relative_to(PACKAGE)}" for file in runtime_files()),
     }
     assert not [
         name
@@ -222,8 +223,8 @@ def test_it_says_what_the_api_will_look_like_and_what_to_do_next(build: Build, m
     assert next_ == [
         "  aws cloudformation package --template-file 'my build/template.yaml' --s3-bucket MY-BUCKET "
         "--output-template-file 'my build/packaged.yaml'",
-        "  aws cloudformation deploy --template-file 'my build/packaged.yaml' --stack-name my-jobs "
-        "--capabilities CAPABILITY_NAMED_IAM",
+        "  aws cloudformation deploy --template-file 'my build/packaged.yaml' --s3-bucket MY-BUCKET "
+        "--stack-name my-jobs --capabilities CAPABILITY_NAMED_IAM",
     ]
 
 

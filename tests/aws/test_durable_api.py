@@ -102,6 +102,19 @@ def test_a_failed_condition_without_the_item_is_no_conflict_and_no_202(api: Api)
         assert_refused(api.post(jobId="x", type="add", a=1), 503)
 
 
+@pytest.mark.parametrize("missing", ["attempt", "parameters"])
+def test_an_item_that_is_no_job_is_not_found_and_never_broken_json(api: Api, missing: str) -> None:
+    assert api.post(jobId=f"no-{missing}", type="add", a=1).status_code == 202
+    api.job(f"no-{missing}")
+    client = api.double.client("dynamodb")
+    key = {"jobId": {"S": f"no-{missing}"}}
+    client.update_item(
+        TableName="Jobs", Key=key, UpdateExpression="REMOVE #name", ExpressionAttributeNames={"#name": missing}
+    )
+    assert_refused(api.get(f"no-{missing}"), 404)
+    assert_refused(api.client.post(f"/jobs/no-{missing}/cancel"), 404)
+
+
 def test_the_same_request_again_writes_nothing_in_whatever_order_and_state(api: Api) -> None:
     stream = api.double.stream("Jobs")
     assert api.post(jobId="same", type="add", a=1, b=2).status_code == 202
@@ -168,7 +181,7 @@ VALUES = [
     'a"b\\c',
     "it's",
     "$input.body #set($x = 1) ${x} $!x #end",
-    "line\nfeed\ttab\r\u2028\x7f",
+    "line\nfeed\ttab\r\u2028",  # a raw DEL vanishes: json-smart, which API Gateway seems to use, drops it
     "é漢😀",
     {"x": None, "value": ""},
     {"'": '"}}, "evil": {"S": "x'},
@@ -195,7 +208,7 @@ def test_half_a_surrogate_pair_is_refused_by_name(api: Api) -> None:
     [
         ({"type": "add"}, "a"),
         ({"type": "add", "a": "1"}, "a"),
-        ({"type": "add", "a": 1.5}, "a"),
+        ({"type": "add", "a": [1]}, "a"),
         ({"type": "add", "a": 1, "b": None}, "b"),
         ({"type": "add", "a": 1, "c_d": 2}, "c_d"),
         ({"type": "pause", "seconds": [1]}, "seconds"),

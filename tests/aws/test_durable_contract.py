@@ -18,7 +18,7 @@ from asyncjob.loading import load as load_registry
 from tests.aws.conftest import PROCESSOR, RECORDER, ROOT, Api
 from tests.aws.double.cloudformation import load
 from tests.aws.double.double import Double
-from tests.aws.packaging import packaged, user_package
+from tests.aws.packaging import packaged, user_package, with_timeout
 from tests.aws.snapshot import NOT_FROZEN, snapshot
 from tests.aws.test_roles import _text as written
 
@@ -41,7 +41,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def template(folder: Path) -> str:
-    return user_package(folder)
+    """With time enough for a function to learn that it was canceled: a processor looks every five seconds."""
+    return with_timeout(user_package(folder), 20)
 
 
 @pytest.mark.timeout(900)
@@ -83,7 +84,7 @@ def _use(api: Api) -> None:
     for job_id in ("add", "pause"):
         assert api.get(job_id).json()["status"] == "Success"
     assert api.client.get("/jobs/large/large").status_code == 200
-    assert len(api.client.get("/jobs").json()["jobs"]) == 3
+    assert len(api.client.get("/jobs").json().get("jobs", [])) == 3
     assert api.post(jobId="ask", type="ask").status_code == 202
     api.job("ask", "Running")
     assert api.client.post("/jobs/ask/cancel").status_code == 200
@@ -189,7 +190,10 @@ def test_the_statements_are_these(template: str) -> None:
 def test_nothing_works_without(template: str, folder: Path, deployed: Deploy, name: str) -> None:
     changed = load(template)
     ((found, number),) = [(found, at) for known, found, at in statements(changed) if known == name]
-    del found[number]
+    if len(found) == 1:  # a policy has at least one
+        found[number]["Action"] = "lambda:GetFunction"
+    else:
+        del found[number]
     api = deployed(written(changed), scale=0.001, bucket=folder, signed=True)
     with pytest.raises(AssertionError):
         _use(api)

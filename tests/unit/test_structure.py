@@ -1,7 +1,9 @@
-"""What the layout promises: the public names, and which way the imports go between all rooms."""
+"""What the layout promises: the public names, which way the imports go between all rooms, and the maps of it."""
 
 import ast
 import graphlib
+import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import asyncjob
 from asyncjob import client
 
 SOURCE = Path(asyncjob.__file__).parent
+ROOT = Path(__file__).parent.parent.parent
 FILES = {".".join(file.relative_to(SOURCE).with_suffix("").parts): file for file in SOURCE.rglob("*.py")}
 
 ROOMS = {
@@ -162,3 +165,34 @@ def _set_attributes(kind: ast.ClassDef, *, later: bool) -> set[str]:
         node.target.id for node in kind.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
     }
     return found if later else found | body
+
+
+def test_every_path_that_contributing_names_exists() -> None:
+    named = re.findall(r"`([\w./-]+)`", (ROOT / "CONTRIBUTING.md").read_text())
+    paths = [name for name in named if "/" in name or name.endswith((".md", ".py", ".toml", ".txt", ".yaml"))]
+    assert len(paths) > 40
+    for path in paths:
+        assert (ROOT / path).exists() or (SOURCE / path).exists(), path
+
+
+def test_the_map_in_contributing_has_every_room() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text().partition("## Where things are")[2].partition("\n## ")[0]
+    rooms = {f"{file.parent.relative_to(ROOT)}/" for file in SOURCE.rglob("__init__.py")}
+    rooms |= {f"{file.parent.relative_to(ROOT)}/" for file in (ROOT / "tests").glob("*/*.py")}
+    assert rooms <= set(re.findall(r"`([\w./-]+/)`", text))
+
+
+def test_the_table_for_readers_names_every_file_of_the_server_and_its_store_once() -> None:
+    table = (ROOT / "docs" / "local.md").read_text().partition("## For readers of the code")[2]
+    named: Counter[Path] = Counter()
+    for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE):
+        folder = SOURCE
+        for name in re.findall(r"`(.*?)`", row):
+            path = (SOURCE if "/" in name.rstrip("/") else folder) / name
+            folder = path.parent
+            named.update(path.rglob("*") if name.endswith("/") else [path])
+    for room in ("server", "store", "sqlite"):
+        for file in (SOURCE / room).rglob("*.*"):
+            if file.name != "__init__.py" and "__pycache__" not in file.parts:
+                assert named[file] == 1, file.relative_to(SOURCE)
+    assert all(path.exists() for path in named)
