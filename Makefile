@@ -1,10 +1,13 @@
-# run: serve the API; test: everything that must hold; check: lint and types; bench: what it can do on this machine;
-# template: write template.yaml; aws-local: serve it as AWS would; bench-aws: what a job costs there;
-# bench-peers: the same beside other stacks; bench-listeners: what 1,000 listeners to events cost; soak and overload:
-# that it holds; differential: that its HTTP is read as another parser reads it; fuzz: what strangers send, SECONDS for
-# each target; screenshot: the picture in the README; lifecycle: the one in docs/lifecycle.md; constraints: pin every
-# package by version and hash; sbom, audit: what the product is made of, and what is known against it;
-# aws-localstack: the conformance suite against both editions on LocalStack (it needs Python 3.13).
+# run: serve the API
+# test: everything that must hold; check: lint, types and the template
+# template: write template.yaml; aws-local: serve it as AWS would, on this machine
+# aws-localstack: the conformance suite against both editions on LocalStack (it needs Python 3.13)
+# bench: what the server can do on this machine; bench-growth: its curves; bench-peers: the same on other stacks;
+# bench-listeners: what 1,000 listeners to events cost; bench-aws: what a job costs on AWS
+# soak, overload: whether it holds up; differential: whether it reads HTTP as another parser does;
+# fuzz: hostile input, SECONDS for each target
+# screenshot: the picture in the README; lifecycle: the one in docs/lifecycle.md
+# constraints: pin every package by version and hash; sbom: what the product is made of; audit: its known vulnerabilities
 PYTHON ?= python3
 MINUTES ?= 5
 SECONDS ?= 600
@@ -13,7 +16,7 @@ BIN := .venv/bin
 LAMBDA := 3.13
 CHECKOV := .venv/checkov-env/bin/checkov
 PIP := pip --disable-pip-version-check --quiet install
-# Only files whose hash is known, and none that would be built with tools whose hash is not.
+# Only files whose hash is known, and only wheels: building a package would run tools whose hash is not.
 HASHED := $(PIP) --require-hashes --only-binary :all: --requirement
 SUPPLY := .venv/supply-env/bin
 UPGRADE ?=
@@ -83,7 +86,7 @@ aws-local: .venv/test
 aws-localstack: .venv/test .venv/localstack
 	$(BIN)/python -m tests.aws.localstack
 
-# UPGRADE=--upgrade takes the newest versions, UPGRADE="--upgrade-package NAME" that of one.
+# UPGRADE=--upgrade takes the newest version of everything, UPGRADE="--upgrade-package NAME" of one package.
 constraints: .venv/supply
 	$(LOCK) --group build --output-file constraints-build.txt
 	$(LOCK) pyproject.toml --constraint constraints-build.txt --output-file constraints.txt
@@ -105,14 +108,14 @@ sbom: .venv/supply
 
 audit: .venv/supply
 	@$(SUPPLY)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off --requirement constraints.txt \
-		|| { echo "make audit: a known fault, or the advisory database cannot be reached: see above" >&2; exit 1; }
+		|| { echo "make audit: a known vulnerability, or the advisory database cannot be reached: see above" >&2; exit 1; }
 
 clean:
 	rm -rf .venv bench/.peers
 
 .venv/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12" >&2; exit 1; }
+		|| { echo "Python 3.11 or newer is needed; to choose one: make PYTHON=python3.12" >&2; exit 1; }
 	@echo "Setting up .venv: a minute, once"
 	@$(PYTHON) -m venv .venv && touch $@
 
@@ -123,7 +126,7 @@ clean:
 .venv/test: .venv/run tests/constraints.txt
 	@$(BIN)/$(HASHED) tests/constraints.txt && touch $@
 
-# Apart from the rest: they pin libraries that the tests need newer.
+# In environments of their own: they pin libraries that the tests need in newer versions.
 .venv/awscli: tests/aws/awscli.txt
 .venv/checkov: tests/aws/checkov.txt
 .venv/plot: bench/plot.txt
@@ -132,7 +135,7 @@ clean:
 	@$(PYTHON) -m venv $@-env
 	@$@-env/bin/$(HASHED) $(filter %.txt,$^) && touch $@
 
-# The Python that template.yaml names, if this machine has it; the double falls back to ours, and the tests say so.
+# The Python that template.yaml names, if this machine has it. If not, the double uses ours, and the tests say so.
 .venv/lambda: .venv/python tests/aws/lambda.txt
 	@rm -rf $@-env
 	@for each in python$(LAMBDA) ~/.pyenv/versions/$(LAMBDA).*/bin/python; do \
@@ -144,7 +147,7 @@ clean:
 	done
 	@touch $@
 
-# Wheels of the fuzzer are not there for every Python that the tests run on.
+# The fuzzer has no wheels for some of the Pythons that the tests run on.
 .venv/fuzz: .venv/python pyproject.toml constraints.txt constraints-build.txt tests/fuzz/atheris.txt
 	@$(PYTHON) -m venv $@-env
 	@$@-env/bin/$(HASHED) constraints.txt --requirement constraints-build.txt --requirement tests/fuzz/atheris.txt
@@ -154,7 +157,7 @@ clean:
 	@rm -rf .venv/aws-peer-libraries
 	@$(BIN)/$(HASHED) bench/aws_peer/requirements.txt --target .venv/aws-peer-libraries && touch $@
 
-# Its functions run in .venv/lambda-env, apart from LocalStack's libraries.
+# LocalStack's functions run in .venv/lambda-env, away from its own libraries.
 .venv/localstack: .venv/run .venv/lambda $(LOCALSTACK)/requirements.txt
 	@.venv/lambda-env/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null \
 		|| { echo "LocalStack needs Python 3.13: install it, as python3.13 or with pyenv, and rm .venv/lambda" >&2; exit 1; }

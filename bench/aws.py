@@ -1,9 +1,9 @@
 """What the processor costs on Lambda, beside the same function as it is usually written: a table, and the same as JSON.
 
-Both run under Lambda's own runtime client with the libraries of its managed runtime, on the double of the tests, and
+Both run under Lambda's own runtime client with the libraries of its managed runtime, on the tests' double of AWS, and
 write to the same table. Each round gives both a new execution environment, one after the other. A job's time is the
-function's own: what the table took to answer is not in it, since it would hide everything else. The table is spoken to
-without TLS, and a Lambda function has a part of a core only: compare the two sides, not a figure with one of AWS.
+function's own: it excludes what the table took to answer, which would hide everything else. The table is reached
+without TLS, and on AWS a function has only part of a core: compare the two sides, not a figure with one from AWS.
 
     python -m bench.aws [--rounds 7] [--json bench/results-aws.json]
 """
@@ -44,10 +44,10 @@ Figures = dict[str, float]
 
 
 def figures(double: Double, config: FunctionConfig) -> Figures:
-    """What a new environment of the function takes, for its first job and for others after it.
+    """What a new environment of the function takes, for its first job and for later ones.
 
     Raises:
-        RuntimeError: a job did not end as a success in the table.
+        RuntimeError: a job is not a Success in the table.
     """
     job_ids = [str(uuid.uuid4()) for _ in range(1 + WARM_JOBS)]
     first, *others = double.run(_measurements(double, config, job_ids))
@@ -85,7 +85,7 @@ async def _measurements(double: Double, config: FunctionConfig, job_ids: list[st
 
 @contextmanager
 def table_time(services: Services) -> Iterator[list[float]]:
-    """How long each call of the table takes meanwhile, in milliseconds."""
+    """How long each call of the table takes while this is open, in milliseconds."""
     waits: list[float] = []
     answer = services.dynamodb
 
@@ -101,7 +101,7 @@ def table_time(services: Services) -> Iterator[list[float]]:
 
 
 def event(job_id: str) -> bytes:
-    """What API Gateway makes of a request for a job that sleeps for 0 seconds."""
+    """The event that API Gateway makes from a request for a job that sleeps for 0 seconds."""
     request = {"jobId": job_id, "seconds": 0}
     created_at = time.time_ns() // 1_000_000
     return json.dumps(
@@ -110,7 +110,7 @@ def event(job_id: str) -> bytes:
 
 
 def size(config: FunctionConfig) -> int:
-    """Bytes of what is deployed for a function, without the bytecode that an installation adds."""
+    """The size of what is deployed for a function, in bytes, without the bytecode that an installation adds."""
     files = [file for layer in config.layers for file in layer.rglob("*") if file.is_file() and file.suffix != ".pyc"]
     code = config.code.stat().st_size if isinstance(config.code, Path) else len(config.code.encode())
     return code + sum(file.stat().st_size for file in files)
@@ -128,7 +128,7 @@ def measure(double: Double, sides: Mapping[str, FunctionConfig], rounds: int) ->
 
 
 def table(values: Mapping[str, Mapping[str, list[float]]]) -> str:
-    """The medians of both sides, and ours as a part of the peer's."""
+    """The medians of both sides, and ours as a fraction of the peer's."""
     lines = [f"{'figure':<34}{'ours':>12}{'peer':>12}{'ours/peer':>12}"]
     for name, sides in values.items():
         ours, peer = statistics.median(sides["ours"]), statistics.median(sides["peer"])
@@ -137,7 +137,7 @@ def table(values: Mapping[str, Mapping[str, list[float]]]) -> str:
 
 
 def over_half(values: Mapping[str, Mapping[str, list[float]]]) -> list[str]:
-    """The figures that have to be at most half of the peer's, and are not."""
+    """The figures that must be at most half of the peer's, and are not."""
     return [
         name
         for name in AT_MOST_HALF
@@ -146,12 +146,12 @@ def over_half(values: Mapping[str, Mapping[str, list[float]]]) -> list[str]:
 
 
 def main() -> None:
-    """Measure both sides, print the table; exit with 1 if ours is not at most half where it has to be."""
+    """Measure both sides and print the table; exit with 1 if ours is over half where it must not be."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", type=Path, default=HERE / "results-aws.json")
     given = parser.parse_args()
-    # Both run in the processor's role, which may only do what ours does: put an item.
+    # Both run in the processor's role, which may only put an item, as ours does. The peer also updates one.
     template = TEMPLATE.read_text().replace("dynamodb:PutItem,", "[dynamodb:PutItem, dynamodb:UpdateItem],")
     with Double(template) as double:
         ours = double.configs["AsyncJobProcessor"]

@@ -1,8 +1,8 @@
 """What the local engine can do on this machine: a table, and the same as JSON.
 
 Starts a real server on a new file, with every default, and drives it from another process over loopback. Every 202 is
-sent after the fsync, every guard is on, and an outcome counts once a GET shows it. A bare ASGI handler on the same HTTP
-server is measured in the same run: machines differ and drift, so compare a figure with that, not with another day's.
+sent after the fsync, every guard is on, and an outcome counts once a GET shows it. The same run measures a bare ASGI
+handler on the same HTTP server: machines differ and drift, so compare a figure with that, not with another day's.
 
     python bench/bench.py [--rounds 3] [--seconds 5] [--json bench/results.json]
 """
@@ -32,7 +32,7 @@ JSON = {"content-type": "application/json"}
 NO_OP = '{"seconds": 0}'
 LATENCY_JOBS = 300
 LATENCY_SECONDS = 5
-STOP_SECONDS = 15  # ours gives running jobs ten
+STOP_SECONDS = 15  # our server gives running jobs ten
 HERE = Path(__file__).parent
 SUBMISSIONS = "submissions/s, 64 connections"
 JOBS = "no-op jobs/s, first POST to last outcome"
@@ -47,7 +47,7 @@ Ask = Callable[..., Any]  # a path, and a body to POST: the answer's JSON; anyth
 def running(
     command: list[str], folder: str, variables: Mapping[str, str] | None = None, stdout: int | None = None
 ) -> Iterator[subprocess.Popen[str]]:
-    """A process in a session of its own, so that Ctrl-C ends it here and nothing that it started is left."""
+    """A process in a session of its own, so that Ctrl-C ends it here, along with everything that it started."""
     with Path(folder, "log").open("a") as log:
         process = subprocess.Popen(
             command,
@@ -63,7 +63,7 @@ def running(
     finally:
         try:
             process.terminate()
-            with suppress(subprocess.TimeoutExpired):  # what it would still do is of no use to anyone
+            with suppress(subprocess.TimeoutExpired):  # then it is killed: nobody needs what it still does
                 process.wait(timeout=STOP_SECONDS)
         finally:
             with suppress(ProcessLookupError):
@@ -119,7 +119,7 @@ def start() -> Figures:
 
 
 def memory() -> Figures:
-    """The proportional set size of all processes, once every worker has run a job."""
+    """The proportional set size of all processes after every worker has run a job."""
     with served() as (url, process), httpx.Client(base_url=url) as client:
         for _ in range(20):
             client.post("/jobs", content=NO_OP, headers=JSON)
@@ -136,13 +136,13 @@ def proportional_memory(pid: int) -> float:
 
 
 def throughput(seconds: float) -> Figures:
-    """What 64 clients get out of a new server."""
+    """What 64 clients get from a new server."""
     with served() as (url, _), httpx.Client(base_url=url) as client:
         return driven(asking(client), url, seconds, lambda: wait_until_idle(client))
 
 
 def filled(count: int, seconds: float) -> Figures:
-    """The same as `throughput`, and memory, with so many finished jobs in the file."""
+    """The same as `throughput`, and memory, with finished jobs in the file already."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "filled.db")
         fill(path, count)
@@ -153,7 +153,7 @@ def filled(count: int, seconds: float) -> Figures:
 
 
 def asking(client: httpx.Client) -> Ask:
-    """One client of a server, as it is driven here."""
+    """One client of a server."""
 
     def ask(path: str, body: str | None = None) -> Any:
         answer = client.get(path) if body is None else client.post(path, content=body, headers=JSON)
@@ -168,7 +168,7 @@ def driven(ask: Ask, url: str, seconds: float, wait: Callable[[], None]) -> Figu
     Args:
         ask: one more client of the same server.
         url: where the server listens.
-        seconds: for how long they submit, and for how long they read.
+        seconds: how long they submit, and how long they read.
         wait: returns once all jobs have ended.
     """
     job_id = ask("/jobs", NO_OP)["jobId"]
@@ -207,7 +207,7 @@ def submit_to_done(ask: Ask, query: str = "") -> float:
 
 
 def sleepers(count: int, seconds: int, *arguments: str) -> Figures:
-    """Jobs that wait, all at once: from the first one's creation to the last one's end."""
+    """Jobs that sleep, all at once: the time from the first one's creation to the last one's end."""
     with served(*arguments) as (url, process), httpx.Client(base_url=url) as client:
         client.post("/jobs", content=NO_OP, headers=JSON)
         wait_until_idle(client)
@@ -231,7 +231,7 @@ def _span(client: httpx.Client, count: int) -> float:
 
 
 def main() -> None:
-    """Run every figure so many times, interleaved, and print the medians."""
+    """Measure every figure several times, interleaved, and print the medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0)

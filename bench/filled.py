@@ -1,7 +1,7 @@
-"""Database files that hold finished jobs already, as a server would have left them after a few weeks.
+"""Database files that already hold finished jobs, as a server would have left them after a few weeks.
 
-A million submissions would take minutes and say nothing new, so SQLite makes the rows itself, through the engine's own
-schema: the same columns, indexes and checks, with ids that begin with the time as the server's do.
+A million submissions would take minutes and say nothing new, so SQLite makes the rows itself, in the engine's own
+schema: the same columns, indexes and checks, and ids that begin with the time, like the server's.
 
     python bench/filled.py jobs.db 1000000
 """
@@ -23,7 +23,7 @@ FROM moment
 
 
 def fill(path: Path, count: int) -> None:
-    """Make a database file with so many finished jobs."""
+    """Make a database file with this many finished jobs."""
     database = Database(path)
     try:
         connection = database.connect()

@@ -1,7 +1,7 @@
 """How the local engine's figures grow: with connections, workers, the size of a body, and the jobs in its file.
 
-Each point is the median of several rounds, and the rounds are interleaved, so that a slow minute of the machine is in
-all points and not in one. The figures of the page docs/performance.md, and its plots, are these.
+Each point is the median of several rounds, and the rounds are interleaved, so that a slow minute of the machine affects
+all points and not one. docs/performance.md has these figures, and plots of them.
 
     python bench/growth.py [--rounds 3] [--seconds 2] [--json bench/growth.json]
 """
@@ -26,7 +26,7 @@ CONNECTIONS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 WORKERS = (1, 2, 3, 4)
 BODIES = (100, 1_000, 10_000, 100_000, 1_000_000)
 STORED = (0, 100_000, 1_000_000, 5_000_000)
-# Bodies of a megabyte are claimed a few at a time, so that many wait: the default limit of waiting jobs is not meant.
+# Bodies of a megabyte are claimed a few at a time, so many jobs wait. Their limit is not what is measured.
 ROOM = ("--max-pending", "10000000")
 
 Point = dict[str, float]
@@ -34,7 +34,7 @@ Curve = dict[int, Point]
 
 
 def connections(number: int, seconds: int) -> Point:
-    """So many clients, each with one request at a time."""
+    """`number` clients, each with one request at a time."""
     with served(*ROOM) as (url, _), httpx.Client(base_url=url) as client:
         job_id = asking(client)("/jobs", NO_OP)["jobId"]
         submitted = measure(f"{url}/jobs", connections=number, seconds=seconds, body=NO_OP)
@@ -49,13 +49,13 @@ def connections(number: int, seconds: int) -> Point:
 
 
 def workers(number: int, seconds: int) -> Point:
-    """So many worker processes, for jobs that do nothing."""
+    """`number` worker processes, for jobs that do nothing."""
     with served(*ROOM, "--workers", str(number)) as server:
         return _until_done(server, seconds, NO_OP)
 
 
 def bodies(size: int, seconds: int) -> Point:
-    """Bodies of so many bytes; of large ones fewer at once, or those under way at the end would be most of all."""
+    """Bodies of this many bytes; fewer at once if they are large, or most of them would be unfinished at the end."""
     with served(str(HERE / "jobs.py"), *ROOM) as server:
         body = json.dumps({"text": "x" * (size - len('{"text": ""}'))})
         point = _until_done(server, seconds, body, 64 if size <= 10_000 else 8)
@@ -78,13 +78,13 @@ def _until_done(server: Served, seconds: int, body: str, at_once: int = 64) -> P
 
 
 class Stored:
-    """Servers on files with finished jobs. A file is filled once; what a round adds to it is little beside that."""
+    """Servers on files with finished jobs. Each is filled once; what a round adds is little in comparison."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def __call__(self, number: int, seconds: int) -> Point:
-        """So many finished jobs in the file."""
+        """`number` finished jobs in the file."""
         path = self._folder / f"{number}.db"
         if not path.exists():
             fill(path, number)
@@ -108,7 +108,7 @@ class Stored:
 
 
 def grow(rounds: int, seconds: int) -> dict[str, Curve]:
-    """All curves: what grows, its points, and the median of each figure there."""
+    """All curves: what grows, its points, and the median of each figure at each point."""
     with _stored() as stored:
         curves: list[tuple[str, tuple[int, ...], Callable[[int, int], Point]]] = [
             ("connections", CONNECTIONS, connections),

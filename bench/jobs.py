@@ -1,4 +1,4 @@
-"""The job function of measurements in which the size of a body counts."""
+"""The job function for measurements of the size of a body."""
 
 from asyncjob import Jobs
 
@@ -7,5 +7,5 @@ jobs = Jobs()
 
 @jobs.job
 async def measure(text: str) -> int:
-    """How long the text is."""
+    """Return the length of the text."""
     return len(text)

@@ -1,7 +1,7 @@
-"""Serves an ASGI application as every side of a benchmark is served: uvicorn, one process, a free port of its own.
+"""Serves an ASGI application in the same way for every side of a benchmark: uvicorn, one process, a free port.
 
-Its first line says where, as `asyncjob serve` does. Whatever virtual environment starts it needs uvicorn, uvloop and
-httptools, and nothing else of this project.
+Its first line says where it listens, as `asyncjob serve` does. The virtual environment that runs it needs uvicorn,
+uvloop and httptools, and nothing else of this project.
 
     python bench/listen.py MODULE:APPLICATION
 """

@@ -1,7 +1,7 @@
-"""What listeners to `GET /events` cost: no-op jobs accepted a second without any and with many, in one run.
+"""What listeners to `GET /events` cost: no-op jobs accepted per second without any and with many, in one run.
 
-The rounds take turns, since machines drift. The listeners are bare connections in a process of their own that throw
-away what they read; on a machine of few cores they take part of what is measured.
+The two take turns, since machines drift. The listeners are bare connections, in a process of their own, that discard
+what they read. On a machine with few cores they take some of the processor time that is measured.
 
     python bench/listeners.py [--listeners 1000] [--rounds 3] [--seconds 4]
 """
@@ -25,7 +25,7 @@ REQUEST = b"GET /events HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
 
 class Listener(asyncio.Protocol):
-    """Asks for the events, and throws them away."""
+    """Asks for the events and discards them."""
 
     def __init__(self) -> None:
         self.begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -52,7 +52,7 @@ async def _listen(url: str, number: int) -> None:
 
 @contextmanager
 def listening(url: str, number: int) -> Iterator[None]:
-    """So many listeners, in a process of their own."""
+    """`number` listeners, in a process of their own."""
     command = [sys.executable, __file__, "--listeners", str(number), "--url", url]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:

@@ -1,4 +1,4 @@
-"""Load over keep-alive connections: wrk where it is installed, else the few lines below in a process of their own.
+"""Load over keep-alive connections: from wrk if it is installed, else from the few lines below in their own process.
 
 python bench/load.py URL --connections 64 --seconds 5 [--body JSON]
 """
@@ -23,7 +23,7 @@ WRK_UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
 
 class Load(NamedTuple):
-    """What was measured: answers of status 2xx, all other answers, seconds, and latencies in milliseconds."""
+    """What was measured: answers with status 2xx, all other answers, seconds, and latencies in milliseconds."""
 
     answered: int
     refused: int
@@ -33,12 +33,12 @@ class Load(NamedTuple):
 
     @property
     def per_second(self) -> float:
-        """Answers of status 2xx a second."""
+        """Answers with status 2xx per second."""
         return self.answered / self.seconds
 
 
 def generator() -> str:
-    """What makes the load on this machine."""
+    """Whatever makes the load on this machine: `wrk`, or this file."""
     return "wrk" if shutil.which("wrk") else "bench/load.py"
 
 
@@ -51,10 +51,10 @@ def measure(
         url: where to.
         connections: how many at once, each with one request under way.
         seconds: for how long.
-        requests: how many of them all connections send together, a multiple of their number; None for no limit.
+        requests: how many all connections send together, a multiple of their number; None for no limit.
         body: JSON to POST; without it, GET.
     """
-    if requests is None and generator() == "wrk":  # which counts seconds only
+    if requests is None and generator() == "wrk":  # wrk can only be limited by time
         return _wrk(url, connections, seconds, body)
     command = [sys.executable, __file__, url, "--connections", str(connections), "--seconds", str(seconds)]
     command += [] if requests is None else ["--requests", str(requests)]
@@ -83,7 +83,7 @@ def _lua(text: str | None) -> str:
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection: sends the next request when the answer to the last one is whole."""
+    """One keep-alive connection: sends the next request when the answer to the last one is complete."""
 
     def __init__(self, request: bytes, until: float, limit: float) -> None:
         self.statuses: list[int] = []
@@ -124,7 +124,7 @@ class Connection(asyncio.Protocol):
 async def send(
     url: str, connections: int, seconds: float, requests: int | None, body: str | None
 ) -> tuple[list[Connection], float]:
-    """Send as `measure` describes it, from this process; the connections with all they saw, and the seconds it took."""
+    """Do what `measure` says, in this process; return the connections with all they saw, and the seconds it took."""
     limit = float("inf") if requests is None else requests / connections
     parts = urlsplit(url)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

@@ -1,6 +1,6 @@
-"""Many times more submissions than the server can take: it must refuse, lose nothing, stay small, and recover.
+"""Many times more submissions than the server can take: it must refuse some, lose none, stay small, and recover.
 
-What it can take is known, since the jobs sleep: so many at once, so long each. It exits with 1 if a promise is broken.
+How many it can take follows from the jobs, which sleep for a fixed time. It exits with 1 if a promise is broken.
 
     python bench/overload.py [--seconds 30]
 """
@@ -22,11 +22,11 @@ MAX_PENDING = 500
 CONNECTIONS = 64
 TIMES_TOO_MUCH = 10
 MAX_GROWTH_MB = 100
-MAX_SLOWER = 3.0  # this is noise: the machine has just been busy on every core
+MAX_SLOWER = 3.0  # times; the machine has just been busy on every core, so this is only noise
 
 
 def peak_memory(pid: int) -> float:
-    """Megabytes that the process has had in memory at most."""
+    """The most memory that the process has used, in megabytes."""
     return int(Path(f"/proc/{pid}/status").read_text().split("VmHWM:")[1].split()[0]) / 1000
 
 
@@ -42,7 +42,7 @@ def count(client: httpx.Client) -> Counter[str]:
 
 
 def overload(seconds: float, *, untimed: bool) -> list[str]:
-    """Overload a server and print the tally; what was promised and not kept, about time unless it is untimed."""
+    """Overload a server, print the tally, and return the broken promises; if `untimed`, none that are about time."""
     with (
         served("--concurrency", str(AT_ONCE), "--max-pending", str(MAX_PENDING)) as (url, process),
         httpx.Client(base_url=url, timeout=30) as client,
@@ -77,6 +77,6 @@ def overload(seconds: float, *, untimed: bool) -> list[str]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=30.0)
-    parser.add_argument("--untimed", action="store_true", help="keep no promise about time: the machine is busy")
+    parser.add_argument("--untimed", action="store_true", help="check no promise about time: the machine is busy")
     given = parser.parse_args()
     sys.exit("\n".join(overload(given.seconds, untimed=given.untimed)) or 0)

@@ -1,9 +1,9 @@
 """The local engine beside what people would otherwise build for the same contract: a table with ratios, and JSON.
 
 Each peer is one small folder in bench/peers/: an application and its pinned requirements, installed once into
-bench/.peers/. Every stack is started anew for every round, one after the other, and driven by the same clients over
+bench/.peers/. In every round every stack is started afresh, one after another, and driven by the same clients over
 loopback: one HTTP process and two worker processes each, new files, defaults. Redis is a process of its own, started
-here. What a 202 is worth differs from stack to stack; each application says so in its first lines.
+here. What a 202 promises differs from stack to stack; each application says so in its first lines.
 
     python bench/peers.py [--rounds 3] [--seconds 5] [--json bench/results-peers.json] [--peer FOLDER ...]
 """
@@ -55,7 +55,7 @@ START_SECONDS = 30
 
 
 class Peer(NamedTuple):
-    """A stack: its folder, what it is called, how its workers are started, and whether it needs Redis."""
+    """A stack: its folder, its name, how its workers are started, and whether it needs Redis."""
 
     folder: str
     name: str
@@ -77,14 +77,14 @@ PEERS = (
     ),
     Peer("background_tasks", "BackgroundTasks"),
 )
-ASKED = {SUBMISSIONS: 10.0, JOBS: 10.0, LATENCY: 2.0}  # of us, against Celery: so many times better
+ASKED = {SUBMISSIONS: 10.0, JOBS: 10.0, LATENCY: 2.0}  # how many times better than Celery we must be
 
 Stack = Callable[[], AbstractContextManager[Served]]
 Values = dict[str, dict[str, list[float]]]
 
 
 def installed(peer: Peer) -> Path:
-    """The folder with the commands of a peer's own virtual environment, which is made if it is missing or outdated."""
+    """The folder with the commands of a peer's own virtual environment, which is made if missing or outdated."""
     environment, stamp = INSTALLED / peer.folder, INSTALLED / peer.folder / "requirements.txt"
     requirements = HERE / "peers" / peer.folder / "requirements.txt"
     if not stamp.exists() or stamp.read_text() != requirements.read_text():
@@ -117,7 +117,7 @@ def redis(folder: str) -> Iterator[str]:
 
 @contextmanager
 def peer_served(peer: Peer, commands: Path) -> Iterator[Served]:
-    """A peer on new files: its HTTP server and where that listens, its workers, its Redis."""
+    """A peer on new files: its HTTP server and its address, its workers, its Redis."""
     variables = {"PYTHONPATH": str(HERE / "peers" / peer.folder)}
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
@@ -131,7 +131,7 @@ def peer_served(peer: Peer, commands: Path) -> Iterator[Served]:
 
 @contextmanager
 def asking(url: str) -> Iterator[Ask]:
-    """One client that takes as little of a latency as it can: httpx would take longer than some of the servers."""
+    """One client that adds as little latency as it can: httpx would take longer than some of the servers."""
     with closing(HTTPConnection(urlsplit(url).netloc, timeout=60)) as connection:
 
         def ask(path: str, body: str | None = None) -> Any:
@@ -145,17 +145,17 @@ def asking(url: str) -> Iterator[Ask]:
 
 
 def wait_for_last(url: str) -> None:
-    """Submit a few more jobs and wait for their outcomes: every one of these stacks takes the oldest job first."""
-    with asking(url) as ask:  # a connection of its own: uvicorn closes one that was idle for 5 seconds
+    """Submit a few more jobs and wait for their outcomes: all of these stacks take the oldest job first."""
+    with asking(url) as ask:  # a connection of its own: uvicorn closes one that has been idle for 5 seconds
         for job_id in [ask("/jobs", NO_OP)["jobId"] for _ in range(LAST_JOBS)]:
             while ask(f"/jobs/{job_id}")["status"] != "Success":
                 time.sleep(0.005)
 
 
 def figures(name: str, stack: Stack, seconds: float) -> Figures:
-    """All figures of one stack, started anew."""
+    """All figures of one stack, started afresh."""
     with stack() as (url, _), asking(url) as ask:
-        wait_for_last(url)  # by then all workers are there
+        wait_for_last(url)  # by then all workers have started
         idle = {LATENCY: submit_to_done(ask)}
         if name == OURS:
             idle[HELD] = submit_to_done(ask, "?wait=10")
@@ -174,7 +174,7 @@ def measure(stacks: Mapping[str, Stack], rounds: int, seconds: float) -> Values:
 
 
 def better(figure: str, ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """How many times better our median is: more of a rate, less of a time."""
+    """How many times better our median is: a higher rate, or a shorter time."""
     ratio = statistics.median(ours) / statistics.median(theirs)
     return 1 / ratio if figure.endswith(", ms") else ratio
 
@@ -194,27 +194,27 @@ def table(values: Values, names: Sequence[str]) -> str:
 
 
 def asked(values: Values) -> Iterator[str]:
-    """What is asked of us against Celery, and whether this run has it."""
+    """What we must reach against Celery, and whether this run does."""
     for figure, times in ASKED.items():
         ratio = better(figure, values[figure][OURS], values[figure][CELERY.name])
         yield f"{figure}: {times:g} times {CELERY.name} asked, {ratio:.2f} {'reached' if ratio >= times else 'MISSED'}"
 
 
 def parsed() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--json", type=Path, default=HERE / "results-peers.json")
     folders = [peer.folder for peer in PEERS]
-    parser.add_argument("--peer", action="append", choices=folders, help="only this one; may be said again")
+    parser.add_argument("--peer", action="append", choices=folders, help="only this one; may be repeated")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Measure every stack that can be started here, print the table, and say by name which could not."""
+    """Measure every stack that can be started here, print the table, and name those that could not."""
     given = parsed()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as after Ctrl-C, nothing is left running
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leave nothing running, as after Ctrl-C
     peers = [peer for peer in PEERS if peer.folder in (given.peer or [peer.folder])]
     skipped = [peer.name for peer in peers if peer.redis and not shutil.which("redis-server")]
     for name in skipped:

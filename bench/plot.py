@@ -1,6 +1,6 @@
 """Draws the curves of bench/growth.py, one SVG each, for docs/performance.md.
 
-Run by a Python of its own (`make bench-growth`), since nothing else needs a plotting library.
+It has a virtual environment of its own (`make bench-growth`), because nothing else needs a plotting library.
 
     python bench/plot.py bench/growth.json docs/
 """
@@ -26,7 +26,7 @@ NAMES = {
 
 
 def draw(name: str, curve: dict[str, dict[str, float]], target: Path) -> None:
-    """Rates on the left, what a submission takes (p99) on the right."""
+    """Rates on the left, a submission's p99 on the right."""
     x = [int(key) for key in curve]
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(8, 3), layout="constrained")
     for rate in RATES:

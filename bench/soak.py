@@ -1,7 +1,8 @@
-"""Everything at once for minutes: mixed jobs, hostile clients, workers killed at random. Then the tally must come out.
+"""Everything at once for minutes: mixed jobs, hostile clients, workers killed at random. Then the tally must add up.
 
-Each accepted job must have ended, recorded once for each time that it was accepted, by what the job file itself took
-down; the server must hold no more memory and no more open files than before. It exits with 1 if a promise is broken.
+Each accepted job must have ended, once for each time that it was accepted, by the record that the job file itself keeps
+(tests/witness.py). The server must hold no more memory and no more open files than before. It exits with 1 if a promise
+is broken.
 
     python -m bench.soak [--minutes 5]
 """
@@ -28,19 +29,19 @@ from tests.serving import FUNCTIONS, Server
 from tests.witness import ends, is_sound, observe
 
 CLIENTS = 4
-WARM_UP = 0.3  # of the time; what is in memory then is what there should be at the end
+WARM_UP = 0.3  # of the time; at the end there should be no more in memory than after it
 KILL_SECONDS = (0.2, 2.0)  # between one worker's death and the next, at random
 MAX_GROWTH_KB = 20_000
-MAX_P99_MS = 50  # and twice what it is without hostile clients, since this machine may be busy with others
+MAX_P99_MS = 50  # plus twice what it is without hostile clients, since this machine may be busy with other things
 IDLE_SECONDS = 120
 
 
 class Client(threading.Thread):
-    """Sends whatever a client may send, one request after the other, and remembers what was accepted.
+    """Sends whatever a client may send, one request after another, and remembers what was accepted.
 
     Attributes:
-        accepted: how often each job was: once, and once more for each retry.
-        answers: how many there were of each status.
+        accepted: how often each job was accepted: once, and once more for each retry.
+        answers: how many answers there were of each status.
     """
 
     def __init__(self, url: str, folder: Path, until: float) -> None:
@@ -98,7 +99,7 @@ class Client(threading.Thread):
 
 
 def kill_workers(server: Server, until: float) -> int:
-    """Kill one worker after the other; how many it were."""
+    """Kill one worker after another; return how many."""
     for killed in count():
         time.sleep(random.uniform(*KILL_SECONDS))
         if time.monotonic() >= until:
@@ -109,21 +110,21 @@ def kill_workers(server: Server, until: float) -> int:
 
 
 def open_files(server: Server) -> int:
-    """How many files the server has open, connections among them."""
+    """How many files the server has open, including connections."""
     return len(os.listdir(f"/proc/{server.process.pid}/fd"))
 
 
 def unfinished(server: Server) -> list[Any]:
-    """A few jobs that wait or run."""
+    """A few jobs that are waiting or running."""
     pages = [server.client.get(f"/jobs?limit=1&status={status}").json() for status in ("Pending", "Running")]
     return [job for page in pages for job in page["jobs"]]
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for what comes by itself.
+    """Wait until something has become true by itself.
 
     Raises:
-        TimeoutError: it does not come.
+        TimeoutError: it has not.
     """
     deadline = time.monotonic() + IDLE_SECONDS
     while not condition():
@@ -133,15 +134,15 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 
 class Tally(NamedTuple):
-    """What a soak came to.
+    """The result of a soak.
 
     Attributes:
-        accepted: how often each job was.
-        ended: how often each job ended, by what the job file took down.
-        answers: how many there were of each status.
+        accepted: how often each job was accepted.
+        ended: how often each job ended, by the job file's own record.
+        answers: how many answers there were of each status.
         grown_kb: how much more memory the server had at the end than when it was warm.
         alone: the 99th percentile of a submission's latency without hostile clients, in milliseconds.
-        beside: the same beside them.
+        beside: the same with them.
     """
 
     accepted: Counter[str]
@@ -186,11 +187,11 @@ def soak(seconds: float, folder: Path) -> Tally:
 
 
 def check(tally: Tally, *, untimed: bool) -> list[str]:
-    """Print the tally; the promises that were broken, those about time only if `untimed` is false."""
+    """Print the tally and return the broken promises; if `untimed`, none that are about time."""
     accepted, ended, answers = tally.accepted, tally.ended, tally.answers
     wrong = {job_id: number for job_id, number in ended.items() if number != accepted.get(job_id, 1)}
     missing = accepted.keys() - ended.keys()
-    others = len(ended) - len(accepted)  # those that the latency was measured with
+    others = len(ended) - len(accepted)  # the jobs that measured the latency
     alone, beside = tally.alone, tally.beside
     print(f"accepted          {accepted.total() + others:,}, {accepted.total() - len(accepted):,} of them retries")
     print(f"ended             {ended.total():,}, each recorded once: {'no' if wrong or missing else 'yes'}")
@@ -213,7 +214,7 @@ def check(tally: Tally, *, untimed: bool) -> list[str]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=5.0)
-    parser.add_argument("--untimed", action="store_true", help="keep no promise about time: the machine is busy")
+    parser.add_argument("--untimed", action="store_true", help="check no promise about time: the machine is busy")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         sys.exit("\n".join(check(soak(given.minutes * 60, Path(folder)), untimed=given.untimed)) or 0)

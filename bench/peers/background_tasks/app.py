@@ -1,7 +1,7 @@
 """FastAPI's BackgroundTasks with a table in SQLite: no queue, no worker, the job runs in the HTTP server's own process.
 
-Promises: a 202 is on disk (WAL, and SQLite's own `synchronous=FULL`), but the job itself is in memory only: when the
-server stops or dies, jobs that wait or run stay Pending for ever, and nothing runs them again. A job that computes
+Promises: a 202 is on disk (WAL, and SQLite's own `synchronous=FULL`), but the job itself is only in memory: when the
+server stops or dies, waiting and running jobs stay Pending for ever, and nothing runs them again. A job that computes
 instead of waiting holds up every request.
 """
 

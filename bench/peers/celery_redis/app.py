@@ -1,8 +1,8 @@
 """FastAPI + Celery + Redis, as Celery's first steps and FastAPI's tutorial write it.
 
-Promises: a job outlives the HTTP server and the worker while it waits, but a 202 is in Redis' memory only: with Redis'
+Promises: a job outlives the HTTP server and the worker while it waits, but a 202 is only in Redis' memory: with Redis'
 default configuration it is written to disk after a minute at best (with 10,000 changes; else after 5 or 60), so
-a crash of Redis or of the machine loses what came since. A job that a worker has begun is acknowledged before it runs:
+a crash of Redis or of the machine loses everything since. A job that a worker has begun is acknowledged before it runs:
 a worker that is killed loses it. Outcomes expire after a day. An unknown id cannot be told from a job that waits.
 """
 

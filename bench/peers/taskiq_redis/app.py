@@ -1,9 +1,9 @@
 """FastAPI + taskiq + Redis, as taskiq's page on FastAPI and taskiq-redis' README write it.
 
 Promises: a job outlives the HTTP server and the workers, and one whose worker died is taken up by another after ten
-minutes (a stream, acknowledged once the outcome is saved). But a 202 is in Redis' memory only: with Redis' default
+minutes (a stream, acknowledged once the outcome is saved). But a 202 is only in Redis' memory: with Redis' default
 configuration it is written to disk after a minute at best (with 10,000 changes; else after 5 or 60), so a crash
-of Redis or of the machine loses what came since. The stream and the outcomes are kept for ever, in memory. An unknown
+of Redis or of the machine loses everything since. The stream and the outcomes are kept for ever, in memory. An unknown
 id cannot be told from a job that waits.
 """
 
