@@ -15,6 +15,7 @@ import pytest
 
 from asyncjob.job import Status
 from tests.aws.conftest import PROCESSOR, RECORDER, Api
+from tests.aws.double import clock
 from tests.aws.double.double import Double
 from tests.aws.packaging import user_package, with_timeout
 
@@ -23,6 +24,10 @@ KILLED = JOBS // 5  # a process that is killed costs the start of another
 BOUND = 5 * 60
 TIMEOUT = 10
 DISPATCHER = f"{PROCESSOR}-dispatcher"
+PATIENCE = max(1, JOBS // 50)  # times as long as the double and pytest wait by default
+
+pytestmark = pytest.mark.timeout(120 * PATIENCE)
+
 FINAL = {status.value for status in Status if status.is_final}
 
 
@@ -69,6 +74,12 @@ class System(Api):
             if "LastEvaluatedKey" not in page:
                 return items
             more = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many jobs take their time."""
+    monkeypatch.setattr(clock, "PATIENCE", clock.PATIENCE * PATIENCE)
 
 
 @pytest.fixture(scope="module")

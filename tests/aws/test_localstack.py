@@ -3,13 +3,14 @@
 import json
 import subprocess
 import sys
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 from werkzeug.test import Client
 from werkzeug.wrappers import Request, Response
 
-from asyncjob.aws.runtime.signing import post
+from asyncjob.aws.runtime import signing
 from tests.aws.conftest import ROOT
 from tests.aws.localstack.deployment import EDITIONS, commands
 from tests.aws.localstack.differences import LIST, differences
@@ -99,10 +100,14 @@ def test_a_value_that_is_not_defined_is_refused_by_name(condition: str, status: 
 def test_what_runs_in_lambda_asks_localstack_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "REGION"):
         monkeypatch.setenv(f"AWS_{name}", "test")
+    connections: dict[tuple[str, int], HTTPConnection] = {}
+    monkeypatch.setattr(signing, "_connections", connections)
     with Receiver() as aws, Receiver() as localstack:
-        monkeypatch.setenv("ASYNCJOB_URL_DYNAMODB", aws.url)
-        monkeypatch.setenv("AWS_ENDPOINT_URL", localstack.url)
-        assert post("dynamodb", "/", {}, b"{}")[0] == 204
+        monkeypatch.setenv("ASYNCJOB_URL_DYNAMODB", f"http://127.0.0.1:{aws.port}")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{localstack.port}")
+        assert signing.post("dynamodb", "/", {}, b"{}")[0] == 204
         monkeypatch.delenv("AWS_ENDPOINT_URL")
-        assert post("dynamodb", "/", {}, b"{}")[0] == 204
+        assert signing.post("dynamodb", "/", {}, b"{}")[0] == 204
         assert (len(localstack.received), len(aws.received)) == (1, 1)
+        for connection in connections.values():
+            connection.close()

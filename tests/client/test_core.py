@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from asyncjob import NotFound, Refused, Unreachable, WaitTimeout
+from asyncjob import ClientError, NotFound, Refused, Unreachable, WaitTimeout
 from asyncjob.client import core
 from asyncjob.client.core import Api, Call, Following, proceed
 
@@ -199,3 +199,9 @@ def test_a_refusal_without_json_is_told_by_its_status(api: Api) -> None:
 def test_a_field_that_a_later_version_has_is_passed_on(api: Api) -> None:
     job = Answering(Following(api, "7").get(), (200, SUCCESS | {"priority": 3})).result
     assert job.document["priority"] == 3
+
+
+def test_a_job_over_the_limit_of_every_engine_is_refused_before_it_is_sent(api: Api) -> None:
+    with pytest.raises(ClientError, match=r"has 1,048,\d{3} bytes as JSON, over the limit of 1,048,576"):
+        next(api.submit("add", {"a": "x" * 1_048_560}))
+    next(api.submit("add", {"a": "x" * 1_048_000}))

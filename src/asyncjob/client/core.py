@@ -27,7 +27,7 @@ from asyncjob.client.errors import (
     WaitTimeout,
 )
 from asyncjob.client.snapshot import JobSnapshot
-from asyncjob.contract import JOB_ID, JOB_ID_RULE
+from asyncjob.contract import JOB_ID, JOB_ID_RULE, MAX_BODY_BYTES
 from asyncjob.job import Status, new_job_id
 
 HOLD_SECONDS = 20.0  # of one ?wait=: proxies tend to give up after 30
@@ -92,6 +92,8 @@ class Api:
             body = msgspec.json.encode(chosen)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise ClientError(f"the parameters cannot be written as JSON: {error}") from None
+        if len(body) > MAX_BODY_BYTES:
+            raise ClientError(f"the job has {len(body):,} bytes as JSON, over the limit of {MAX_BODY_BYTES:,}")
         try:
             response = yield from self.exchange(Call("POST", "/jobs", self._timeout, body))
         except NotFound:

@@ -18,6 +18,7 @@ import msgspec
 from asyncjob.aws.build.forms import durable_model, forms
 from asyncjob.aws.build.policy import Statement
 from asyncjob.aws.build.template import HERE, least_timeout
+from asyncjob.aws.runtime.durable_job import DISPATCH_MS, NEVER_MS, SHELVES
 from asyncjob.contract import MAX_BODY_BYTES
 from asyncjob.job import TRANSITIONS, Status
 from asyncjob.registry import JobFunction, Jobs
@@ -27,8 +28,6 @@ TEMPLATES = HERE / "durable"
 MAX_UPLOADED_BYTES = 1_048_576  # of a template, what CloudFormation takes from a bucket
 MAX_PARAMETERS_BYTES = 300_000
 """Of all parameters as JSON, a character beyond ASCII counted as three: the rest of an item is the outcome's."""
-NEVER_MS = 9_999_999_999_999
-"""When a job that has ended is due, in milliseconds since 1970: later than anything that is."""
 OVERHEAD_SECONDS = 3.0  # of an attempt: its claim, its outcome, and the end of a function that does not notice the end
 
 API_BEGINS, API_ENDS = "# ---- The API.", "# ---- The stage."
@@ -111,6 +110,8 @@ def mapping_template(name: str, jobs: Jobs, **arguments: str) -> str:
         "most body": str(MAX_BODY_BYTES),
         "most parameters": str(MAX_PARAMETERS_BYTES),
         "never": str(NEVER_MS),
+        "dispatch": str(DISPATCH_MS),
+        "shelves": str(SHELVES),
         "default type": jobs.names[0] if len(jobs) == 1 else ".",
         "known types": ", ".join(jobs.names),
     }

@@ -5,15 +5,14 @@ fails here fails each delivery, and the recorder then records it.
 """
 
 import os
-from typing import Any
 
 from asyncjob.aws.runtime.durable_processor import process
-from asyncjob.aws.runtime.shapes import Context
+from asyncjob.aws.runtime.shapes import Context, DurableEvent
 from asyncjob.loading import load
 
 jobs = load(os.environ["ASYNCJOB_TARGET"])
 
 
-def handler(event: dict[str, Any], context: Context) -> None:
+def handler(event: DurableEvent, context: Context) -> None:
     """Run an attempt of a job."""
     process(jobs, event, context)

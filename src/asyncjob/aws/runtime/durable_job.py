@@ -27,6 +27,7 @@ Job = dict[str, Any]
 Request = dict[str, Any]
 
 CLOCK_SKEW_MS = 1_500
+SHELVES = 8  # of the indexes; a job is on one of them by the millisecond of its POST
 DISPATCH_MS = 120_000  # that a job may be Pending before the sweeper has it dispatched again
 LOSS_MS = 60_000  # past a deadline, before the sweeper gives the attempt up: who knows better has this long
 NEVER_MS = 9_999_999_999_999  # when a job that has ended is due

@@ -14,12 +14,11 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
-from asyncjob.aws.runtime.durable_job import Job, expired, read
+from asyncjob.aws.runtime.durable_job import SHELVES, Job, expired, read
 from asyncjob.aws.runtime.dynamodb import TableError, call
 from asyncjob.contract import ApiError
 from asyncjob.job import Status
 
-SHELVES = 8
 AT_ONCE = 100  # items, as DynamoDB takes them in a batch
 MAX_PAGE_BYTES = 4_000_000  # Lambda answers with 6 MB at most, and JSON in JSON grows
 SEARCH_SECONDS = 1.0

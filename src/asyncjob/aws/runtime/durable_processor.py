@@ -14,13 +14,12 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
 from asyncjob.aws.runtime.attempt import Attempt
 from asyncjob.aws.runtime.durable_job import LOST, Changed, Job, claim, fail, lose, may_repeat, repeat, succeed
 from asyncjob.aws.runtime.dynamodb import LAST_WRITE_SECONDS
 from asyncjob.aws.runtime.record import error, now_ms, timestamp, to_json
-from asyncjob.aws.runtime.shapes import Context
+from asyncjob.aws.runtime.shapes import Context, DurableEvent
 from asyncjob.job import Error, Status
 from asyncjob.registry import JobFunction, Jobs
 from asyncjob.runner import Failed, Outcome, Succeeded
@@ -33,7 +32,7 @@ class StillRunning(Exception):
     """Not now: another delivery of this event may still be at work. Lambda delivers it again in a minute or two."""
 
 
-def process(jobs: Jobs, event: dict[str, Any], context: Context) -> None:
+def process(jobs: Jobs, event: DurableEvent, context: Context) -> None:
     """Run an attempt of a job.
 
     Args:

@@ -11,12 +11,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from asyncjob.aws.runtime.durable_job import LOST, Changed, fetch, lose, postpone
+from asyncjob.aws.runtime.durable_job import LOST, SHELVES, Changed, fetch, lose, postpone
 from asyncjob.aws.runtime.dynamodb import TableError, call
 from asyncjob.aws.runtime.record import error, now_ms, to_json
 from asyncjob.job import Status
 
-SHELVES = 8
 THREADS = 8
 SPARE_SECONDS = 10.0
 PATIENCE_SECONDS = 5.0

@@ -10,17 +10,22 @@ class Event(TypedDict):
     requestId: str
     createdAt: int  # milliseconds since 1970
     request: dict[str, Any]  # the body
-    attempt: NotRequired[int]  # in an event of the package's recorder
+
+
+class DurableEvent(TypedDict):
+    """What the durable edition's dispatcher invokes its processor with; the claim hands over the rest."""
+
+    jobId: str
+    attempt: int
 
 
 class Item(TypedDict, total=False):
-    """A job in the table. Parameters, progress, results and error are JSON text; times are as the contract has them."""
+    """A job in the inline edition's table. Parameters, results and error are JSON text, times as in the contract."""
 
     jobId: str
     type: str
     status: str
     parameters: str
-    progress: str
     results: str
     error: str
     attempt: int
@@ -31,8 +36,6 @@ class Item(TypedDict, total=False):
     claimId: str  # which write made its attempt, in case the answer to that write is lost
     deadline: int  # milliseconds since 1970; from then on its attempt is lost
     expiresAt: int  # seconds since 1970
-    retries: int
-    large: dict[str, str]  # gzip and base64 of the texts that DynamoDB has no room for
 
 
 class FailedCondition(TypedDict):
