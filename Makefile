@@ -12,6 +12,7 @@ PYTHON ?= python3
 MINUTES ?= 5
 SECONDS ?= 600
 AWS_LOCAL_PORT ?= 8001
+TEMPLATE ?= template.yaml
 BIN := .venv/bin
 LAMBDA := 3.13
 CHECKOV := .venv/checkov-env/bin/checkov
@@ -81,7 +82,7 @@ template: .venv/run
 	$(BIN)/python -m asyncjob.aws.build.template template.yaml
 
 aws-local: .venv/test
-	@$(BIN)/python -m tests.aws.double template.yaml --port $(AWS_LOCAL_PORT) $(PARAMETERS)
+	@$(BIN)/python -m tests.aws.double $(TEMPLATE) --port $(AWS_LOCAL_PORT) $(PARAMETERS)
 
 aws-localstack: .venv/test .venv/localstack
 	$(BIN)/python -m tests.aws.localstack
@@ -124,6 +125,7 @@ clean:
 	@$(BIN)/$(PIP) --no-deps --no-build-isolation --editable . && touch $@
 
 .venv/test: .venv/run tests/constraints.txt
+	@echo "Setting up the tests' libraries: a few minutes, once"
 	@$(BIN)/$(HASHED) tests/constraints.txt && touch $@
 
 # In environments of their own: they pin libraries that the tests need in newer versions.

@@ -1,6 +1,7 @@
 """`make aws-local`: what a user sees of it."""
 
 import os
+import platform
 import select
 import signal
 import socket
@@ -8,18 +9,22 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.aws.conftest import ROOT
+from tests.aws.double.interpreter import INTERPRETER
+from tests.aws.user import Build
+from tests.serving import COMMAND as ASYNCJOB
 
 COMMAND = [sys.executable, "-m", "tests.aws.double"]
 
 
 @contextmanager
-def _served(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
-    command = [*COMMAND, "template.yaml", "--port", "0", *arguments]
+def _served(*arguments: str, template: str = "template.yaml") -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    command = [*COMMAND, template, "--port", "0", *arguments]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
     assert process.stdout is not None
     try:
@@ -76,3 +81,22 @@ def test_ctrl_c_ends_it_while_a_client_has_half_a_request_sent() -> None:
             httpx.get(f"http://{host}:{port}/prod/jobs/x")  # by now the half has been read
             process.send_signal(signal.SIGINT)
             assert process.wait(timeout=30) == 0
+
+
+@pytest.mark.timeout(700)  # real time, as AWS takes it
+def test_what_was_built_of_ones_own_functions_can_be_tried_without_an_account(build: Build, mine: Path) -> None:
+    here = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
+    other = "x86_64" if here == "arm64" else "arm64"
+    template = mine / "build" / "template.yaml"
+    assert build("--architecture", other, "--python", INTERPRETER.version).returncode == 0
+    refused = subprocess.run([*COMMAND, str(template)], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert f"say asyncjob build --architecture {here} --python {INTERPRETER.version}" in refused.stderr
+    assert build("--architecture", here, "--python", INTERPRETER.version).returncode == 0
+    with _served("Authorization=NONE", template=str(template)) as (_, said):
+        url = said[0].rpartition(" ")[2]
+        assert said[0] == f"{template}, as AWS would serve it, on {url}"
+        answer = httpx.post(f"{url}/jobs", json={"jobId": "7", "width": 3}, timeout=30)
+        assert (answer.status_code, answer.json()) == (202, {"jobId": "7"})
+        check = [str(ASYNCJOB), "check", "--url", url, "--job", '{"width": 3}']
+        done = subprocess.run(check, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stdout

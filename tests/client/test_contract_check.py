@@ -90,7 +90,7 @@ def test_functions_of_ones_own_are_tried_only_when_one_is_named(tmp_path: Path) 
         findings = _findings(server, job={"type": "add", "a": 1})
     assert not _texts(findings, sound=False)
     assert len(_texts(findings)) == len(CLAIMS) - 1
-    assert _texts(findings, absent=True) == ["Another request with its id is 409: not on this engine"]
+    assert _texts(findings, absent=True) == ["Another request with its id is 409: not tried with this job"]
 
 
 counter = itertools.count()

@@ -37,6 +37,10 @@ class Absent(Exception):
     """The engine does not claim this: it has no such route."""
 
 
+class Untried(Exception):
+    """The job that may be run does not allow this to be tried."""
+
+
 class Probe:
     """One run against one API.
 
@@ -164,7 +168,7 @@ def idempotent(probe: Probe) -> None:
 def conflict(probe: Probe) -> None:
     """Another request with its id is 409."""
     if probe.body != SLEEP:
-        raise Absent
+        raise Untried  # what else its function takes is not known
     answer = probe.submit(probe.job_id, seconds=0.5)
     if answer.status_code == 202:
         raise Absent
@@ -286,4 +290,6 @@ def _tried(claim: Callable[[Probe], None], probe: Probe) -> Finding:
         return Finding("contract", False, f"{text}: {broken}")
     except Absent:
         return Finding("contract", True, f"{text}: not on this engine", absent=True)
+    except Untried:
+        return Finding("contract", True, f"{text}: not tried with this job", absent=True)
     return Finding("contract", True, text)
