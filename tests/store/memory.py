@@ -140,9 +140,11 @@ class MemoryStore:
 
     # -- writes --------------------------------------------------------------------------------------------------
 
-    async def submit(self, job_id: str, submission: Submission, traceparent: str | None = None) -> Submission | None:
+    def submit(
+        self, job_id: str, submission: Submission, traceparent: str | None = None
+    ) -> "asyncio.Future[Submission | None]":
         if job_id in self._kept.jobs:
-            return self._kept.jobs[job_id].submission
+            return self._done(self._kept.jobs[job_id].submission)
         self._kept.count += 1
         now = now_ms()
         job = Job(
@@ -156,7 +158,7 @@ class MemoryStore:
         saved = structs.replace(submission, job_id=job_id)
         row = Row(self._kept.count, job, saved, traceparent, now)
         self._kept.jobs[job_id] = self._kept.waiting[job_id] = row
-        return await self._done(None)
+        return self._done(None)
 
     def cancel(self, job_id: str) -> "asyncio.Future[Change]":
         return self._change("cancel", job_id, finished_at=utc_now())

@@ -103,14 +103,16 @@ class Store(Protocol):
 
     # -- what clients ask for ------------------------------------------------------------------------------------
 
-    async def submit(self, job_id: str, submission: Submission, traceparent: str | None = None) -> Submission | None:
+    def submit(
+        self, job_id: str, submission: Submission, traceparent: str | None = None
+    ) -> "asyncio.Future[Submission | None]":
         """Save a new job: Pending, due now, in its first attempt. If a job has that id already, write nothing.
 
         Returns:
             None if the job was saved; the earlier submission if there was one.
 
         Raises:
-            NotSaved: the job could not be saved.
+            NotSaved: in the future.
         """
 
     def cancel(self, job_id: str) -> "asyncio.Future[Change]":

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from asyncjob.contract import parse_list_query, parse_page_query, parse_submission, parse_wait
+from asyncjob.job import Job
 from asyncjob.server import tracing
 from asyncjob.server.http.answers import RETRY_AFTER, Answer, accepted, json
 from asyncjob.server.http.requests import Request
@@ -24,6 +25,11 @@ async def get(request: Request) -> Answer:
         job = await request.unless_left(request.engine.wait(request.name, parse_wait(request.query())))
     else:
         job = request.engine.get(request.name)
+    return shown(job)
+
+
+def shown(job: Job) -> Answer:
+    """A job as it is; until it is final, it is worth asking again."""
     return json(msgspec.json.encode(job), headers=() if job.status.is_final else (RETRY_AFTER,))
 
 
