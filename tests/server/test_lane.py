@@ -374,10 +374,10 @@ def test_only_the_right_key_opens_the_lane(tmp_path: Path) -> None:
 def test_a_server_whose_functions_trace_has_no_lane_for_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(lane: Side, ordinary: Side) -> None:
         await prepare(lane, ordinary)
-        monkeypatch.setattr(tracing, "is_on", lambda: True)
         assert not (await lane.ask(POSTED))[1]
         assert (await lane.ask(SHOWN))[1]
 
+    monkeypatch.setattr(tracing, "is_on", lambda: True)
     compare(tmp_path, test)
 
 

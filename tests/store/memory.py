@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeVar
 
-from msgspec import UNSET, Raw, UnsetType, structs
+from msgspec import UNSET, Raw, UnsetType, json, structs
 
 from asyncjob.contract import ListQuery, Submission
 from asyncjob.job import TRANSITIONS, Error, Job, Progress, Status, now_ms, timestamp, utc_now
@@ -25,6 +25,7 @@ from asyncjob.store import (
     Lost,
     Notification,
     Observer,
+    Shown,
     Success,
     Suspect,
     notification_of,
@@ -257,6 +258,10 @@ class MemoryStore:
     def find(self, job_id: str) -> Job | None:
         row = self._kept.jobs.get(job_id)
         return None if row is None else row.job
+
+    def show(self, job_id: str) -> Shown | None:
+        job = self.find(job_id)
+        return None if job is None else Shown(json.encode(job), job.status.is_final)
 
     def find_submission(self, job_id: str) -> Submission | None:
         row = self._kept.jobs.get(job_id)

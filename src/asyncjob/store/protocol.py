@@ -8,7 +8,7 @@ from typing import Protocol
 from asyncjob.contract import ListQuery, Submission
 from asyncjob.job import Error, Job, Progress, Status
 from asyncjob.store.deliveries import Deliveries
-from asyncjob.store.records import FIRST, Attempt, Change, Claims, Lost, NotSaved, Success, Suspect
+from asyncjob.store.records import FIRST, Attempt, Change, Claims, Lost, NotSaved, Shown, Success, Suspect
 
 
 @dataclass(frozen=True)
@@ -218,6 +218,9 @@ class Store(Protocol):
 
     def find(self, job_id: str) -> Job | None:
         """The job as it was last saved."""
+
+    def show(self, job_id: str) -> Shown | None:
+        """The same as JSON, to the byte as msgspec writes the job. Every `GET /jobs/{jobId}` waits for this."""
 
     def find_submission(self, job_id: str) -> Submission | None:
         """What a job was submitted with."""

@@ -20,7 +20,7 @@ from asyncjob.server import tracing
 from asyncjob.server.engine import Engine
 from asyncjob.server.http import answers, jobs
 from asyncjob.server.http.access import Access
-from asyncjob.server.http.answers import Answer
+from asyncjob.server.http.answers import Answer, Header
 from asyncjob.server.http.protocol import HttpProtocol
 from asyncjob.server.http.requests import check_content_encoding, check_content_type
 
@@ -50,12 +50,16 @@ class Lane:
         self.engine = engine
         self._access = access
         self._known: dict[str, dict[bytes, int]] = {"POST": {}, "GET": {}}
+        self._traces = tracing.is_on()  # which is decided while the functions are loaded
+        self._default_headers: list[Header] = []
+        self._default_lines = b""
+        self._accepted: dict[int, list[bytes]] = {}
 
     def body_size(self, method: str, block: bytes) -> int | None:
         """How long the body is that follows these headers; None if they are not known."""
         return self._known[method].get(block)
 
-    def learn(self, method: str, block: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    def learn(self, method: str, block: bytes, headers: list[Header]) -> None:
         """Know these headers from now on, if requests with them are ordinary and are let in.
 
         Args:
@@ -64,6 +68,8 @@ class Lane:
             headers: the same, as the parser read them.
         """
         lines = len(headers) + 2  # each header is one line, and nothing but CRLF ends a line
+        if self._traces and method == "POST":
+            return
         if len(block) > MAX_KNOWN_BYTES or any(block.count(end) != lines for end in (b"\r", b"\n", b"\r\n")):
             return
         values = dict(headers)
@@ -87,6 +93,28 @@ class Lane:
         answer = answers.refused(error)
         self.engine.metrics.refused(answer.status)
         return answer
+
+    def text(self, answer: Answer, default_headers: list[Header], keep_alive: bool = True) -> bytes:
+        """An answer as uvicorn sends it, whole."""
+        if default_headers is not self._default_headers:  # once a second, because of `Date`
+            self._default_headers, self._default_lines = default_headers, _lines(default_headers)
+            self._accepted.clear()
+        lines = self._default_lines + _lines(answer.headers if keep_alive else [*answer.headers, CLOSE])
+        return b"%b%b\r\n%b" % (STATUS_LINE[answer.status], lines, answer.body)
+
+    def accepted(self, job_id: str, default_headers: list[Header]) -> bytes:
+        """The text of a 202; what ids of one length have in common is made once a second."""
+        size = len(job_id)
+        parts = self._accepted.get(size)
+        if parts is None or default_headers is not self._default_headers:
+            place = "\0" * size
+            parts = self.text(answers.accepted(place), default_headers).split(place.encode())
+            self._accepted[size] = parts
+        return job_id.encode().join(parts)
+
+
+def _lines(headers: list[Header]) -> bytes:
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
 
 
 class LaneProtocol(HttpProtocol):
@@ -141,8 +169,6 @@ class LaneProtocol(HttpProtocol):
 
     def _post(self, body: bytes) -> bool:
         """Save a job; False if something speaks against it, which the ordinary way will find and say."""
-        if tracing.is_on():
-            return False
         engine = self.lane.engine
         try:
             submission = parse_submission(engine.jobs, body)
@@ -162,20 +188,16 @@ class LaneProtocol(HttpProtocol):
         if not (line.endswith(VERSION) and JOB_ID.fullmatch(name)):
             return False
         try:
-            job = self.lane.engine.get(name)
+            job = self.lane.engine.show(name)
         except Exception:  # as above
             return False
         self._receiving_since = None
-        self.answer(jobs.shown(job))
+        self.answer(self.lane.text(jobs.shown(job), self.server_state.default_headers))
         return True
 
-    def answer(self, answer: Answer, keep_alive: bool = True) -> None:
+    def answer(self, answer: bytes, keep_alive: bool = True) -> None:
         """Send an answer, and go on as after any other."""
-        headers = [*self.server_state.default_headers, *answer.headers]
-        lines = [b"%b: %b\r\n" % header for header in (headers if keep_alive else [*headers, CLOSE])]
-        self.transport.write_whole(  # type: ignore[attr-defined]
-            b"%b%b\r\n%b" % (STATUS_LINE[answer.status], b"".join(lines), answer.body)
-        )
+        self.transport.write_whole(answer)  # type: ignore[attr-defined]
         if not keep_alive:
             self.transport.close()
         self.on_response_complete()
@@ -201,12 +223,17 @@ class Answering:
 
     def end(self, saving: "asyncio.Future[Submission | None]") -> None:
         """Answer: the commit is over."""
-        lane, refusal = self._connection.lane, None
+        lane, default_headers = self._connection.lane, self._connection.server_state.default_headers
+        answer = None
         try:
             lane.engine.saved(self._job_id, self._submission, saving)
         except Exception as error:
-            refusal = lane.refused(error)
+            answer = lane.refused(error)
         if self.disconnected:
             return
+        if answer is None and self.keep_alive:
+            text = lane.accepted(self._job_id, default_headers)
+        else:
+            text = lane.text(answer or answers.accepted(self._job_id), default_headers, self.keep_alive)
         self.response_complete = True
-        self._connection.answer(refusal or answers.accepted(self._job_id), self.keep_alive)
+        self._connection.answer(text, self.keep_alive)
