@@ -26,7 +26,7 @@ from asyncjob.server.throughput import MOMENT_SECONDS, Throughput
 from asyncjob.server.watchers import Watchers
 from asyncjob.server.webhooks.receivers import NotifyPolicy
 from asyncjob.server.workers.supervisor import Supervisor
-from asyncjob.store import Attempt, Change, Claim, Claims, Delivery, NotSaved, Observer, Shown, Store, Unreadable
+from asyncjob.store import Attempt, Change, Claims, Delivery, NotSaved, Observer, Shown, Store, Unreadable
 
 if TYPE_CHECKING:
     from asyncjob.server.webhooks.sender import Sender
@@ -367,13 +367,14 @@ class Engine:
         self.events.tell(event)
 
     def _assign(self, claims: Claims) -> None:
-        self._supervisor.assign(claims)
-        if claims.jobs and self._has_listeners:  # soon rather than now: their submission is about to be told first
-            asyncio.get_running_loop().call_soon(self._tell_claims, claims.jobs)
+        """Wake workers in the next turn of the event loop: in this one, whoever submitted is answered and told of."""
+        asyncio.get_running_loop().call_soon(self._hand_out, claims)
 
-    def _tell_claims(self, jobs: list[Claim]) -> None:
-        for job in jobs:
-            self._tell(JobEvent(job.job_id, job.type, Status.RUNNING, job.attempt))
+    def _hand_out(self, claims: Claims) -> None:
+        self._supervisor.assign(claims)
+        if self._has_listeners:
+            for job in claims.jobs:
+                self._tell(JobEvent(job.job_id, job.type, Status.RUNNING, job.attempt))
 
     async def _change(self, write: "asyncio.Future[Change]") -> Change:
         try:

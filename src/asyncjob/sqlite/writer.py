@@ -183,7 +183,7 @@ class Writer(Generic[Claimed]):
         for future, result in results:
             if not future.done():  # a request that was canceled has canceled its future
                 future.set_result(result)
-        asyncio.get_running_loop().call_soon(self._claimed, claimed)  # clients first: a worker takes a core from them
+        self._claimed(claimed)
 
     def _refuse(self, item: Item, error: Exception) -> None:
         """Fail the write's future, or try again after a pause."""
