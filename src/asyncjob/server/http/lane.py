@@ -23,11 +23,14 @@ from asyncjob.server.http.access import Access
 from asyncjob.server.http.answers import Answer, Header
 from asyncjob.server.http.protocol import HttpProtocol
 from asyncjob.server.http.requests import check_content_encoding, check_content_type
+from asyncjob.server.http.routes import ROUTES
 
 MAX_KNOWN = 256  # blocks of headers that are known at once, for each route
 MAX_KNOWN_BYTES = 2_048  # of one of them
-POST = b"POST /jobs HTTP/1.1\r\n"
-GET, VERSION = b"GET /jobs/", b" HTTP/1.1"
+FAST = {route.method: route for route in ROUTES if route.handler in (jobs.submit, jobs.get)}
+VERSION = b" HTTP/1.1"
+POST = b"POST %b%b\r\n" % (FAST["POST"].path.encode(), VERSION)
+GET = b"GET " + FAST["GET"].path.partition("{")[0].encode()
 CLOSE = (b"connection", b"close")
 MATTERS = frozenset((b"cookie", b"expect", b"transfer-encoding", b"traceparent", b"upgrade"))  # for each request anew
 
@@ -49,7 +52,7 @@ class Lane:
     def __init__(self, engine: Engine, access: Access) -> None:
         self.engine = engine
         self._access = access
-        self._known: dict[str, dict[bytes, int]] = {"POST": {}, "GET": {}}
+        self._known: dict[str, dict[bytes, int]] = {method: {} for method in FAST}
         self._traces = tracing.is_on()  # which is decided while the functions are loaded
         self._default_headers: list[Header] = []
         self._default_lines = b""
@@ -77,7 +80,7 @@ class Lane:
         if MATTERS & values.keys() or (not 0 < size <= MAX_BODY_BYTES if method == "POST" else size):
             return
         try:
-            self._access.check(method, False, values)
+            self._access.check(method, FAST[method].is_open, values)
             if method == "POST":
                 check_content_type(values.get(b"content-type"))
                 check_content_encoding(values.get(b"content-encoding"))
