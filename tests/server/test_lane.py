@@ -46,7 +46,7 @@ def get(name: bytes, headers: bytes = HOST, line: bytes = b"GET /jobs/%b HTTP/1.
 
 HIDING = b"GET /jobs/known HTTP/1.1\r\nx-smuggled: "
 ADD = b'{"type": "add", "a": 1, "jobId": "known"}'
-POSTED, SHOWN = post(ADD), get(b"known")
+POSTED, SHOWN, OVER = post(ADD), get(b"known"), get(b"over")
 
 IN_LANE = {
     "a job": POSTED,
@@ -58,7 +58,7 @@ IN_LANE = {
     "a charset": post(ADD, HOST + b"Content-Type: Application/JSON; charset=utf-8\r\n"),
     "a length with a zero before it": POSTED.replace(b"length: ", b"length: 0"),
     "a job that waits": SHOWN,
-    "a job that is final": get(b"over"),
+    "a job that is final": OVER,
     "a GET with length 0": get(b"known", HOST + b"content-length: 0\r\n"),
 }
 """Requests that the lane answers, once it knows their headers."""
@@ -126,10 +126,11 @@ TOGETHER = {
     "GET, job, elsewhere": SHOWN + POSTED + HASTY,
     "two GETs": SHOWN + SHOWN,
     "a job and half a GET": POSTED + SHOWN[:20],
-    "smuggled in a header": HIDING + SHOWN,
-    "smuggled in a header of the second": SHOWN + HIDING + SHOWN,
+    "smuggled in a header": HIDING + OVER,
+    "smuggled in a header of the second": SHOWN + HIDING + OVER,
     "a job smuggled in a header": HIDING + POSTED,
-    "smuggled in a body": post(SHOWN),
+    "smuggled in a body": post(OVER),
+    "smuggled in a body that nobody reads": post(OVER, HOST + b"content-type: text/plain\r\n"),
     "a job smuggled in a body": post(POSTED) + SHOWN,
     "smuggled in a body without an end": post(POSTED)[:-1],
     "more than may be pipelined": SHOWN + POSTED * (MAX_PIPELINED + 2),
@@ -278,10 +279,10 @@ def test_both_say_the_same_to_requests_that_follow_each_other(tmp_path: Path, na
 def test_what_arrives_while_the_lane_saves_a_job_waits_for_its_answer(tmp_path: Path) -> None:
     async def test(lane: Side, ordinary: Side) -> None:
         await prepare(lane, ordinary)
-        expected = b"".join([(await ordinary.ask(request))[0] for request in (POSTED, HASTY)])
+        expected = b"".join([(await ordinary.ask(request))[0] for request in (POSTED, SHOWN, HASTY)])
         client = lane.connect()
-        client.send(POSTED)
-        client.send(HASTY)
+        for request in (POSTED, SHOWN, HASTY):
+            client.send(request)
         assert not client.wire.sent
         assert await client.answers() == expected
 

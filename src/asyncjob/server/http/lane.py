@@ -157,7 +157,6 @@ class LaneProtocol(HttpProtocol):
         cycle = self.cycle
         return (
             (cycle is None or cycle.response_complete)
-            and self._in_head
             and not (self._head_bytes or self._ahead_bytes or self._is_deaf)
             and not (self.flow.write_paused or self.transport.is_closing())
         )
