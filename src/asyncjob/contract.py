@@ -158,12 +158,12 @@ def _find_surrogate(body: bytes) -> str | None:
 def _select_type(jobs: Jobs, name: Any) -> str:
     if isinstance(name, str) and name in jobs:
         return name
-    known = ", ".join(jobs.names)
+    names = jobs.names
     if name is not UNSET:
-        raise ApiError(400, f"type must be one of: {known}")
-    if len(jobs) > 1:
-        raise ApiError(400, f"type is missing; it must be one of: {known}")
-    return jobs.names[0]
+        raise ApiError(400, f"type must be one of: {', '.join(names)}")
+    if len(names) > 1:
+        raise ApiError(400, f"type is missing; it must be one of: {', '.join(names)}")
+    return names[0]
 
 
 def same_request(one: Submission, other: Submission) -> bool:

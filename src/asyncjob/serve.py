@@ -20,6 +20,7 @@ from asyncjob.server import logs
 from asyncjob.server.engine import Engine
 from asyncjob.server.http.access import Access
 from asyncjob.server.http.application import Application
+from asyncjob.server.http.lane import Lane
 from asyncjob.server.http.listener import HttpServer, config
 from asyncjob.server.logs import log
 from asyncjob.server.settings import Settings, SettingsError
@@ -118,7 +119,8 @@ async def _serve(jobs: Jobs, settings: Settings, store: Store, listener: socket.
     _handle_signals(stop, hurry)
     try:
         await _start(engine, store)
-        http = HttpServer(config(Application(engine, Access(settings)), BACKLOG))
+        access = Access(settings)
+        http = HttpServer(config(Application(engine, access), BACKLOG, Lane(engine, access)))
         serving = asyncio.create_task(http.serve([listener]))
         lost = asyncio.create_task(_watch(store, engine))
         _announce(jobs, settings, listener, store)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeVar
 
-from msgspec import UNSET, Raw, UnsetType, structs
+from msgspec import UNSET, Raw, UnsetType, json, structs
 
 from asyncjob.contract import ListQuery, Submission
 from asyncjob.job import TRANSITIONS, Error, Job, Progress, Status, now_ms, timestamp, utc_now
@@ -25,6 +25,7 @@ from asyncjob.store import (
     Lost,
     Notification,
     Observer,
+    Shown,
     Success,
     Suspect,
     notification_of,
@@ -140,9 +141,11 @@ class MemoryStore:
 
     # -- writes --------------------------------------------------------------------------------------------------
 
-    async def submit(self, job_id: str, submission: Submission, traceparent: str | None = None) -> Submission | None:
+    def submit(
+        self, job_id: str, submission: Submission, traceparent: str | None = None
+    ) -> "asyncio.Future[Submission | None]":
         if job_id in self._kept.jobs:
-            return self._kept.jobs[job_id].submission
+            return self._done(self._kept.jobs[job_id].submission)
         self._kept.count += 1
         now = now_ms()
         job = Job(
@@ -156,7 +159,7 @@ class MemoryStore:
         saved = structs.replace(submission, job_id=job_id)
         row = Row(self._kept.count, job, saved, traceparent, now)
         self._kept.jobs[job_id] = self._kept.waiting[job_id] = row
-        return await self._done(None)
+        return self._done(None)
 
     def cancel(self, job_id: str) -> "asyncio.Future[Change]":
         return self._change("cancel", job_id, finished_at=utc_now())
@@ -255,6 +258,10 @@ class MemoryStore:
     def find(self, job_id: str) -> Job | None:
         row = self._kept.jobs.get(job_id)
         return None if row is None else row.job
+
+    def show(self, job_id: str) -> Shown | None:
+        job = self.find(job_id)
+        return None if job is None else Shown(json.encode(job), job.status.is_final)
 
     def find_submission(self, job_id: str) -> Submission | None:
         row = self._kept.jobs.get(job_id)

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, UnsetType, json
 
 from asyncjob.contract import Submission
 from asyncjob.job import Error, Job, Status
@@ -94,6 +94,7 @@ class Opened:
     def job(self, job_id: str) -> Job:
         job = self.store.find(job_id)
         assert job is not None
+        assert self.store.show(job_id) == (json.encode(job), job.status.is_final)
         return job
 
     def status(self, job_id: str) -> tuple[Status, int]:

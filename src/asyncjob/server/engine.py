@@ -7,30 +7,30 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
 from asyncjob.contract import ListQuery, PageQuery, Submission, same_request
-from asyncjob.job import Job, Status, new_job_id, now_ms, timestamp
+from asyncjob.job import Job, Status, new_job_id
 from asyncjob.registry import Jobs
 from asyncjob.server.endings import BY_ITSELF, Ending
 from asyncjob.server.events import Events, JobEvent
 from asyncjob.server.logs import log
 from asyncjob.server.metrics import Metrics
+from asyncjob.server.purging import purge_for_ever
 from asyncjob.server.refusals import Conflict, Full, NotFound, Refusal, Unavailable
 from asyncjob.server.settings import Settings
 from asyncjob.server.throughput import MOMENT_SECONDS, Throughput
 from asyncjob.server.watchers import Watchers
 from asyncjob.server.webhooks.receivers import NotifyPolicy
 from asyncjob.server.workers.supervisor import Supervisor
-from asyncjob.store import Attempt, Change, Claim, Claims, Delivery, NotSaved, Observer, Store, Unreadable
+from asyncjob.store import Attempt, Change, Claims, Delivery, NotSaved, Observer, Shown, Store, Unreadable
 
 if TYPE_CHECKING:
     from asyncjob.server.webhooks.sender import Sender
 
-PURGE_BATCH = 500  # jobs that one transaction deletes
-PURGE_INTERVAL_SECONDS = 60.0  # between two looks for jobs to delete
 MAX_WAITING_PAGES = 128  # lists that may wait to be read
 PAGE_WAIT_SECONDS = 10.0  # for a list to be read
 
@@ -89,7 +89,7 @@ class Engine:
                 self._tries,
             )
         if self._settings.keep is not None:
-            self._purging = asyncio.create_task(self._purge_for_ever(self._settings.keep))
+            self._purging = asyncio.create_task(purge_for_ever(self._store, self._settings.keep))
 
     @property
     def notifies(self) -> bool:
@@ -146,24 +146,43 @@ class Engine:
             Full: too many jobs are waiting.
             Unavailable: it cannot be saved.
         """
+        job_id, saving = self.save(submission, traceparent)
+        with suppress(NotSaved):
+            await saving
+        self.saved(job_id, submission, saving)
+        return job_id
+
+    def save(
+        self, submission: Submission, traceparent: str | None = None
+    ) -> "tuple[str, asyncio.Future[Submission | None]]":
+        """The first half of `submit`: the job's id, and a future for `saved`. If it raises, nothing is written.
+
+        Raises:
+            NotAllowed, Full, Unavailable: as `submit` does.
+        """
         self._check_file()
         if submission.notify is not UNSET:
             self._policy.check(submission.notify)
         job_id = new_job_id() if submission.job_id is UNSET else submission.job_id
-        if self._is_full:
-            earlier = self._store.find_submission(job_id)
-            if earlier is None:
-                raise self._refused_as_full()
-        else:
-            try:
-                earlier = await self._store.submit(job_id, submission, traceparent)
-            except NotSaved as error:
-                raise _not_saved(error) from error
+        if not self._is_full:
+            return job_id, self._store.submit(job_id, submission, traceparent)
+        earlier = self._store.find_submission(job_id)
+        if earlier is None:
+            raise self._refused_as_full()
+        known: asyncio.Future[Submission | None] = asyncio.get_running_loop().create_future()
+        known.set_result(earlier)
+        return job_id, known
+
+    def saved(self, job_id: str, submission: Submission, saving: "asyncio.Future[Submission | None]") -> None:
+        """The second half of `submit`, once that future is done; raises Conflict and Unavailable as `submit` does."""
+        try:
+            earlier = saving.result()
+        except NotSaved as error:
+            raise _not_saved(error) from error
         if earlier is None:
             self._tell(JobEvent(job_id, submission.type, Status.PENDING, 1))
         elif not same_request(earlier, submission):
             raise Conflict(f"there is already a job {job_id} with another type or other parameters")
-        return job_id
 
     def get(self, job_id: str) -> Job:
         """The job as it is now.
@@ -175,6 +194,13 @@ class Engine:
         if job is None:
             raise NotFound
         return job
+
+    def show(self, job_id: str) -> Shown:
+        """The same as JSON, which costs half as much; raises what `get` raises."""
+        shown = self._store.show(job_id)
+        if shown is None:
+            raise NotFound
+        return shown
 
     async def wait(self, job_id: str, seconds: float) -> Job:
         """The job, as soon as it is final or the seconds are over.
@@ -341,34 +367,20 @@ class Engine:
         self.events.tell(event)
 
     def _assign(self, claims: Claims) -> None:
-        self._supervisor.assign(claims)
-        if claims.jobs and self._has_listeners:  # soon rather than now: their submission is about to be told first
-            asyncio.get_running_loop().call_soon(self._tell_claims, claims.jobs)
+        """Wake workers in the next turn of the event loop: in this one, whoever submitted is answered and told of."""
+        asyncio.get_running_loop().call_soon(self._hand_out, claims)
 
-    def _tell_claims(self, jobs: list[Claim]) -> None:
-        for job in jobs:
-            self._tell(JobEvent(job.job_id, job.type, Status.RUNNING, job.attempt))
+    def _hand_out(self, claims: Claims) -> None:
+        self._supervisor.assign(claims)
+        if self._has_listeners:
+            for job in claims.jobs:
+                self._tell(JobEvent(job.job_id, job.type, Status.RUNNING, job.attempt))
 
     async def _change(self, write: "asyncio.Future[Change]") -> Change:
         try:
             return await write
         except NotSaved as error:
             raise _not_saved(error) from error
-
-    async def _purge_for_ever(self, keep: float) -> None:
-        while True:
-            before = timestamp(now_ms() - round(keep * 1000))
-            after: int | None = 0
-            deleted = 0
-            try:
-                while after is not None:
-                    count, after = await self._store.purge(before, after, PURGE_BATCH)
-                    deleted += count
-            except NotSaved as error:
-                log(logging.ERROR, "purge failed, trying again later", error=str(error))
-            if deleted:
-                log(logging.INFO, "purged", jobs=deleted, finished_before=before)
-            await asyncio.sleep(min(PURGE_INTERVAL_SECONDS, keep))
 
 
 def _trying_again(verb: str, jobs: Sequence[str], error: NotSaved) -> None:

@@ -30,6 +30,11 @@ MAX_TRACEPARENT = 128  # bytes; version 00 has 55, later versions may have more
 _NO_TRACEPARENT: AbstractContextManager[str | None] = nullcontext(None)
 
 
+def is_on() -> bool:
+    """Whether somebody wants spans."""
+    return INSTALLED and _has_sdk()
+
+
 def submission(type: str, given: bytes | None) -> AbstractContextManager[str | None]:  # noqa: A002
     """The span of a submission.
 

@@ -11,11 +11,11 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from asyncjob.contract import ListQuery, Submission
-from asyncjob.job import Error, Job, Progress, Status
+from asyncjob.job import FINAL, Error, Job, Progress, Status
 from asyncjob.sqlite.database import Database
 from asyncjob.sqlite.reading import Lookup, Reader
 from asyncjob.sqlite.statements import SQL
-from asyncjob.store import Attempt
+from asyncjob.store import Attempt, Shown
 
 PAGE_SECONDS = 1.0  # a search that takes longer ends its page early
 SEARCHED = 50_000  # jobs that a search looks at before it looks at the clock again
@@ -42,6 +42,11 @@ class Reads:
         """The job as it was last saved."""
         row = self._lookup.one("find", job_id=job_id)
         return None if row is None else job_of(row)
+
+    def show(self, job_id: str) -> Shown | None:
+        """The job as it was last saved, as JSON."""
+        row = self._lookup.one("show", job_id=job_id)
+        return None if row is None else Shown(row[0], row[1] in FINAL)
 
     def find_submission(self, job_id: str) -> Submission | None:
         """What a job was submitted with."""

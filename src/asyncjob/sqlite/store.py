@@ -25,7 +25,7 @@ from asyncjob.sqlite.reads import NEVER, Reads
 from asyncjob.sqlite.statements import SQL
 from asyncjob.sqlite.transaction import EndedJob, Insisted, Item, NewJob, Results, Taken, Transaction
 from asyncjob.sqlite.writer import Writer
-from asyncjob.store import FIRST, Change, Lost, NotSaved, Observer, Success, Suspect, Unreadable, Unusable
+from asyncjob.store import FIRST, Change, Lost, Observer, Success, Suspect, Unreadable, Unusable
 
 
 class SqliteStore(Reads):
@@ -134,21 +134,14 @@ class SqliteStore(Reads):
 
     # -- writes --------------------------------------------------------------------------------------------------
 
-    async def submit(self, job_id: str, submission: Submission, traceparent: str | None = None) -> Submission | None:
+    def submit(
+        self, job_id: str, submission: Submission, traceparent: str | None = None
+    ) -> "asyncio.Future[Submission | None]":
         """Save a new job as Pending."""
         now = now_ms()
         notify = None if submission.notify is UNSET else submission.notify
         row = NewJob(job_id, submission.type, now, timestamp(now), traceparent, notify, submission.parameters)
-        self.pending += 1  # counted before it is saved, so that a burst cannot pass the limit
-        try:
-            (saved,) = await self._writer.write("submit", [row])
-        except NotSaved:
-            self.pending -= 1
-            raise
-        if saved:
-            return None
-        self.pending -= 1
-        return self.find_submission(job_id) or await self.submit(job_id, submission, traceparent)  # purged since
+        return Inserting(self, row, self._writer).answer
 
     def cancel(self, job_id: str) -> "asyncio.Future[Change]":
         """Pending or Running → Canceled."""
@@ -283,6 +276,68 @@ class SqliteStore(Reads):
             return len(old), None if over else rows[-1][0]
 
         return await self._writer.do(operation)
+
+
+class Inserting:
+    """A new job on its way into the file: makes the answer of `submit` of what the writer says.
+
+    It does so in the same turn of the event loop, and not in a future's callback, because claims are told in the next.
+
+    Attributes:
+        answer: the future that `submit` returns.
+
+    Args:
+        store: whose `pending` counts the job from now on, so that a burst cannot pass the limit.
+        row: the job.
+        writer: the file's.
+    """
+
+    def __init__(self, store: SqliteStore, row: NewJob, writer: Writer[Any]) -> None:
+        self.answer: asyncio.Future[Submission | None] = asyncio.get_running_loop().create_future()
+        self._store = store
+        self._row = row
+        self._writer = writer
+        self._insert()
+
+    def _insert(self) -> None:
+        self._store.pending += 1
+        self._writer.tell(self, "submit", [self._row])
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that it belongs to."""
+        return self.answer.get_loop()
+
+    def done(self) -> bool:
+        """Whether nobody needs the writer's result: never, since it is counted even if whoever waited was canceled."""
+        return False
+
+    def set_result(self, written: list[bool]) -> None:
+        """The transaction is on the disk."""
+        earlier = None
+        if not written[0]:
+            self._store.pending -= 1
+            try:
+                earlier = self._store.find_submission(self._row.job_id)
+            except Unreadable as error:
+                self._answer(error)
+                return
+            if earlier is None:  # purged since
+                self._insert()
+                return
+        self._answer(earlier)
+
+    def set_exception(self, error: BaseException) -> None:
+        """Nothing was saved."""
+        self._store.pending -= 1
+        self._answer(error)
+
+    def _answer(self, answer: "Submission | BaseException | None") -> None:
+        if self.answer.done():  # whoever waited was canceled
+            return
+        if isinstance(answer, BaseException):
+            self.answer.set_exception(answer)
+        else:
+            self.answer.set_result(answer)
 
 
 def _write(connection: sqlite3.Connection, name: str, values: dict[str, Any]) -> bool:

@@ -10,7 +10,7 @@ When no job waits and a slot is free, a new job is claimed as it is saved, witho
 import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import msgspec
 
@@ -54,11 +54,23 @@ class Insisted(NamedTuple):
     jobs: Sequence[str] = ()
 
 
+class Told(Protocol):
+    """Whoever is told what became of a write, in the event loop: a future, or what behaves like one."""
+
+    def get_loop(self) -> asyncio.AbstractEventLoop: ...
+
+    def done(self) -> bool: ...
+
+    def set_result(self, result: Any, /) -> None: ...
+
+    def set_exception(self, error: Any, /) -> None: ...
+
+
 class Operation(NamedTuple):
     """A call to make inside a transaction; its result is what the call returns."""
 
     call: Callable[[sqlite3.Connection], Any]
-    future: "asyncio.Future[Any]"
+    future: Told
     insisted: Insisted | None = None
 
 
@@ -67,12 +79,12 @@ class Rows(NamedTuple):
 
     statement: str
     rows: Sequence[Row]
-    future: "asyncio.Future[Any]"
+    future: Told
     insisted: Insisted | None = None
 
 
 Item = Operation | Rows
-Results = list[tuple["asyncio.Future[Any]", Any]]
+Results = list[tuple[Told, Any]]
 
 
 class Taken(NamedTuple):

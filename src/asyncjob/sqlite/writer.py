@@ -11,9 +11,9 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from asyncjob.sqlite.transaction import Insisted, Item, Operation, Results, Row, Rows, RowsRefused
+from asyncjob.sqlite.transaction import Insisted, Item, Operation, Results, Row, Rows, RowsRefused, Told
 from asyncjob.store import NotSaved, Observer
 
 MAX_BATCH = 1_000  # writes in one transaction
@@ -47,7 +47,7 @@ class Writer(Generic[Claimed]):
         self._claimed = claimed
         self._observer = Observer()
         self._gathered: list[Item] = []
-        self._refused: dict[asyncio.Future[Any], asyncio.TimerHandle] = {}  # writes that will be tried again
+        self._refused: dict[Told, asyncio.TimerHandle] = {}  # writes that will be tried again
         self._closing = False
         self._queue: queue.SimpleQueue[list[Item] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
@@ -77,19 +77,25 @@ class Writer(Generic[Claimed]):
     def write(
         self, statement: str, rows: Sequence[Row], insisted: Insisted | None = None
     ) -> "asyncio.Future[list[bool]]":
-        """Write rows in the next transaction.
+        """Write rows in the next transaction; see `tell`.
+
+        Returns:
+            A future of what is told.
+        """
+        future: asyncio.Future[list[bool]] = asyncio.get_running_loop().create_future()
+        self.tell(future, statement, rows, insisted)
+        return future
+
+    def tell(self, told: Told, statement: str, rows: Sequence[Row], insisted: Insisted | None = None) -> None:
+        """Write rows in the next transaction, and tell of each whether it was written.
 
         Args:
+            told: fails as the future of `do` does.
             statement: the name of a statement that takes `:rows` and `:texts`, and writes each row or refuses it.
             rows: at least one, as in `Rows`.
             insisted: as in `do`.
-
-        Returns:
-            A future that says for each row whether it was written. It fails as that of `do`.
         """
-        future: asyncio.Future[list[bool]] = asyncio.get_running_loop().create_future()
-        self._gather(Rows(statement, rows, future, insisted))
-        return future
+        self._gather(Rows(statement, rows, told, insisted))
 
     def _gather(self, item: Item) -> None:
         """Hand over all writes of one iteration of the event loop together: one batch instead of many small ones."""
@@ -194,6 +200,6 @@ class Writer(Generic[Claimed]):
         self._gather(item)
 
 
-def _fail(future: "asyncio.Future[Any]", error: Exception) -> None:
+def _fail(future: Told, error: Exception) -> None:
     if not future.done():
         future.set_exception(error)

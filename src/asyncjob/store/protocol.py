@@ -8,7 +8,7 @@ from typing import Protocol
 from asyncjob.contract import ListQuery, Submission
 from asyncjob.job import Error, Job, Progress, Status
 from asyncjob.store.deliveries import Deliveries
-from asyncjob.store.records import FIRST, Attempt, Change, Claims, Lost, NotSaved, Success, Suspect
+from asyncjob.store.records import FIRST, Attempt, Change, Claims, Lost, NotSaved, Shown, Success, Suspect
 
 
 @dataclass(frozen=True)
@@ -103,14 +103,16 @@ class Store(Protocol):
 
     # -- what clients ask for ------------------------------------------------------------------------------------
 
-    async def submit(self, job_id: str, submission: Submission, traceparent: str | None = None) -> Submission | None:
+    def submit(
+        self, job_id: str, submission: Submission, traceparent: str | None = None
+    ) -> "asyncio.Future[Submission | None]":
         """Save a new job: Pending, due now, in its first attempt. If a job has that id already, write nothing.
 
         Returns:
             None if the job was saved; the earlier submission if there was one.
 
         Raises:
-            NotSaved: the job could not be saved.
+            NotSaved: in the future.
         """
 
     def cancel(self, job_id: str) -> "asyncio.Future[Change]":
@@ -216,6 +218,9 @@ class Store(Protocol):
 
     def find(self, job_id: str) -> Job | None:
         """The job as it was last saved."""
+
+    def show(self, job_id: str) -> Shown | None:
+        """The same as JSON, to the byte as msgspec writes the job. Every `GET /jobs/{jobId}` waits for this."""
 
     def find_submission(self, job_id: str) -> Submission | None:
         """What a job was submitted with."""

@@ -43,6 +43,13 @@ class Lost(NamedTuple):
     interruptions: int
 
 
+class Shown(NamedTuple):
+    """A job as `GET /jobs/{jobId}` shows it: its JSON, and whether it has ended."""
+
+    text: bytes
+    is_final: bool
+
+
 class Suspect(NamedTuple):
     """A waiting job that must run apart from others, because a process died while it ran there; see quarantine.py.
 

@@ -6,6 +6,7 @@ import msgspec
 
 from asyncjob.contract import RETRY_AFTER_SECONDS, ApiError
 from asyncjob.server.http.requests import Send
+from asyncjob.server.logs import logger
 from asyncjob.server.refusals import Conflict, Full, NotAllowed, NotFound, Refusal, TryLater, Unavailable
 
 Header = tuple[bytes, bytes]
@@ -51,11 +52,14 @@ def nothing(headers: Iterable[Header] = ()) -> Answer:
     return Answer(204, list(headers), b"")
 
 
-def refused(refusal: ApiError | Refusal) -> Answer:
-    """A refusal: of the request by itself, or by the engine."""
+def refused(refusal: Exception) -> Answer:
+    """A refusal: of the request by itself, or by the engine. Anything else is a fault of ours, and logged."""
     if isinstance(refusal, Refusal):
         headers = [RETRY_AFTER] if isinstance(refusal, TryLater) else []
         return error(STATUSES[type(refusal)], refusal.message, headers)
+    if not isinstance(refusal, ApiError):
+        logger.error("unexpected error", exc_info=refusal)
+        return error(500, "Internal server error")
     return error(
         refusal.status,
         refusal.message,

@@ -10,8 +10,7 @@ from asyncjob.server.http.access import Access, WrongKey
 from asyncjob.server.http.answers import Answer
 from asyncjob.server.http.requests import ClientLeft, Receive, Request, Scope, Send
 from asyncjob.server.http.routes import ROUTES, find
-from asyncjob.server.logs import logger
-from asyncjob.server.refusals import NotFound, Refusal
+from asyncjob.server.refusals import NotFound
 from asyncjob.version import __version__
 
 
@@ -47,13 +46,10 @@ class Application:
         except WrongKey as refusal:
             await self._access.refuse_late(scope["client"])
             await self._refuse(answers.refused(refusal), send)
-        except (ApiError, Refusal) as refusal:
-            await self._refuse(answers.refused(refusal), send)
         except ClientLeft:
             pass
-        except Exception:
-            logger.exception("unexpected error")
-            await self._refuse(answers.error(500, "Internal server error"), send)
+        except Exception as error:
+            await self._refuse(answers.refused(error), send)
 
     async def _refuse(self, answer: Answer, send: Send) -> None:
         self._engine.metrics.refused(answer.status)

@@ -9,6 +9,7 @@ from asyncjob.contract import parse_list_query, parse_page_query, parse_submissi
 from asyncjob.server import tracing
 from asyncjob.server.http.answers import RETRY_AFTER, Answer, accepted, json
 from asyncjob.server.http.requests import Request
+from asyncjob.store import Shown
 
 
 async def submit(request: Request) -> Answer:
@@ -22,9 +23,13 @@ async def submit(request: Request) -> Answer:
 async def get(request: Request) -> Answer:
     if request.query_string:
         job = await request.unless_left(request.engine.wait(request.name, parse_wait(request.query())))
-    else:
-        job = request.engine.get(request.name)
-    return json(msgspec.json.encode(job), headers=() if job.status.is_final else (RETRY_AFTER,))
+        return shown(Shown(msgspec.json.encode(job), job.status.is_final))
+    return shown(request.engine.show(request.name))
+
+
+def shown(job: Shown) -> Answer:
+    """A job as it is; until it is final, it is worth asking again."""
+    return json(job.text, headers=() if job.is_final else (RETRY_AFTER,))
 
 
 async def list_jobs(request: Request) -> Answer:

@@ -9,6 +9,7 @@ from typing import Any
 
 import uvicorn
 
+from asyncjob.server.http.lane import Lane, LaneProtocol
 from asyncjob.server.http.protocol import MAX_UNFINISHED_BYTES, HttpProtocol, Unfinished
 
 SPARE_FILES = 256  # kept from connections, for the database, the workers and notifications
@@ -33,13 +34,20 @@ class HttpServer(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def config(app: Any, backlog: int) -> uvicorn.Config:
-    """How uvicorn serves the application: only HTTP, and with no log of its own but warnings."""
+def config(app: Any, backlog: int, lane: Lane | None = None) -> uvicorn.Config:
+    """How uvicorn serves the application: only HTTP, and with no log of its own but warnings.
+
+    Args:
+        app: gets every request that the lane does not answer.
+        backlog: connections that may wait to be accepted.
+        lane: answers the most usual requests; without one, the application gets all.
+    """
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     max_connections = max(files - SPARE_FILES, files // 2)
+    protocol = HttpProtocol if lane is None else partial(LaneProtocol, lane=lane)
     return uvicorn.Config(
         app,
-        http=partial(HttpProtocol, unfinished=Unfinished(MAX_UNFINISHED_BYTES), max_connections=max_connections),  # type: ignore[arg-type]
+        http=partial(protocol, unfinished=Unfinished(MAX_UNFINISHED_BYTES), max_connections=max_connections),  # type: ignore[arg-type]
         headers=[("x-content-type-options", "nosniff")],
         ws="none",
         lifespan="off",

@@ -32,6 +32,13 @@ class GatheringTransport:
         if len(self._written) == 1:
             self._loop.call_soon(self._send)
 
+    def write_whole(self, answer: bytes) -> None:
+        """Write an answer that nothing follows."""
+        if self._written:
+            self.write(answer)
+        elif not self.is_closing():
+            self._transport.write(answer)
+
     def _send(self) -> None:
         if self._written and not self.is_closing():
             if sum(map(len, self._written)) > COPIED_BYTES:

@@ -188,6 +188,7 @@ class Supervisor:
         self.processes.stop()
         with suppress(NotSaved):
             await self._store.stop_claiming()
+        await asyncio.sleep(0)  # the engine hands claims on in the next turn of the event loop
         self._check_stopped()
         waits = [asyncio.ensure_future(signal.wait()) for signal in (self._nothing_runs, hurry)]
         await asyncio.wait(waits, timeout=self._settings.grace, return_when=asyncio.FIRST_COMPLETED)

@@ -1,0 +1,241 @@
+"""The fast path of the two hottest routes: `POST /jobs`, and `GET /jobs/{jobId}` without a query.
+
+Programs send the same headers again and again. What the parser, the limits and the access check said of a block of
+headers they would say of the same bytes again. So a request is answered here if it arrives in one packet, alone, and
+its headers are, to the byte, those of a request that went the ordinary way and was let in. It gets no scope, no task
+and no cycle of uvicorn, and its answer is one `bytes`. Everything else goes the ordinary way: what is new, in pieces,
+pipelined, over a limit, traced, from a browser with a cookie, refused by the contract or not to be saved at the moment.
+No framing is decided here, and no refusal but what is known only after the commit.
+
+tests/server/test_lane.py holds it against the ordinary way, byte by byte.
+"""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from asyncjob.contract import JOB_ID, MAX_BODY_BYTES, ApiError, Submission, parse_submission
+from asyncjob.server import tracing
+from asyncjob.server.engine import Engine
+from asyncjob.server.http import answers, jobs
+from asyncjob.server.http.access import Access
+from asyncjob.server.http.answers import Answer, Header
+from asyncjob.server.http.protocol import HttpProtocol
+from asyncjob.server.http.requests import check_content_encoding, check_content_type
+from asyncjob.server.http.routes import ROUTES
+
+MAX_KNOWN = 256  # blocks of headers that are known at once, for each route
+MAX_KNOWN_BYTES = 2_048  # of one of them
+FAST = {route.method: route for route in ROUTES if route.handler in (jobs.submit, jobs.get)}
+VERSION = b" HTTP/1.1"
+POST = b"POST %b%b\r\n" % (FAST["POST"].path.encode(), VERSION)
+GET = b"GET " + FAST["GET"].path.partition("{")[0].encode()
+CLOSE = (b"connection", b"close")
+MATTERS = frozenset((b"cookie", b"expect", b"transfer-encoding", b"traceparent", b"upgrade"))  # for each request anew
+
+
+class Lane:
+    """What all connections of a server know of the requests that they may answer by themselves.
+
+    A block of headers is kept with the API key in it, if there is one. It is looked up by its hash, which a stranger
+    cannot know, so the time that it takes tells nothing of the key.
+
+    Attributes:
+        engine: what runs the jobs.
+
+    Args:
+        engine: as above.
+        access: who may come in.
+    """
+
+    def __init__(self, engine: Engine, access: Access) -> None:
+        self.engine = engine
+        self._access = access
+        self._known: dict[str, dict[bytes, int]] = {method: {} for method in FAST}
+        self._traces = tracing.is_on()  # which is decided while the functions are loaded
+        self._default_headers: list[Header] = []
+        self._default_lines = b""
+        self._accepted: dict[int, list[bytes]] = {}
+
+    def body_size(self, method: str, block: bytes) -> int | None:
+        """How long the body is that follows these headers; None if they are not known."""
+        return self._known[method].get(block)
+
+    def learn(self, method: str, block: bytes, headers: list[Header]) -> None:
+        """Know these headers from now on, if requests with them are ordinary and are let in.
+
+        Args:
+            method: of the request that brought them.
+            block: from the end of the request line to the blank line, both included.
+            headers: the same, as the parser read them.
+        """
+        lines = len(headers) + 2  # each header is one line, and nothing but CRLF ends a line
+        if self._traces and method == "POST":
+            return
+        if len(block) > MAX_KNOWN_BYTES or any(block.count(end) != lines for end in (b"\r", b"\n", b"\r\n")):
+            return
+        values = dict(headers)
+        size = int(values.get(b"content-length", b"0"))
+        if MATTERS & values.keys() or (not 0 < size <= MAX_BODY_BYTES if method == "POST" else size):
+            return
+        try:
+            self._access.check(method, FAST[method].is_open, values)
+            if method == "POST":
+                check_content_type(values.get(b"content-type"))
+                check_content_encoding(values.get(b"content-encoding"))
+        except ApiError:
+            return
+        known = self._known[method]
+        if len(known) >= MAX_KNOWN:
+            del known[next(iter(known))]
+        known[block] = size
+
+    def refused(self, error: Exception) -> Answer:
+        """The answer to a job that was not saved, or not as a new one."""
+        answer = answers.refused(error)
+        self.engine.metrics.refused(answer.status)
+        return answer
+
+    def text(self, answer: Answer, default_headers: list[Header], keep_alive: bool = True) -> bytes:
+        """An answer as uvicorn sends it, whole."""
+        if default_headers is not self._default_headers:  # once a second, because of `Date`
+            self._default_headers, self._default_lines = default_headers, _lines(default_headers)
+            self._accepted.clear()
+        lines = self._default_lines + _lines(answer.headers if keep_alive else [*answer.headers, CLOSE])
+        return b"%b%b\r\n%b" % (STATUS_LINE[answer.status], lines, answer.body)
+
+    def accepted(self, job_id: str, default_headers: list[Header]) -> bytes:
+        """The text of a 202; what ids of one length have in common is made once a second."""
+        size = len(job_id)
+        parts = self._accepted.get(size)
+        if parts is None or default_headers is not self._default_headers:
+            place = "\0" * size
+            parts = self.text(answers.accepted(place), default_headers).split(place.encode())
+            self._accepted[size] = parts
+        return job_id.encode().join(parts)
+
+
+def _lines(headers: list[Header]) -> bytes:
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
+
+
+class LaneProtocol(HttpProtocol):
+    """A connection that answers what its lane knows, and gives everything else to the ordinary way.
+
+    Attributes:
+        lane: of the server.
+
+    Args:
+        lane: as above.
+    """
+
+    def __init__(self, *args: Any, lane: Lane, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.lane = lane
+        self._first: tuple[str, bytes] | None = None  # method and headers of the first request in the packet
+
+    def data_received(self, data: bytes) -> None:
+        self._first = None
+        if self._is_idle():
+            if data.startswith(POST):
+                start, end = len(POST) - 2, data.find(b"\r\n\r\n") + 4
+                block = data[start:end]
+                if self.lane.body_size("POST", block) == len(data) - end and self._post(data[end:]):
+                    return
+                self._first = "POST", block
+            elif data.startswith(GET) and data.endswith(b"\r\n\r\n"):
+                line, _, _ = data.partition(b"\r\n")
+                block = data[len(line) :]
+                if self.lane.body_size("GET", block) == 0 and self._get(line):
+                    return
+                self._first = "GET", block
+        super().data_received(data)
+
+    def _is_idle(self) -> bool:
+        """Whether nothing has arrived that is not answered yet, so that a packet begins with a request."""
+        cycle = self.cycle
+        return (
+            (cycle is None or cycle.response_complete)
+            and not (self._head_bytes or self._ahead_bytes or self._is_deaf)
+            and not (self.flow.write_paused or self.transport.is_closing())
+        )
+
+    def on_headers_complete(self) -> None:
+        first, self._first = self._first, None
+        super().on_headers_complete()
+        if first is not None and self.cycle.keep_alive and not self.parser.should_upgrade():
+            self.lane.learn(*first, self.headers)
+
+    # -- what is answered --------------------------------------------------------------------------------------------
+
+    def _post(self, body: bytes) -> bool:
+        """Save a job; False if something speaks against it, which the ordinary way will find and say."""
+        engine = self.lane.engine
+        try:
+            submission = parse_submission(engine.jobs, body)
+            job_id, saving = engine.save(submission)
+        except Exception:  # whatever it is, nothing was written, and the ordinary way meets it again
+            return False
+        self._unset_keepalive_if_required()
+        self._receiving_since = None
+        answering = Answering(self, job_id, submission)
+        self.cycle = self._running = answering  # type: ignore[assignment]
+        saving.add_done_callback(answering.end)
+        return True
+
+    def _get(self, line: bytes) -> bool:
+        """Show a job; False if there is none, or the request line asks for more than that."""
+        name = line[len(GET) : -len(VERSION)].decode("latin-1")
+        if not (line.endswith(VERSION) and JOB_ID.fullmatch(name)):
+            return False
+        try:
+            job = self.lane.engine.show(name)
+        except Exception:  # as above
+            return False
+        self._receiving_since = None
+        self.answer(self.lane.text(jobs.shown(job), self.server_state.default_headers))
+        return True
+
+    def answer(self, answer: bytes, keep_alive: bool = True) -> None:
+        """Send an answer, and go on as after any other."""
+        self.transport.write_whole(answer)  # type: ignore[attr-defined]
+        if not keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+
+
+class Answering:
+    """A job that is being saved. To the rest of the connection it is a cycle of uvicorn, whose attributes it has.
+
+    Args:
+        connection: where the answer goes.
+        job_id: the job's.
+        submission: what is saved.
+    """
+
+    message_event = asyncio.Event()  # nobody waits for it
+
+    def __init__(self, connection: LaneProtocol, job_id: str, submission: Submission) -> None:
+        self.response_started = self.response_complete = self.disconnected = False
+        self.keep_alive = True
+        self._connection = connection
+        self._job_id = job_id
+        self._submission = submission
+
+    def end(self, saving: "asyncio.Future[Submission | None]") -> None:
+        """Answer: the commit is over."""
+        lane, default_headers = self._connection.lane, self._connection.server_state.default_headers
+        answer = None
+        try:
+            lane.engine.saved(self._job_id, self._submission, saving)
+        except Exception as error:
+            answer = lane.refused(error)
+        if self.disconnected:
+            return
+        if answer is None and self.keep_alive:
+            text = lane.accepted(self._job_id, default_headers)
+        else:
+            text = lane.text(answer or answers.accepted(self._job_id), default_headers, self.keep_alive)
+        self.response_complete = True
+        self._connection.answer(text, self.keep_alive)
