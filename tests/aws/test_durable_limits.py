@@ -3,11 +3,11 @@
 The transitions are those of the processor, called here one after the other on the double's table.
 """
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from http.client import HTTPConnection
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -94,3 +94,21 @@ def test_a_job_that_waits_can_begin_though_its_item_is_full(api: Api, table: Any
     assert _claim("full", 1)["status"] == "Running"
     (now,) = api.client.get("/jobs/full/attempts").json()["attempts"]
     assert (now["attempt"], now["status"]) == (1, "Running")
+
+
+@pytest.mark.parametrize(("letter", "size"), [("a", 900_000), ("ä", 450_000), ("\x01", 150_000)], ids=ascii)
+def test_every_job_is_on_a_page_that_lambda_can_answer(api: Api, table: Any, letter: str, size: int) -> None:
+    ids = [f"large-{ord(letter)}-{number}" for number in range(12)]
+    for job_id in ids:
+        assert api.post(jobId=job_id, type="add", a=1).status_code == 202
+        durable_job.succeed(_claim(job_id, 1), json.dumps(letter * size, ensure_ascii=False), None, _until())
+    listed, cursor = [], ""
+    while True:
+        answer = api.client.get(f"/jobs?type=add&limit=100{cursor}")
+        assert answer.status_code == 200, answer.text
+        page = answer.json()
+        listed += [job["jobId"] for job in page["jobs"] if job["results"] == letter * size]
+        if "next" not in page:
+            break
+        cursor = f"&cursor={page['next']}"
+    assert listed == ids[::-1]

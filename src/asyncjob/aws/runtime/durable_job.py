@@ -275,7 +275,7 @@ def _packed(job: Job, texts: dict[str, str]) -> Request:
 
 
 def _kept(attempts: list[Job]) -> list[Job]:
-    """The last attempts, of a bounded size in all: an item has 400 KB, however often a job runs and whatever it says."""
+    """The last attempts, of a bounded size in all: an item has 400 KB, however often a job runs, whatever it says."""
     kept: list[Job] = []
     size = 0
     for attempt in reversed(attempts[-KEPT_ATTEMPTS:]):
