@@ -28,7 +28,8 @@ Request = dict[str, Any]
 
 CLOCK_SKEW_MS = 1_500
 SHELVES = 8  # of the indexes; a job is on one of them by the millisecond of its POST
-DISPATCH_MS = 120_000  # that a job may be Pending before the sweeper has it dispatched again
+DISPATCH_MS = 120_000  # that a job may be Pending before the sweeper has it dispatched again; the time of a sweep too
+EARLY_MS = 10_000  # before a sweep, so that it is not missed by what the one before took
 LOSS_MS = 60_000  # past a deadline, before the sweeper gives the attempt up: who knows better has this long
 NEVER_MS = 9_999_999_999_999  # when a job that has ended is due
 LONGEST_SWEEP_MS = 3_600_000
@@ -151,7 +152,7 @@ def postpone(job: Job, until: float) -> None:
 
     Each time the next one is twice as far away: the events of a job that waits for a free processor must not pile up.
     """
-    pause = min(DISPATCH_MS * 2 ** min(job.get("sweeps", 0), 10), LONGEST_SWEEP_MS)
+    pause = min(DISPATCH_MS * 2 ** min(job.get("sweeps", 0), 10), LONGEST_SWEEP_MS) - EARLY_MS
     _write(
         job["jobId"],
         "#status = :status AND attempt = :attempt AND dueAt = :before",
