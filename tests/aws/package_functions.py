@@ -66,6 +66,13 @@ async def wait() -> None:
         raise
 
 
+@jobs.job
+def deaf() -> None:
+    """Nothing reaches it."""
+    print(f"deaf in {os.getpid()}", flush=True)
+    time.sleep(600)
+
+
 @jobs.job(timeout=0.5, retries=1)
 def overrun() -> None:
     """Goes on beyond its timeout, where nothing reaches it."""

@@ -114,6 +114,17 @@ async def test_an_exception_is_the_functions_own_answer_and_its_environment_goes
         assert (fine.payload, fine.error) == (b"1.0", None)
 
 
+@pytest.mark.parametrize(("letters", "error"), [(6_291_554, None), (6_291_555, "Unhandled")])
+async def test_an_answer_over_the_limit_is_an_error_without_it(letters: int, error: str | None) -> None:
+    code = f"def handler(event, context):\n    return 'x' * {letters}"
+    async with environment(code) as made:
+        result, _ = await made.run("id-1", b"{}")
+    assert result.error == error
+    if error:
+        message = "Response payload size exceeded maximum allowed payload size (6291556 bytes)."
+        assert json.loads(result.payload) == {"errorType": "Function.ResponseSizeTooLarge", "errorMessage": message}
+
+
 async def test_the_timeout_kills_and_says_so() -> None:
     async with environment("import time\ndef handler(event, context): time.sleep(600)", seconds=0.3) as made:
         message = "RequestId: id-1 Error: Task timed out after 0.30 seconds"

@@ -38,6 +38,12 @@ RUNTIME_LIBRARIES = (
 )
 LARGEST_HEAD = 2 * 1024 * 1024
 """Bytes. The runtime client sends the cause of an error as a header, up to 1 MB of it."""
+LARGEST_RESPONSE = 6_291_556
+"""Bytes, as Lambda itself counts them where it refuses more."""
+TOO_LARGE = {
+    "errorType": "Function.ResponseSizeTooLarge",
+    "errorMessage": f"Response payload size exceeded maximum allowed payload size ({LARGEST_RESPONSE} bytes).",
+}
 FUNCTION_TIME = Path(__file__).with_name("function_time.py")
 
 
@@ -321,6 +327,9 @@ class Environment:
                         {},
                         b'{"errorType": "InvalidRequestID", "errorMessage": "Invalid request ID"}',
                     )
+                if len(body) > LARGEST_RESPONSE:
+                    self._answer.set_result((json.dumps(TOO_LARGE).encode(), "Unhandled"))
+                    return "413 Request Entity Too Large", {}, json.dumps(TOO_LARGE).encode()
                 self._answer.set_result((body, "Unhandled" if kind == "error" else None))
             case _:
                 return "404 Not Found", {}, b'{"errorType": "NotFound", "errorMessage": "No such route"}'

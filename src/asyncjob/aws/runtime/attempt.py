@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 PROGRESS_SECONDS = 1.0  # at least, between two writes of progress
 LOOK_SECONDS = 5.0  # between two checks for a cancel, if nothing is written
+CANCEL_SECONDS = 5.0  # what a function gets after a cancel, to clean up
 PATIENCE_SECONDS = 0.5  # for either; the next one comes soon
 
 
@@ -49,6 +50,12 @@ class Attempt:
         self._stop: Callable[[], Any] | None = None  # cancels an async function
         self._is_untold = False
         self._in_touch = time.monotonic()
+        self._ends = math.inf  # on the monotonic clock, if the job is not this attempt's any more
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether the job was canceled, or is another attempt's by now."""
+        return self._ends < math.inf
 
     @property
     def untold(self) -> str | None:
@@ -91,9 +98,9 @@ class Attempt:
         self._outcomes.put(outcome)
 
     def wait(self, until: float) -> Outcome | None:
-        """Its outcome, or None if there is none by `until`, a time of the monotonic clock."""
+        """Its outcome, or None if there is none by `until`, a time of the monotonic clock, or soon after a cancel."""
         while True:
-            left = until - time.monotonic()
+            left = min(until, self._ends) - time.monotonic()
             try:
                 outcome = self._outcomes.get(timeout=max(0, min(left, self._pause())))
                 if outcome is not None:
@@ -117,9 +124,7 @@ class Attempt:
         """Seconds until the next call to the table."""
         if self._context.canceled:
             return math.inf
-        if self._function.takes_context:
-            return PROGRESS_SECONDS
-        return LOOK_SECONDS if self._stop is not None else math.inf
+        return PROGRESS_SECONDS if self._function.takes_context else LOOK_SECONDS
 
     def _keep_in_touch(self) -> None:
         """Write new progress; without any, check from time to time that the job is still this attempt's."""
@@ -133,6 +138,7 @@ class Attempt:
             still = True  # not known; the next check will tell
         self._in_touch = time.monotonic()
         if not still:
+            self._ends = time.monotonic() + CANCEL_SECONDS
             self.cancel()
 
     def _written(self, until: float) -> bool:

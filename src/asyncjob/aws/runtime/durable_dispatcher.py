@@ -1,7 +1,7 @@
 """The dispatcher of the durable edition: starts the processor for each job that has become Pending.
 
 It is called with the records of the table's stream, which may come twice: an attempt is claimed once all the same. What
-it cannot pass on is reported record by record, for Lambda to come again with those alone.
+it cannot pass on is reported record by record, and Lambda comes again with the first of those and all that follow it.
 """
 
 import os
@@ -27,7 +27,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         context: Lambda's.
 
     Returns:
-        Which records are to come again.
+        Which records could not be passed on.
     """
     records = event["Records"]
     sent = list(_pool.map(_dispatched, records))

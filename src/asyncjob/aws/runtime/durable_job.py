@@ -19,7 +19,7 @@ import os
 import time
 from typing import Any
 
-from asyncjob.aws.runtime.dynamodb import Conflict, call
+from asyncjob.aws.runtime.dynamodb import Conflict, TableError, call
 from asyncjob.aws.runtime.record import error, now_ms, timestamp, to_json
 from asyncjob.job import TRANSITIONS, Status
 
@@ -28,7 +28,8 @@ Request = dict[str, Any]
 
 CLOCK_SKEW_MS = 1_500
 SHELVES = 8  # of the indexes; a job is on one of them by the millisecond of its POST
-DISPATCH_MS = 120_000  # that a job may be Pending before the sweeper has it dispatched again
+DISPATCH_MS = 120_000  # that a job may be Pending before the sweeper has it dispatched again; the time of a sweep too
+EARLY_MS = 10_000  # before a sweep, so that it is not missed by what the one before took
 LOSS_MS = 60_000  # past a deadline, before the sweeper gives the attempt up: who knows better has this long
 NEVER_MS = 9_999_999_999_999  # when a job that has ended is due
 LONGEST_SWEEP_MS = 3_600_000
@@ -36,7 +37,8 @@ LONGEST_SWEEP_MS = 3_600_000
 MAX_ITEM_BYTES = 400 * 1024
 ROOM_BYTES = 4_096  # for what a cancel and a retry add, and what DynamoDB counts beside names and values
 KEPT_ATTEMPTS = 50
-KEPT_MESSAGE = 500  # characters of the error of an earlier attempt
+KEPT_BYTES = 40_000  # of all of them
+KEPT_MESSAGE_BYTES = 500  # of the error of an earlier attempt
 
 RESERVED = ("status", "current", "error", "results", "large")  # and what stands beside them; DynamoDB wants a # there
 
@@ -52,7 +54,7 @@ class Changed(Exception):
 
 
 class TooLarge(Exception):
-    """DynamoDB does not take the item, compressed or not; the message says how large it is."""
+    """DynamoDB does not take the item, compressed or not and without its history; the message says how large it is."""
 
 
 def fetch(job_id: str, until: float) -> Job | None:
@@ -107,10 +109,9 @@ def succeed(job: Job, results: str, progress: str | None, until: float) -> str:
         Changed, TableError: see `claim`.
     """
     try:
-        kept = _packed(job, {"results": results})
+        return _end(job, "succeed", _packed(job, {"results": results}), None, progress, until)
     except TooLarge as large:
         return fail(job, error("InvalidResults", f"the results cannot be kept: {large}"), progress, until)
-    return _end(job, "succeed", kept, None, progress, until)
 
 
 def fail(job: Job, reason: str, progress: str | None, until: float) -> str:
@@ -151,7 +152,7 @@ def postpone(job: Job, until: float) -> None:
 
     Each time the next one is twice as far away: the events of a job that waits for a free processor must not pile up.
     """
-    pause = min(DISPATCH_MS * 2 ** min(job.get("sweeps", 0), 10), LONGEST_SWEEP_MS)
+    pause = min(DISPATCH_MS * 2 ** min(job.get("sweeps", 0), 10), LONGEST_SWEEP_MS) - EARLY_MS
     _write(
         job["jobId"],
         "#status = :status AND attempt = :attempt AND dueAt = :before",
@@ -224,6 +225,18 @@ def _change(transition: str, job: Job, expression: str, until: float, **values: 
 
 
 def _write(job_id: str, guard: str, expression: str, until: float, **values: Any) -> Job:
+    """Write a part of the item. Where that has no room, the history gives way: a job must always be able to go on."""
+    try:
+        return _written(job_id, guard, expression, until, values)
+    except TooLarge:
+        if values.get("attempts") == []:
+            raise
+    if "attempts" not in values:
+        expression = expression.replace("SET ", "SET attempts = :attempts, ", 1)
+    return _written(job_id, guard, expression, until, {**values, "attempts": []})
+
+
+def _written(job_id: str, guard: str, expression: str, until: float, values: Request) -> Job:
     names = {f"#{name}": name for name in RESERVED if f"#{name}" in guard + expression}
     request = {
         "TableName": os.environ["TABLE"],
@@ -239,6 +252,10 @@ def _write(job_id: str, guard: str, expression: str, until: float, **values: Any
         return read(call("UpdateItem", request, until)["Attributes"])
     except Conflict as conflict:
         raise Changed(read(dict(conflict.item))) from None
+    except TableError as refusal:
+        if "maximum allowed size" in str(refusal):
+            raise TooLarge(f"DynamoDB has room for {MAX_ITEM_BYTES:,} bytes") from None
+        raise
 
 
 def _packed(job: Job, texts: dict[str, str]) -> Request:
@@ -259,15 +276,25 @@ def _packed(job: Job, texts: dict[str, str]) -> Request:
 
 
 def _kept(attempts: list[Job]) -> list[Job]:
-    """The last attempts, with errors of a bounded length: an item has 400 KB, however often a job runs."""
-    return [_shortened(each) for each in attempts[-KEPT_ATTEMPTS:] if each]
+    """The last attempts, of a bounded size in all: an item has 400 KB, however often a job runs, whatever it says."""
+    kept: list[Job] = []
+    size = 0
+    for attempt in reversed(attempts[-KEPT_ATTEMPTS:]):
+        shortened = _shortened(attempt)
+        size += _size(shortened)
+        if size > KEPT_BYTES:
+            break
+        if attempt:
+            kept.append(shortened)
+    return kept[::-1]
 
 
 def _shortened(attempt: Job) -> Job:
-    if len(attempt.get("error", "")) <= 2 * KEPT_MESSAGE:
+    if len(attempt.get("error", "").encode()) <= KEPT_MESSAGE_BYTES:
         return attempt
     told = json.loads(attempt["error"])
-    return {**attempt, "error": to_json({**told, "message": told["message"][:KEPT_MESSAGE]})}
+    message = told["message"].encode()[:KEPT_MESSAGE_BYTES].decode(errors="ignore")
+    return {**attempt, "error": to_json({**told, "message": message})}
 
 
 def _size(value: Any) -> int:

@@ -8,9 +8,10 @@ import base64
 import hashlib
 import heapq
 import hmac
+import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from asyncjob.contract import ApiError
 from asyncjob.job import Status
 
 AT_ONCE = 100  # items, as DynamoDB takes them in a batch
-MAX_PAGE_BYTES = 4_000_000  # Lambda answers with 6 MB at most, and JSON in JSON grows
+MAX_PAGE_BYTES = 5_500_000  # Lambda answers with 6 MB at most; one job has never more than 5
 SEARCH_SECONDS = 1.0
 PATIENCE_SECONDS = 5.0
 MAC_BYTES = 12
@@ -35,10 +36,10 @@ class Place(NamedTuple):
 
 
 class Cursors:
-    """Cursors that only this stack can have made.
+    """Cursors of this stack: what is mistyped, or comes from another one, is refused.
 
     Args:
-        key: what nobody outside knows.
+        key: the stack's id will do. Whoever knows it can make a cursor, which shows no more than a page does.
     """
 
     def __init__(self, key: str) -> None:
@@ -71,17 +72,25 @@ def _not_a_cursor() -> ApiError:
     return ApiError(400, "cursor must be the next of an earlier page")
 
 
-def page(status: Status | None, kind: str | None, limit: int, after: Place | None) -> tuple[list[Job], Place | None]:
+def page(
+    status: Status | None, kind: str | None, limit: int, after: Place | None, shown: Callable[[Job], str]
+) -> tuple[list[str], Place | None]:
     """A page of jobs, and where it ended if there may be more.
 
     It ends early rather than search for seconds, or grow beyond what can be answered.
+
+    Args:
+        status, kind: only jobs of these, if they are not None.
+        limit: how many there may be.
+        after: where the page before has ended.
+        shown: a job's text in the answer.
 
     Raises:
         TableError: the table does not answer.
     """
     until = time.monotonic() + SEARCH_SECONDS
     at_once = min(limit, AT_ONCE) if status is None and kind is None else AT_ONCE
-    found: list[Job] = []
+    found: list[str] = []
     size, last = 0, after
     entries = _merged(after, at_once)
     waiting = next(entries, None)
@@ -89,13 +98,16 @@ def page(status: Status | None, kind: str | None, limit: int, after: Place | Non
         batch = [waiting, *islice(entries, at_once - 1)]
         items = _items([entry["jobId"] for entry in batch if kind in (None, entry["type"])])
         for number, entry in enumerate(batch, start=1):
-            last = Place(entry["createdAt"], entry["jobId"], entry["shelf"])
+            before, last = last, Place(entry["createdAt"], entry["jobId"], entry["shelf"])
             job = items.get(entry["jobId"])
             if job is None or expired(job) or (status is not None and job["status"] != status):
                 continue
-            found.append(job)
-            size += job["bytes"]
-            if len(found) == limit or size > MAX_PAGE_BYTES:
+            text = shown(job)
+            size += len(json.dumps(text))  # as the body is written: in another JSON, and perhaps in ASCII
+            if found and size > MAX_PAGE_BYTES:
+                return found, before
+            found.append(text)
+            if len(found) == limit:
                 more = number < len(batch) or next(entries, None) is not None
                 return found, last if more else None
         waiting = next(entries, None)
@@ -135,7 +147,7 @@ def _shelf(shelf: str, after: Place | None, at_once: int) -> Iterator[Job]:
 
 
 def _items(job_ids: list[str]) -> dict[str, Job]:
-    """The items of these jobs, by id, as far as they are there; `bytes` is about the size of each."""
+    """The items of these jobs, by id, as far as they are there."""
     table, until = os.environ["TABLE"], time.time() + PATIENCE_SECONDS
     if not job_ids:
         return {}
@@ -144,7 +156,7 @@ def _items(job_ids: list[str]) -> dict[str, Job]:
     while keys:
         answer = call("BatchGetItem", {"RequestItems": {table: keys}}, until)
         for item in answer["Responses"].get(table, []):
-            found[item["jobId"]["S"]] = {**read(item), "bytes": len(str(item))}
+            found[item["jobId"]["S"]] = read(item)
         keys = answer.get("UnprocessedKeys", {}).get(table, {})
         if keys and time.time() > until:
             raise TableError("the table does not answer")

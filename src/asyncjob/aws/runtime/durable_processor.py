@@ -5,7 +5,8 @@ with its next attempt, and the table's stream starts that one: Lambda's own deli
 
     claim ──┬── run ──┬── outcome ──────── record
             │         ├── to be repeated ─ Pending, attempt + 1
-            │         └── deadline ─────── as above; if the function does not end, the process ends itself
+            │         ├── deadline ─────── as above; if the function does not end, the process ends itself
+            │         └── cancel ───────── nothing is left to record; if the function does not end, as above
             └── another delivery has it ── raise while it may be alive, and afterwards give its attempt up
 """
 
@@ -14,6 +15,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from typing import NoReturn
 
 from asyncjob.aws.runtime.attempt import Attempt
 from asyncjob.aws.runtime.durable_job import LOST, Changed, Job, claim, fail, lose, may_repeat, repeat, succeed
@@ -26,6 +28,7 @@ from asyncjob.runner import Failed, Outcome, Succeeded
 
 STOP_SECONDS = 1.0  # what a function gets, after its deadline, to notice it before its process ends
 OUTCOME_SECONDS = 1.0  # of the invocation, for the outcome
+REQUEST_SECONDS = 6.0  # of the invocation, for a claim that is under way: it takes 5 if the table hangs
 
 
 class StillRunning(Exception):
@@ -45,7 +48,8 @@ def process(jobs: Jobs, event: DurableEvent, context: Context) -> None:
     """
     began, available = time.monotonic(), context.get_remaining_time_in_millis() / 1_000
     until = time.time() + available - LAST_WRITE_SECONDS
-    job = _claimed(event["jobId"], event["attempt"], int(available * 1_000), until)
+    claim_until = time.time() + available - min(REQUEST_SECONDS, available / 2)
+    job = _claimed(event["jobId"], event["attempt"], int(available * 1_000), claim_until)
     if job is None:
         return
     function = next((each for each in jobs if each.name == job["type"]), None)
@@ -79,13 +83,21 @@ def _run(function: JobFunction, job: Job, latest: float, until: float) -> None:
     outcome = attempt.wait(time.monotonic() + limit)
     if outcome is not None:
         return _settle(attempt, outcome, until)
+    if attempt.is_given_up:
+        print(to_json({"jobId": job["jobId"], "attempt": job["attempt"], "status": "canceled, but it goes on"}))
+        _end_process()
     attempt.cancel()
     try:
-        return _settle(attempt, _timeout(function, limit), until)
+        return _settle(attempt, _timeout(function, limit), min(until, job["deadline"] / 1_000))
     finally:
         if attempt.wait(time.monotonic() + STOP_SECONDS) is None:
-            sys.stdout.flush()
-            os._exit(1)  # a thread cannot be ended, and no later job is to share the process with it
+            _end_process()
+
+
+def _end_process() -> NoReturn:
+    """End a function that does not end: a thread cannot be ended, and no later job is to share the process with it."""
+    sys.stdout.flush()
+    os._exit(1)
 
 
 def _parameters(job: Job) -> bytes:

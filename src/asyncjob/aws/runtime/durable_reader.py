@@ -78,8 +78,8 @@ def _list(job_id: str, query: dict[str, str]) -> Answer:
     cursors = Cursors(os.environ["CURSOR_KEY"])
     after = cursors.read(query["cursor"]) if "cursor" in query else None
     asked = parse_list_query({name: value for name, value in query.items() if name != "cursor"})
-    jobs, last = page(asked.status, asked.type, asked.limit, after)
-    body: Answer = {"jobs": [_shown(job) for job in jobs]}
+    jobs, last = page(asked.status, asked.type, asked.limit, after, lambda job: _json(_shown(job)))
+    body: Answer = {"jobs": [msgspec.Raw(job.encode()) for job in jobs]}
     if last is not None:
         body["next"] = cursors.write(last)
     return {"status": 200, "body": _json(body)}
