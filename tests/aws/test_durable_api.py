@@ -15,6 +15,7 @@ from asyncjob.contract import JOB_ID, ApiError
 from tests.aws.conftest import PROCESSOR, Api
 from tests.aws.double import vtl
 from tests.aws.double.double import Double
+from tests.aws.double.java import to_json
 from tests.aws.double.services import Answer
 from tests.aws.packaging import user_package
 from tests.conformance.answers import assert_refused
@@ -255,8 +256,7 @@ def test_what_only_looks_like_one_is_saved(api: Api, value: Any) -> None:
 
 def test_a_null_that_is_written_as_an_empty_text_stays_a_null(monkeypatch: pytest.MonkeyPatch) -> None:
     """As an engine that is no AWS has it; and what is an empty text there stays one."""
-    as_json = vtl.to_json
-    monkeypatch.setattr(vtl, "to_json", lambda value: '""' if value is None else as_json(value))
+    monkeypatch.setattr(vtl, "to_json", lambda value: '""' if value is None else to_json(value))
     jobs = Jobs()
     jobs.job(name="one")(_takes_anything)
     for value, text in ((None, "null"), ("", '""')):
