@@ -9,9 +9,13 @@ from typing import Any
 
 import pytest
 
-from asyncjob.contract import ApiError
+from asyncjob import Jobs
+from asyncjob.aws.build.durable import mapping_template
+from asyncjob.contract import JOB_ID, ApiError
 from tests.aws.conftest import PROCESSOR, Api
+from tests.aws.double import vtl
 from tests.aws.double.double import Double
+from tests.aws.double.java import to_json
 from tests.aws.double.services import Answer
 from tests.aws.packaging import user_package
 from tests.conformance.answers import assert_refused
@@ -211,6 +215,9 @@ def test_half_a_surrogate_pair_is_refused_by_name(api: Api) -> None:
         ({"type": "add", "a": [1]}, "a"),
         ({"type": "add", "a": 1, "b": None}, "b"),
         ({"type": "add", "a": 1, "c_d": 2}, "c_d"),
+        ({"type": "add", "a": 1, "b": 1.5}, "b"),
+        ({"type": "add", "a": -2.5}, "a"),
+        ({"type": "count", "steps": 1e20}, "steps"),
         ({"type": "pause", "seconds": [1]}, "seconds"),
         ({"type": "greet", "name": 5}, "name"),
         ({"type": "no-such"}, "type"),
@@ -222,6 +229,105 @@ def test_half_a_surrogate_pair_is_refused_by_name(api: Api) -> None:
 def test_of_many_functions_too_a_refusal_names_the_field(api: Api, body: dict[str, Any], named: str) -> None:
     message = assert_refused(api.post(**body), 400)
     assert named in message.replace(":", " ").split()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"type": "add", "a": 1e999}',
+        b'{"type": "add", "a": 1, "b": -1E+0309}',
+        b'{"type": "pause", "seconds": 1.0e1000}',
+        b'{"type": "echo", "value": {"x": ["1", 5e400]}}',
+        b'{"type": "echo", "value": "a\\"b\\\\", "more": 1e999}',
+    ],
+)
+def test_a_number_beyond_every_float_is_refused_and_never_a_null(api: Api, body: bytes) -> None:
+    answer = api.client.post("/jobs", content=body, headers={"content-type": "application/json"})
+    assert "number" in assert_refused(answer, 400)
+
+
+LOOKS_LARGE = ["1e999", 'say "1e999"', "\\1e999", {"1e999": "2.5E400"}, 1e308, ["", 1e-320]]
+
+
+@pytest.mark.parametrize("value", LOOKS_LARGE, ids=repr)
+def test_what_only_looks_like_one_is_saved(api: Api, value: Any) -> None:
+    assert _echo(api, f"seems-{LOOKS_LARGE.index(value)}", value)["results"] == value
+
+
+def test_a_null_that_is_written_as_an_empty_text_stays_a_null(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an engine that is no AWS has it; and what is an empty text there stays one."""
+    monkeypatch.setattr(vtl, "to_json", lambda value: '""' if value is None else to_json(value))
+    jobs = Jobs()
+    jobs.job(name="one")(_takes_anything)
+    for value, text in ((None, "null"), ("", '""')):
+        body = {"x": value, "d": {"x": ""}, "e": {"x": None}}
+        saved = json.loads(_rendered(jobs, body))["ExpressionAttributeValues"][":parameters"]["M"]
+        assert saved["x"] == {"S": text}
+
+
+def _takes_anything(x: Any, d: Any, e: Any) -> None: ...
+
+
+def _rendered(jobs: Jobs, body: Any, extended: str = "Ab+/9c-d=", epoch: int = 1717677296789) -> str:
+    """What API Gateway sends to DynamoDB for a submission."""
+    context = {"extendedRequestId": extended, "requestTimeEpoch": epoch, "requestTime": "06/Jun/2024:12:34:56 +0000"}
+    return vtl.render_request(
+        mapping_template("post_request", jobs),
+        body=json.dumps(body),
+        params=vtl.Params(),
+        context=context,
+        stage_variables={"table": "Jobs", "retentionDays": "7"},
+    )[0]
+
+
+def test_an_id_that_the_server_makes_is_of_its_time_and_loses_nothing_of_the_requests() -> None:
+    jobs = Jobs()
+    jobs.job(name="one")(_takes_anything)
+    requests = [
+        ("Ab+/9c-d=", 1717677296789),
+        ("Ab/+9c-d=", 1717677296789),
+        ("Ab9cd=", 1717677296789),
+        ("Ab+/9c-d=", 1717677296790),
+    ]
+    made = [
+        json.loads(_rendered(jobs, {"x": 1, "d": 1, "e": 1}, *request))["Key"]["jobId"]["S"] for request in requests
+    ]
+    assert len(set(made)) == len(requests)
+    assert all(JOB_ID.fullmatch(job_id) and job_id.startswith("17176772967") for job_id in made)
+
+
+def test_a_retried_job_called_retry_is_where_the_answer_says(api: Api) -> None:
+    for job_id in ("retry", "jobs"):
+        assert api.post(jobId=job_id, type="once").status_code == 202
+        api.job(job_id)
+        for end in ("", "/"):
+            answer = api.client.post(f"/jobs/{job_id}/retry{end}")
+            assert answer.status_code == 202, answer.text
+            assert answer.headers["location"] == f"/prod/jobs/{job_id}"
+            api.job(job_id)
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain;charset=UTF-8"])
+def test_what_takes_no_body_takes_any_type_that_a_client_says_by_itself(api: Api, kind: str) -> None:
+    assert api.post(jobId="typed", type="once").status_code == 202
+    api.job("typed")
+    headers = {"content-type": kind}
+    for path in ("/jobs/typed", "/jobs/typed/attempts", "/jobs/typed/large", "/jobs?type=once", "/openapi.json"):
+        assert api.client.get(path, headers=headers).status_code == 200, path
+    assert api.client.post("/jobs/typed/retry", headers=headers).status_code == 202
+    api.job("typed")
+    assert api.client.post("/jobs/typed/cancel", headers=headers).status_code == 409
+    assert api.client.post("/jobs/typed", headers=headers).status_code == 405
+    assert api.client.get("/nowhere", headers=headers).status_code == 404
+    assert_refused(api.client.post("/jobs", content=b'{"type": "add", "a": 1}', headers=headers), 415)
+
+
+def test_a_template_that_writes_no_json_is_no_fault_of_the_client(api: Api) -> None:
+    refusal = {"__type": "com.amazon.coral.service#SerializationException"}
+    with _answering(api, Answer(400, json.dumps(refusal).encode())):
+        answer = api.post(jobId="x", type="add", a=1)
+    assert_refused(answer, 503)
+    assert answer.headers["retry-after"] == "1"
 
 
 def test_a_name_that_nobody_would_write_is_not_repeated(api: Api) -> None:

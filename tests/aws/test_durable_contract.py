@@ -16,8 +16,9 @@ from asyncjob import Jobs
 from asyncjob.aws.build.durable import Package, fill_durable
 from asyncjob.loading import load as load_registry
 from tests.aws.conftest import PROCESSOR, RECORDER, ROOT, Api
-from tests.aws.double.cloudformation import load
+from tests.aws.double.cloudformation import TemplateError, deploy, load
 from tests.aws.double.double import Double
+from tests.aws.double.templates import LARGEST_IN_A_BUCKET
 from tests.aws.packaging import packaged, user_package, with_timeout
 from tests.aws.snapshot import NOT_FROZEN, snapshot
 from tests.aws.test_roles import _text as written
@@ -168,6 +169,54 @@ def test_every_deployment_waits_for_all_that_it_is_a_snapshot_of(template: str) 
     assert (len(parts) >= 30, len(deployments)) == (True, 3)
     for deployment in deployments:
         assert parts <= set(re.findall(r"\w+", json.dumps(deployment)))
+        assert "Processor" in deployment["DependsOn"], "a new function may be submitted before there is its code"
+
+
+@pytest.mark.parametrize(
+    ("parameter", "good", "bad"),
+    [
+        ("ProcessorMemory", ["128", "999", "1000", "9999", "10099", "10239", "10240"], ["127", "99", "10241", "11000"]),
+        ("ProcessorName", ["x" * 38], ["x" * 39, ""]),
+        ("RecorderName", ["x" * 40], ["x" * 41]),
+    ],
+)
+def test_a_parameter_that_aws_would_refuse_is_refused_at_once(
+    template: str, parameter: str, good: list[str], bad: list[str]
+) -> None:
+    for value in good:
+        deploy(template, {parameter: value}, largest=LARGEST_IN_A_BUCKET)
+    for value in bad:
+        with pytest.raises(TemplateError, match=parameter):
+            deploy(template, {parameter: value}, largest=LARGEST_IN_A_BUCKET)
+
+
+def test_the_longest_names_make_roles_that_iam_takes_in_the_longest_region(template: str) -> None:
+    tree = load(template)
+    longest = {"${ProcessorName}": "x" * 38, "${RecorderName}": "x" * 40, "${AWS::Region}": "ap-northeast-1"}
+    for name, resource in tree["Resources"].items():
+        if resource["Type"] == "AWS::IAM::Role" and name != "ApiRole":
+            written = resource["Properties"]["RoleName"]["Fn::Sub"]
+            for variable, value in longest.items():
+                written = written.replace(variable, value)
+            assert len(written) <= 64, name
+
+
+def test_an_email_gets_alarms_for_whatever_finds_and_starts_jobs(template: str) -> None:
+    stack = deploy(template, {"AlarmEmail": "someone@example.com"}, largest=LARGEST_IN_A_BUCKET)
+    alarms = {
+        (alarm.properties["MetricName"], alarm.properties["Dimensions"][0]["Value"]): alarm.properties["Threshold"]
+        for alarm in stack.of_type("AWS::CloudWatch::Alarm")
+    }
+    assert alarms.pop(("ApproximateNumberOfMessagesVisible", stack.named("FailureQueue").attributes["QueueName"])) == 0
+    assert alarms == {
+        ("Errors", PROCESSOR): 5,  # an event that comes while its attempt runs is one, and harmless
+        ("Errors", f"{PROCESSOR}-dispatcher"): 0,
+        ("IteratorAge", f"{PROCESSOR}-dispatcher"): 120_000,
+        ("Errors", f"{PROCESSOR}-sweeper"): 0,
+        ("DestinationDeliveryFailures", PROCESSOR): 0,
+    }
+    unswept = deploy(template, {"AlarmEmail": "someone@example.com", "Sweeping": "false"}, largest=LARGEST_IN_A_BUCKET)
+    assert len(unswept.of_type("AWS::CloudWatch::Alarm")) == len(alarms)
 
 
 @pytest.mark.parametrize("name", ["RetentionDays", "TableName", "ProcessorName", "RecorderName"])

@@ -176,6 +176,8 @@ def test_an_email_gets_an_alarm_for_the_queue_and_for_the_processors_errors(temp
         ("Timeout", "nan"),
         ("Timeout", "-1"),
         ("ProcessorMemory", "256.5"),
+        ("ProcessorMemory", "127"),
+        ("ProcessorMemory", "10241"),
         ("ReservedConcurrency", "-2"),
         ("ReservedConcurrency", "1.0"),
         ("ThrottlingRate", "0"),

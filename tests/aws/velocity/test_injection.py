@@ -82,6 +82,28 @@ def test_a_text_in_a_body_stays_a_text(velocity: Velocity, name: str) -> None:
             _checked(name, made, harmless)
 
 
+@pytest.mark.parametrize(
+    ("body", "refused"),
+    [
+        ('{"name": null}', "form_name"),
+        ('{"name": "", "seconds": 1e308}', ""),
+        ('{"name": "1e999", "seconds": 2.5E-400}', ""),
+        (r'{"name": "\\\"1e999, \\", "seconds": 0}', ""),
+        ('{"name": "x", "seconds": 1.0E+309}', "number"),
+        (r'{"name": "a\"b\\", "seconds": -1e0999}', "number"),
+        ('{"name": "x", "seconds": "1e999"}', "form_seconds"),
+    ],
+)
+def test_a_number_that_java_cannot_hold_is_found_and_no_text_is_taken_for_one(
+    velocity: Velocity, body: str, refused: str
+) -> None:
+    given = Given(body, context=CONTEXT, stage_variables=VARIABLES)
+    made = rendered(velocity, REQUESTS["durable-SubmitMethod"], given)
+    assert made
+    condition = json.loads(made.text)["ConditionExpression"]
+    assert re.findall(":refused_(.*?)_END", condition) == ([refused] if refused else [])
+
+
 def _answers(text: str, edition: str) -> Iterator[dict[str, Any]]:
     """What DynamoDB and Lambda may answer, of a job in which a client's text is stored as JSON."""
     stored = json.dumps({"name": text})

@@ -28,6 +28,8 @@ TEMPLATES = HERE / "durable"
 MAX_UPLOADED_BYTES = 1_048_576  # of a template, what CloudFormation takes from a bucket
 MAX_PARAMETERS_BYTES = 300_000
 """Of all parameters as JSON, a character beyond ASCII counted as three: the rest of an item is the outcome's."""
+TOO_LARGE = "(?s).*[0-9.][eE][+]?0*(309|3[1-9][0-9]|[4-9][0-9]{2}|[1-9][0-9]{3,})([^0-9].*)?"
+"""What a JSON text looks like that has a number beyond every float, of which `$input.json` may make a null."""
 OVERHEAD_SECONDS = 3.0  # of an attempt: its claim, its outcome, and the end of a function that does not notice the end
 
 API_BEGINS, API_ENDS = "# ---- The API.", "# ---- The stage."
@@ -109,6 +111,7 @@ def mapping_template(name: str, jobs: Jobs, **arguments: str) -> str:
     values = {
         "most body": str(MAX_BODY_BYTES),
         "most parameters": str(MAX_PARAMETERS_BYTES),
+        "too large": TOO_LARGE,
         "never": str(NEVER_MS),
         "dispatch": str(DISPATCH_MS),
         "shelves": str(SHELVES),

@@ -3,7 +3,7 @@
 API Gateway's validator says what is wrong, but not where. So what can be told from the JSON text of a parameter alone
 is left out of the model: of which type it is, that it is not negative, that it is one of a few texts, that it is there
 at all. The mapping template checks that by regular expressions, one for each parameter, and knows the names. What is
-inside of lists and objects, other bounds, and that a number is a whole one, the model still says.
+inside of lists and objects, and other bounds, the model still says.
 """
 
 import re
@@ -77,8 +77,6 @@ def _rest(schema: Schema) -> Schema:
         options = [_rest(option) for option in schema["anyOf"]]
         return schema if any(options) else {}
     rest = {name: value for name, value in schema.items() if name != "type"}
-    if schema["type"] == "integer":  # of 1e999 a template may make nothing at all
-        rest["type"] = [kind for kind in TYPES if kind != "number"]
     if schema.get("minimum") == 0 and schema["type"] in NOT_NEGATIVE:
         del rest["minimum"]
     return rest
