@@ -36,12 +36,13 @@ def deploy(deployed: Deploy, folder: Path) -> Deploy:
 
 
 @contextmanager
-def _stuck(api: Api, name: str, seconds: float = 0) -> Iterator[None]:
-    """Let DynamoDB answer writes that have this value after some seconds, and then with a 500."""
+def _stuck(api: Api, name: str, seconds: float) -> Iterator[None]:
+    """Let DynamoDB answer the processor's writes that have this value after some seconds, and then with a 500."""
     answer = api.double.services.dynamodb
+    processor = api.double.stack.named("ProcessorRole").attributes["Arn"]
 
     async def answered(role: str | None, operation: str, body: bytes) -> Answer:
-        if name not in json.loads(body).get("ExpressionAttributeValues", {}):
+        if role != processor or name not in json.loads(body).get("ExpressionAttributeValues", {}):
             return await answer(role, operation, body)
         await asyncio.sleep(seconds)
         return REFUSED
@@ -67,9 +68,7 @@ def _awaited(api: Api, pattern: str, name: str = PROCESSOR) -> str:
     raise AssertionError(f"nothing like {pattern}: {api.double.services.logs}")
 
 
-def test_a_canceled_function_that_goes_on_is_ended_with_its_process_also_when_its_job_was_retried(
-    deploy: Deploy, package: str
-) -> None:
+def test_a_canceled_function_that_goes_on_costs_its_process(deploy: Deploy, package: str) -> None:
     api = deploy(with_timeout(package, 120))
     _submit(api, "deaf", type="deaf")
     process = Path("/proc") / _awaited(api, r"deaf in \d+").rpartition(" ")[2]
@@ -121,7 +120,7 @@ def test_a_timeout_of_a_job_that_never_began_is_its_failure_when_it_has_been_tri
 
 def test_a_timeout_that_cannot_be_recorded_ends_the_process_at_the_deadline(deploy: Deploy, package: str) -> None:
     api = deploy(with_timeout(package, 20))
-    with _stuck(api, ":never"):
+    with _stuck(api, ":never", 5.5):
         _submit(api, "late", type="overrun_once")
         assert "Runtime.ExitError" in _awaited(api, "^REPORT")
 
