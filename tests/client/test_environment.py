@@ -131,6 +131,7 @@ def answering() -> Iterator[Callable[[int, str], str]]:
         thread.join()
 
 
+@pytest.mark.timeout(600)  # it starts 64 processes
 def test_what_a_server_says_does_nothing_to_a_terminal(answering: Callable[[int, str], str], tmp_path: Path) -> None:
     job = {"jobId": EVIL, "type": EVIL, "status": "Failure", "parameters": {EVIL: EVIL}, "attempt": 1,
            "createdAt": "0001-01-01T00:00:00Z", "error": {"type": EVIL, "message": EVIL},
