@@ -1,4 +1,4 @@
-"""The engine without HTTP: what it does, and what it refuses in its own words."""
+"""The engine without HTTP, on a store in memory: what it does, and what it refuses in its own words."""
 
 import asyncio
 import re
@@ -18,21 +18,22 @@ from asyncjob.server.engine import Engine
 from asyncjob.server.http.answers import STATUSES, refused
 from asyncjob.server.refusals import Conflict, Full, NotAllowed, NotFound, Refusal, TryLater, Unavailable
 from asyncjob.server.settings import Settings
-from asyncjob.sqlite.store import SqliteStore
 from tests.serving import FUNCTIONS
+from tests.store.memory import Kept, MemoryStore
 
 LONG = 60.0  # seconds: the tests end when what they wait for happens
 
 
-def _run(folder: Path, test: Callable[[Engine], Awaitable[None]], **settings: Any) -> None:
+def _run(test: Callable[[Engine], Awaitable[None]], **settings: Any) -> None:
     """Run a test with an engine that runs tests/functions.py in one worker process."""
 
     async def run() -> None:
-        chosen = Settings(target=FUNCTIONS, database=folder / "jobs.db", workers=1, grace=0, **settings)
-        engine = Engine(load(FUNCTIONS), chosen, SqliteStore(chosen.database))
+        chosen = Settings(target=FUNCTIONS, workers=1, grace=0, **settings)
+        engine = Engine(load(FUNCTIONS), chosen, MemoryStore(Kept()))
         await engine.start()
         try:
             async with asyncio.timeout(LONG):
+                await engine.wait(await engine.submit(_job("add", a=1)), LONG)  # by then the workers are there
                 await test(engine)
         finally:
             await engine.stop(asyncio.Event())
@@ -58,10 +59,10 @@ def test_a_job_is_submitted_waited_for_listed_and_run_again(tmp_path: Path) -> N
         assert [attempt.attempt for attempt in attempts] == [1, 2]
         other = await engine.submit(_job("add", a=2))
         jobs, cursor = await engine.page(ListQuery())
-        assert [job.job_id for job in jobs] == [other, job_id] and cursor is None
+        assert [job.job_id for job in jobs][:2] == [other, job_id] and cursor is None
         engine.check()
 
-    _run(tmp_path, test)
+    _run(test)
 
 
 def test_a_job_is_canceled_and_whoever_waits_for_it_learns_of_it(tmp_path: Path) -> None:
@@ -73,7 +74,7 @@ def test_a_job_is_canceled_and_whoever_waits_for_it_learns_of_it(tmp_path: Path)
         assert (await waiting).status is Status.CANCELED
         assert (await engine.cancel(job_id)).status is Status.CANCELED  # again, which changes nothing
 
-    _run(tmp_path, test)
+    _run(test)
 
 
 def test_what_is_refused_is_said_without_http(tmp_path: Path) -> None:
@@ -97,7 +98,7 @@ def test_what_is_refused_is_said_without_http(tmp_path: Path) -> None:
         with pytest.raises(NotAllowed, match="--notify-allow"):
             await engine.submit(Submission(UNSET, "add", b'{"a":1}', "https://hooks.example/"))
 
-    _run(tmp_path, test)
+    _run(test)
 
 
 def test_a_full_engine_refuses_new_jobs_and_knows_old_ones(tmp_path: Path) -> None:
@@ -113,7 +114,7 @@ def test_a_full_engine_refuses_new_jobs_and_knows_old_ones(tmp_path: Path) -> No
         assert await engine.submit(_job("add", "waits", a=1)) == waiting
         await engine.cancel(running)
 
-    _run(tmp_path, test, concurrency=1, max_pending=1)
+    _run(test, concurrency=1, max_pending=1)
 
 
 def test_an_engine_whose_file_is_lost_saves_nothing_more(tmp_path: Path) -> None:
@@ -126,7 +127,7 @@ def test_an_engine_whose_file_is_lost_saves_nothing_more(tmp_path: Path) -> None
                 await asked
         assert engine.get(job_id).status is Status.SUCCESS
 
-    _run(tmp_path, test)
+    _run(test)
 
 
 # -- the tree of refusals --------------------------------------------------------------------------------------------
