@@ -73,7 +73,7 @@ def test_the_command_line_signs_too_and_finds_the_api_sound(
 ) -> None:
     api = deployed(Authorization="AWS_IAM")
     credentials(api)
-    for words in (["submit", "seconds=0", "--wait"], ["check"]):
+    for words in (["submit", "seconds=0", "--wait"], ["check", "--look"]):
         command = [str(COMMAND), *words, "--json", "--aws-iam", "--url", api.double.url]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done

@@ -12,7 +12,7 @@ CLAIMING = """
 import os, boto3
 
 def handler(event, context):
-    table = boto3.client("dynamodb")
+    table = boto3.client("dynamodb", endpoint_url=os.environ["ASYNCJOB_URL_DYNAMODB"])
     for status in ("Running", "Success"):
         table.update_item(
             TableName="Jobs", Key={"jobId": {"S": event["jobId"]}}, UpdateExpression="SET #status = :status",

@@ -68,6 +68,7 @@ def test_an_exception_is_a_failure_at_once(server: Server) -> None:
 
 
 def test_a_function_that_exits_has_failed_and_its_worker_lives(server: Server) -> None:
+    server.result(server.submit("add", a=1))  # by then what starts with the server is there
     workers = server.worker_pids()
     job = server.result(server.submit("leaves", status=3))
     assert job["error"] == {"type": "SystemExit", "message": "3"}
