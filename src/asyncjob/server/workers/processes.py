@@ -9,6 +9,7 @@ import logging
 import secrets
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from asyncjob.server.logs import log
@@ -20,6 +21,7 @@ from asyncjob.server.workers.quarantine import Group
 from asyncjob.server.workers.running import Worker
 
 RESTART_SECONDS = (0.0, 1.0, 2.0, 5.0, 15.0, 30.0)  # before the next start, by how many died before they were ready
+START_SECONDS = 10.0  # that a start under way may take when all are closed
 MAX_RETIRED = 16  # processes that were given up and still run a job
 
 
@@ -35,7 +37,6 @@ class Processes:
         workers: those that are there.
         ended: how many `died`, and how many were `retired` since a job overran its timeout; not those that the
             server's stop has ended.
-        is_stopping: whether no more are started.
     """
 
     def __init__(
@@ -46,7 +47,6 @@ class Processes:
     ) -> None:
         self.workers: list[Worker] = []
         self.ended = Counter(died=0, retired=0)
-        self.is_stopping = False
         self._settings = settings
         self._received = received
         self._buried = buried
@@ -54,11 +54,13 @@ class Processes:
         self._guard = GuardPipe(f"{self._mark}.")
         self._started = 0
         self._failed_starts = 0
+        self._stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._starts: set[asyncio.Task[None]] = set()
 
     def open(self) -> None:
         """Start what watches over them."""
-        self._spawn(self._guard.start())
+        self._starts.add(self._spawn(self._guard.start()))
 
     def start(self, capacity: int, group: Group | None = None) -> None:
         """Start a worker, after a pause if the last ones died before they were ready. It becomes ready by and by.
@@ -67,10 +69,12 @@ class Processes:
             capacity: how many jobs it may run at once.
             group: the suspects that it is for.
         """
-        self._spawn(self._start(capacity, group))
+        self._starts.add(self._spawn(self._start(capacity, group)))
 
     async def _start(self, capacity: int, group: Group | None) -> None:
-        await asyncio.sleep(RESTART_SECONDS[min(self._failed_starts, len(RESTART_SECONDS) - 1)])
+        pause = RESTART_SECONDS[min(self._failed_starts, len(RESTART_SECONDS) - 1)]
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), pause)
         if self.is_stopping:
             return
         self._started += 1
@@ -90,6 +94,11 @@ class Processes:
             self._guard.watch(process.pid)
             self.workers.append(worker)
             await process.connect()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether no more are started."""
+        return self._stopping.is_set()
 
     def welcome(self, worker: Worker) -> None:
         """Its first message has come: it is ready."""
@@ -142,17 +151,22 @@ class Processes:
             fields["nonsense"] = worker.process.nonsense
         log(logging.INFO if expected else logging.ERROR, "worker ended", **fields)
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._starts.discard)
+        return task
 
     def stop(self) -> None:
         """Start no more."""
-        self.is_stopping = True
+        self._stopping.set()
 
     async def close(self) -> None:
         """End them all, with what their jobs have started."""
+        self.stop()
+        if self._starts:  # a start that is canceled halfway leaves a process that nobody knows
+            await asyncio.wait(self._starts, timeout=START_SECONDS)
         for task in self._tasks:
             task.cancel()
         for worker in self.workers:
