@@ -15,25 +15,26 @@ from msgspec import UNSET
 from asyncjob.contract import ListQuery, PageQuery, Submission, same_request
 from asyncjob.job import Job, Status, new_job_id
 from asyncjob.registry import Jobs
+from asyncjob.server.admission import Admission, Saving, Submitted
 from asyncjob.server.endings import BY_ITSELF, Ending
 from asyncjob.server.events import Events, JobEvent
 from asyncjob.server.logs import log
 from asyncjob.server.metrics import Metrics
 from asyncjob.server.purging import purge_for_ever
-from asyncjob.server.refusals import Conflict, Full, NotFound, Refusal, Unavailable
+from asyncjob.server.refusals import Conflict, NotFound, Refusal, Unavailable
 from asyncjob.server.settings import Settings
 from asyncjob.server.throughput import MOMENT_SECONDS, Throughput
 from asyncjob.server.watchers import Watchers
 from asyncjob.server.webhooks.receivers import NotifyPolicy
 from asyncjob.server.workers.supervisor import Supervisor
-from asyncjob.store import Attempt, Change, Claims, Delivery, NotSaved, Observer, Shown, Store, Unreadable
+from asyncjob.store import Attempt, Change, Claims, Delivery, Duplicate, NotSaved, Observer, Shown, Store, Unreadable
 
 if TYPE_CHECKING:
     from asyncjob.server.webhooks.sender import Sender
 
 MAX_WAITING_PAGES = 128  # lists that may wait to be read
 PAGE_WAIT_SECONDS = 10.0  # for a list to be read
-OPTIONS = ("notify",)  # of a submission, that this engine can keep
+OPTIONS = ("delay", "runAt", "priority", "startBy", "notify")  # of a submission, that this engine can keep
 
 
 class Engine:
@@ -67,8 +68,8 @@ class Engine:
         self._tries = Counter(delivered=0, again=0, failed=0)
         self._stopping = asyncio.Event()
         self._purging: asyncio.Task[None] | None = None
-        self._fault: str | None = None
-        self._measure()
+        self._admission = Admission(settings, store)
+        self.metrics.measure(settings, store, self._supervisor, lambda: self._tries)
 
     async def start(self) -> None:
         """Start the workers, and go on with what an earlier server left.
@@ -115,7 +116,7 @@ class Engine:
         Args:
             fault: why; whoever submits is told.
         """
-        self._fault = fault
+        self._admission.fault = fault
 
     async def close(self) -> None:
         """Close the store; the engine can do nothing more.
@@ -131,50 +132,48 @@ class Engine:
 
     # -- the contract --------------------------------------------------------------------------------------------
 
-    async def submit(self, submission: Submission, traceparent: str | None = None) -> str:
-        """Save a job; it runs as soon as a place is free.
+    async def submit(self, submission: Submission, traceparent: str | None = None) -> Submitted:
+        """Save a job; it runs as soon as its options and limits allow and a place is free.
 
         Args:
             submission: what to run.
             traceparent: of the trace that the job belongs to.
 
         Returns:
-            The job's id, once the job is on the disk.
+            The job's id, once the job is on the disk; or that of a job that is the same.
 
         Raises:
             NotAllowed: its `options.notify` names a URL that this server does not notify.
             Conflict: there is another job with that id.
-            Full: too many jobs are waiting.
+            Full: too many jobs are waiting, for their turn or for their time.
             Unavailable: it cannot be saved.
         """
         job_id, saving = self.save(submission, traceparent)
         with suppress(NotSaved):
             await saving
-        self.saved(job_id, submission, saving)
-        return job_id
+        return self.saved(job_id, submission, saving)
 
-    def save(
-        self, submission: Submission, traceparent: str | None = None
-    ) -> "tuple[str, asyncio.Future[Submission | None]]":
+    def save(self, submission: Submission, traceparent: str | None = None) -> tuple[str, Saving]:
         """The first half of `submit`: the job's id, and a future for `saved`. If it raises, nothing is written.
 
         Raises:
             NotAllowed, Full, Unavailable: as `submit` does.
         """
-        self._check_file()
+        self._admission.check()
         if submission.options.notify is not None:
             self._policy.check(submission.options.notify)
         job_id = new_job_id() if submission.job_id is UNSET else submission.job_id
-        if not self._is_full:
+        full = self._admission.full(submission.options)
+        if full is None:
             return job_id, self._store.submit(job_id, submission, traceparent)
         earlier = self._store.find_submission(job_id)
         if earlier is None:
-            raise self._refused_as_full()
-        known: asyncio.Future[Submission | None] = asyncio.get_running_loop().create_future()
+            raise full
+        known: Saving = asyncio.get_running_loop().create_future()
         known.set_result(earlier)
         return job_id, known
 
-    def saved(self, job_id: str, submission: Submission, saving: "asyncio.Future[Submission | None]") -> None:
+    def saved(self, job_id: str, submission: Submission, saving: Saving) -> Submitted:
         """The second half of `submit`, once that future is done; raises Conflict and Unavailable as `submit` does."""
         try:
             earlier = saving.result()
@@ -182,8 +181,11 @@ class Engine:
             raise _not_saved(error) from error
         if earlier is None:
             self._tell(JobEvent(job_id, submission.type, Status.PENDING, 1))
+        elif isinstance(earlier, Duplicate):
+            return Submitted(earlier.job_id, is_duplicate=True)
         elif not same_request(earlier, submission):
             raise Conflict(f"there is already a job {job_id} with another type, other parameters or other options")
+        return Submitted(job_id)
 
     def get(self, job_id: str) -> Job:
         """The job as it is now.
@@ -233,7 +235,8 @@ class Engine:
         attempts, is_full = self._store.earlier_attempts(job_id, query.after, query.limit)
         if is_full:
             return attempts, attempts[-1].attempt
-        now = Attempt(job.attempt, job.status, job.started_at, job.finished_at, job.error)
+        error = job.error if job.status is Status.FAILURE else UNSET  # of a Pending job, it is the last attempt's
+        now = Attempt(job.attempt, job.status, job.started_at, job.finished_at, error)
         return [*attempts, *([now] if query.after < job.attempt else [])], None
 
     def deliveries(self, job_id: str, query: PageQuery) -> tuple[list[Delivery], int | None]:
@@ -291,21 +294,40 @@ class Engine:
 
         Raises:
             NotFound: there is no such job.
-            Conflict: it is not final, or its function is not registered any more.
+            Conflict: it is not final, its function is not registered any more, or a job that is the same has not ended.
             Full: too many jobs are waiting.
             Unavailable: nothing can be saved.
         """
-        self._check_file()
+        self._admission.check()
         job = self.get(job_id)
         if job.type not in self.jobs:
             raise Conflict(f"no function {job.type!r} is registered any more")
-        if job.status.is_final and self._is_full:
-            raise self._refused_as_full()
+        if job.status.is_final and (full := self._admission.full()) is not None:
+            raise full
         change = await self._change(self._store.retry(job_id))
+        if change.duplicate is not None:
+            raise Conflict(f"cannot retry job {job_id}: job {change.duplicate} is the same and has not ended")
         if not change.applied:
             raise _refused(job_id, change, "retry")
         log(logging.INFO, "job retried", job_id=job_id, attempt=change.attempt + 1)
         self._tell(JobEvent(job_id, job.type, Status.PENDING, change.attempt + 1))
+
+    async def run_now(self, job_id: str) -> None:
+        """Have a job that waits for its time run as soon as a place is free.
+
+        Raises:
+            NotFound: there is no such job.
+            Conflict: it does not wait for a time.
+            Unavailable: nothing can be saved.
+        """
+        change = await self._change(self._store.run_now(job_id))
+        if change.before is None:
+            raise NotFound
+        if not change.applied:
+            waits = "does not wait for a time" if change.before is Status.PENDING else f"is {change.before}"
+            raise Conflict(f"cannot run job {job_id} now: it {waits}")
+        log(logging.INFO, "job runs now", job_id=job_id, attempt=change.attempt)
+        self.watchers.wake(job_id)
 
     def check(self) -> None:
         """Check that jobs can be read and run.
@@ -321,38 +343,6 @@ class Engine:
             raise Unavailable("no worker is ready")
 
     # -- inside --------------------------------------------------------------------------------------------------
-
-    def _measure(self) -> None:
-        gauge, count, workers = self.metrics.gauge, self.metrics.count, self._supervisor
-        gauge("asyncjob_waiting", "Jobs that wait, those between two attempts included.", lambda: self._store.pending)
-        gauge("asyncjob_waiting_limit", "Jobs that may wait: --max-pending.", lambda: self._settings.max_pending)
-        gauge("asyncjob_running", "Jobs that run.", lambda: self.running)
-        gauge("asyncjob_running_limit", "Jobs that may run at once: --concurrency.", lambda: self._settings.concurrency)
-        gauge("asyncjob_workers", "Worker processes that take jobs.", lambda: workers.ready_workers)
-        count(
-            "asyncjob_worker_restarts",
-            "Workers that ended while the server ran.",
-            ["reason"],
-            lambda: workers.processes.ended,
-        )
-        count(
-            "asyncjob_worker_messages_ignored",
-            "Messages from workers about attempts that had ended, or were not theirs.",
-            [],
-            lambda: workers.ignored,
-        )
-        count("asyncjob_deliveries", "Tries to notify of a job's end.", ["outcome"], lambda: self._tries)
-
-    @property
-    def _is_full(self) -> bool:
-        return self._store.pending >= self._settings.max_pending
-
-    def _check_file(self) -> None:
-        if self._fault is not None:
-            raise Unavailable(self._fault)
-
-    def _refused_as_full(self) -> Full:
-        return Full(f"{self._store.pending:,} jobs are waiting already; try again later")
 
     @property
     def _has_listeners(self) -> bool:
@@ -373,6 +363,9 @@ class Engine:
 
     def _hand_out(self, claims: Claims) -> None:
         self._supervisor.assign(claims)
+        for late in claims.expired:
+            log(logging.WARNING, "job ended", job_id=late.job_id, outcome="Failure", error="Expired")
+            self._tell(JobEvent(late.job_id, late.type, Status.FAILURE, late.attempt), Ending("Expired"))
         if self._has_listeners:
             for job in claims.jobs:
                 self._tell(JobEvent(job.job_id, job.type, Status.RUNNING, job.attempt))

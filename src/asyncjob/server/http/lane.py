@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from asyncjob.contract import JOB_ID, MAX_BODY_BYTES, ApiError, Submission, parse_submission
 from asyncjob.server import tracing
+from asyncjob.server.admission import Saving
 from asyncjob.server.engine import OPTIONS, Engine
 from asyncjob.server.http import answers, jobs
 from asyncjob.server.http.access import Access
@@ -223,12 +224,14 @@ class Answering:
         self._job_id = job_id
         self._submission = submission
 
-    def end(self, saving: "asyncio.Future[Submission | None]") -> None:
+    def end(self, saving: Saving) -> None:
         """Answer: the commit is over."""
         lane, default_headers = self._connection.lane, self._connection.server_state.default_headers
         answer = None
         try:
-            lane.engine.saved(self._job_id, self._submission, saving)
+            submitted = lane.engine.saved(self._job_id, self._submission, saving)
+            if submitted.is_duplicate:
+                answer = answers.accepted(submitted.job_id, is_duplicate=True)
         except Exception as error:
             answer = lane.refused(error)
         if self.disconnected:
