@@ -21,8 +21,8 @@ from asyncjob.aws.build.lambdas import DEFAULT_PYTHON, MAX_TIMEOUT, Architecture
 from asyncjob.commands.connection import USAGE
 from asyncjob.commands.help import CommandLine
 from asyncjob.commands.output import fail, printable, say
-from asyncjob.registry import RegistrationError
 from asyncjob.server.settings import LogFormat, LogLevel, Settings, SettingsError, parse_duration
+from asyncjob.signature import RegistrationError
 from asyncjob.version import __version__
 
 END_SECONDS = 2.0  # for threads and exit hooks of the user's module, when everything else is done

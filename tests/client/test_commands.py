@@ -94,7 +94,10 @@ def test_an_id_can_be_chosen(run: Run) -> None:
     chosen = str(uuid.uuid4())
     for _ in range(2):
         assert json.loads(run("submit", "add", "a=1", "--id", chosen, "--json").stdout) == {"jobId": chosen}
-    assert "with another type or other parameters" in run("submit", "add", "a=2", "--id", chosen, status=2).stderr
+    assert (
+        "with another type, other parameters or other options"
+        in run("submit", "add", "a=2", "--id", chosen, status=2).stderr
+    )
 
 
 def test_a_job_that_failed_or_was_canceled_is_exit_status_1(run: Run, started: str) -> None:

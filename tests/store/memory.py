@@ -243,9 +243,9 @@ class MemoryStore:
             self._kept.waiting[job_id] = row
         else:
             self._kept.waiting.pop(job_id, None)
-        if transition.target.is_final and row.submission.notify is not UNSET:
+        if transition.target.is_final and (url := row.submission.options.notify) is not None:
             self._kept.count += 1
-            new = notification_of(row.job, row.submission.notify)
+            new = notification_of(row.job, url)
             self._kept.told[new.id] = Told(self._kept.count, new, new.created_ms)
         return True
 

@@ -312,7 +312,7 @@ def _is_text(word: str) -> bool:
 def _described(target: str) -> dict[str, Any]:
     from asyncjob.loading import load, unmoved
     from asyncjob.openapi import document
-    from asyncjob.registry import RegistrationError
+    from asyncjob.signature import RegistrationError
     from asyncjob.version import __version__
 
     try:

@@ -12,6 +12,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from asyncjob.contract import ListQuery, Submission
 from asyncjob.job import FINAL, Error, Job, Progress, Status
+from asyncjob.options import Options
 from asyncjob.sqlite.database import Database
 from asyncjob.sqlite.reading import Lookup, Reader
 from asyncjob.sqlite.statements import SQL
@@ -51,7 +52,7 @@ class Reads:
     def find_submission(self, job_id: str) -> Submission | None:
         """What a job was submitted with."""
         row = self._lookup.one("find_request", job_id=job_id)
-        return None if row is None else Submission(job_id, row[0], row[1], _given(row[2]))
+        return None if row is None else Submission(job_id, row[0], row[1], Options(notify=row[2]))
 
     async def page(self, query: ListQuery) -> tuple[list[Job], int | None]:
         """A page of jobs, the newest first, and the cursor of the next page if there is one."""
