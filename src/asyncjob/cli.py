@@ -21,6 +21,7 @@ from asyncjob.aws.build.lambdas import DEFAULT_PYTHON, MAX_TIMEOUT, Architecture
 from asyncjob.commands.connection import USAGE
 from asyncjob.commands.help import CommandLine
 from asyncjob.commands.output import fail, printable, say
+from asyncjob.extras import needs
 from asyncjob.server.settings import LogFormat, LogLevel, Settings, SettingsError, parse_duration
 from asyncjob.signature import RegistrationError
 from asyncjob.version import __version__
@@ -238,8 +239,9 @@ def serve(
 
 def _run(settings: Settings) -> None:
     # Imported here: the server's libraries are not needed to print a help text.
-    from asyncjob.serve import AddressError, serve
-    from asyncjob.store import Unusable
+    with needs("server"):
+        from asyncjob.serve import AddressError, serve
+        from asyncjob.store import Unusable
 
     try:
         serve(settings)
@@ -280,10 +282,11 @@ def build(
     include: Include = [],  # noqa: B006  # typer only reads it
 ) -> None:
     """For AWS: make a folder with your functions and the template that deploys them."""
-    from asyncjob.aws.build.archive import BuildError
-    from asyncjob.aws.build.folder import Plan
-    from asyncjob.aws.build.folder import build as run
-    from asyncjob.aws.build.lambdas import warning
+    with needs("aws"):
+        from asyncjob.aws.build.archive import BuildError
+        from asyncjob.aws.build.folder import Plan
+        from asyncjob.aws.build.folder import build as run
+        from asyncjob.aws.build.lambdas import warning
 
     if said := warning(python):
         typer.echo(f"asyncjob: {said}", err=True)
