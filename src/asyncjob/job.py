@@ -84,7 +84,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A job as `GET /jobs/{jobId}` shows it, in the order of the contract.
 
     A field that has no value yet is UNSET and absent from the JSON. `parameters` and `results` stay the JSON text that
-    was saved: showing a job never decodes them. Times are UTC, ISO 8601, milliseconds, `Z`.
+    was saved: showing a job never decodes them. Times are UTC, ISO 8601, milliseconds, `Z`. `priority` is absent if it
+    is 0, `run_at` unless the job is Pending and waits for that time.
     """
 
     job_id: str
@@ -95,7 +96,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     results: Raw | UnsetType = UNSET
     error: Error | UnsetType = UNSET
     attempt: int
+    priority: int | UnsetType = UNSET
     created_at: str
+    run_at: str | UnsetType = UNSET
+    start_by: str | UnsetType = UNSET
     started_at: str | UnsetType = UNSET
     finished_at: str | UnsetType = UNSET
 
