@@ -18,7 +18,8 @@ Then `asyncjob serve mine.py` answers `POST /jobs` with 202 and an id and runs t
 import typing
 
 from asyncjob.context import JobCanceled, JobContext
-from asyncjob.registry import Jobs, RegistrationError
+from asyncjob.registry import Jobs
+from asyncjob.signature import RegistrationError
 from asyncjob.version import __version__
 
 if typing.TYPE_CHECKING:

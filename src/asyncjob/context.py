@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from msgspec import UNSET
 
+from asyncjob import durations
 from asyncjob.job import Progress, writable
 
 MAX_PROGRESS_MESSAGE = 1_000
@@ -18,6 +19,24 @@ class JobCanceled(BaseException):
 
     Like asyncio's CancelledError it is not an Exception: `except Exception` in a loop must not swallow it.
     """
+
+
+class RetryLater(Exception):
+    """Raise it to have the job run again after a while: what it needs is not there yet.
+
+    This counts against a bound of its own, and not against the function's `retries`.
+
+    Args:
+        seconds: the pause before the next attempt, 0 or more.
+        reason: why, for whoever looks at the job meanwhile.
+
+    Raises:
+        ValueError: the pause is no such number.
+    """
+
+    def __init__(self, seconds: float, reason: str = "") -> None:
+        super().__init__(reason or f"again in {seconds:g} seconds")
+        self.seconds = durations.seconds(seconds)
 
 
 class JobContext:

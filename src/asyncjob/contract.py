@@ -6,6 +6,7 @@ messages are public API: change them with that in mind.
 
 import json
 import re
+from collections.abc import Collection
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +14,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from asyncjob.job import Status
+from asyncjob.options import NONE, InvalidOptions, Options, parse_options
 from asyncjob.registry import InvalidParameters, JobFunction, Jobs
 
 MAX_BODY_BYTES = 1_048_576  # what Lambda takes as one asynchronous event
@@ -47,13 +49,13 @@ class ApiError(Exception):
 class Submission(msgspec.Struct, frozen=True):
     """A valid `POST /jobs`. `parameters` is the JSON object without the API's own fields, its values unchanged.
 
-    `notify` may be any text here: the engine decides which URLs are allowed.
+    `options.notify` may be any text here: the engine decides which URLs are allowed.
     """
 
     job_id: str | UnsetType
     type: str
     parameters: bytes
-    notify: str | UnsetType = UNSET
+    options: Options = NONE
 
 
 class PageQuery(msgspec.Struct, frozen=True):
@@ -84,8 +86,13 @@ _encode = msgspec.json.Encoder().encode
 _encode_sorted = msgspec.json.Encoder(order="sorted", decimal_format="number").encode
 
 
-def parse_submission(jobs: Jobs, body: bytes) -> Submission:
+def parse_submission(jobs: Jobs, body: bytes, options: Collection[str] = ()) -> Submission:
     """Check the body of `POST /jobs`.
+
+    Args:
+        jobs: the registry.
+        body: JSON, in UTF-8.
+        options: the names of those that the engine can keep.
 
     Raises:
         ApiError: 400, whose message says what is wrong, and where.
@@ -94,13 +101,12 @@ def parse_submission(jobs: Jobs, body: bytes) -> Submission:
     job_id = fields.pop("jobId", UNSET)
     if job_id is not UNSET and not (isinstance(job_id, str) and JOB_ID.fullmatch(job_id)):
         raise ApiError(400, f"jobId must be {JOB_ID_RULE}")
-    notify = fields.pop("notify", UNSET)
-    if notify is not UNSET and not isinstance(notify, str):
-        raise ApiError(400, "notify must be a URL")
+    given = fields.pop("options", UNSET)
     name = _select_type(jobs, fields.pop("type", UNSET))
     try:
-        return Submission(job_id, name, _checked(jobs[name], fields, body), notify)
-    except InvalidParameters as error:
+        chosen = NONE if given is UNSET else parse_options(given, options)
+        return Submission(job_id, name, _checked(jobs[name], fields, body), chosen)
+    except (InvalidParameters, InvalidOptions) as error:
         raise ApiError(400, str(error)) from None
 
 
@@ -168,7 +174,7 @@ def _select_type(jobs: Jobs, name: Any) -> str:
 
 def same_request(one: Submission, other: Submission) -> bool:
     """Whether two submissions under one id are the same request."""
-    return one.type == other.type and one.notify == other.notify and same_parameters(one.parameters, other.parameters)
+    return one.type == other.type and one.options == other.options and same_parameters(one.parameters, other.parameters)
 
 
 def same_parameters(one: bytes, other: bytes) -> bool:
@@ -204,6 +210,16 @@ def parse_list_query(query: dict[str, str]) -> ListQuery:
         raise ApiError(400, f"status must be one of: {', '.join(Status)}")
     limit, before = _page(query)
     return ListQuery(None if status is None else Status(status), query.get("type"), limit, before)
+
+
+def parse_stats_query(query: dict[str, str]) -> str | None:
+    """The type whose jobs `GET /stats` counts; None for all.
+
+    Raises:
+        ApiError: 400.
+    """
+    _refuse_unknown(query, ("type",))
+    return query.get("type")
 
 
 def parse_page_query(query: dict[str, str]) -> PageQuery:

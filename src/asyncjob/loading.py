@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from asyncjob.registry import Jobs, RegistrationError
+from asyncjob.registry import Jobs
+from asyncjob.signature import RegistrationError
 
 LIBRARIES = {
     *("annotated_doc", "annotated_types", "anyio", "asyncjob", "botocore", "certifi", "click", "h11", "httpcore"),

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from asyncjob.contract import DEFAULT_PAGE, MAX_PAGE, MAX_WAIT_SECONDS
 from asyncjob.job import FINAL, Status
 from asyncjob.registry import Jobs
-from asyncjob.schema import JOB_ID_SCHEMA, Schema, submission_schemas
+from asyncjob.schema import JOB_ID_SCHEMA, OPTION_SCHEMAS, Schema, submission_schemas
 
 _SCHEMAS = "#/components/schemas/"
 _PREFIX = "parameters."  # of components made from a user's classes, so that one called `Job` does not meet ours
@@ -33,16 +33,18 @@ class Operation(NamedTuple):
     submits: bool = False
 
 
-def document(jobs: Jobs, version: str, requests: Iterable[str] | None = None, *, notify: bool = False) -> Schema:
+def document(
+    jobs: Jobs, version: str, requests: Iterable[str] | None = None, *, options: Collection[str] = ()
+) -> Schema:
     """The OpenAPI document of an API that runs these job functions.
 
     Args:
         jobs: the registry; each of its functions becomes a request body.
         version: what `info.version` says.
         requests: those that the API answers, of `OPERATIONS`; None for all.
-        notify: whether a submission may name whom to notify.
+        options: the names of the options that a submission may have.
     """
-    submission, components = _submission(jobs, notify)
+    submission, components = _submission(jobs, options)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -59,9 +61,9 @@ def document(jobs: Jobs, version: str, requests: Iterable[str] | None = None, *,
     }
 
 
-def _submission(jobs: Jobs, notify: bool) -> tuple[Schema, Schema]:
+def _submission(jobs: Jobs, options: Collection[str]) -> tuple[Schema, Schema]:
     """The schema of a `POST /jobs` body, and the components it refers to."""
-    schemas = submission_schemas(jobs, f"{_SCHEMAS}{_PREFIX}{{name}}", notify=notify)
+    schemas = submission_schemas(jobs, f"{_SCHEMAS}{_PREFIX}{{name}}", options=options)
     components = {_PREFIX + name: schema for name, schema in (schemas.components | schemas.bodies).items()}
     references = {name: _ref(_PREFIX + name) for name in schemas.bodies}
     if len(jobs) == 1:
@@ -130,7 +132,8 @@ _PAGE = (
     _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": DEFAULT_PAGE}),
     _query("cursor", {"type": "string", "pattern": "^[0-9]{1,18}$"}),
 )
-_FILTERS = (_query("status", _ref("Status")), _query("type", {"type": "string"}))
+_TYPE = _query("type", {"type": "string"})
+_FILTERS = (_query("status", _ref("Status")), _TYPE)
 _LAST_EVENT: Schema = {
     "name": "Last-Event-ID",
     "in": "header",
@@ -193,7 +196,11 @@ OPERATIONS = {
         _PAGE,
     ),
     "GET /stats": Operation(
-        "stats", "Count jobs by status and by when they ended", {200: _json("The counts.", "Stats")}, (403,)
+        "stats",
+        "Count jobs by status and by when they ended",
+        {200: _json("The counts.", "Stats")},
+        (400, 403),
+        (_TYPE,),
     ),
 }
 """By method and path: the requests of the contract. An engine answers some or all of them."""
@@ -251,7 +258,10 @@ def _job() -> Schema:
             "required": ["type", "message"],
         },
         "attempt": {"type": "integer", "minimum": 1},
+        "priority": OPTION_SCHEMAS["priority"] | {"description": "Absent if it is 0."},
         "createdAt": _TIME,
+        "runAt": _TIME | {"description": "Given while a Pending job waits for this time."},
+        "startBy": _TIME | {"description": "If it has not begun by then, it is a Failure of type `Expired`."},
         "startedAt": _TIME,
         "finishedAt": _TIME,
     }

@@ -1,10 +1,12 @@
 """The JSON Schema of a `POST /jobs`, made from the job functions' signatures, for OpenAPI and for AWS's model."""
 
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import msgspec
 
 from asyncjob.contract import JOB_ID
+from asyncjob.options import HIGHEST_PRIORITY, LOWEST_PRIORITY
 from asyncjob.registry import JobFunction, Jobs
 
 Schema = dict[str, Any]
@@ -15,10 +17,25 @@ JOB_ID_SCHEMA: Schema = {
     "examples": ["12345"],
     "description": "Any id you like; posting the same request with the same id again starts nothing new.",
 }
-NOTIFY_SCHEMA: Schema = {
-    "type": "string",
-    "format": "uri",
-    "description": "Told how the job ended: an https URL of a host that the server allows (Standard Webhooks).",
+_TIME: Schema = {"type": "string", "format": "date-time", "examples": ["2026-12-24T18:00:00Z"]}
+OPTION_SCHEMAS: dict[str, Schema] = {
+    "delay": {
+        "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "examples": ["90s", "1h30m"]}],
+        "description": "Run the job this long after its submission, at the earliest: seconds, or with units.",
+    },
+    "runAt": _TIME | {"description": "Run the job at this time, at the earliest."},
+    "priority": {
+        "type": "integer",
+        "minimum": LOWEST_PRIORITY,
+        "maximum": HIGHEST_PRIORITY,
+        "description": "Before others, which rise while they wait.",
+    },
+    "startBy": _TIME | {"description": "If the job has not begun by this time, it is a Failure of type `Expired`."},
+    "notify": {
+        "type": "string",
+        "format": "uri",
+        "description": "Told how the job ended: an https URL of a host that the server allows (Standard Webhooks).",
+    },
 }
 
 
@@ -34,13 +51,13 @@ class SubmissionSchemas(NamedTuple):
     components: dict[str, Schema]
 
 
-def submission_schemas(jobs: Jobs, ref_template: str, *, notify: bool = False) -> SubmissionSchemas:
+def submission_schemas(jobs: Jobs, ref_template: str, *, options: Collection[str] = ()) -> SubmissionSchemas:
     """Describe what may be submitted.
 
     Args:
         jobs: the registry; each of its functions becomes a body.
         ref_template: how a component is referred to, with `{name}` for its name.
-        notify: whether a submission may name whom to notify.
+        options: the names of the options that it may have.
     """
     references, components = msgspec.json.schema_components(
         [function.parameters for function in jobs], ref_template=ref_template
@@ -49,15 +66,16 @@ def submission_schemas(jobs: Jobs, ref_template: str, *, notify: bool = False) -
     before = ref_template.partition("{name}")[0]
     for function, reference in zip(jobs, references, strict=True):
         name = reference["$ref"].removeprefix(before)
-        bodies[name] = _body(components.pop(name), function, type_required=len(jobs) > 1, notify=notify)
+        bodies[name] = _body(components.pop(name), function, type_required=len(jobs) > 1, options=options)
     return SubmissionSchemas(bodies, components)
 
 
-def _body(parameters: Schema, function: JobFunction, *, type_required: bool, notify: bool) -> Schema:
+def _body(parameters: Schema, function: JobFunction, *, type_required: bool, options: Collection[str]) -> Schema:
     """The schema of a function's parameters, made that of the body that submits it."""
     properties = {"jobId": JOB_ID_SCHEMA, "type": {"const": function.name}, **parameters.get("properties", {})}
-    if notify:
-        properties["notify"] = NOTIFY_SCHEMA
+    if options:
+        known = {name: schema for name, schema in OPTION_SCHEMAS.items() if name in options}
+        properties["options"] = {"type": "object", "properties": known, "additionalProperties": False}
     body = {**parameters, "title": function.name, "properties": properties}
     if function.function.__doc__:
         body["description"] = function.function.__doc__.strip().splitlines()[0]

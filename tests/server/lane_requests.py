@@ -39,7 +39,7 @@ ORDINARY = {
     "no parameter": post(b'{"type": "add"}'),
     "unknown type": post(b'{"type": "nothing"}'),
     "bad id": post(b'{"type": "add", "a": 1, "jobId": ".a"}'),
-    "notify": post(b'{"type": "add", "a": 1, "notify": "https://a.example/"}'),
+    "notify": post(b'{"type": "add", "a": 1, "options": {"notify": "https://a.example/"}}'),
     "empty": post(b""),
     "a query": post(ADD, line=b"POST /jobs?a=1 HTTP/1.1"),
     "a slash": post(ADD, line=b"POST /jobs/ HTTP/1.1"),

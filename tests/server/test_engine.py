@@ -13,6 +13,7 @@ from msgspec import UNSET
 from asyncjob.contract import ListQuery, PageQuery, Submission
 from asyncjob.job import Status
 from asyncjob.loading import load
+from asyncjob.options import Options
 from asyncjob.server import refusals
 from asyncjob.server.engine import Engine
 from asyncjob.server.http.answers import STATUSES, refused
@@ -89,13 +90,13 @@ def test_what_is_refused_is_said_without_http(tmp_path: Path) -> None:
             engine.deliveries("nobody", PageQuery())
         assert await engine.submit(_job("add", "mine", a=1)) == "mine"
         assert await engine.submit(_job("add", "mine", a=1)) == "mine"  # the same request
-        with pytest.raises(Conflict, match="already a job mine with another type or other parameters"):
+        with pytest.raises(Conflict, match="already a job mine with another type, other parameters or other options"):
             await engine.submit(_job("add", "mine", a=2))
         await engine.wait("mine", LONG)
         with pytest.raises(Conflict, match="cannot cancel job mine: it is Success"):
             await engine.cancel("mine")
         with pytest.raises(NotAllowed, match="--notify-allow"):
-            await engine.submit(Submission(UNSET, "add", b'{"a":1}', "https://hooks.example/"))
+            await engine.submit(Submission(UNSET, "add", b'{"a":1}', Options(notify="https://hooks.example/")))
 
     _run(test)
 

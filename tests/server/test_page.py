@@ -150,7 +150,7 @@ def test_who_was_notified_is_shown(browser: Browser, tmp_path: Path) -> None:
         Server(tmp_path / "jobs.db", target=FUNCTIONS, env=env) as server,
         watched_page(browser, server.url) as page,
     ):
-        job_id = server.submit("add", a=1, notify=f"http://127.0.0.1:{receiver.port}/")
+        job_id = server.submit("add", a=1, options={"notify": f"http://127.0.0.1:{receiver.port}/"})
         wait_for(lambda: '"Failed"' in server.client.get(f"/jobs/{job_id}/deliveries").text, "the delivery")
         page.get_by_role("link", name=job_id).click()
         row = page.locator("table.deliveries tbody tr")

@@ -55,8 +55,11 @@ def _speaking(*says: bytes, repeat: bytes = b"") -> Iterator[int]:
 def test_a_receiver_that_never_answers_delays_nobody_else(server: Server) -> None:
     with closing(socket.create_server(("127.0.0.1", 0), backlog=1_000)) as hole, Receiver() as receiver:
         port = hole.getsockname()[1]
-        holes = [server.submit("add", a=1, notify=f"http://127.0.0.1:{port}/{number}") for number in range(HOLES)]
-        job_id = server.submit("add", a=1, notify=_url(receiver))
+        holes = [
+            server.submit("add", a=1, options={"notify": f"http://127.0.0.1:{port}/{number}"})
+            for number in range(HOLES)
+        ]
+        job_id = server.submit("add", a=1, options={"notify": _url(receiver)})
         receiver.wait()
         _settled(server, job_id, "Delivered")
         statuses = {_deliveries(server, hole_id)[0]["status"] for hole_id in holes}
@@ -66,7 +69,7 @@ def test_a_receiver_that_never_answers_delays_nobody_else(server: Server) -> Non
 def test_the_cookie_of_one_receiver_is_sent_to_none(server: Server) -> None:
     with Receiver(lambda received: (204, {"set-cookie": "a=b; Path=/"})) as first, Receiver() as second:
         for receiver in (first, second, first):
-            _settled(server, server.submit("add", a=1, notify=_url(receiver)), "Delivered")
+            _settled(server, server.submit("add", a=1, options={"notify": _url(receiver)}), "Delivered")
     assert not any("cookie" in received.headers for received in (*first.received, *second.received))
 
 
@@ -87,7 +90,7 @@ def test_what_a_receiver_says_is_bounded_and_not_told_to_clients(
     server: Server, says: str, repeat: str, error: str
 ) -> None:
     with _speaking(says.encode(), repeat=repeat.encode()) as port:
-        job_id = server.submit("add", a=1, notify=f"http://127.0.0.1:{port}/")
+        job_id = server.submit("add", a=1, options={"notify": f"http://127.0.0.1:{port}/"})
         wait_for(lambda: any(one["tries"] for one in _deliveries(server, job_id)), "a try")
         (delivery,) = _deliveries(server, job_id)
     assert delivery["error"] == error
@@ -98,7 +101,7 @@ def test_what_a_receiver_says_is_bounded_and_not_told_to_clients(
 
 def test_a_receiver_says_when_to_try_again(server: Server) -> None:
     with Receiver(lambda received: (429, {"retry-after": "3600"})) as receiver:
-        job_id = server.submit("add", a=1, notify=_url(receiver))
+        job_id = server.submit("add", a=1, options={"notify": _url(receiver)})
         receiver.wait()
         wait_for(lambda: any(one["tries"] for one in _deliveries(server, job_id)), "a try")
         (delivery,) = _deliveries(server, job_id)

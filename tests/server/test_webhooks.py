@@ -69,7 +69,7 @@ def test_who_is_named_is_told_how_the_job_ended(
     server: Server, type: str, parameters: dict[str, Any], status: str
 ) -> None:
     with Receiver() as receiver:
-        job_id = server.submit(type, **parameters, notify=_url(receiver, "/ended?token=1"))
+        job_id = server.submit(type, **parameters, options={"notify": _url(receiver, "/ended?token=1")})
         job = server.result(job_id)
         (received,) = receiver.wait()
         delivery = _settled(server, job_id, "Delivered")
@@ -89,7 +89,7 @@ def test_the_receiver_of_the_documentation_takes_what_is_sent_and_nothing_else(s
     names: dict[str, Any] = {}
     exec(code, names)
     with Receiver() as receiver:
-        job_id = server.submit("add", a=1, notify=_url(receiver))
+        job_id = server.submit("add", a=1, options={"notify": _url(receiver)})
         (received,) = receiver.wait()
     assert names["SECRET"] == SECRET
     assert names["ended"](received.body.encode(), received.headers) == f"{job_id} is a Success"
@@ -107,7 +107,9 @@ def test_a_server_that_may_notify_is_started_as_the_documentation_says(tmp_path:
     with subprocess.Popen(["bash", "-ec", script], cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         url = server.stdout.readline().split()[-1]
-        refused = httpx.post(f"{url}/jobs", json={"type": "add", "a": 1, "notify": "https://other.example.com/"})
+        refused = httpx.post(
+            f"{url}/jobs", json={"type": "add", "a": 1, "options": {"notify": "https://other.example.com/"}}
+        )
         server.terminate()
     assert server.returncode == 0
     assert "other.example.com is not allowed" in refused.json()["message"]
@@ -115,7 +117,7 @@ def test_a_server_that_may_notify_is_started_as_the_documentation_says(tmp_path:
 
 def test_a_canceled_job_and_each_further_end_are_told(server: Server, tmp_path: Path, gate: Gate) -> None:
     with Receiver() as receiver:
-        job_id = server.submit("holds", started=str(tmp_path / "s"), gate=gate.path, notify=_url(receiver))
+        job_id = server.submit("holds", started=str(tmp_path / "s"), gate=gate.path, options={"notify": _url(receiver)})
         wait_for(lambda: lines(tmp_path / "s"), "the job")
         server.client.post(f"/jobs/{job_id}/cancel").raise_for_status()
         receiver.wait()
@@ -130,7 +132,7 @@ def test_a_canceled_job_and_each_further_end_are_told(server: Server, tmp_path: 
 def test_a_notification_is_sent_again_under_the_same_id_until_it_is_answered(server: Server) -> None:
     answers = iter([500, 429, 200])
     with Receiver(lambda received: (next(answers), {})) as receiver:
-        job_id = server.submit("add", a=1, notify=_url(receiver))
+        job_id = server.submit("add", a=1, options={"notify": _url(receiver)})
         received = receiver.wait(3)
         delivery = _settled(server, job_id, "Delivered")
     assert len({(one.headers["webhook-id"], one.body) for one in received}) == 1
@@ -140,14 +142,14 @@ def test_a_notification_is_sent_again_under_the_same_id_until_it_is_answered(ser
 
 def test_a_receiver_that_is_gone_is_told_no_more(server: Server) -> None:
     with Receiver(lambda received: (410, {})) as receiver:
-        job_id = server.submit("add", a=1, notify=_url(receiver))
+        job_id = server.submit("add", a=1, options={"notify": _url(receiver)})
         delivery = _settled(server, job_id, "Failed")
     assert (delivery["tries"], delivery["error"]) == (1, "the answer was 410")
 
 
 def test_a_redirect_is_not_followed(server: Server) -> None:
     with Receiver(lambda received: (307, {"location": "/elsewhere"})) as receiver:
-        job_id = server.submit("add", a=1, notify=_url(receiver, "/here"))
+        job_id = server.submit("add", a=1, options={"notify": _url(receiver, "/here")})
         receiver.wait(3)
         (delivery,) = _deliveries(server, job_id)
     assert {received.path for received in receiver.received} == {"/here"}
@@ -156,7 +158,7 @@ def test_a_redirect_is_not_followed(server: Server) -> None:
 
 def test_a_name_is_never_followed_to_a_private_address_that_is_not_allowed(tmp_path: Path) -> None:
     with Receiver() as receiver, _served(tmp_path, ASYNCJOB_NOTIFY_ALLOW="localhost") as server:
-        job_id = server.submit("add", a=1, notify=f"https://localhost:{receiver.port}/")
+        job_id = server.submit("add", a=1, options={"notify": f"https://localhost:{receiver.port}/"})
         wait_for(lambda: any(one["tries"] for one in _deliveries(server, job_id)), "a try")
         (delivery,) = _deliveries(server, job_id)
     assert "not public and not allowed" in delivery["error"]
@@ -166,7 +168,7 @@ def test_a_name_is_never_followed_to_a_private_address_that_is_not_allowed(tmp_p
 def test_what_is_allowed_no_more_is_sent_no_more(tmp_path: Path) -> None:
     with Receiver(lambda received: (500, {})) as receiver:
         with _served(tmp_path) as server:
-            job_id = server.submit("add", a=1, notify=_url(receiver))
+            job_id = server.submit("add", a=1, options={"notify": _url(receiver)})
             receiver.wait()
         count = len(receiver.received)
         with _served(tmp_path, ASYNCJOB_NOTIFY_ALLOW="hooks.example") as server:
@@ -177,7 +179,7 @@ def test_what_is_allowed_no_more_is_sent_no_more(tmp_path: Path) -> None:
 def test_a_notification_that_was_under_way_at_kill_9_is_sent_by_the_next_server(tmp_path: Path) -> None:
     go_on = threading.Event()
     with Receiver(lambda received: (204 if go_on.wait(30) else 500, {})) as receiver, _served(tmp_path) as server:
-        job_id = server.submit("add", a=1, notify=_url(receiver))
+        job_id = server.submit("add", a=1, options={"notify": _url(receiver)})
         (first,) = receiver.wait()
         server.stop(signal.SIGKILL)
         go_on.set()
@@ -192,7 +194,7 @@ def test_a_notification_whose_receiver_was_down_is_sent_once_it_is_back(tmp_path
     with Receiver() as receiver:
         port = receiver.port
     with _served(tmp_path) as server:
-        job_id = server.submit("add", a=1, notify=f"http://127.0.0.1:{port}/")
+        job_id = server.submit("add", a=1, options={"notify": f"http://127.0.0.1:{port}/"})
         wait_for(lambda: any(one["tries"] for one in _deliveries(server, job_id)), "a try")
         server.stop(signal.SIGKILL)
         with Receiver(port=port) as receiver:
@@ -203,7 +205,7 @@ def test_a_notification_whose_receiver_was_down_is_sent_once_it_is_back(tmp_path
 
 def test_after_a_day_it_is_given_up(tmp_path: Path) -> None:
     with Receiver(lambda received: (500, {})) as receiver, _served(tmp_path) as server:
-        job_id = server.submit("add", a=1, notify=_url(receiver))
+        job_id = server.submit("add", a=1, options={"notify": _url(receiver)})
         receiver.wait()
         server.stop()
         with closing(sqlite3.connect(server.database)) as connection, connection:
@@ -218,7 +220,7 @@ def test_a_job_that_is_purged_leaves_what_is_not_delivered_yet(tmp_path: Path) -
         Receiver(lambda received: (204 if go_on.wait(30) else 500, {})) as receiver,
         _served(tmp_path, "--keep", "1s") as server,
     ):
-        job_id = server.submit("add", a=1, notify=_url(receiver))
+        job_id = server.submit("add", a=1, options={"notify": _url(receiver)})
         wait_for(lambda: server.client.get(f"/jobs/{job_id}").status_code == 404, "the purge")
         assert _kept(server.database) == 1
         go_on.set()
@@ -236,12 +238,12 @@ def test_https_is_verified_against_the_name_though_the_address_is_asked(tmp_path
     certificate, tls = _certificate(tmp_path, "localhost")
     env = {"ASYNCJOB_NOTIFY_ALLOW": "localhost 127.0.0.1 ::1", "SSL_CERT_FILE": str(certificate)}
     with Receiver(tls=tls) as receiver, _served(tmp_path, **env) as server:
-        job_id = server.submit("add", a=1, notify=f"https://localhost:{receiver.port}/")
+        job_id = server.submit("add", a=1, options={"notify": f"https://localhost:{receiver.port}/"})
         (received,) = receiver.wait()
         _verified(received)
         assert received.headers["host"] == f"localhost:{receiver.port}"
         _settled(server, job_id, "Delivered")
-        wrong = server.submit("add", a=1, notify=f"https://127.0.0.1:{receiver.port}/")
+        wrong = server.submit("add", a=1, options={"notify": f"https://127.0.0.1:{receiver.port}/"})
         wait_for(lambda: any(one["tries"] for one in _deliveries(server, wrong)), "a try")
         assert "CERTIFICATE_VERIFY_FAILED" in _deliveries(server, wrong)[0]["error"]
     assert len(receiver.received) == 1
@@ -290,18 +292,23 @@ def _certificate(folder: Path, name: str) -> tuple[Path, ssl.SSLContext]:
     ],
 )
 def test_any_other_url_is_refused_and_leaves_no_job(server: Server, notify: object, message: str) -> None:
-    answer = server.client.post("/jobs", json={"type": "add", "a": 1, "notify": notify})
+    answer = server.client.post("/jobs", json={"type": "add", "a": 1, "options": {"notify": notify}})
     assert (answer.status_code, server.client.get("/jobs").json()) == (400, {"jobs": []})
-    assert answer.json()["message"].startswith("notify ")
+    assert answer.json()["message"].startswith("options.notify ")
     assert message in answer.json()["message"]
 
 
 def test_the_same_id_with_another_notify_is_another_request(server: Server) -> None:
     with Receiver() as receiver:
-        body = {"jobId": "one", "type": "add", "a": 1, "notify": _url(receiver)}
+        body = {"jobId": "one", "type": "add", "a": 1, "options": {"notify": _url(receiver)}}
         answers = [
             server.client.post("/jobs", json=sent).status_code
-            for sent in (body, body, {**body, "notify": _url(receiver, "/2")}, {"jobId": "one", "type": "add", "a": 1})
+            for sent in (
+                body,
+                body,
+                {**body, "options": {"notify": _url(receiver, "/2")}},
+                {"jobId": "one", "type": "add", "a": 1},
+            )
         ]
         server.result("one")
         _settled(server, "one", "Delivered")
@@ -316,7 +323,7 @@ def test_the_deliveries_of_an_unknown_job_are_not_found(server: Server) -> None:
 
 def test_tries_are_counted(server: Server) -> None:
     with Receiver() as receiver:
-        job_id = server.submit("add", a=1, notify=_url(receiver))
+        job_id = server.submit("add", a=1, options={"notify": _url(receiver)})
         _settled(server, job_id, "Delivered")
     assert 'asyncjob_deliveries_total{outcome="delivered"} 1.0' in server.client.get("/metrics").text
 
@@ -325,7 +332,7 @@ def test_the_openapi_document_has_notify_where_it_is_allowed(server: Server, tmp
     def fields(server: Server) -> list[bool]:
         schemas = server.client.get("/openapi.json").json()["components"]["schemas"]
         return [
-            "notify" in schema["properties"]
+            "notify" in schema["properties"].get("options", {"properties": {}})["properties"]
             for name, schema in schemas.items()
             if name.startswith("parameters.") and "jobId" in schema.get("properties", {})
         ]

@@ -243,9 +243,9 @@ class MemoryStore:
             self._kept.waiting[job_id] = row
         else:
             self._kept.waiting.pop(job_id, None)
-        if transition.target.is_final and row.submission.notify is not UNSET:
+        if transition.target.is_final and (url := row.submission.options.notify) is not None:
             self._kept.count += 1
-            new = notification_of(row.job, row.submission.notify)
+            new = notification_of(row.job, url)
             self._kept.told[new.id] = Told(self._kept.count, new, new.created_ms)
         return True
 
@@ -283,8 +283,8 @@ class MemoryStore:
         more = rows[query.limit - 1].sequence if len(rows) > query.limit else None
         return [row.job for row in rows[: query.limit]], more
 
-    async def counts(self) -> dict[Status, int]:
-        found = [row.job.status for row in self._kept.jobs.values()]
+    async def counts(self, of_type: str | None = None) -> dict[Status, int]:
+        found = [row.job.status for row in self._kept.jobs.values() if of_type in (None, row.job.type)]
         return {status: found.count(status) for status in Status}
 
     # -- taking over, tidying up ---------------------------------------------------------------------------------

@@ -7,10 +7,11 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from msgspec import UNSET, UnsetType, json
+from msgspec import UNSET, json
 
 from asyncjob.contract import Submission
 from asyncjob.job import Error, Job, Status
+from asyncjob.options import Options
 from asyncjob.sqlite.store import SqliteStore
 from asyncjob.store import Claim, Claims, Observer, Store, Success
 from tests.store.memory import Kept, MemoryStore
@@ -66,9 +67,9 @@ class Opened:
         return [(job.job_id, job.attempt) for job in self.claims]
 
     async def submit(
-        self, job_id: str, parameters: bytes = b"{}", type: str = "echo", notify: str | UnsetType = UNSET
+        self, job_id: str, parameters: bytes = b"{}", type: str = "echo", notify: str | None = None
     ) -> Submission | None:
-        return await self.store.submit(job_id, Submission(UNSET, type, parameters, notify))
+        return await self.store.submit(job_id, Submission(UNSET, type, parameters, Options(notify=notify)))
 
     async def claim(self, slots: int = 1) -> None:
         """Offer slots, and wait for the next transaction."""
@@ -85,7 +86,7 @@ class Opened:
             self._told.clear()
             await self._told.wait()
 
-    async def run(self, job_id: str, type: str = "echo", notify: str | UnsetType = UNSET) -> None:
+    async def run(self, job_id: str, type: str = "echo", notify: str | None = None) -> None:
         """Submit a job and have it claimed. No other job may be due."""
         await self.submit(job_id, type=type, notify=notify)
         await self.claim_all(len(self.claims) + 1)

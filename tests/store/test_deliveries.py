@@ -64,7 +64,7 @@ def test_a_text_that_json_escapes_is_told_as_it_is(run: Run) -> None:
 @pytest.mark.parametrize("road", ["repeat", "release", "retry"])
 def test_what_is_no_end_is_not_told_nor_an_end_that_nobody_is_named_for(run: Run, road: str) -> None:
     async def test(opened: Opened) -> None:
-        await opened.run("job", notify=HOOK if road != "retry" else UNSET)
+        await opened.run("job", notify=HOOK if road != "retry" else None)
         if road == "retry":
             await apply(opened, "fail", "job", 1)
         assert await apply(opened, road, "job", 1)
@@ -92,7 +92,7 @@ def test_of_many_outcomes_saved_together_each_is_told_once_and_the_refused_not(r
     async def test(opened: Opened) -> None:
         ids = [f"job-{number}" for number in range(30)]
         for number, job_id in enumerate(ids):
-            await opened.submit(job_id, notify=HOOK if number % 3 else UNSET)
+            await opened.submit(job_id, notify=HOOK if number % 3 else None)
         await opened.claim_all(30)
         await opened.store.cancel("job-7")
         outcomes = [Success(job_id, 1, b'"x"') for job_id in ids]

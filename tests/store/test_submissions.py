@@ -7,6 +7,7 @@ from msgspec import UNSET
 
 from asyncjob.contract import ListQuery, Submission
 from asyncjob.job import Status
+from asyncjob.options import Options
 from asyncjob.store import Success
 from tests.store.conftest import Run
 from tests.store.opened import Opened, apply
@@ -44,7 +45,7 @@ def test_the_same_id_again_changes_nothing_whatever_has_become_of_the_job(run: R
         await apply(opened, status, "job", 1)
         before = opened.job("job")
         earlier = await opened.submit("job", b'{"other":1}', "other")
-        assert earlier == Submission("job", "echo", b"{}", "https://hooks.example/1")
+        assert earlier == Submission("job", "echo", b"{}", Options(notify="https://hooks.example/1"))
         assert (opened.job("job"), opened.store.pending) == (before, 0)
 
     run(test)
@@ -105,6 +106,10 @@ def test_a_listing_and_the_counts_tell_jobs_apart_by_status_and_type(run: Run) -
         jobs, _ = await opened.store.page(ListQuery(type="other", status=Status.FAILURE))
         assert jobs == [opened.job("Failure")]
         assert await opened.store.counts() == dict.fromkeys(Status, 1)
+        others = (Status.PENDING, Status.FAILURE, Status.CANCELED)
+        assert await opened.store.counts("other") == {status: int(status in others) for status in Status}
+        assert await opened.store.counts("echo") == {status: int(status not in others) for status in Status}
+        assert await opened.store.counts("unknown") == dict.fromkeys(Status, 0)
 
     run(test)
 

@@ -186,7 +186,7 @@ def test_whatever_is_given_is_allowed_or_refused(url: str) -> None:
     try:
         NotifyPolicy(["hooks.example", "10.0.0.0/8"]).check(url)
     except NotAllowed as error:
-        assert error.message.startswith("notify ")
+        assert error.message.startswith("options.notify ")
 
 
 @given(address=st.ip_addresses(network="10.0.0.0/8"), outside=st.ip_addresses(v=4))

@@ -20,7 +20,10 @@ class JobSnapshot(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         results: what the function returned.
         error: `type` and `message` of a Failure.
         attempt: 1, and one more for each further run.
+        priority: from -10 to 10.
         created_at, started_at, finished_at: times in UTC; the latter two of the current attempt.
+        run_at: the time that a Pending job waits for.
+        start_by: the time by which it must have begun.
         document: the job exactly as the API sent it, including fields that this class does not know.
     """
 
@@ -32,7 +35,10 @@ class JobSnapshot(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     results: Any = None
     error: Error | None = None
     attempt: int
+    priority: int = 0
     created_at: datetime
+    run_at: datetime | None = None
+    start_by: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
     document: dict[str, Any]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from asyncjob.client import Client, NotFound, Refused, Unreachable
 from asyncjob.job import new_job_id
 from asyncjob.loading import load, unmoved
-from asyncjob.registry import RegistrationError
+from asyncjob.signature import RegistrationError
 
 
 class Finding(NamedTuple):

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 MAX_WAITING_PAGES = 128  # lists that may wait to be read
 PAGE_WAIT_SECONDS = 10.0  # for a list to be read
+OPTIONS = ("notify",)  # of a submission, that this engine can keep
 
 
 class Engine:
@@ -92,9 +93,9 @@ class Engine:
             self._purging = asyncio.create_task(purge_for_ever(self._store, self._settings.keep))
 
     @property
-    def notifies(self) -> bool:
-        """Whether a job may name a URL to notify when it has ended."""
-        return self._policy.allows_any
+    def options(self) -> list[str]:
+        """The names of the options that a submission may have here."""
+        return [name for name in OPTIONS if name != "notify" or self._policy.allows_any]
 
     @property
     def running(self) -> int:
@@ -141,7 +142,7 @@ class Engine:
             The job's id, once the job is on the disk.
 
         Raises:
-            NotAllowed: its `notify` names a URL that this server does not notify.
+            NotAllowed: its `options.notify` names a URL that this server does not notify.
             Conflict: there is another job with that id.
             Full: too many jobs are waiting.
             Unavailable: it cannot be saved.
@@ -161,8 +162,8 @@ class Engine:
             NotAllowed, Full, Unavailable: as `submit` does.
         """
         self._check_file()
-        if submission.notify is not UNSET:
-            self._policy.check(submission.notify)
+        if submission.options.notify is not None:
+            self._policy.check(submission.options.notify)
         job_id = new_job_id() if submission.job_id is UNSET else submission.job_id
         if not self._is_full:
             return job_id, self._store.submit(job_id, submission, traceparent)
@@ -182,7 +183,7 @@ class Engine:
         if earlier is None:
             self._tell(JobEvent(job_id, submission.type, Status.PENDING, 1))
         elif not same_request(earlier, submission):
-            raise Conflict(f"there is already a job {job_id} with another type or other parameters")
+            raise Conflict(f"there is already a job {job_id} with another type, other parameters or other options")
 
     def get(self, job_id: str) -> Job:
         """The job as it is now.
@@ -244,11 +245,11 @@ class Engine:
         self.get(job_id)
         return self._store.deliveries.of_job(job_id, query.after, query.limit)
 
-    async def stats(self) -> dict[str, object]:
-        """How many jobs there are of each status, and how many ended in each of the last moments."""
+    async def stats(self, of_type: str | None = None) -> dict[str, object]:
+        """How many jobs, of one type or of all, have each status, and how many ended in each of the last moments."""
         return {
-            "jobs": await self._store.counts(),
-            "ended": {"seconds": MOMENT_SECONDS, "counts": self._throughput.last()},
+            "jobs": await self._store.counts(of_type),
+            "ended": {"seconds": MOMENT_SECONDS, "counts": self._throughput.last(of_type)},
         }
 
     async def page(self, query: ListQuery) -> tuple[list[Job], int | None]:
@@ -361,7 +362,7 @@ class Engine:
     def _tell(self, event: JobEvent, ending: Ending = BY_ITSELF) -> None:
         self.metrics.tell(event, ending)
         self.watchers.wake(event.job_id)
-        self._throughput.count(event.status)
+        self._throughput.count(event.type, event.status)
         if self._sender is not None and event.status.is_final:
             self._sender.wake()
         self.events.tell(event)

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import UNSET
 
 from asyncjob.contract import Submission
 from asyncjob.job import TRANSITIONS, Error, Progress, Status, now_ms, timestamp, utc_now
@@ -139,7 +138,7 @@ class SqliteStore(Reads):
     ) -> "asyncio.Future[Submission | None]":
         """Save a new job as Pending."""
         now = now_ms()
-        notify = None if submission.notify is UNSET else submission.notify
+        notify = submission.options.notify
         row = NewJob(job_id, submission.type, now, timestamp(now), traceparent, notify, submission.parameters)
         return Inserting(self, row, self._writer).answer
 

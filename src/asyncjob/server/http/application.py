@@ -26,7 +26,7 @@ class Application:
         self._engine = engine
         self._access = access
         described = [route.request for route in ROUTES if route.operation is not None]
-        self._document = msgspec.json.encode(document(engine.jobs, __version__, described, notify=engine.notifies))
+        self._document = msgspec.json.encode(document(engine.jobs, __version__, described, options=engine.options))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:

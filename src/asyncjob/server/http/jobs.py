@@ -5,8 +5,9 @@ from typing import Any
 
 import msgspec
 
-from asyncjob.contract import parse_list_query, parse_page_query, parse_submission, parse_wait
+from asyncjob.contract import parse_list_query, parse_page_query, parse_stats_query, parse_submission, parse_wait
 from asyncjob.server import tracing
+from asyncjob.server.engine import OPTIONS
 from asyncjob.server.http.answers import RETRY_AFTER, Answer, accepted, json
 from asyncjob.server.http.requests import Request
 from asyncjob.store import Shown
@@ -14,7 +15,7 @@ from asyncjob.store import Shown
 
 async def submit(request: Request) -> Answer:
     engine = request.engine
-    submission = parse_submission(engine.jobs, await request.json())
+    submission = parse_submission(engine.jobs, await request.json(), OPTIONS)
     with tracing.submission(submission.type, request.headers.get(b"traceparent")) as traceparent:
         job_id = await engine.submit(submission, traceparent)
     return accepted(job_id)
@@ -55,7 +56,7 @@ async def deliveries(request: Request) -> Answer:
 
 
 async def stats(request: Request) -> Answer:
-    return json(msgspec.json.encode(await request.engine.stats()))
+    return json(msgspec.json.encode(await request.engine.stats(parse_stats_query(request.query()))))
 
 
 def _page(name: str, page: Sequence[object], cursor: int | None) -> Answer:

@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from asyncjob.contract import JOB_ID, MAX_BODY_BYTES, ApiError, Submission, parse_submission
 from asyncjob.server import tracing
-from asyncjob.server.engine import Engine
+from asyncjob.server.engine import OPTIONS, Engine
 from asyncjob.server.http import answers, jobs
 from asyncjob.server.http.access import Access
 from asyncjob.server.http.answers import Answer, Header
@@ -173,7 +173,7 @@ class LaneProtocol(HttpProtocol):
         """Save a job; False if something speaks against it, which the ordinary way will find and say."""
         engine = self.lane.engine
         try:
-            submission = parse_submission(engine.jobs, body)
+            submission = parse_submission(engine.jobs, body, OPTIONS)
             job_id, saving = engine.save(submission)
         except Exception:  # whatever it is, nothing was written, and the ordinary way meets it again
             return False

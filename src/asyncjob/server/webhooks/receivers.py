@@ -90,11 +90,11 @@ class NotifyPolicy:
             NotAllowed: the message says what is wrong.
         """
         if not self.allows_any:
-            raise NotAllowed("notify is not allowed here: the server was started without --notify-allow")
+            raise NotAllowed("options.notify is not allowed here: the server was started without --notify-allow")
         try:
             self._check(url)
         except ValueError as error:
-            raise NotAllowed(f"notify {error}") from None
+            raise NotAllowed(f"options.notify {error}") from None
 
     def _check(self, url: str) -> None:
         if len(url) > MAX_URL or not _URL.fullmatch(url):

@@ -1,0 +1,193 @@
+"""A job function's signature, read: its parameters as one msgspec type, and how it has to be called.
+
+A function's signature is the only description of its parameters.
+"""
+
+import copy
+import dataclasses
+import functools
+import inspect
+import typing
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import msgspec.inspect
+
+from asyncjob.context import JobContext
+
+RESERVED_PARAMETERS = ("jobId", "type", "options")
+
+
+class RegistrationError(Exception):
+    """A job function or a registry cannot be used as written; the message says what to change."""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a function's signature says.
+
+    Attributes:
+        parameters: a msgspec Struct with one field per parameter.
+        is_async: True if it is called on the event loop. Any other function runs in a thread, and an awaitable that it
+            returns is awaited on the loop.
+        takes_context: True if its first parameter is a JobContext.
+        takes_decimals: True if there is a Decimal anywhere in its parameters: numbers then keep the digits that were
+            sent.
+        takes_dataclasses: True if there is a dataclass anywhere in its parameters.
+    """
+
+    parameters: type[msgspec.Struct]
+    is_async: bool
+    takes_context: bool
+    takes_decimals: bool
+    takes_dataclasses: bool
+
+
+def read_signature(function: Callable[..., Any], name: str) -> Signature:
+    """Read the signature of a function that will be called by that name.
+
+    Raises:
+        RegistrationError: the function cannot be a job as it stands.
+    """
+    fields, takes_context = _fields(function, name)
+    parameters = msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True)
+    kinds = set(_kinds(msgspec.inspect.type_info(parameters), set()))
+    return Signature(
+        parameters=parameters,
+        is_async=_is_async(function),
+        takes_context=takes_context,
+        takes_decimals=msgspec.inspect.DecimalType in kinds,
+        takes_dataclasses=msgspec.inspect.DataclassType in kinds,
+    )
+
+
+def signed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The callable that has the name, code and type hints: a partial's function, an object's `__call__`."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function if inspect.isroutine(function) or hasattr(function, "__wrapped__") else type(function).__call__
+
+
+def generates(function: Callable[..., Any]) -> bool:
+    """Whether a call of it makes a generator, which is no value."""
+    code = signed(function)
+    is_generator = inspect.isgeneratorfunction(code) and not _is_coroutine_generator(code)
+    return is_generator or inspect.isasyncgenfunction(code)
+
+
+def _is_coroutine_generator(function: Any) -> bool:
+    """Whether `types.coroutine` made it awaitable."""
+    return bool(getattr(getattr(function, "__code__", None), "co_flags", 0) & inspect.CO_ITERABLE_COROUTINE)
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    """Whether to call the function on the loop: it is a coroutine function, or its return hint is awaitable.
+
+    A sync wrapper around a coroutine function is not called there: it may block, as one that uses `asyncio.run` does.
+    """
+    code = signed(function)
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(code) or _is_coroutine_generator(code):
+        return True
+    hint = typing.get_type_hints(code).get("return")
+    kind = typing.get_origin(hint) or hint
+    return isinstance(kind, type) and issubclass(kind, Awaitable)
+
+
+def _kinds(value: Any, seen: set[int]) -> Iterator[type[Any]]:
+    """The kinds of types in msgspec's description of a type, its own first."""
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, (list, tuple)):
+        parts = value
+    elif isinstance(value, (msgspec.inspect.Type, msgspec.inspect.Field)):
+        yield type(value)
+        parts = tuple(getattr(value, name) for name in value.__struct_fields__ if name not in ("cls", "default"))
+    else:
+        return
+    for part in parts:
+        yield from _kinds(part, seen)
+
+
+def fill_in_defaults(value: Any) -> None:
+    """Set defaults in each decoded dataclass: msgspec leaves them to the class, and then omits them from JSON."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            if field.name not in getattr(value, "__dict__", {field.name}) and hasattr(value, field.name):
+                object.__setattr__(value, field.name, getattr(value, field.name))
+            fill_in_defaults(getattr(value, field.name, None))
+    elif isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            fill_in_defaults(getattr(value, name, None))
+    elif isinstance(value, dict):
+        for part in value.values():
+            fill_in_defaults(part)
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for part in value:
+            fill_in_defaults(part)
+
+
+def _fields(function: Callable[..., Any], name: str) -> tuple[list[tuple[str, Any, Any]], bool]:
+    """The parameters as (name, type, msgspec field), and whether the first one is a JobContext."""
+    try:
+        hints = typing.get_type_hints(signed(function), include_extras=True)
+        signature = list(inspect.signature(function).parameters.values())
+    except Exception as error:
+        raise RegistrationError(f"{name}: its signature cannot be read: {error}") from None
+    takes_context = bool(signature) and hints.get(signature[0].name) is JobContext
+    fields = []
+    for parameter in signature[takes_context:]:
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise RegistrationError(f"{name}: parameter {parameter} must accept its value by name")
+        if parameter.name.startswith("__"):
+            raise RegistrationError(
+                f"{name}: a parameter may not be called {parameter.name!r}: it may begin with one underscore at most"
+            )
+        if parameter.name in RESERVED_PARAMETERS:
+            raise RegistrationError(f"{name}: a parameter may not be called {parameter.name!r}, the API uses that name")
+        hint = hints.get(parameter.name, Any)
+        if hint is JobContext:
+            raise RegistrationError(f"{name}: the JobContext must be the first parameter")
+        _check_hint(name, parameter.name, hint)
+        _check_default(name, parameter, hint)
+        fields.append((parameter.name, hint, _default(parameter.default)))
+    return fields, takes_context
+
+
+def _default(value: Any) -> Any:
+    if value is inspect.Parameter.empty:
+        return msgspec.field()
+    if isinstance(value, (list, dict, set)):
+        return msgspec.field(default_factory=lambda: copy.deepcopy(value))
+    return msgspec.field(default=value)
+
+
+def _check_hint(name: str, parameter: str, hint: Any) -> None:
+    try:
+        msgspec.json.schema(hint)
+    except (TypeError, NameError) as error:
+        reason = str(error).splitlines()[0]
+        raise RegistrationError(f"{name}: JSON cannot be checked against the hint of {parameter!r}: {reason}") from None
+
+
+def _check_default(name: str, parameter: inspect.Parameter, hint: Any) -> None:
+    if parameter.default is parameter.empty:
+        return
+    try:
+        text = msgspec.json.encode(parameter.default)
+    except (TypeError, ValueError, RecursionError, OverflowError) as error:
+        raise RegistrationError(
+            f"{name}: the default of {parameter.name!r} cannot be written as JSON: {error}"
+        ) from None
+    try:
+        msgspec.convert(parameter.default, hint)  # some defaults, such as infinity, fit the hint but not JSON
+    except (msgspec.ValidationError, RecursionError):
+        try:
+            msgspec.json.decode(text, type=hint)  # others, such as a dataclass, fit only once they are JSON
+        except (msgspec.ValidationError, RecursionError) as error:
+            optional = ", or let the hint allow it, with `| None`" if parameter.default is None else ""
+            raise RegistrationError(
+                f"{name}: the default of {parameter.name!r} does not fit its own hint: {error}: give another{optional}"
+            ) from None
