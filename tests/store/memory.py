@@ -33,6 +33,7 @@ from asyncjob.store import (
     Shown,
     Success,
     Suspect,
+    Told,
     notification_of,
 )
 
@@ -77,7 +78,7 @@ class Row:
 
 
 @dataclass
-class Told:
+class Sent:
     """A notification, and what became of it."""
 
     sequence: int
@@ -94,7 +95,7 @@ class Kept:
 
     def __init__(self) -> None:
         self.jobs: dict[str, Row] = {}
-        self.told: dict[str, Told] = {}
+        self.told: dict[str, Sent] = {}
         self.waiting: dict[str, Row] = {}  # the jobs that are Pending
         self.count = 0
 
@@ -196,8 +197,14 @@ class MemoryStore:
     def submit(
         self, job_id: str, submission: Submission, traceparent: str | None = None
     ) -> "asyncio.Future[Submission | Duplicate | None]":
+        answer: asyncio.Future[Submission | Duplicate | None] = asyncio.get_running_loop().create_future()
+        self.insert(answer, job_id, submission, traceparent)
+        return answer
+
+    def insert(self, told: Told, job_id: str, submission: Submission, traceparent: str | None = None) -> None:
         if job_id in self._kept.jobs:
-            return self._done(self._kept.jobs[job_id].submission)
+            asyncio.get_running_loop().call_soon(_tell, told, self._kept.jobs[job_id].submission)
+            return
         now, options = now_ms(), submission.options
         function = None if self._functions is None else self._functions.get(submission.type)
         priority = options.priority
@@ -220,7 +227,8 @@ class MemoryStore:
         later = Place(run_at=run_at) if run_at is not None and run_at > now else None
         self._move(row, later or self._after(row, options.pause_ms, now))
         self._kept.jobs[job_id] = self._kept.waiting[job_id] = row
-        return self._done(None)
+        asyncio.get_running_loop().call_soon(_tell, told, None)  # before the job is claimed
+        self.wake()
 
     def cancel(self, job_id: str) -> "asyncio.Future[Change]":
         return self._change("cancel", job_id, finished_at=utc_now(), error=UNSET)
@@ -338,7 +346,7 @@ class MemoryStore:
         if transition.target.is_final and (url := row.submission.options.notify) is not None:
             self._kept.count += 1
             new = notification_of(row.job, url)
-            self._kept.told[new.id] = Told(self._kept.count, new, new.created_ms)
+            self._kept.told[new.id] = Sent(self._kept.count, new, new.created_ms)
         return True
 
     # -- reads ---------------------------------------------------------------------------------------------------
@@ -383,8 +391,8 @@ class MemoryStore:
         more = rows[query.limit - 1].sequence if len(rows) > query.limit else None
         return [row.job for row in rows[: query.limit]], more
 
-    async def counts(self) -> dict[Status, int]:
-        found = [row.job.status for row in self._kept.jobs.values()]
+    async def counts(self, of_type: str | None = None) -> dict[Status, int]:
+        found = [row.job.status for row in self._kept.jobs.values() if of_type in (None, row.job.type)]
         return {status: found.count(status) for status in Status}
 
     # -- taking over, tidying up ---------------------------------------------------------------------------------
@@ -422,6 +430,11 @@ class MemoryStore:
             self.deliveries.forget(row.job.job_id)
         over = len(rows) < limit or rows[-1].job.created_at >= before
         return await self._done((len(old), None if over else rows[-1].sequence))
+
+
+def _tell(told: Told, earlier: Submission | None) -> None:
+    if not told.done():
+        told.set_result(earlier)
 
 
 class MemoryDeliveries:
@@ -474,7 +487,7 @@ class MemoryDeliveries:
             if one.new.job_id == job_id and one.status is not DeliveryStatus.WAITING:
                 del self._kept.told[one.new.id]
 
-    def _waiting(self) -> list[Told]:
+    def _waiting(self) -> list[Sent]:
         return [one for one in self._kept.told.values() if one.status is DeliveryStatus.WAITING]
 
 
@@ -483,7 +496,7 @@ def _in_order(row: Row) -> tuple[int, int]:
     return row.place.rank, row.sequence
 
 
-def _shown(one: Told) -> Delivery:
+def _shown(one: Sent) -> Delivery:
     return Delivery(
         id=one.new.id,
         attempt=one.new.attempt,

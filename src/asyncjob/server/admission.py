@@ -4,17 +4,18 @@ Jobs that wait for a time are counted by themselves: a million that are due next
 now.
 """
 
-import asyncio
+import logging
 from typing import NamedTuple
 
 from asyncjob.contract import Submission
 from asyncjob.job import now_ms
 from asyncjob.options import NONE, Options
+from asyncjob.server.logs import log
 from asyncjob.server.refusals import Full, Unavailable
 from asyncjob.server.settings import Settings
-from asyncjob.store import Duplicate, Store
+from asyncjob.store import Duplicate, NotSaved, Store
 
-Saving = asyncio.Future[Submission | Duplicate | None]  # what becomes of a submission in the store
+Earlier = Submission | Duplicate | None  # what was there before a submission: under its id, or the same
 
 
 class Submitted(NamedTuple):
@@ -62,3 +63,9 @@ class Admission:
         elif self._store.pending >= self._settings.max_pending:
             return Full(f"{self._store.pending:,} jobs are waiting already; try again later")
         return None
+
+
+def not_saved(error: NotSaved) -> Unavailable:
+    """What a client is told whose write was not saved."""
+    log(logging.ERROR, "not saved", error=str(error))
+    return Unavailable(f"nothing can be saved at the moment: {error}")

@@ -1,43 +1,48 @@
-"""The engine: submit, get, wait, list, cancel and retry, on a store and on workers. It knows nothing of HTTP.
+"""The engine: submit, cancel, retry and run now, on a store and on workers. It knows nothing of HTTP.
 
-What it refuses, it refuses with the exceptions of refusals.py.
+What clients only ask is in reads.py. What it refuses, it refuses with the exceptions of refusals.py.
 """
 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
-from asyncjob.contract import ListQuery, PageQuery, Submission, same_request
+from asyncjob.contract import Submission, same_request
 from asyncjob.job import Job, Status, new_job_id
 from asyncjob.registry import Jobs
-from asyncjob.server.admission import Admission, Saving, Submitted
+from asyncjob.server.admission import Admission, Earlier, Submitted, not_saved
 from asyncjob.server.endings import BY_ITSELF, Ending
 from asyncjob.server.events import Events, JobEvent
 from asyncjob.server.logs import log
 from asyncjob.server.metrics import Metrics
 from asyncjob.server.purging import purge_for_ever
+from asyncjob.server.reads import Reads
 from asyncjob.server.refusals import Conflict, NotFound, Refusal, Unavailable
 from asyncjob.server.settings import Settings
-from asyncjob.server.throughput import MOMENT_SECONDS, Throughput
-from asyncjob.server.watchers import Watchers
 from asyncjob.server.webhooks.receivers import NotifyPolicy
 from asyncjob.server.workers.supervisor import Supervisor
-from asyncjob.store import Attempt, Change, Claims, Delivery, Duplicate, NotSaved, Observer, Shown, Store, Unreadable
+from asyncjob.store import (
+    Change,
+    Claims,
+    Duplicate,
+    NotSaved,
+    Observer,
+    Store,
+    Told,
+    Unreadable,
+)
 
 if TYPE_CHECKING:
     from asyncjob.server.webhooks.sender import Sender
 
-MAX_WAITING_PAGES = 128  # lists that may wait to be read
-PAGE_WAIT_SECONDS = 10.0  # for a list to be read
 OPTIONS = ("delay", "runAt", "priority", "startBy", "notify")  # of a submission, that this engine can keep
 
 
-class Engine:
+class Engine(Reads):
     """Keeps jobs and has them run.
 
     Attributes:
@@ -53,12 +58,10 @@ class Engine:
     """
 
     def __init__(self, jobs: Jobs, settings: Settings, store: Store) -> None:
+        super().__init__(store)
         self.jobs = jobs
         self.events = Events()
-        self.watchers = Watchers()
-        self._throughput = Throughput()
         self._settings = settings
-        self._store = store
         self.metrics = Metrics(jobs)
         self._supervisor = Supervisor(
             jobs, settings, store, self._tell, self.metrics.waiting.observe, self.metrics.running.observe
@@ -66,7 +69,6 @@ class Engine:
         self._policy = NotifyPolicy(settings.notify_allow)
         self._sender: Sender | None = None
         self._tries = Counter(delivered=0, again=0, failed=0)
-        self._stopping = asyncio.Event()
         self._purging: asyncio.Task[None] | None = None
         self._admission = Admission(settings, store)
         self.metrics.measure(settings, store, self._supervisor, lambda: self._tries)
@@ -148,13 +150,21 @@ class Engine:
             Full: too many jobs are waiting, for their turn or for their time.
             Unavailable: it cannot be saved.
         """
-        job_id, saving = self.save(submission, traceparent)
-        with suppress(NotSaved):
-            await saving
-        return self.saved(job_id, submission, saving)
+        saving: asyncio.Future[Earlier] = asyncio.get_running_loop().create_future()
+        job_id = self.save(saving, submission, traceparent)
+        try:
+            earlier = await saving
+        except NotSaved as error:
+            raise not_saved(error) from error
+        return self.saved(job_id, submission, earlier)
 
-    def save(self, submission: Submission, traceparent: str | None = None) -> tuple[str, Saving]:
-        """The first half of `submit`: the job's id, and a future for `saved`. If it raises, nothing is written.
+    def save(self, told: Told, submission: Submission, traceparent: str | None = None) -> str:
+        """The first half of `submit`: the job's id. If it raises, nothing is written.
+
+        Args:
+            told: of the job that was there, for `saved`, once this has returned; or that the job was not saved.
+            submission: as in `submit`.
+            traceparent: as in `submit`.
 
         Raises:
             NotAllowed, Full, Unavailable: as `submit` does.
@@ -165,20 +175,16 @@ class Engine:
         job_id = new_job_id() if submission.job_id is UNSET else submission.job_id
         full = self._admission.full(submission.options)
         if full is None:
-            return job_id, self._store.submit(job_id, submission, traceparent)
+            self._store.insert(told, job_id, submission, traceparent)
+            return job_id
         earlier = self._store.find_submission(job_id)
         if earlier is None:
             raise full
-        known: Saving = asyncio.get_running_loop().create_future()
-        known.set_result(earlier)
-        return job_id, known
+        told.get_loop().call_soon(_tell_of, earlier, told)
+        return job_id
 
-    def saved(self, job_id: str, submission: Submission, saving: Saving) -> Submitted:
-        """The second half of `submit`, once that future is done; raises Conflict and Unavailable as `submit` does."""
-        try:
-            earlier = saving.result()
-        except NotSaved as error:
-            raise _not_saved(error) from error
+    def saved(self, job_id: str, submission: Submission, earlier: Earlier) -> Submitted:
+        """The second half of `submit`, once that is known; raises Conflict as `submit` does."""
         if earlier is None:
             self._tell(JobEvent(job_id, submission.type, Status.PENDING, 1))
         elif isinstance(earlier, Duplicate):
@@ -186,89 +192,6 @@ class Engine:
         elif not same_request(earlier, submission):
             raise Conflict(f"there is already a job {job_id} with another type, other parameters or other options")
         return Submitted(job_id)
-
-    def get(self, job_id: str) -> Job:
-        """The job as it is now.
-
-        Raises:
-            NotFound: there is none.
-        """
-        job = self._store.find(job_id)
-        if job is None:
-            raise NotFound
-        return job
-
-    def show(self, job_id: str) -> Shown:
-        """The same as JSON, which costs half as much; raises what `get` raises."""
-        shown = self._store.show(job_id)
-        if shown is None:
-            raise NotFound
-        return shown
-
-    async def wait(self, job_id: str, seconds: float) -> Job:
-        """The job, as soon as it is final or the seconds are over.
-
-        Raises:
-            NotFound: there is none, or it was deleted meanwhile.
-        """
-        try:
-            with self.watchers.watching(job_id) as changed:
-                async with asyncio.timeout(seconds):
-                    while not (job := self.get(job_id)).status.is_final and not self._stopping.is_set():
-                        changed.clear()
-                        await changed.wait()
-                    return job
-        except TimeoutError:
-            return self.get(job_id)
-
-    def stream(self, job_id: str, last_id: str | None) -> AsyncGenerator[bytes, None]:
-        """The events of a job, until it is final; see `Watchers.stream`."""
-        return self.watchers.stream(job_id, last_id, self._store.find)
-
-    def attempts(self, job_id: str, query: PageQuery) -> tuple[list[Attempt], int | None]:
-        """A page of a job's attempts, oldest first, and the cursor of the next page if there is one.
-
-        Raises:
-            NotFound: there is no such job.
-        """
-        job = self.get(job_id)
-        attempts, is_full = self._store.earlier_attempts(job_id, query.after, query.limit)
-        if is_full:
-            return attempts, attempts[-1].attempt
-        error = job.error if job.status is Status.FAILURE else UNSET  # of a Pending job, it is the last attempt's
-        now = Attempt(job.attempt, job.status, job.started_at, job.finished_at, error)
-        return [*attempts, *([now] if query.after < job.attempt else [])], None
-
-    def deliveries(self, job_id: str, query: PageQuery) -> tuple[list[Delivery], int | None]:
-        """A page of a job's notifications, one for each time that it ended, and the cursor of the next page.
-
-        Raises:
-            NotFound: there is no such job.
-        """
-        self.get(job_id)
-        return self._store.deliveries.of_job(job_id, query.after, query.limit)
-
-    async def stats(self) -> dict[str, object]:
-        """How many jobs there are of each status, and how many ended in each of the last moments."""
-        return {
-            "jobs": await self._store.counts(),
-            "ended": {"seconds": MOMENT_SECONDS, "counts": self._throughput.last()},
-        }
-
-    async def page(self, query: ListQuery) -> tuple[list[Job], int | None]:
-        """A page of jobs, newest first, and the cursor of the next page if there is one.
-
-        Raises:
-            Unavailable: so many lists are waiting that this one is not reached soon.
-        """
-        if self._store.waiting_pages >= MAX_WAITING_PAGES:
-            raise Unavailable(f"{MAX_WAITING_PAGES} lists are waiting already; try again later")
-        try:
-            async with asyncio.timeout(PAGE_WAIT_SECONDS):
-                return await self._store.page(query)
-        except TimeoutError:
-            message = f"so many lists are waiting that this one was not read within {PAGE_WAIT_SECONDS:g} seconds"
-            raise Unavailable(f"{message}; try again later") from None
 
     async def cancel(self, job_id: str) -> Job:
         """Cancel a job that is not final. To cancel it again changes nothing.
@@ -352,7 +275,7 @@ class Engine:
     def _tell(self, event: JobEvent, ending: Ending = BY_ITSELF) -> None:
         self.metrics.tell(event, ending)
         self.watchers.wake(event.job_id)
-        self._throughput.count(event.status)
+        self._throughput.count(event.type, event.status)
         if self._sender is not None and event.status.is_final:
             self._sender.wake()
         self.events.tell(event)
@@ -374,17 +297,17 @@ class Engine:
         try:
             return await write
         except NotSaved as error:
-            raise _not_saved(error) from error
+            raise not_saved(error) from error
+
+
+def _tell_of(earlier: Submission, told: Told) -> None:
+    if not told.done():
+        told.set_result(earlier)
 
 
 def _trying_again(verb: str, jobs: Sequence[str], error: NotSaved) -> None:
     known = {"job_id": jobs[0]} if len(jobs) == 1 else {"jobs": len(jobs)}
     log(logging.ERROR, "not saved, trying again", write=verb, **known, error=str(error))
-
-
-def _not_saved(error: NotSaved) -> Unavailable:
-    log(logging.ERROR, "not saved", error=str(error))
-    return Unavailable(f"nothing can be saved at the moment: {error}")
 
 
 def _refused(job_id: str, change: Change, verb: str) -> Refusal:

@@ -6,7 +6,6 @@ limits, goes through a statement of its own, so that the others pay nothing for 
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
@@ -15,8 +14,9 @@ from asyncjob.contract import Submission
 from asyncjob.job import timestamp
 from asyncjob.sqlite.places import Place, Places
 from asyncjob.sqlite.statements import SQL
-from asyncjob.sqlite.transaction import Told
-from asyncjob.store import Duplicate, Unreadable
+from asyncjob.sqlite.transaction import NewJob
+from asyncjob.sqlite.writer import Writer
+from asyncjob.store import Duplicate, Told, Unreadable
 
 
 class Counting(Protocol):
@@ -31,39 +31,38 @@ class Counting(Protocol):
 class Inserting:
     """A new job on its way into the file: makes the answer of `submit` of what the writer says.
 
-    It does so in the same turn of the event loop, and not in a future's callback, because claims are told in the next.
-
-    Attributes:
-        answer: the future that `submit` returns.
+    It does so in the same turn of the event loop, because claims are told in the next.
 
     Args:
-        store: which counts the job from now on, so that a burst cannot pass the limit.
-        job_id: the job's.
-        is_scheduled: whether it waits for a time.
-        send: gives the job to the writer, which tells what became of it.
+        store: which counts the job from `insert` on, so that a burst cannot pass the limit.
+        row: the job.
+        writer: the file's.
+        told: who waits for the answer.
     """
 
-    def __init__(self, store: Counting, job_id: str, is_scheduled: bool, send: Callable[[Told], None]) -> None:
-        self.answer: asyncio.Future[Submission | Duplicate | None] = asyncio.get_running_loop().create_future()
+    __slots__ = ("_row", "_store", "_told", "_writer")
+
+    def __init__(self, store: Counting, row: NewJob, writer: Writer[Any], told: Told) -> None:
         self._store = store
-        self._job_id = job_id
-        self._is_scheduled = is_scheduled
-        self._send = send
-        self._insert()
+        self._row = row
+        self._writer = writer
+        self._told = told
 
-    def _insert(self) -> None:
-        self._count(1)
-        self._send(self)
+    def insert(self) -> None:
+        """Have the row written in the next transaction."""
+        self._store.pending += 1
+        self._writer.tell(self, "submit", [self._row])
 
-    def _count(self, jobs: int) -> None:
-        if self._is_scheduled:
-            self._store.scheduled += jobs
-        else:
-            self._store.pending += jobs
+    def _not_inserted(self) -> None:
+        self._store.pending -= 1
+
+    @property
+    def _job_id(self) -> str:
+        return self._row.job_id
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         """The loop that it belongs to."""
-        return self.answer.get_loop()
+        return self._told.get_loop()
 
     def done(self) -> bool:
         """Whether nobody needs the writer's result: never, since it is counted even if whoever waited was canceled."""
@@ -71,36 +70,71 @@ class Inserting:
 
     def set_result(self, written: list[bool | Duplicate]) -> None:
         """The transaction is on the disk."""
-        (saved,) = written
+        saved = written[0]
         if saved is True:
-            self._answer(None)
+            self._tell(None)
             return
-        self._count(-1)
+        self._not_inserted()
         if saved is not False:
-            self._answer(saved)
+            self._tell(saved)
             return
         try:
             earlier = self._store.find_submission(self._job_id)
         except Unreadable as error:
-            self._answer(error)
+            if not self._told.done():
+                self._told.set_exception(error)
             return
         if earlier is None:  # purged since
-            self._insert()
+            self.insert()
         else:
-            self._answer(earlier)
+            self._tell(earlier)
 
     def set_exception(self, error: BaseException) -> None:
         """Nothing was saved."""
-        self._count(-1)
-        self._answer(error)
+        self._not_inserted()
+        if not self._told.done():
+            self._told.set_exception(error)
 
-    def _answer(self, answer: "Submission | Duplicate | BaseException | None") -> None:
-        if self.answer.done():  # whoever waited was canceled
-            return
-        if isinstance(answer, BaseException):
-            self.answer.set_exception(answer)
+    def _tell(self, earlier: Submission | Duplicate | None) -> None:
+        if not self._told.done():  # whoever waited may have been canceled
+            self._told.set_result(earlier)
+
+
+class InsertingSpecial(Inserting):
+    """The same for one that is not plain.
+
+    Args:
+        store: as above.
+        job: as `special` makes it.
+        writer: as above.
+        told: as above.
+    """
+
+    __slots__ = ("_job",)
+
+    def __init__(self, store: Counting, job: dict[str, Any], writer: Writer[Any], told: Told) -> None:
+        self._store = store
+        self._job = job
+        self._writer = writer
+        self._told = told
+
+    def insert(self) -> None:
+        """Have the job written in the next transaction."""
+        self._count(1)
+        self._writer.ask(self, lambda connection: insert_special(connection, self._job))
+
+    def _not_inserted(self) -> None:
+        self._count(-1)
+
+    def _count(self, jobs: int) -> None:
+        if self._job["run_at"] is None:
+            self._store.pending += jobs
         else:
-            self.answer.set_result(answer)
+            self._store.scheduled += jobs
+
+    @property
+    def _job_id(self) -> str:
+        return str(self._job["job_id"])
 
 
 def special(places: Places, job_id: str, submission: Submission, traceparent: str | None, now: int) -> dict[str, Any]:

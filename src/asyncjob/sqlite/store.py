@@ -10,7 +10,6 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from asyncjob.job import Error, Progress, Status, now_ms, timestamp, utc_now
 from asyncjob.registry import JobFunction
 from asyncjob.sqlite.database import Database
 from asyncjob.sqlite.deliveries import SqliteDeliveries
-from asyncjob.sqlite.inserting import Inserting, insert_special, special
+from asyncjob.sqlite.inserting import Inserting, InsertingSpecial, special
 from asyncjob.sqlite.places import NOWHERE, Places, take_over
 from asyncjob.sqlite.reads import NEVER, Reads
 from asyncjob.sqlite.statements import SQL
@@ -38,6 +37,7 @@ from asyncjob.store import (
     Observer,
     Success,
     Suspect,
+    Told,
     Unreadable,
     Unusable,
 )
@@ -164,14 +164,20 @@ class SqliteStore(Reads):
         self, job_id: str, submission: Submission, traceparent: str | None = None
     ) -> "asyncio.Future[Submission | Duplicate | None]":
         """Save a new job as Pending."""
+        answer: asyncio.Future[Submission | Duplicate | None] = asyncio.get_running_loop().create_future()
+        self.insert(answer, job_id, submission, traceparent)
+        return answer
+
+    def insert(self, told: Told, job_id: str, submission: Submission, traceparent: str | None = None) -> None:
+        """The same, without a future."""
         now = now_ms()
         if self._places.is_plain(submission):
             notify = submission.options.notify
             row = NewJob(job_id, submission.type, now, timestamp(now), traceparent, notify, submission.parameters)
-            return Inserting(self, job_id, False, lambda told: self._writer.tell(told, "submit", [row])).answer
-        job = special(self._places, job_id, submission, traceparent, now)
-        insert = partial(insert_special, job=job)
-        return Inserting(self, job_id, job["run_at"] is not None, lambda told: self._writer.ask(told, insert)).answer
+            Inserting(self, row, self._writer, told).insert()
+        else:
+            job = special(self._places, job_id, submission, traceparent, now)
+            InsertingSpecial(self, job, self._writer, told).insert()
 
     def cancel(self, job_id: str) -> "asyncio.Future[Change]":
         """Pending or Running → Canceled."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from asyncjob.contract import parse_list_query, parse_page_query, parse_submission, parse_wait
+from asyncjob.contract import parse_list_query, parse_page_query, parse_stats_query, parse_submission, parse_wait
 from asyncjob.server import tracing
 from asyncjob.server.engine import OPTIONS
 from asyncjob.server.http.answers import RETRY_AFTER, Answer, Header, accepted, json, location
@@ -23,7 +23,7 @@ async def submit(request: Request) -> Answer:
         job = await request.unless_left(engine.wait(submitted.job_id, seconds))
         if job.status.is_final:
             return shown(Shown(msgspec.json.encode(job), is_final=True), (location(job.job_id),))
-    return accepted(submitted.job_id, is_duplicate=submitted.is_duplicate)
+    return accepted(*submitted)
 
 
 async def get(request: Request) -> Answer:
@@ -66,7 +66,7 @@ async def deliveries(request: Request) -> Answer:
 
 
 async def stats(request: Request) -> Answer:
-    return json(msgspec.json.encode(await request.engine.stats()))
+    return json(msgspec.json.encode(await request.engine.stats(parse_stats_query(request.query()))))
 
 
 def _page(name: str, page: Sequence[object], cursor: int | None) -> Answer:

@@ -1,6 +1,6 @@
 -- When a job runs, before what, and beside what. The table is made anew, because rules of it have changed.
 
-CREATE TABLE job_7 (
+CREATE TABLE job_8 (
     sequence       INTEGER PRIMARY KEY,         -- order of submission; the cursor of a listing
     job_id         TEXT NOT NULL UNIQUE,        -- the client's id, or ours
     type           TEXT NOT NULL,               -- the job function's name
@@ -43,19 +43,19 @@ CREATE TABLE job_7 (
     CHECK (pause IS NULL OR run_at IS NOT NULL),
     CHECK (CASE stage WHEN 2 THEN status = 'Running' AND turn IS NULL ELSE (stage IS NULL) = (turn IS NULL) END)
 ) STRICT;
-INSERT INTO job_7 (sequence, job_id, type, status, attempt, losses, interruptions, due_at, run_at, pause, group_limit,
+INSERT INTO job_8 (sequence, job_id, type, status, attempt, losses, interruptions, due_at, run_at, pause, group_limit,
     created_at, started_at, finished_at, traceparent, notify, parameters, progress, results, error)
 SELECT sequence, job_id, type, status, attempt, losses, interruptions,
     iif(due_at > now, NULL, due_at), iif(due_at > now, due_at, NULL), iif(due_at > now, due_at - now, NULL), group_limit,
     created_at, started_at, finished_at, traceparent, notify, parameters, progress, results, error
 FROM job, (SELECT CAST(strftime('%s', 'now') AS INTEGER) * 1000 AS now);
 DROP TABLE job;
-ALTER TABLE job_7 RENAME TO job;
+ALTER TABLE job_8 RENAME TO job;
 
 -- Most jobs end as Success and stay for long: the partial indexes keep them out, and are as small with millions of
 -- finished jobs as with none. Of a job that has no options and no limits, only the first four ever have an entry.
 CREATE INDEX job_waiting ON job (due_at, sequence) WHERE due_at IS NOT NULL;
-CREATE INDEX job_unsuccessful ON job (status, sequence)  -- with OR, since SQLite does not see that = implies IN
+CREATE INDEX job_unsuccessful ON job (status, sequence, type)  -- with OR, since SQLite does not see that = implies IN
     WHERE status = 'Pending' OR status = 'Running' OR status = 'Failure' OR status = 'Canceled';
 CREATE INDEX job_type ON job (type, sequence);
 CREATE INDEX job_to_tell ON job (job_id) WHERE notify IS NOT NULL AND finished_at IS NULL;
