@@ -15,14 +15,14 @@ from asyncjob.contract import Submission, same_request
 from asyncjob.job import Job, Status, new_job_id
 from asyncjob.registry import Jobs
 from asyncjob.server.admission import Admission, Earlier, Submitted, not_saved
-from asyncjob.server.endings import BY_ITSELF, Ending
-from asyncjob.server.events import Events, JobEvent
+from asyncjob.server.endings import Ending
+from asyncjob.server.events import JobEvent
 from asyncjob.server.logs import log
-from asyncjob.server.metrics import Metrics
 from asyncjob.server.purging import purge_for_ever
 from asyncjob.server.reads import Reads
 from asyncjob.server.refusals import Conflict, NotFound, Refusal, Unavailable
 from asyncjob.server.settings import Settings
+from asyncjob.server.telling import Telling
 from asyncjob.server.webhooks.receivers import NotifyPolicy
 from asyncjob.server.workers.supervisor import Supervisor
 from asyncjob.store import (
@@ -58,13 +58,19 @@ class Engine(Reads):
     """
 
     def __init__(self, jobs: Jobs, settings: Settings, store: Store) -> None:
-        super().__init__(store)
+        self._tell = Telling(jobs)
+        super().__init__(store, self._tell.watchers, self._tell.throughput)
         self.jobs = jobs
-        self.events = Events()
+        self.events, self.metrics = self._tell.events, self._tell.metrics
         self._settings = settings
-        self.metrics = Metrics(jobs)
         self._supervisor = Supervisor(
-            jobs, settings, store, self._tell, self.metrics.waiting.observe, self.metrics.running.observe
+            jobs,
+            settings,
+            store,
+            self._tell,
+            self._tell.succeeded,
+            self.metrics.waiting.observe,
+            self.metrics.running.observe,
         )
         self._policy = NotifyPolicy(settings.notify_allow)
         self._sender: Sender | None = None
@@ -92,6 +98,7 @@ class Engine(Reads):
                 self._settings.backoff,
                 self._tries,
             )
+            self._tell.wake_sender = self._sender.wake
         if self._settings.keep is not None:
             self._purging = asyncio.create_task(purge_for_ever(self._store, self._settings.keep))
 
@@ -186,7 +193,7 @@ class Engine(Reads):
     def saved(self, job_id: str, submission: Submission, earlier: Earlier) -> Submitted:
         """The second half of `submit`, once that is known; raises Conflict as `submit` does."""
         if earlier is None:
-            self._tell(JobEvent(job_id, submission.type, Status.PENDING, 1))
+            self._tell.submitted(job_id, submission.type)
         elif isinstance(earlier, Duplicate):
             return Submitted(earlier.job_id, is_duplicate=True)
         elif not same_request(earlier, submission):
@@ -267,19 +274,6 @@ class Engine(Reads):
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    @property
-    def _has_listeners(self) -> bool:
-        """Whether anybody wants to know when a job starts; everything else is always told."""
-        return self.events.wanted or self.watchers.wanted
-
-    def _tell(self, event: JobEvent, ending: Ending = BY_ITSELF) -> None:
-        self.metrics.tell(event, ending)
-        self.watchers.wake(event.job_id)
-        self._throughput.count(event.type, event.status)
-        if self._sender is not None and event.status.is_final:
-            self._sender.wake()
-        self.events.tell(event)
-
     def _assign(self, claims: Claims) -> None:
         """Wake workers in the next turn of the event loop: in this one, whoever submitted is answered and told of."""
         asyncio.get_running_loop().call_soon(self._hand_out, claims)
@@ -289,9 +283,7 @@ class Engine(Reads):
         for late in claims.expired:
             log(logging.WARNING, "job ended", job_id=late.job_id, outcome="Failure", error="Expired")
             self._tell(JobEvent(late.job_id, late.type, Status.FAILURE, late.attempt), Ending("Expired"))
-        if self._has_listeners:
-            for job in claims.jobs:
-                self._tell(JobEvent(job.job_id, job.type, Status.RUNNING, job.attempt))
+        self._tell.started(claims.jobs)
 
     async def _change(self, write: "asyncio.Future[Change]") -> Change:
         try:

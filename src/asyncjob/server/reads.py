@@ -24,12 +24,14 @@ class Reads:
 
     Args:
         store: where the jobs are.
+        watchers: as above.
+        throughput: how many jobs ended lately.
     """
 
-    def __init__(self, store: Store) -> None:
-        self.watchers = Watchers()
+    def __init__(self, store: Store, watchers: Watchers, throughput: Throughput) -> None:
+        self.watchers = watchers
         self._store = store
-        self._throughput = Throughput()
+        self._throughput = throughput
         self._stopping = asyncio.Event()
 
     def get(self, job_id: str) -> Job:
