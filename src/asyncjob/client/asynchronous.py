@@ -39,6 +39,13 @@ class AsyncClient:
         self._api = Api(timeout, retries)
         self._http = http_client(httpx.AsyncClient, url, api_key, aws_iam)
 
+    def use(self, http: httpx.AsyncClient) -> None:
+        """Send all further requests with that client of httpx, whose `base_url` is the API; it is closed with this one.
+
+        For a transport of your own, such as one that answers in tests.
+        """
+        self._http = http
+
     @overload
     async def submit(
         self, function: TakesContext[P, Awaitable[R]], options: Options = ..., /, *_: P.args, **parameters: P.kwargs

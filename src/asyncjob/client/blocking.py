@@ -53,6 +53,13 @@ class Client:
         self._api = Api(timeout, retries)
         self._http = http_client(httpx.Client, url, api_key, aws_iam)
 
+    def use(self, http: httpx.Client) -> None:
+        """Send all further requests with that client of httpx, whose `base_url` is the API; it is closed with this one.
+
+        For a transport of your own, such as one that answers in tests.
+        """
+        self._http = http
+
     @overload
     def submit(
         self, function: TakesContext[P, Awaitable[R]], options: Options = ..., /, *_: P.args, **parameters: P.kwargs
