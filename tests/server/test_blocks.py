@@ -28,6 +28,7 @@ DOCS = ROOT / "docs"
 CLIENT = DOCS / "client.md"  # whose code wants a server
 TESTING = DOCS / "testing.md"  # whose code wants a file beside it
 WEBHOOKS = DOCS / "webhooks.md"  # whose code wants a notification: test_webhooks.py
+OTHERWISE_RUN = (CLIENT, TESTING, WEBHOOKS)
 BLOCK = re.compile(r"(?:^<!-- (not run|before): ((?:(?!-->).)*)-->\n+)?^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# \w+\.py\n")
 CHECKED = ("python", "console", "json", "yaml", "sql")  # by a test below
@@ -117,7 +118,8 @@ def test_the_code_of_the_client_does_what_it_says(tmp_path: Path) -> None:
                 "AsyncClient()", f"AsyncClient({server.url!r})"
             )
             done = _run(code, tmp_path)
-            assert "{'pixels': 64000}" in done.stdout, done.stderr
+            assert done.returncode == 0, done.stderr
+            assert "{'pixels': 64000}" in done.stdout
         assert len(uses) == 3
         assert len(server.client.get("/jobs?limit=1000&status=Success").json()["jobs"]) == 103
 
