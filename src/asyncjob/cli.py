@@ -22,7 +22,8 @@ from asyncjob.commands.connection import USAGE
 from asyncjob.commands.help import CommandLine
 from asyncjob.commands.output import fail, printable, say
 from asyncjob.extras import needs
-from asyncjob.server.settings import LogFormat, LogLevel, Settings, SettingsError, parse_duration
+from asyncjob.server.logs import LogFormat, LogLevel
+from asyncjob.server.settings import Settings, SettingsError, parse_duration
 from asyncjob.signature import RegistrationError
 from asyncjob.version import __version__
 
@@ -112,6 +113,7 @@ DatabaseFile = Annotated[Path, _setting("database", "The SQLite file.", metavar=
 Workers = Annotated[int, _setting("workers", "Worker processes.", min=1, max=1_000, show_default="one a core")]
 Concurrency = Annotated[int, _setting("concurrency", "Jobs at once, in all workers together.", min=1, max=100_000)]
 MaxPending = Annotated[int, _setting("max_pending", "Jobs that may wait; above it, 429.", min=1)]
+MaxScheduled = Annotated[int, _setting("max_scheduled", "Jobs that may wait for a time; above it, 429.", min=1)]
 Keep = Annotated[
     float | None,
     _setting(
@@ -178,6 +180,10 @@ NotifySecret = Annotated[
     ),
 ]
 Format = Annotated[LogFormat, _setting("log_format", "For people, or for programs.", case_sensitive=False)]
+Reload = Annotated[
+    bool,
+    _setting("reload", "For developing: start again when a Python file in the target's folder changes."),
+]
 Level = Annotated[LogLevel, _setting("log_level", "The lowest level to log.", case_sensitive=False)]
 Include = Annotated[
     list[str],
@@ -203,6 +209,7 @@ def serve(
     workers: Workers = DEFAULT.workers,
     concurrency: Concurrency = DEFAULT.concurrency,
     max_pending: MaxPending = DEFAULT.max_pending,
+    max_scheduled: MaxScheduled = DEFAULT.max_scheduled,
     keep: Keep = DEFAULT.keep,
     grace: Grace = DEFAULT.grace,
     backoff: Backoff = DEFAULT.backoff,
@@ -213,6 +220,7 @@ def serve(
     notify_secret: NotifySecret = DEFAULT.notify_secret,
     log_format: Format = DEFAULT.log_format,
     log_level: Level = DEFAULT.log_level,
+    reload: Reload = False,
 ) -> None:
     """Serve the API on this machine: HTTP, a SQLite file, worker processes. Ctrl-C or SIGTERM stops it gently."""
     settings = Settings(
@@ -223,6 +231,7 @@ def serve(
         workers=workers,
         concurrency=concurrency,
         max_pending=max_pending,
+        max_scheduled=max_scheduled,
         keep=keep,
         grace=grace,
         backoff=backoff,
@@ -234,17 +243,18 @@ def serve(
         log_format=log_format,
         log_level=log_level,
     )
-    _run(settings)
+    _run(settings, reload)
 
 
-def _run(settings: Settings) -> None:
+def _run(settings: Settings, reload: bool) -> None:
     # Imported here: the server's libraries are not needed to print a help text.
     with needs("server"):
+        from asyncjob.reload import serve_reloading
         from asyncjob.serve import AddressError, serve
         from asyncjob.store import Unusable
 
     try:
-        serve(settings)
+        (serve_reloading if reload else serve)(settings)
     except (RegistrationError, Unusable, AddressError) as error:
         fail(error, status=1)
 

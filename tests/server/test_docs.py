@@ -56,8 +56,10 @@ def _default(option: typer.core.TyperOption) -> str:
         return option.show_default
     if isinstance(option.default, bool):
         return "on" if option.default else "off"
-    if isinstance(option.default, int | float):
-        return str(option.default) if option.name == "port" else f"{option.default:,g}"
+    if isinstance(option.default, int):
+        return str(option.default) if option.name == "port" else f"{option.default:,}"
+    if isinstance(option.default, float):
+        return f"{option.default:,g}"
     return str(option.default)
 
 
@@ -72,9 +74,11 @@ def test_the_page_needs_nothing_from_the_internet_and_runs_no_inline_script(serv
     assert "script-src 'self'" in answer.headers["content-security-policy"]
     assert not re.findall(r"https?://", answer.text)
     assert not re.findall(r"<script>|\son\w+=", answer.text)
-    for path in re.findall(r'(?:src|href)="(/[^"]+)"', answer.text):
-        assert server.client.get(path).status_code == 200
-    assert "/openapi.json" in server.client.get("/docs/docs.js").text
+    paths = re.findall(r'(?:src|href)="(?!data:)([^"]+)"', answer.text)  # as seen from /docs
+    assert "docs/swagger-ui.css" in paths
+    for path in paths:
+        assert server.client.get(f"/{path}").status_code == 200
+    assert '"openapi.json"' in server.client.get("/docs/docs.js").text
 
 
 def test_the_pages_files_are_sent_compressed_to_who_can_read_that(server: Server) -> None:

@@ -11,8 +11,7 @@ import pytest
 
 from asyncjob import Backoff, JobContext, JobFailed, Jobs, NotFound, Options, Refused, Unique
 from asyncjob.job import Status
-from asyncjob.testing import MemoryEngine, TimedOut, WorkerLost
-from asyncjob.testing.engine import StillWaiting
+from asyncjob.testing import MemoryEngine, StillWaiting, TimedOut, WorkerLost
 
 jobs = Jobs()
 ran: list[Any] = []

@@ -11,10 +11,10 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from asyncjob.sqlite.transaction import Insisted, Item, Operation, Results, Row, Rows, RowsRefused, Told
-from asyncjob.store import NotSaved, Observer
+from asyncjob.sqlite.transaction import Insisted, Item, Operation, Results, Row, Rows, RowsRefused
+from asyncjob.store import NotSaved, Observer, Told
 
 MAX_BATCH = 1_000  # writes in one transaction
 AGAIN_SECONDS = 0.5  # the pause before a write that must not be given up is tried again
@@ -71,8 +71,12 @@ class Writer(Generic[Claimed]):
             the call was saved.
         """
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._gather(Operation(call, future, insisted))
+        self.ask(future, call, insisted)
         return future
+
+    def ask(self, told: Told, call: Callable[[sqlite3.Connection], Any], insisted: Insisted | None = None) -> None:
+        """Make a call in the next transaction, as `do` does, and tell its result."""
+        self._gather(Operation(call, told, insisted))
 
     def write(
         self, statement: str, rows: Sequence[Row], insisted: Insisted | None = None
@@ -182,7 +186,10 @@ class Writer(Generic[Claimed]):
     def _resolve(self, results: Results, claimed: Claimed) -> None:
         for future, result in results:
             if not future.done():  # a request that was canceled has canceled its future
-                future.set_result(result)
+                try:
+                    future.set_result(result)
+                except Exception as error:  # from what is no future; the others must be told all the same
+                    future.get_loop().call_exception_handler({"message": "not told", "exception": error})
         self._claimed(claimed)
 
     def _refuse(self, item: Item, error: Exception) -> None:

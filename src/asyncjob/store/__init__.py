@@ -23,13 +23,17 @@ server that holds the object; jobs, statuses and guards are shared.
 """
 
 from asyncjob.store.deliveries import Deliveries, Delivery, DeliveryStatus, Due, Notification, notification_of, receiver
-from asyncjob.store.protocol import Observer, Store
+from asyncjob.store.protocol import Observer, Store, Told
 from asyncjob.store.records import (
     FIRST,
+    LEVEL_MS,
+    MAX_POSTPONEMENTS,
     Attempt,
     Change,
     Claim,
     Claims,
+    Duplicate,
+    Expired,
     Lost,
     NotSaved,
     Shown,
@@ -42,6 +46,8 @@ from asyncjob.store.records import (
 
 __all__ = [
     "FIRST",
+    "LEVEL_MS",
+    "MAX_POSTPONEMENTS",
     "Attempt",
     "Change",
     "Claim",
@@ -50,6 +56,8 @@ __all__ = [
     "Delivery",
     "DeliveryStatus",
     "Due",
+    "Duplicate",
+    "Expired",
     "Lost",
     "NotSaved",
     "Notification",
@@ -59,6 +67,7 @@ __all__ = [
     "StoreError",
     "Success",
     "Suspect",
+    "Told",
     "Unreadable",
     "Unusable",
     "notification_of",

@@ -12,8 +12,9 @@
 No server, no file, no process, and no time passes but by `advance`. What it leaves out is said in docs/testing.md.
 """
 
-from asyncjob.testing.engine import MemoryEngine
+from asyncjob.testing.engine import StillWaiting
 from asyncjob.testing.fake import FakeClient
 from asyncjob.testing.kept import Submitted, TimedOut, WorkerLost
+from asyncjob.testing.memory import MemoryEngine
 
-__all__ = ["FakeClient", "MemoryEngine", "Submitted", "TimedOut", "WorkerLost"]
+__all__ = ["FakeClient", "MemoryEngine", "StillWaiting", "Submitted", "TimedOut", "WorkerLost"]

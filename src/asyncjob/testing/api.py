@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import msgspec
@@ -18,10 +18,8 @@ from asyncjob.contract import (
 from asyncjob.job import Job, Status
 from asyncjob.openapi import document
 from asyncjob.options import WIRE_NAMES
+from asyncjob.testing.engine import Engine
 from asyncjob.version import __version__
-
-if TYPE_CHECKING:
-    from asyncjob.testing.engine import MemoryEngine
 
 OPTIONS = tuple(WIRE_NAMES.values())
 REQUESTS = (
@@ -30,7 +28,7 @@ REQUESTS = (
 )
 
 
-def answer(engine: "MemoryEngine", request: httpx.Request) -> httpx.Response:
+def answer(engine: Engine, request: httpx.Request) -> httpx.Response:
     """Answer a request."""
     try:
         return _answer(engine, request)
@@ -38,7 +36,7 @@ def answer(engine: "MemoryEngine", request: httpx.Request) -> httpx.Response:
         return json_response({"message": error.message}, error.status)
 
 
-def _answer(engine: "MemoryEngine", request: httpx.Request) -> httpx.Response:  # noqa: PLR0911 - one for each route
+def _answer(engine: Engine, request: httpx.Request) -> httpx.Response:  # noqa: PLR0911 - one for each route
     query, parts = dict(request.url.params), request.url.path.strip("/").split("/")
     match request.method, *parts:
         case "POST", "jobs":
@@ -64,14 +62,14 @@ def _answer(engine: "MemoryEngine", request: httpx.Request) -> httpx.Response:  
     raise ApiError(404, "Not found")
 
 
-def _submit(engine: "MemoryEngine", body: bytes) -> httpx.Response:
+def _submit(engine: Engine, body: bytes) -> httpx.Response:
     if len(body) > MAX_BODY_BYTES:
         raise ApiError(413, f"the body is over the limit of {MAX_BODY_BYTES:,} bytes")
     job_id, duplicate = engine.submit(parse_submission(engine.jobs, body, OPTIONS))
     return _accepted({"jobId": job_id} | ({"duplicate": True} if duplicate else {}))
 
 
-def _list(engine: "MemoryEngine", query: dict[str, str]) -> httpx.Response:
+def _list(engine: Engine, query: dict[str, str]) -> httpx.Response:
     asked = parse_list_query(query)
     numbered = list(enumerate(kept.job for kept in engine.kept.values()))[: asked.before]
     wanted: Callable[[Job], bool] = lambda job: (  # noqa: E731

@@ -4,25 +4,20 @@ import asyncio
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-import httpx
 import msgspec
 from msgspec import Raw
 
 from asyncjob import durations
-from asyncjob.client import AsyncClient, Client
 from asyncjob.context import JobContext
 from asyncjob.contract import ApiError, Submission, same_request
 from asyncjob.job import Error, Status, new_job_id, now_ms
 from asyncjob.policies import Backoff
 from asyncjob.registry import JobFunction, Jobs, registered
 from asyncjob.runner import Failed, Outcome, Unfinished, failed, finish, run
-from asyncjob.testing.api import answer
 from asyncjob.testing.kept import LOSSES, Kept, Submitted, new
 
-URL = "http://memory.invalid"
 MAX_ATTEMPTS = 10_000  # of one `drain`: a job that submits itself again would never end it
 MAX_POSTPONEMENTS = 1_000
 BACKOFF = Backoff(first=1, factor=2, most=300, jitter=0)
@@ -32,7 +27,7 @@ class StillWaiting(AssertionError):
     """The test waits for a job that will not end by itself; the message says what to do."""
 
 
-class MemoryEngine:
+class Engine:
     """Keeps jobs in memory and runs them in the test's own thread, one after the other.
 
     Args:
@@ -53,38 +48,8 @@ class MemoryEngine:
         self._now = now_ms() if now is None else round(now.timestamp() * 1000)
         self._submitted: list[Submitted] = []
         self._failures: dict[tuple[str, int], Exception] = {}
-        self._client: Client | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._client is not None:
-            self._client.close()
 
     # -- what a test does ----------------------------------------------------------------------------------------
-
-    @property
-    def client(self) -> Client:
-        """A client of this engine."""
-        if self._client is None:
-            self._client = Client(URL, retries=0)
-            self._client.use(httpx.Client(transport=httpx.MockTransport(self._answer), base_url=URL))
-        return self._client
-
-    def async_client(self) -> AsyncClient:
-        """A new asynchronous client of this engine, for `async with`."""
-        client = AsyncClient(URL, retries=0)
-        client.use(httpx.AsyncClient(transport=httpx.MockTransport(self._answer_async), base_url=URL))
-        return client
-
-    def _answer(self, request: httpx.Request) -> httpx.Response:
-        return answer(self, request)
-
-    async def _answer_async(self, request: httpx.Request) -> httpx.Response:
-        return answer(self, request)
 
     def drain(self) -> int:
         """Run jobs until none is left that may run now; how many attempts that were.

@@ -8,13 +8,13 @@ import pytest
 
 if TYPE_CHECKING:
     from asyncjob.registry import Jobs
-    from asyncjob.testing.engine import MemoryEngine
+    from asyncjob.testing.memory import MemoryEngine
 
 
 @pytest.fixture
 def memory_engine() -> "Iterator[Callable[..., MemoryEngine]]":
     """Makes an engine of a registry: `memory_engine(jobs)`, with MemoryEngine's other arguments. Closed afterwards."""
-    from asyncjob.testing.engine import MemoryEngine  # tests that do not use it need not wait for its import
+    from asyncjob.testing.memory import MemoryEngine  # tests that do not use it need not wait for its import
 
     with ExitStack() as stack:
 
