@@ -5,7 +5,7 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.server.page.browser import go, watched_page
 from tests.serving import FUNCTIONS, Server
@@ -90,6 +90,22 @@ def test_who_has_the_key_signs_in_and_out(browser: Browser, tmp_path: Path) -> N
             page.get_by_role("button", name="Sign out").click()
             expect(page.get_by_label("API key")).to_be_visible()
             assert page.context.cookies() == []
+
+
+def test_the_page_and_the_documentation_work_below_a_prefix(page: Page, server: Server) -> None:
+    def strip(route: Route) -> None:  # as a proxy does
+        route.continue_(url=route.request.url.replace("/work/", "/", 1))
+
+    page.route("**/work/**", strip)
+    page.goto("/work/#/submit?type=add")
+    page.locator('[id="$.a"]').fill("1")
+    page.get_by_role("button", name="Submit", exact=True).click()
+    expect(page.locator("header.job .badge")).to_have_text("Success")
+    page.get_by_role("link", name="API", exact=True).click()
+    expect(page.locator(".opblock").first).to_be_visible()
+    page.get_by_role("link", name="← Jobs").click()
+    expect(page.locator("table.jobs tbody tr")).to_have_count(1)
+    assert page.url == f"{server.url}/work/"
 
 
 def _views(server: Server, tmp_path: Path) -> dict[str, str]:
