@@ -22,7 +22,8 @@ from asyncjob.commands.connection import USAGE
 from asyncjob.commands.help import CommandLine
 from asyncjob.commands.output import fail, printable, say
 from asyncjob.extras import needs
-from asyncjob.server.settings import LogFormat, LogLevel, Settings, SettingsError, parse_duration
+from asyncjob.server.logs import LogFormat, LogLevel
+from asyncjob.server.settings import Settings, SettingsError, parse_duration
 from asyncjob.signature import RegistrationError
 from asyncjob.version import __version__
 

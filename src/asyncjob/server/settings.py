@@ -5,11 +5,11 @@ import re
 from base64 import b64decode
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 
+from asyncjob.server.logs import LogFormat, LogLevel
 from asyncjob.server.webhooks.receivers import NotifyPolicy
 
 DURATION = re.compile(r"([0-9]{1,6}) *([smhdw])")
@@ -23,22 +23,6 @@ MAX_SECONDS = 36_500 * SECONDS["d"]
 
 class SettingsError(Exception):
     """Settings that contradict each other or cannot be used; the message says what to change."""
-
-
-class LogFormat(StrEnum):
-    """What log lines look like."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-class LogLevel(StrEnum):
-    """The lowest level that is logged."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
 
 
 def default_workers() -> int:
