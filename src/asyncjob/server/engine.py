@@ -328,6 +328,11 @@ class Engine:
         gauge("asyncjob_waiting_limit", "Jobs that may wait: --max-pending.", lambda: self._settings.max_pending)
         gauge("asyncjob_running", "Jobs that run.", lambda: self.running)
         gauge("asyncjob_running_limit", "Jobs that may run at once: --concurrency.", lambda: self._settings.concurrency)
+        gauge(
+            "asyncjob_awaiting",
+            "Of the jobs that run, those that wait for another one and have given their place up.",
+            lambda: workers.places.awaiting,
+        )
         gauge("asyncjob_workers", "Worker processes that take jobs.", lambda: workers.ready_workers)
         count(
             "asyncjob_worker_restarts",

@@ -17,6 +17,7 @@ from asyncjob.server.workers import guard
 from asyncjob.server.workers.channel import FromWorker, Message, Unbelievable, Unpacker, check, pack
 
 LAST_WORDS_SECONDS = 0.5  # for what a dead worker had sent, which may still lie in the socket
+MAX_UNREAD_BYTES = 1 << 20  # that a worker may leave unread before it is not answered for a while
 SECRETS = ("ASYNCJOB_API_KEY", "ASYNCJOB_NOTIFY_SECRET")  # not for job functions
 
 
@@ -97,6 +98,11 @@ class WorkerProcess(asyncio.Protocol):
         """Hand messages over; if the process is gone they are lost, and `ended` is called."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(pack(messages))
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether much that was sent still waits here for the process to read it."""
+        return self._transport is not None and self._transport.get_write_buffer_size() > MAX_UNREAD_BYTES
 
     def kill(self) -> None:
         """End the process at once; `ended` is called when it is over."""

@@ -16,10 +16,11 @@ from asyncjob.runner import Succeeded
 from asyncjob.server.endings import Tell
 from asyncjob.server.logs import log
 from asyncjob.server.settings import Settings
-from asyncjob.server.workers.channel import Ended, FromWorker, Noticed, Ready
+from asyncjob.server.workers.channel import Advanced, Ended, FromWorker, Noticed, Ready
 from asyncjob.server.workers.deadlines import Deadlines
 from asyncjob.server.workers.dispatch import Dispatch
 from asyncjob.server.workers.outcomes import MAX_BACKOFF_SECONDS, Outcomes
+from asyncjob.server.workers.places import Places
 from asyncjob.server.workers.processes import Processes
 from asyncjob.server.workers.progress import ProgressSaver
 from asyncjob.server.workers.running import RunningAttempt, Worker
@@ -43,6 +44,7 @@ class Supervisor:
 
     Attributes:
         processes: the worker processes.
+        places: of the jobs that run.
         ignored: how many messages came about attempts that had ended, or were not their worker's.
     """
 
@@ -55,11 +57,14 @@ class Supervisor:
         self._ran = ran
         self.ignored = 0
         self.processes = Processes(settings, self._receive, self._bury)
+        self.places = Places(store)
         self._suspects = Suspects(store, self.processes)
         self._outcomes = Outcomes(store, jobs, settings.backoff, tell, self._suspects.add)
         self._progress = ProgressSaver(store, tell)
-        self._deadlines = Deadlines(store, self._outcomes, self.processes)
-        self._dispatch = Dispatch(jobs, store, self.processes, self._suspects, self._outcomes, self._deadlines, waited)
+        self._deadlines = Deadlines(self.places, self._outcomes, self.processes)
+        self._dispatch = Dispatch(
+            jobs, store, self.places, self.processes, self._suspects, self._outcomes, self._deadlines, waited
+        )
         self._standstill = Standstill(store, lambda: self.running)
         self._nothing_runs = asyncio.Event()
 
@@ -116,8 +121,11 @@ class Supervisor:
             elif isinstance(message, Ended):
                 self._end(worker, attempt)
                 ended.append((attempt, message))
-            elif not attempt.recorded:
-                self._progress.save(attempt, message)
+            elif isinstance(message, Advanced):
+                if not attempt.recorded:
+                    self._progress.save(attempt, message)
+            elif not self.places.hear(worker, attempt, message):
+                self.ignored += 1
         if ended:
             self._take_outcomes(worker, ended)
         self.processes.kill_if_done(worker)
@@ -135,6 +143,8 @@ class Supervisor:
             self._dispatch.hand_out()
 
     def _end(self, worker: Worker, attempt: RunningAttempt) -> None:
+        if attempt.wait is not None:
+            self.places.end_wait(worker, attempt)
         del worker.attempts[attempt.key]
         self._ran(attempt.type, time.monotonic() - attempt.started)
         if attempt.deadline is not None:
@@ -143,7 +153,7 @@ class Supervisor:
     def _take_outcomes(self, worker: Worker, ended: list[tuple[RunningAttempt, Ended]]) -> None:
         self._standstill.ended(len(ended))
         if not worker.retired or worker.group is not None:
-            self._store.offer(len(ended))  # now, so that the commit that saves the outcomes claims the next jobs
+            self.places.give(len(ended))  # now, so that the commit that saves the outcomes claims the next jobs
         succeeded: list[RunningAttempt] = []
         results: list[bytes] = []
         for attempt, message in ended:
@@ -165,14 +175,15 @@ class Supervisor:
         """A worker is gone, with what it ran."""
         together = len(worker.attempts)
         how = f"signal {-status}" if status < 0 else f"exit status {status}"
-        if worker.group is not None:
-            self._dispatch.give_back(together)
-        elif worker.ready and not worker.retired:
-            self._store.offer(-worker.free)
-        for attempt in list(worker.attempts.values()):
+        attempts = list(worker.attempts.values())
+        if worker.group is None and worker.ready and not worker.retired:
+            self.places.withdraw(worker)
+        for attempt in attempts:
             self._end(worker, attempt)
             if not attempt.recorded:
                 self._outcomes.died(worker, attempt, together, how)
+        if worker.group is not None:
+            self._dispatch.give_back(together)
         if worker.group is not None:
             self._suspects.end(worker, worker.group)
         self._check_stopped()
@@ -186,6 +197,7 @@ class Supervisor:
             hurry: set it to cut the grace period short.
         """
         self.processes.stop()
+        self.places.stop()
         with suppress(NotSaved):
             await self._store.stop_claiming()
         await asyncio.sleep(0)  # the engine hands claims on in the next turn of the event loop

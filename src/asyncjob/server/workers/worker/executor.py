@@ -26,12 +26,23 @@ from asyncjob.registry import JobFunction, Jobs
 from asyncjob.runner import Failed, Outcome, Unfinished, failed, finish, run, run_async
 from asyncjob.server.logs import log
 from asyncjob.server.tracing import AttemptSpan
-from asyncjob.server.workers.channel import AttemptKey, Cancel, Ended, Message, Noticed, Ready, Run, Unpacker
+from asyncjob.server.workers.channel import (
+    AttemptKey,
+    Cancel,
+    Ended,
+    Message,
+    Noticed,
+    Ready,
+    Resume,
+    Run,
+    Unpacker,
+)
 from asyncjob.server.workers.worker.leftovers import JobProcesses, Leftovers
 from asyncjob.server.workers.worker.outbox import Outbox, ProgressReports
 from asyncjob.server.workers.worker.output import Output
 from asyncjob.server.workers.worker.signals import let_go_in_children
 from asyncjob.server.workers.worker.threads import Threads
+from asyncjob.server.workers.worker.waits import Waits
 
 _READ_BYTES = 1 << 18
 
@@ -39,10 +50,10 @@ _READ_BYTES = 1 << 18
 class RunningJob:
     """One attempt that this worker runs: its context, the processes it started, and its task once it is on the loop."""
 
-    def __init__(self, message: Run, reports: ProgressReports) -> None:
+    def __init__(self, message: Run, reports: ProgressReports, waits: Waits) -> None:
         self.message = message
         self.key = (message.job_id, message.attempt)
-        self.context = JobContext(*self.key, lambda progress: reports.tell(self.key, progress))
+        self.context = JobContext(*self.key, lambda progress: reports.tell(self.key, progress), waits)
         self.span = AttemptSpan(message)
         self.processes = JobProcesses()
         self.begun = False
@@ -72,6 +83,7 @@ class Executor:
         self._reports = ProgressReports(self._outbox)
         self._leftovers = Leftovers()
         self._running: dict[AttemptKey, RunningJob] = {}
+        self._waits = Waits(self._outbox, self._running)
 
     def work(self) -> None:
         """Say that this worker is ready, then take messages for as long as the server is there."""
@@ -85,12 +97,13 @@ class Executor:
         """Send nothing and keep no socket open: a process that a job forked is not the worker."""
         self._outbox.close()
         self._reports.close()
+        self._waits.close()
 
     def _take(self, messages: list[Message]) -> None:
         coroutines = []
         for message in messages:
             if isinstance(message, Run):
-                job = RunningJob(message, self._reports)
+                job = RunningJob(message, self._reports, self._waits)
                 self._running[job.key] = job
                 self._reports.begin(job.key)
                 if message.type not in self._jobs:
@@ -105,6 +118,8 @@ class Executor:
         for message in messages:
             if isinstance(message, Cancel):
                 self._cancel(message)
+            elif isinstance(message, Resume):
+                self._waits.resume((message.job_id, message.attempt))
 
     def _run(self, function: JobFunction, job: RunningJob) -> None:
         try:
@@ -179,6 +194,7 @@ class Executor:
         job.processes.over = True
         del self._running[job.key]
         self._reports.end(job.key)
+        self._waits.end(job.key)
         send(Ended(*job.key, outcome))
 
     def _cancel(self, message: Cancel) -> None:
