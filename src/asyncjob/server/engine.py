@@ -245,11 +245,11 @@ class Engine:
         self.get(job_id)
         return self._store.deliveries.of_job(job_id, query.after, query.limit)
 
-    async def stats(self) -> dict[str, object]:
-        """How many jobs there are of each status, and how many ended in each of the last moments."""
+    async def stats(self, of_type: str | None = None) -> dict[str, object]:
+        """How many jobs, of one type or of all, have each status, and how many ended in each of the last moments."""
         return {
-            "jobs": await self._store.counts(),
-            "ended": {"seconds": MOMENT_SECONDS, "counts": self._throughput.last()},
+            "jobs": await self._store.counts(of_type),
+            "ended": {"seconds": MOMENT_SECONDS, "counts": self._throughput.last(of_type)},
         }
 
     async def page(self, query: ListQuery) -> tuple[list[Job], int | None]:
@@ -324,22 +324,15 @@ class Engine:
 
     def _measure(self) -> None:
         gauge, count, workers = self.metrics.gauge, self.metrics.count, self._supervisor
+        places = workers.places
         gauge("asyncjob_waiting", "Jobs that wait, those between two attempts included.", lambda: self._store.pending)
         gauge("asyncjob_waiting_limit", "Jobs that may wait: --max-pending.", lambda: self._settings.max_pending)
         gauge("asyncjob_running", "Jobs that run.", lambda: self.running)
         gauge("asyncjob_running_limit", "Jobs that may run at once: --concurrency.", lambda: self._settings.concurrency)
-        gauge(
-            "asyncjob_awaiting",
-            "Of the jobs that run, those that wait for another one and have given their place up.",
-            lambda: workers.places.awaiting,
-        )
+        gauge("asyncjob_awaiting", "Running jobs without a place: they wait for others.", lambda: places.awaiting)
         gauge("asyncjob_workers", "Worker processes that take jobs.", lambda: workers.ready_workers)
-        count(
-            "asyncjob_worker_restarts",
-            "Workers that ended while the server ran.",
-            ["reason"],
-            lambda: workers.processes.ended,
-        )
+        ended = workers.processes.ended
+        count("asyncjob_worker_restarts", "Workers that ended while the server ran.", ["reason"], lambda: ended)
         count(
             "asyncjob_worker_messages_ignored",
             "Messages from workers about attempts that had ended, or were not theirs.",
@@ -367,7 +360,7 @@ class Engine:
     def _tell(self, event: JobEvent, ending: Ending = BY_ITSELF) -> None:
         self.metrics.tell(event, ending)
         self.watchers.wake(event.job_id)
-        self._throughput.count(event.status)
+        self._throughput.count(event.type, event.status)
         if self._sender is not None and event.status.is_final:
             self._sender.wake()
         self.events.tell(event)
