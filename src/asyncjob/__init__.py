@@ -17,7 +17,7 @@ Then `asyncjob serve mine.py` answers `POST /jobs` with 202 and an id and runs t
 
 import typing
 
-from asyncjob.context import JobCanceled, JobContext, RetryLater
+from asyncjob.context import JobCanceled, JobContext, RetryLater, WorkerContext
 from asyncjob.policies import Backoff
 from asyncjob.registry import Jobs
 from asyncjob.signature import RegistrationError
@@ -68,5 +68,6 @@ __all__ = [
     "RetryLater",
     "Unreachable",
     "WaitTimeout",
+    "WorkerContext",
     "__version__",
 ]

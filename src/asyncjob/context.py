@@ -51,14 +51,18 @@ class RetryLater(Exception):
 
 
 class WorkerContext:
-    """The process that runs job functions. Engines derive from it what they do when a job waits for another.
+    """A process that runs job functions, as its lifespan is handed it.
+
+    Engines derive a class from it, for what they do when a job waits for another.
 
     Attributes:
-        worker: the number of the process's place among the workers, from 0.
+        worker: the number of its place among the workers, from 0; the process that takes a dead one's place has it too.
+        resources: what its lifespan has yielded; None before that, and without one.
     """
 
     def __init__(self, worker: int = 0) -> None:
         self.worker = worker
+        self.resources: Any = None
 
     def give_up(self, job: "JobContext") -> None:
         """The job begins to wait for another one, and needs no place until `take_back`."""
@@ -120,6 +124,16 @@ class JobContext:
         self.check()
         told = UNSET if message is None else writable(str(message), MAX_PROGRESS_MESSAGE)
         self._report(Progress(_within(fraction), told))
+
+    @property
+    def resources(self) -> Any:
+        """What the lifespan of this process has yielded; None without one. All its jobs share it."""
+        return self._process.resources
+
+    @property
+    def worker(self) -> int:
+        """The number of this process's place among the workers, from 0; see WorkerContext."""
+        return self._process.worker
 
     def check(self) -> None:
         """Find out whether there is a point in going on.

@@ -49,6 +49,10 @@ class Resume(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like
     attempt: int
 
 
+class Stop(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=True):
+    """To the worker: it gets no more jobs, so it ends what its lifespan has begun, and itself."""
+
+
 class Ready(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=True):
     """From the worker: it has imported the functions and takes jobs."""
 
@@ -88,7 +92,7 @@ class Ended(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=
 
 
 FromWorker = Ready | Noticed | Advanced | Yielded | Awaited | Ended
-Message = Run | Cancel | Resume | FromWorker
+Message = Run | Cancel | Resume | Stop | FromWorker
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Message])
@@ -179,7 +183,7 @@ def check(messages: list[Message]) -> list[FromWorker]:
 
 
 def _check(message: Message) -> FromWorker:
-    if isinstance(message, (Run, Cancel, Resume)):
+    if isinstance(message, (Run, Cancel, Resume, Stop)):
         raise Unbelievable(f"a worker does not send {type(message).__name__}")
     if isinstance(message, Advanced):
         _check_progress(message.progress)

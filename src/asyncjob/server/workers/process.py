@@ -62,12 +62,14 @@ class WorkerProcess(asyncio.Protocol):
         mark: str,
         received: Callable[[list[FromWorker]], None],
         ended: Callable[[], None],
+        number: int = 0,
     ) -> Self:
         """Start a process: a fresh interpreter (spawn, not fork), which imports the registry itself.
 
         Args:
             settings: of the server.
             mark: as above, like `received` and `ended`.
+            number: of its place among the workers.
 
         Raises:
             OSError: there are too many processes or open files.
@@ -75,7 +77,7 @@ class WorkerProcess(asyncio.Protocol):
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                process = await _spawn(settings, mark, theirs.fileno())
+                process = await _spawn(settings, mark, theirs.fileno(), number)
             except BaseException:
                 ours.close()
                 raise
@@ -149,9 +151,9 @@ def _nobody_waits() -> None:
     """Do nothing: the server has let go of the process."""
 
 
-async def _spawn(settings: Settings, mark: str, socket_number: int) -> asyncio.subprocess.Process:
+async def _spawn(settings: Settings, mark: str, socket_number: int, number: int) -> asyncio.subprocess.Process:
     # -P: what lies in the current folder must not stand in for a module of the standard library.
-    command = [sys.executable, "-P", "-m", "asyncjob.server.workers.worker", str(socket_number)]
+    command = [sys.executable, "-P", "-m", "asyncjob.server.workers.worker", str(socket_number), str(number)]
     command += [] if settings.target is None else [settings.target]
     inherited = {name: value for name, value in os.environ.items() if name not in SECRETS}
     own = {

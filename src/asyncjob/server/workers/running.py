@@ -89,6 +89,8 @@ class Worker:
         gone: its process has ended or its socket is closed; what it ran is about to be recorded as lost.
         noticed: how many cancels it has answered.
         aside: how many of its attempts have given their place up.
+        number: of its place among the workers; see `Processes`.
+        stopping: it was told to end.
     """
 
     process: WorkerProcess
@@ -100,6 +102,8 @@ class Worker:
     gone: bool = False
     noticed: int = 0
     aside: int = 0
+    number: int = 0
+    stopping: bool = False
     attempts: dict[AttemptKey, RunningAttempt] = field(default_factory=dict)
 
     @property

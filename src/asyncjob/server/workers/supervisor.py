@@ -16,7 +16,7 @@ from asyncjob.runner import Succeeded
 from asyncjob.server.endings import Tell
 from asyncjob.server.logs import log
 from asyncjob.server.settings import Settings
-from asyncjob.server.workers.channel import Advanced, Ended, FromWorker, Noticed, Ready
+from asyncjob.server.workers.channel import Advanced, Ended, FromWorker, Noticed, Ready, Stop
 from asyncjob.server.workers.deadlines import Deadlines
 from asyncjob.server.workers.dispatch import Dispatch
 from asyncjob.server.workers.outcomes import MAX_BACKOFF_SECONDS, Outcomes
@@ -66,6 +66,7 @@ class Supervisor:
             jobs, store, self.places, self.processes, self._suspects, self._outcomes, self._deadlines, waited
         )
         self._standstill = Standstill(store, lambda: self.running)
+        self._claims_are_over = False
         self._nothing_runs = asyncio.Event()
 
     @property
@@ -88,7 +89,7 @@ class Supervisor:
             self._outcomes.interrupted(lost)
         share, rest = divmod(self._settings.concurrency, self._settings.worker_count)
         for number in range(self._settings.worker_count):
-            self.processes.start(share + (number < rest))
+            self.processes.start(number, share + (number < rest))
         self.processes.open()
         self._suspects.begin(suspects)
 
@@ -201,6 +202,7 @@ class Supervisor:
         with suppress(NotSaved):
             await self._store.stop_claiming()
         await asyncio.sleep(0)  # the engine hands claims on in the next turn of the event loop
+        self._claims_are_over = True
         self._check_stopped()
         waits = [asyncio.ensure_future(signal.wait()) for signal in (self._nothing_runs, hurry)]
         await asyncio.wait(waits, timeout=self._settings.grace, return_when=asyncio.FIRST_COMPLETED)
@@ -212,5 +214,13 @@ class Supervisor:
         await self.processes.close()
 
     def _check_stopped(self) -> None:
-        if self.processes.is_stopping and not self.running:
+        """Once nothing more is claimed, stop the workers that run nothing, and note when all of them have ended."""
+        if not self._claims_are_over:
+            return
+        if self._jobs.worker_lifespan is not None:
+            for worker in self.processes.workers:
+                if worker.ready and not (worker.attempts or worker.stopping):
+                    worker.stopping = True
+                    worker.process.send([Stop()])
+        if not self.running and not any(worker.stopping for worker in self.processes.workers):
             self._nothing_runs.set()

@@ -32,12 +32,13 @@ class Waits(WorkerContext):
     """The jobs of this worker that wait.
 
     Args:
+        worker: the number of the worker's place.
         outbox: to the server.
         running: the attempts that run.
     """
 
-    def __init__(self, outbox: Outbox, running: Container[AttemptKey]) -> None:
-        super().__init__()
+    def __init__(self, worker: int, outbox: Outbox, running: Container[AttemptKey]) -> None:
+        super().__init__(worker)
         self._outbox = outbox
         self._running = running
         self._waiting: dict[AttemptKey, _Waiting] = {}
