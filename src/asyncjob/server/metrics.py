@@ -37,7 +37,7 @@ COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.
 COMMIT_ROWS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
 MAX_ERRORS = 50  # names of errors that are told apart
 MAX_ERROR_CHARACTERS = 100
-OWN_ERRORS = ("Timeout", "WorkerLost", "InvalidResults", "InvalidParameters", "UnknownType")
+OWN_ERRORS = ("Timeout", "WorkerLost", "OutOfMemory", "InvalidResults", "InvalidParameters", "UnknownType")
 OTHER = "other"
 PUT_BACK = (Reason.WORKER_DIED, Reason.WORKER_STUCK, Reason.SERVER_ENDED)
 

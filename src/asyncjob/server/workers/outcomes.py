@@ -159,6 +159,8 @@ class Outcomes:
             self._fail(attempt, Error("WorkerLost", f"the server ended while the job ran, {times} times in all"))
             return
         group_limit = 1 if times >= SOLO_INTERRUPTIONS else lost.group_limit
+        if lost.type in self._jobs and self._jobs[lost.type].own_process is not None:
+            group_limit = None  # it is apart from others as it is
         attempt.suspect = None if group_limit is None else Suspect(*attempt.key, group_limit, times)
         error = Error("WorkerLost", "the server ended while the job ran")
         write = self._store.release(

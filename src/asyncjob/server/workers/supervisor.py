@@ -16,7 +16,7 @@ from asyncjob.runner import Succeeded
 from asyncjob.server.endings import Tell
 from asyncjob.server.logs import log
 from asyncjob.server.settings import Settings
-from asyncjob.server.workers.channel import Advanced, Ended, FromWorker, Noticed, Ready, Stop
+from asyncjob.server.workers.channel import Advanced, Ended, FromWorker, Full, Noticed, Ready, Stop
 from asyncjob.server.workers.deadlines import Deadlines
 from asyncjob.server.workers.dispatch import Dispatch
 from asyncjob.server.workers.outcomes import MAX_BACKOFF_SECONDS, Outcomes
@@ -125,6 +125,9 @@ class Supervisor:
                 worker.noticed += 1
             elif isinstance(message, Ready):
                 self._welcome(worker)
+            elif isinstance(message, Full):
+                if worker.own is not None:
+                    worker.own.is_full = True
             elif (attempt := worker.attempts.get((message.job_id, message.attempt))) is None:
                 self.ignored += 1
             elif isinstance(message, Ended):
@@ -147,6 +150,8 @@ class Supervisor:
         self.processes.welcome(worker)
         if worker.group is not None:
             self._suspects.admit(worker, worker.group)
+        elif worker.own is not None:
+            self._dispatch.isolated.hand_out()
         else:
             self._dispatch.give_back(worker.capacity)
             self._dispatch.hand_out()
@@ -161,7 +166,7 @@ class Supervisor:
 
     def _take_outcomes(self, worker: Worker, ended: list[tuple[RunningAttempt, Ended]]) -> None:
         self._standstill.ended(len(ended))
-        if not worker.retired or worker.group is not None:
+        if not worker.retired or not worker.capacity:
             self.places.give(len(ended))  # now, so that the commit that saves the outcomes claims the next jobs
         succeeded: list[RunningAttempt] = []
         results: list[bytes] = []
@@ -177,6 +182,8 @@ class Supervisor:
                 self._outcomes.raised(attempt, message.outcome)
         if succeeded:
             self._outcomes.succeeded(succeeded, results)
+        if worker.own is not None:
+            self._dispatch.isolated.ended(worker)
 
     # -- deaths --------------------------------------------------------------------------------------------------
 
@@ -185,16 +192,22 @@ class Supervisor:
         together = len(worker.attempts)
         how = f"signal {-status}" if status < 0 else f"exit status {status}"
         attempts = list(worker.attempts.values())
-        if worker.group is None and worker.ready and not worker.retired:
+        if worker.capacity and worker.ready and not worker.retired:
             self.places.withdraw(worker)
         for attempt in attempts:
             self._end(worker, attempt)
-            if not attempt.recorded:
+            if attempt.recorded:
+                continue
+            if worker.own is None:
                 self._outcomes.died(worker, attempt, together, how)
-        if worker.group is not None:
+            else:
+                self._outcomes.lost(attempt, self._dispatch.isolated.error_of(worker, attempt.type, status, how))
+        if not worker.capacity:
             self._dispatch.give_back(together)
         if worker.group is not None:
             self._suspects.end(worker, worker.group)
+        elif worker.own is not None:
+            self._dispatch.isolated.ended(worker)
         self._check_stopped()
 
     # -- the end -------------------------------------------------------------------------------------------------
