@@ -9,9 +9,10 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
-from asyncjob.job import now_ms
-from asyncjob.registry import Jobs
+from asyncjob.policies import Limit
+from asyncjob.registry import JobFunction, Jobs
 from asyncjob.runner import Succeeded
 from asyncjob.server.endings import Tell
 from asyncjob.server.logs import log
@@ -19,7 +20,7 @@ from asyncjob.server.settings import Settings
 from asyncjob.server.workers.channel import Advanced, Ended, FromWorker, Full, Noticed, Ready, Stop
 from asyncjob.server.workers.deadlines import Deadlines
 from asyncjob.server.workers.dispatch import Dispatch
-from asyncjob.server.workers.outcomes import MAX_BACKOFF_SECONDS, Outcomes
+from asyncjob.server.workers.outcomes import Outcomes
 from asyncjob.server.workers.places import Places
 from asyncjob.server.workers.processes import Processes
 from asyncjob.server.workers.progress import ProgressSaver
@@ -89,7 +90,7 @@ class Supervisor:
 
     async def start(self) -> None:
         """Take up what an earlier server left running, then start the workers; they become ready by and by."""
-        parked = await self._store.park(self._jobs.names, now_ms() + round(MAX_BACKOFF_SECONDS * 1000))
+        parked = await self._store.take_over([self._limited(function) for function in self._jobs])
         for name, count in parked.items():
             log(logging.WARNING, "jobs wait for a function that is not registered", type=name, jobs=count)
         suspects = self._store.suspects(self._jobs.names)
@@ -100,6 +101,13 @@ class Supervisor:
             self.processes.start(number, share + (number < rest))
         self.processes.open()
         self._suspects.begin(suspects)
+
+    def _limited(self, function: JobFunction) -> JobFunction:
+        """The function with its limits: of isolated jobs, each a process, no more run than there are workers."""
+        limits = function.limits
+        if function.own_process is None or limits.concurrency or limits.concurrency_per_key:
+            return function
+        return replace(function, limits=replace(limits, concurrency=Limit(self._settings.worker_count)))
 
     def assign(self, claims: Claims) -> None:
         """Have claimed jobs run."""
