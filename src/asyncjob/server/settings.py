@@ -42,6 +42,7 @@ class Settings:
         workers: how many worker processes there may be; see `worker_count`.
         concurrency: how many jobs run at once, in all workers together.
         max_pending: how many jobs may wait before submissions are answered with 429.
+        max_scheduled: how many jobs may wait for a time, beside those; above it, 429 too.
         keep: seconds after which final jobs are deleted; None to keep them for ever.
         grace: seconds that running jobs get when the server is told to stop.
         backoff: the most seconds before the second attempt; each further one may wait twice as long.
@@ -64,6 +65,7 @@ class Settings:
     workers: int = field(default_factory=default_workers)
     concurrency: int = 1_000
     max_pending: int = 100_000
+    max_scheduled: int = 1_000_000
     keep: float | None = None
     grace: float = 10.0
     backoff: float = 1.0

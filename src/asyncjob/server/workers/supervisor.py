@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from asyncjob.job import now_ms
 from asyncjob.registry import Jobs
 from asyncjob.runner import Succeeded
 from asyncjob.server.endings import Tell
@@ -19,7 +18,7 @@ from asyncjob.server.settings import Settings
 from asyncjob.server.workers.channel import Ended, FromWorker, Noticed, Ready
 from asyncjob.server.workers.deadlines import Deadlines
 from asyncjob.server.workers.dispatch import Dispatch
-from asyncjob.server.workers.outcomes import MAX_BACKOFF_SECONDS, Outcomes
+from asyncjob.server.workers.outcomes import Outcomes
 from asyncjob.server.workers.processes import Processes
 from asyncjob.server.workers.progress import ProgressSaver
 from asyncjob.server.workers.running import RunningAttempt, Worker
@@ -83,7 +82,7 @@ class Supervisor:
 
     async def start(self) -> None:
         """Take up what an earlier server left running, then start the workers; they become ready by and by."""
-        parked = await self._store.park(self._jobs.names, now_ms() + round(MAX_BACKOFF_SECONDS * 1000))
+        parked = await self._store.take_over(self._jobs)
         for name, count in parked.items():
             log(logging.WARNING, "jobs wait for a function that is not registered", type=name, jobs=count)
         suspects = self._store.suspects(self._jobs.names)
