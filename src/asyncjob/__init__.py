@@ -17,7 +17,9 @@ Then `asyncjob serve mine.py` answers `POST /jobs` with 202 and an id and runs t
 
 import typing
 
-from asyncjob.context import JobCanceled, JobContext
+from asyncjob.context import JobCanceled, JobContext, RetryLater
+from asyncjob.options import InvalidOptions, Options
+from asyncjob.policies import Backoff, Limit, Rate, Unique
 from asyncjob.registry import Jobs
 from asyncjob.signature import RegistrationError
 from asyncjob.version import __version__
@@ -52,17 +54,24 @@ __all__ = [
     "AsyncClient",
     "AsyncJobHandle",
     "AwaitedJobCanceled",
+    "Backoff",
     "Client",
     "ClientError",
+    "InvalidOptions",
     "JobCanceled",
     "JobContext",
     "JobFailed",
     "JobHandle",
     "JobSnapshot",
     "Jobs",
+    "Limit",
     "NotFound",
+    "Options",
+    "Rate",
     "Refused",
     "RegistrationError",
+    "RetryLater",
+    "Unique",
     "Unreachable",
     "WaitTimeout",
     "__version__",
