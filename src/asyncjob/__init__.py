@@ -18,7 +18,9 @@ Then `asyncjob serve mine.py` answers `POST /jobs` with 202 and an id and runs t
 import typing
 
 from asyncjob.context import JobCanceled, JobContext
+from asyncjob.options import Options
 from asyncjob.registry import Jobs
+from asyncjob.schedules import Cron, Every
 from asyncjob.signature import RegistrationError
 from asyncjob.version import __version__
 
@@ -54,6 +56,8 @@ __all__ = [
     "AwaitedJobCanceled",
     "Client",
     "ClientError",
+    "Cron",
+    "Every",
     "JobCanceled",
     "JobContext",
     "JobFailed",
@@ -61,6 +65,7 @@ __all__ = [
     "JobSnapshot",
     "Jobs",
     "NotFound",
+    "Options",
     "Refused",
     "RegistrationError",
     "Unreachable",
