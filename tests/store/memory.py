@@ -30,6 +30,8 @@ from asyncjob.store import (
     Suspect,
     notification_of,
 )
+from tests.store import memory_schedules
+from tests.store.memory_schedules import MemorySchedules
 
 Result = TypeVar("Result")
 
@@ -78,6 +80,7 @@ class Kept:
         self.told: dict[str, Told] = {}
         self.waiting: dict[str, Row] = {}  # the jobs that are Pending
         self.count = 0
+        self.schedules: dict[str, memory_schedules.Kept] = {}
 
 
 class MemoryStore:
@@ -91,6 +94,7 @@ class MemoryStore:
         self._observer = Observer()
         self.slots = 0
         self.deliveries = MemoryDeliveries(kept)
+        self.schedules = MemorySchedules(self, kept.schedules)
 
     async def start(self, observer: Observer) -> None:
         self._observer = observer
@@ -317,6 +321,7 @@ class MemoryStore:
         for row in old:
             del self._kept.jobs[row.job.job_id]
             self.deliveries.forget(row.job.job_id)
+            self.schedules.forget(row.job)
         over = len(rows) < limit or rows[-1].job.created_at >= before
         return await self._done((len(old), None if over else rows[-1].sequence))
 

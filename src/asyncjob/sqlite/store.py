@@ -21,10 +21,11 @@ from asyncjob.sqlite.database import Database
 from asyncjob.sqlite.deliveries import SqliteDeliveries
 from asyncjob.sqlite.notifying import tell
 from asyncjob.sqlite.reads import NEVER, Reads
+from asyncjob.sqlite.schedules import SqliteSchedules
 from asyncjob.sqlite.statements import SQL
-from asyncjob.sqlite.transaction import EndedJob, Insisted, Item, NewJob, Results, Taken, Transaction
+from asyncjob.sqlite.transaction import EndedJob, Insisted, Item, NewJob, Results, Taken, Transaction, places_of
 from asyncjob.sqlite.writer import Writer
-from asyncjob.store import FIRST, Change, Lost, Observer, Success, Suspect, Unreadable, Unusable
+from asyncjob.store import FIRST, Change, Fired, Lost, Observer, Success, Suspect, Unreadable, Unusable
 
 
 class SqliteStore(Reads):
@@ -44,6 +45,7 @@ class SqliteStore(Reads):
             self.pending: int = self._lookup.one("count_pending")[0]
             self._writer = Writer(self._database.connect(), self._transact, self._committed, self._tell_claims)
             self.deliveries = SqliteDeliveries(self._database, self._writer)
+            self.schedules = SqliteSchedules(self._database, self._writer, _insert, self._count_begun)
         except (sqlite3.Error, Unreadable) as error:  # only the first page was read before
             self._database.close()
             raise Unusable(f"cannot read {self._database.path}: {error}") from error
@@ -77,6 +79,7 @@ class SqliteStore(Reads):
         """
         self.close_reads()
         self.deliveries.close()
+        self.schedules.close()
         await self._writer.close()
         self._database.gather()
         if not self._database.leaves_neighbours_alone:
@@ -237,6 +240,9 @@ class SqliteStore(Reads):
         future.add_done_callback(count)
         return future
 
+    def _count_begun(self, fired: Sequence[Fired]) -> None:
+        self.pending += sum(len(one.begun) for one in fired)
+
     def _count_pending(self, name: str, before: Status | None) -> None:
         """Count one job more or less as waiting, after a transition was written."""
         self.pending += (TRANSITIONS[name].target is Status.PENDING) - (before is Status.PENDING)
@@ -348,6 +354,16 @@ def _write(connection: sqlite3.Connection, name: str, values: dict[str, Any]) ->
     if told and told[0][0] is not None:
         tell(connection, [values["job_id"]])
     return bool(told)
+
+
+def _insert(connection: sqlite3.Connection, submission: Submission) -> str | None:
+    """Save a new job within a transaction; the id of the job that is there already, or None."""
+    assert isinstance(submission.job_id, str)
+    now, notify = now_ms(), submission.options.notify
+    row = NewJob(submission.job_id, submission.type, now, timestamp(now), None, notify, submission.parameters)
+    values = {"rows": places_of([row]), "texts": row.parameters, "claimed": 0, "now": row.created_at}
+    written = connection.execute(SQL["submit"], values).rowcount
+    return None if written == 1 else submission.job_id
 
 
 def _json(error: Error) -> str:

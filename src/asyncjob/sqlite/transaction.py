@@ -191,7 +191,7 @@ class Transaction:
 
     def _execute(self, statement: str, rows: list[Row]) -> int:
         claimed = self._claim_new(cast(list[NewJob], rows)) if statement == "submit" else 0
-        places = _places(rows)
+        places = places_of(rows)
         values: dict[str, object] = {"rows": places, "texts": b"".join([row[-1] for row in rows])}
         values |= {"claimed": claimed, "now": self._now}
         told = to_tell(self._connection, places) if statement == "succeed" else []
@@ -249,7 +249,7 @@ def _claims(rows: str, texts: bytes) -> list[Claim]:
     return claims
 
 
-def _places(rows: list[Row]) -> str:
+def places_of(rows: list[Row]) -> str:
     """The rows as JSON; in place of its text, each says where that begins, counted from 1, and how long it is."""
     places = []
     start = 1

@@ -9,6 +9,7 @@ from asyncjob.contract import ListQuery, Submission
 from asyncjob.job import Error, Job, Progress, Status
 from asyncjob.store.deliveries import Deliveries
 from asyncjob.store.records import FIRST, Attempt, Change, Claims, Lost, NotSaved, Shown, Success, Suspect
+from asyncjob.store.schedules import Schedules
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,10 @@ class Store(Protocol):
     @property
     def deliveries(self) -> Deliveries:
         """The notifications of ended jobs."""
+
+    @property
+    def schedules(self) -> Schedules:
+        """What begins jobs by itself."""
 
     # -- life ----------------------------------------------------------------------------------------------------
 
