@@ -26,7 +26,8 @@ ROOMS = {
     "aws": {"core"},
     "serve": {"core", "server", "sqlite"},
     "commands": {"core", "client", "server", "sqlite"},
-    "cli": {"core", "commands", "serve", "server", "sqlite", "aws", "aws.build"},
+    "reload": {"core", "commands", "serve", "server"},
+    "cli": {"core", "commands", "reload", "serve", "server", "sqlite", "aws", "aws.build"},
     "face": {"core", "client", "cli"},
 }
 """What each room may import beside itself. An engine and a store do not know each other: `serve` puts them together."""

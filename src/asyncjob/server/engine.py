@@ -7,7 +7,6 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET
@@ -26,7 +25,7 @@ from asyncjob.server.throughput import MOMENT_SECONDS, Throughput
 from asyncjob.server.watchers import Watchers
 from asyncjob.server.webhooks.receivers import NotifyPolicy
 from asyncjob.server.workers.supervisor import Supervisor
-from asyncjob.store import Attempt, Change, Claims, Delivery, NotSaved, Observer, Shown, Store, Unreadable
+from asyncjob.store import Attempt, Change, Claims, Delivery, NotSaved, Observer, Shown, Store, Told, Unreadable
 
 if TYPE_CHECKING:
     from asyncjob.server.webhooks.sender import Sender
@@ -147,16 +146,22 @@ class Engine:
             Full: too many jobs are waiting.
             Unavailable: it cannot be saved.
         """
-        job_id, saving = self.save(submission, traceparent)
-        with suppress(NotSaved):
-            await saving
-        self.saved(job_id, submission, saving)
+        saving: asyncio.Future[Submission | None] = asyncio.get_running_loop().create_future()
+        job_id = self.save(saving, submission, traceparent)
+        try:
+            earlier = await saving
+        except NotSaved as error:
+            raise not_saved(error) from error
+        self.saved(job_id, submission, earlier)
         return job_id
 
-    def save(
-        self, submission: Submission, traceparent: str | None = None
-    ) -> "tuple[str, asyncio.Future[Submission | None]]":
-        """The first half of `submit`: the job's id, and a future for `saved`. If it raises, nothing is written.
+    def save(self, told: Told, submission: Submission, traceparent: str | None = None) -> str:
+        """The first half of `submit`: the job's id. If it raises, nothing is written.
+
+        Args:
+            told: of the earlier submission, for `saved`, once this has returned; or that the job was not saved.
+            submission: as in `submit`.
+            traceparent: as in `submit`.
 
         Raises:
             NotAllowed, Full, Unavailable: as `submit` does.
@@ -166,20 +171,16 @@ class Engine:
             self._policy.check(submission.options.notify)
         job_id = new_job_id() if submission.job_id is UNSET else submission.job_id
         if not self._is_full:
-            return job_id, self._store.submit(job_id, submission, traceparent)
+            self._store.insert(told, job_id, submission, traceparent)
+            return job_id
         earlier = self._store.find_submission(job_id)
         if earlier is None:
             raise self._refused_as_full()
-        known: asyncio.Future[Submission | None] = asyncio.get_running_loop().create_future()
-        known.set_result(earlier)
-        return job_id, known
+        told.get_loop().call_soon(_tell_of, earlier, told)
+        return job_id
 
-    def saved(self, job_id: str, submission: Submission, saving: "asyncio.Future[Submission | None]") -> None:
-        """The second half of `submit`, once that future is done; raises Conflict and Unavailable as `submit` does."""
-        try:
-            earlier = saving.result()
-        except NotSaved as error:
-            raise _not_saved(error) from error
+    def saved(self, job_id: str, submission: Submission, earlier: Submission | None) -> None:
+        """The second half of `submit`, once that is known; raises Conflict as `submit` does."""
         if earlier is None:
             self._tell(JobEvent(job_id, submission.type, Status.PENDING, 1))
         elif not same_request(earlier, submission):
@@ -381,7 +382,12 @@ class Engine:
         try:
             return await write
         except NotSaved as error:
-            raise _not_saved(error) from error
+            raise not_saved(error) from error
+
+
+def _tell_of(earlier: Submission, told: Told) -> None:
+    if not told.done():
+        told.set_result(earlier)
 
 
 def _trying_again(verb: str, jobs: Sequence[str], error: NotSaved) -> None:
@@ -389,7 +395,8 @@ def _trying_again(verb: str, jobs: Sequence[str], error: NotSaved) -> None:
     log(logging.ERROR, "not saved, trying again", write=verb, **known, error=str(error))
 
 
-def _not_saved(error: NotSaved) -> Unavailable:
+def not_saved(error: NotSaved) -> Unavailable:
+    """What a client is told whose write was not saved."""
     log(logging.ERROR, "not saved", error=str(error))
     return Unavailable(f"nothing can be saved at the moment: {error}")
 
