@@ -81,5 +81,12 @@ def test_a_tool_that_reads_openapi_finds_every_operation() -> None:
         "POST /jobs/{jobId}/cancel",
         "POST /jobs/{jobId}/retry",
         "GET /events",
+        "GET /schedules",
+        "GET /schedules/{scheduleId}",
+        "PUT /schedules/{scheduleId}",
+        "DELETE /schedules/{scheduleId}",
+        "POST /schedules/{scheduleId}/pause",
+        "POST /schedules/{scheduleId}/resume",
+        "POST /schedules/{scheduleId}/run-now",
         "GET /stats",
     }

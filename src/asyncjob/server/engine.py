@@ -20,6 +20,7 @@ from asyncjob.server.logs import log
 from asyncjob.server.metrics import Metrics
 from asyncjob.server.purging import purge_for_ever
 from asyncjob.server.refusals import Conflict, Full, NotFound, Refusal, Unavailable
+from asyncjob.server.schedules import Schedules
 from asyncjob.server.settings import Settings
 from asyncjob.server.throughput import MOMENT_SECONDS, Throughput
 from asyncjob.server.watchers import Watchers
@@ -43,6 +44,7 @@ class Engine:
         events: of all jobs, for whoever listens.
         watchers: who waits for single jobs.
         metrics: what happens, counted.
+        schedules: what begins jobs by itself.
 
     Args:
         jobs: the registry.
@@ -67,6 +69,7 @@ class Engine:
         self._stopping = asyncio.Event()
         self._purging: asyncio.Task[None] | None = None
         self._fault: str | None = None
+        self.schedules = Schedules(jobs, store, self._policy, lambda: self._room, self._check_file, self._tell)
         self._measure()
 
     async def start(self) -> None:
@@ -88,6 +91,7 @@ class Engine:
                 self._settings.backoff,
                 self._tries,
             )
+        await self.schedules.start()
         if self._settings.keep is not None:
             self._purging = asyncio.create_task(purge_for_ever(self._store, self._settings.keep))
 
@@ -103,6 +107,7 @@ class Engine:
 
     async def stop(self, hurry: asyncio.Event) -> None:
         """Let running jobs end within the grace period, or until `hurry` is set, and put the others back."""
+        self.schedules.stop()
         await self._supervisor.stop(hurry)
         self._stopping.set()
         self.events.stop()
@@ -115,6 +120,7 @@ class Engine:
             fault: why; whoever submits is told.
         """
         self._fault = fault
+        self.schedules.stop()
 
     async def close(self) -> None:
         """Close the store; the engine can do nothing more.
@@ -122,6 +128,7 @@ class Engine:
         Raises:
             Unusable: it must not be closed; see `Store.close`.
         """
+        self.schedules.stop()
         if self._purging is not None:
             self._purging.cancel()
         if self._sender is not None:
@@ -342,11 +349,17 @@ class Engine:
             [],
             lambda: workers.ignored,
         )
+        count("asyncjob_schedule_occurrences", "Times of schedules.", ["outcome"], lambda: self.schedules.outcomes)
+        gauge("asyncjob_schedule_lateness_seconds", "Time the oldest of them is due.", lambda: self.schedules.lateness)
         count("asyncjob_deliveries", "Tries to notify of a job's end.", ["outcome"], lambda: self._tries)
 
     @property
+    def _room(self) -> int:
+        return self._settings.max_pending - self._store.pending
+
+    @property
     def _is_full(self) -> bool:
-        return self._store.pending >= self._settings.max_pending
+        return self._room <= 0
 
     def _check_file(self) -> None:
         if self._fault is not None:
