@@ -28,6 +28,7 @@ if typing.TYPE_CHECKING:
     from asyncjob.client import (
         AsyncClient,
         AsyncJobHandle,
+        AsyncScheduleHandle,
         AwaitedJobCanceled,
         Client,
         ClientError,
@@ -36,6 +37,8 @@ if typing.TYPE_CHECKING:
         JobSnapshot,
         NotFound,
         Refused,
+        ScheduleHandle,
+        ScheduleSnapshot,
         Unreachable,
         WaitTimeout,
     )
@@ -53,6 +56,7 @@ else:
 __all__ = [
     "AsyncClient",
     "AsyncJobHandle",
+    "AsyncScheduleHandle",
     "AwaitedJobCanceled",
     "Client",
     "ClientError",
@@ -68,6 +72,8 @@ __all__ = [
     "Options",
     "Refused",
     "RegistrationError",
+    "ScheduleHandle",
+    "ScheduleSnapshot",
     "Unreachable",
     "WaitTimeout",
     "__version__",

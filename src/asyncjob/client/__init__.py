@@ -4,8 +4,8 @@ core.py decides what to ask, when to ask again and what an answer means, and doe
 asynchronous.py carry its requests out, for threads and for an event loop.
 """
 
-from asyncjob.client.asynchronous import AsyncClient, AsyncJobHandle
-from asyncjob.client.blocking import Client, JobHandle
+from asyncjob.client.asynchronous import AsyncClient, AsyncJobHandle, AsyncScheduleHandle
+from asyncjob.client.blocking import Client, JobHandle, ScheduleHandle
 from asyncjob.client.errors import (
     AwaitedJobCanceled,
     ClientError,
@@ -15,11 +15,13 @@ from asyncjob.client.errors import (
     Unreachable,
     WaitTimeout,
 )
+from asyncjob.client.schedules import ScheduleSnapshot
 from asyncjob.client.snapshot import JobSnapshot
 
 __all__ = [
     "AsyncClient",
     "AsyncJobHandle",
+    "AsyncScheduleHandle",
     "AwaitedJobCanceled",
     "Client",
     "ClientError",
@@ -28,6 +30,8 @@ __all__ = [
     "JobSnapshot",
     "NotFound",
     "Refused",
+    "ScheduleHandle",
+    "ScheduleSnapshot",
     "Unreachable",
     "WaitTimeout",
 ]

@@ -10,9 +10,12 @@ import httpx
 
 from asyncjob.client.connection import DEFAULT_URL, UNSENDABLE, http_client, unsendable
 from asyncjob.client.core import Api, Call, Following, Operation, list_query, proceed
+from asyncjob.client.schedules import ScheduleSnapshot, Scheduling
+from asyncjob.client.schedules import page as schedule_page
 from asyncjob.client.snapshot import JobSnapshot
 from asyncjob.contract import MAX_PAGE
 from asyncjob.job import Progress, Status
+from asyncjob.schedules import Cron, Every
 
 T = TypeVar("T")
 
@@ -129,6 +132,27 @@ class Client:
                 yield _ended(running.popleft())
         while running:
             yield _ended(running.popleft())
+
+    def schedules(self) -> Iterator[ScheduleSnapshot]:
+        """All schedules, in the order in which they were made.
+
+        Raises:
+            Refused: this API has none.
+        """
+        cursor: str | None = None
+        while True:
+            schedules, cursor = self._run(schedule_page(self._api, cursor))
+            yield from schedules
+            if cursor is None:
+                return
+
+    def schedule(self, schedule_id: str) -> "ScheduleHandle":
+        """The handle of a schedule, whether or not it is there. Sends no request.
+
+        Raises:
+            ValueError: it cannot be a schedule's id.
+        """
+        return ScheduleHandle(self, Scheduling(self._api, schedule_id))
 
     def stats(self) -> dict[str, Any]:
         """`GET /stats`: how many jobs have each status, and how many ended in each of the last 60 times 10 seconds.
@@ -254,6 +278,79 @@ class JobHandle:
 
     def __repr__(self) -> str:
         return f"<JobHandle {self.id}>"
+
+
+class ScheduleHandle:
+    """A schedule to make, change, delete, pause or run. `Client.schedule` makes it.
+
+    Attributes:
+        id: the schedule's id.
+    """
+
+    def __init__(self, client: Client, schedule: Scheduling) -> None:
+        self.id = schedule.schedule_id
+        self._client = client
+        self._schedule = schedule
+
+    def get(self) -> ScheduleSnapshot:
+        """The schedule as it is now.
+
+        Raises:
+            NotFound: there is none.
+        """
+        return self._client._run(self._schedule.get())
+
+    def put(self, schedule: Cron | Every, type: str | None = None) -> ScheduleSnapshot:  # noqa: A002
+        """Make the schedule, or have it do something else.
+
+        >>> client.schedule("nightly").put(Cron("0 3 * * *", tz="Europe/Berlin", parameters={"width": 640}), "resize")
+
+        Args:
+            schedule: when it is due, and with which parameters.
+            type: the job function's name; optional if the API has only one.
+
+        Raises:
+            Refused: the parameters are wrong (400), or the code declares it (409).
+        """
+        return self._client._run(self._schedule.put(schedule, type))
+
+    def delete(self) -> None:
+        """Delete the schedule. Jobs that it has begun stay.
+
+        Raises:
+            NotFound: there is none.
+            Refused: the code declares it (409).
+        """
+        self._client._run(self._schedule.delete())
+
+    def pause(self) -> ScheduleSnapshot:
+        """Have it begin nothing until it is resumed.
+
+        Raises:
+            NotFound: there is none.
+        """
+        return self._client._run(self._schedule.pause())
+
+    def resume(self) -> ScheduleSnapshot:
+        """Have it go on with its next time. Times that have passed meanwhile are not made up for.
+
+        Raises:
+            NotFound: there is none.
+        """
+        return self._client._run(self._schedule.resume())
+
+    def run_now(self) -> JobHandle:
+        """Begin a job beside its times, paused or not.
+
+        Raises:
+            NotFound: there is none.
+            Refused: its last job has not ended, and it must not overlap (409).
+            Unreachable: there was no answer, and asking again could begin two jobs: look whether one runs.
+        """
+        return JobHandle(self._client, self._client._run(self._schedule.run_now()))
+
+    def __repr__(self) -> str:
+        return f"<ScheduleHandle {self.id}>"
 
 
 def _ended(handle: JobHandle) -> JobHandle:
