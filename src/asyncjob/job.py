@@ -51,14 +51,17 @@ class Transition:
 
 
 # A running job that goes back to Pending was *repeated* when the attempt counts against its retries (a lost worker, a
-# timeout, an exception it asked to retry on), and *released* when it does not (the server was told to stop).
+# timeout, an exception it asked to retry on), *postponed* when its function asked to run later, which is counted by
+# itself, and *released* when it counts against nothing (the server was told to stop).
 TRANSITIONS = {
     transition.name: transition
     for transition in (
         Transition("claim", frozenset({Status.PENDING}), Status.RUNNING),
+        Transition("expire", frozenset({Status.PENDING}), Status.FAILURE),
         Transition("succeed", frozenset({Status.RUNNING}), Status.SUCCESS),
         Transition("fail", frozenset({Status.RUNNING}), Status.FAILURE),
         Transition("repeat", frozenset({Status.RUNNING}), Status.PENDING, next_attempt=True),
+        Transition("postpone", frozenset({Status.RUNNING}), Status.PENDING, next_attempt=True),
         Transition("release", frozenset({Status.RUNNING}), Status.PENDING, next_attempt=True),
         Transition("cancel", frozenset({Status.PENDING, Status.RUNNING}), Status.CANCELED),
         Transition("retry", FINAL, Status.PENDING, next_attempt=True),
@@ -74,7 +77,7 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class Error(msgspec.Struct, frozen=True):
-    """Why a job is a Failure: the exception's class name, `Timeout` or `WorkerLost`, and a message."""
+    """Why a job is a Failure: the exception's class name, `Timeout`, `WorkerLost` and so on, and a message."""
 
     type: str
     message: str
@@ -85,7 +88,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     A field that has no value yet is UNSET and absent from the JSON. `parameters` and `results` stay the JSON text that
     was saved: showing a job never decodes them. Times are UTC, ISO 8601, milliseconds, `Z`. `priority` is absent if it
-    is 0, `run_at` unless the job is Pending and waits for that time.
+    is 0, `run_at` unless the job is Pending and waits for that time. Between two attempts, `error` is the last one's.
     """
 
     job_id: str

@@ -12,6 +12,8 @@ from asyncjob.schema import JOB_ID_SCHEMA, OPTION_SCHEMAS, Schema, submission_sc
 _SCHEMAS = "#/components/schemas/"
 _PREFIX = "parameters."  # of components made from a user's classes, so that one called `Job` does not meet ours
 _TIME: Schema = {"type": "string", "format": "date-time", "examples": ["2024-06-06T12:34:56.789Z"]}
+_KEY: Schema = {"securitySchemes": {"apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"}}}
+_SECURITY: dict[bool | None, list[Schema]] = {True: [{"apiKey": []}], False: [], None: [{}, {"apiKey": []}]}
 
 
 class Operation(NamedTuple):
@@ -37,7 +39,12 @@ class Operation(NamedTuple):
 
 
 def document(
-    jobs: Jobs, version: str, requests: Iterable[str] | None = None, *, options: Collection[str] = ()
+    jobs: Jobs,
+    version: str,
+    requests: Iterable[str] | None = None,
+    *,
+    options: Collection[str] = (),
+    key_needed: bool | None = None,
 ) -> Schema:
     """The OpenAPI document of an API that runs these job functions.
 
@@ -46,6 +53,7 @@ def document(
         version: what `info.version` says.
         requests: those that the API answers, of `OPERATIONS`; None for all.
         options: the names of the options that a submission may have.
+        key_needed: whether the API wants a key; None where that is not known.
     """
     submission, components = _submission(jobs, options)
     return {
@@ -56,11 +64,8 @@ def document(
             "summary": "POST a job, get 202 and an id at once; GET tells its status and its results.",
         },
         "paths": _paths(OPERATIONS if requests is None else requests, submission),
-        "components": {
-            "schemas": {**components, **_fixed_schemas()},
-            "securitySchemes": {"apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"}},
-        },
-        "security": [{}, {"apiKey": []}],  # a server that was started without a key asks for none
+        "components": {"schemas": {**components, **_fixed_schemas()}, **({} if key_needed is False else _KEY)},
+        "security": _SECURITY[key_needed],
     }
 
 
@@ -129,6 +134,10 @@ _STREAM: Schema = {
     "description": "Server-sent events.",
     "content": {"text/event-stream": {"schema": {"type": "string"}}},
 }
+_DUPLICATE: Schema = {
+    "const": True,
+    "description": "Given if nothing was saved, because this job was there before and is the same.",
+}
 _WAIT = _query(
     "wait",
     {"type": "number", "minimum": 0, "maximum": MAX_WAIT_SECONDS},
@@ -161,7 +170,12 @@ _REFUSALS = {
 
 OPERATIONS = {
     "POST /jobs": Operation(
-        "submit", "Register a job", {202: _ACCEPTED}, (400, 403, 408, 409, 413, 415, 429, 503), submits=True
+        "submit",
+        "Register a job",
+        {200: _json("The job: it has ended while the request waited.", "Job"), 202: _ACCEPTED},
+        (400, 403, 408, 409, 413, 415, 429, 503),
+        (_WAIT,),
+        submits=True,
     ),
     "GET /jobs": Operation(
         "list", "List jobs, newest first", {200: _json("A page of jobs.", "Page")}, (400, 403, 503), _FILTERS + _PAGE
@@ -178,6 +192,9 @@ OPERATIONS = {
     ),
     "POST /jobs/{jobId}/retry": Operation(
         "retry", "Run a final job again", {202: _ACCEPTED}, (403, 404, 409, 429, 503)
+    ),
+    "POST /jobs/{jobId}/run-now": Operation(
+        "runNow", "Run a job now that waits for its time", {202: _ACCEPTED}, (403, 404, 409, 503)
     ),
     "GET /jobs/{jobId}/events": Operation(
         "jobEvents",
@@ -260,7 +277,7 @@ def _fixed_schemas() -> Schema:
     return {
         "Status": {"type": "string", "enum": list(Status)},
         "Job": _object(job, required=["jobId", "type", "status", "parameters", "attempt", "createdAt"]),
-        "Accepted": _object({"jobId": JOB_ID_SCHEMA}, required=["jobId"]),
+        "Accepted": _object({"jobId": JOB_ID_SCHEMA, "duplicate": _DUPLICATE}, required=["jobId"]),
         "Page": _page("jobs", _ref("Job")),
         "Attempts": _page("attempts", _object(attempt, required=["attempt", "status"])),
         "Deliveries": _page("deliveries", _delivery()),

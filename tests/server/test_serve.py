@@ -14,7 +14,8 @@ import typer.main
 from typer.testing import CliRunner
 
 from asyncjob.cli import app
-from asyncjob.server.settings import LogFormat, LogLevel, Settings
+from asyncjob.server.logs import LogFormat, LogLevel
+from asyncjob.server.settings import Settings
 from tests.server.conftest import lines, wait_for
 from tests.serving import COMMAND, FUNCTIONS, Server
 
@@ -178,7 +179,7 @@ def test_every_setting_has_an_environment_variable_and_the_help_shows_both(tmp_p
     for parameter in parameters:
         assert parameter.envvar == f"ASYNCJOB_{parameter.name.upper()}"
         assert parameter.envvar in words
-        assert parameter.opts[0] in words
+        assert parameter.opts[0] in words or parameter.opts[0].upper() in words
 
 
 def test_every_option_reaches_the_setting_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

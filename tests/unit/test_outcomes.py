@@ -32,7 +32,7 @@ class Told:
         self.suspects: list[Suspect] = []
         jobs = Jobs()
         jobs.job(name="add", retries=1)(lambda: None)
-        self.outcomes = Outcomes(cast(Store, self), jobs, 0.0, self.tell, self.suspect)
+        self.outcomes = Outcomes(cast(Store, self), jobs, 0.0, self.tell, self.succeeded, self.suspect)
 
     def succeed(self, successes: Sequence[Success]) -> "asyncio.Future[list[bool]]":
         self.successes += successes
@@ -52,6 +52,9 @@ class Told:
 
     def tell(self, event: JobEvent, ending: Ending = BY_ITSELF) -> None:
         self.events.append((event, ending))
+
+    def succeeded(self, attempts: Sequence[RunningAttempt]) -> None:
+        self.events += [(attempt.becomes(Status.SUCCESS), BY_ITSELF) for attempt in attempts]
 
     def suspect(self, suspect: Suspect, pause: float) -> None:
         self.suspects.append(suspect)

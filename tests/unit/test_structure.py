@@ -138,7 +138,7 @@ def _lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 
 def test_metrics_are_taken_in_one_place() -> None:
-    assert {module for module in FILES if "server.metrics" in _imports(module)} == {"server.engine"}
+    assert {module for module in FILES if "server.metrics" in _imports(module)} == {"server.telling"}
 
 
 def test_an_object_has_all_its_attributes_once_it_is_made() -> None:

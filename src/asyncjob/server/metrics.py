@@ -31,13 +31,16 @@ from asyncjob.job import Status
 from asyncjob.registry import Jobs
 from asyncjob.server.endings import BY_ITSELF, Ending, Reason
 from asyncjob.server.events import JobEvent
+from asyncjob.server.settings import Settings
+from asyncjob.server.workers.supervisor import Supervisor
+from asyncjob.store import Store
 
 DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0, 3_600.0)
 COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 COMMIT_ROWS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
 MAX_ERRORS = 50  # names of errors that are told apart
 MAX_ERROR_CHARACTERS = 100
-OWN_ERRORS = ("Timeout", "WorkerLost", "InvalidResults", "InvalidParameters", "UnknownType")
+OWN_ERRORS = ("Timeout", "WorkerLost", "Expired", "RetryLater", "InvalidResults", "InvalidParameters", "UnknownType")
 OTHER = "other"
 PUT_BACK = (Reason.WORKER_DIED, Reason.WORKER_STUCK, Reason.SERVER_ENDED)
 
@@ -88,9 +91,11 @@ class Durations(Collector):
 
     def observe(self, type: str, seconds: float) -> None:  # noqa: A002
         """Count one duration; less than nothing, after a clock was set back, is nothing."""
-        known = type if type in self._counts else OTHER
-        self._counts[known][bisect_left(DURATIONS, seconds)] += 1
-        self._sums[known] += max(0.0, seconds)
+        if type not in self._counts:
+            type = OTHER  # noqa: A001
+        self._counts[type][bisect_left(DURATIONS, seconds)] += 1
+        if seconds > 0:
+            self._sums[type] += seconds
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
         """What was counted, cumulated as Prometheus wants it."""
@@ -195,6 +200,43 @@ class Metrics:
         """Show a number that is read whenever the metrics are."""
         Gauge(name, documentation, registry=self._registry).set_function(read)
 
+    def measure(
+        self, settings: Settings, store: Store, workers: Supervisor, tries: Callable[[], Mapping[str, int]]
+    ) -> None:
+        """Show what other parts count for themselves; `tries` counts notifications by what became of them."""
+        gauge, count = self.gauge, self.count
+        gauge("asyncjob_waiting", "Jobs that wait for their turn.", lambda: store.pending)
+        gauge("asyncjob_waiting_limit", "Jobs that may wait: --max-pending.", lambda: settings.max_pending)
+        gauge(
+            "asyncjob_scheduled",
+            "Jobs that wait for a time: delayed, or between attempts.",
+            lambda: store.scheduled,
+        )
+        gauge("asyncjob_scheduled_limit", "Jobs that may: --max-scheduled.", lambda: settings.max_scheduled)
+        gauge("asyncjob_limited", "Waiting jobs that a limit of their function holds back.", lambda: store.limited)
+        gauge("asyncjob_running", "Jobs that run.", lambda: workers.running)
+        gauge("asyncjob_running_limit", "Jobs that may run at once: --concurrency.", lambda: settings.concurrency)
+        gauge("asyncjob_workers", "Worker processes that take jobs.", lambda: workers.ready_workers)
+        count(
+            "asyncjob_worker_restarts",
+            "Workers that ended while the server ran.",
+            ["reason"],
+            lambda: workers.processes.ended,
+        )
+        count(
+            "asyncjob_worker_messages_ignored",
+            "Messages from workers about attempts that had ended, or were not theirs.",
+            [],
+            lambda: workers.ignored,
+        )
+        count("asyncjob_deliveries", "Tries to notify of a job's end.", ["outcome"], tries)
+
+    def measure_schedules(self, outcomes: Callable[[], Mapping[str, int]], lateness: Callable[[], int]) -> None:
+        """Show what has become of the times that schedules name, and for how long one is due."""
+        self.count("asyncjob_schedule_occurrences", "Times that schedules named.", ["outcome"], outcomes)
+        text = "How long the time of a schedule that was due first is over."
+        self.gauge("asyncjob_schedule_lateness_seconds", text, lateness)
+
     def tell(self, event: JobEvent, ending: Ending = BY_ITSELF) -> None:
         """Count what became of a job."""
         status = event.status
@@ -211,6 +253,14 @@ class Metrics:
             self._lost[type_, self._error(ending.error)] += 1
         elif ending.reason in PUT_BACK:
             self._put_back[ending.reason] += 1
+
+    def submitted(self, type: str) -> None:  # noqa: A002
+        """A new job was saved."""
+        self._submissions[type if type in self._types else OTHER] += 1
+
+    def succeeded(self, type: str, count: int) -> None:  # noqa: A002
+        """That many jobs of a type have succeeded."""
+        self._outcomes[type if type in self._types else OTHER, Status.SUCCESS, ""] += count
 
     def refused(self, status: int) -> None:
         """A request was answered with this HTTP status."""

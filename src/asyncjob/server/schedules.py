@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from asyncjob.contract import PageQuery
-from asyncjob.job import Status, new_job_id, now_ms
+from asyncjob.job import new_job_id, now_ms
 from asyncjob.plans import Plan, declared_plans
 from asyncjob.registry import Jobs
-from asyncjob.server.events import JobEvent
+from asyncjob.server.admission import Admission, not_saved
 from asyncjob.server.logs import log
 from asyncjob.server.refusals import Conflict, Full, NotFound, Refusal, Unavailable
 from asyncjob.server.timer import Timer, next_after
@@ -34,9 +34,8 @@ class Schedules:
         jobs: the registry, with what the code declares.
         store: where they are.
         policy: who may be notified.
-        room: how many more jobs may wait.
-        check: raises Unavailable if nothing may be saved any more.
-        tell: is called with each job that was begun.
+        admission: whether one more job may wait.
+        tell: is called with the id and the type of each job that was begun.
 
     Raises:
         RegistrationError: the code declares what this server may not do.
@@ -47,17 +46,15 @@ class Schedules:
         jobs: Jobs,
         store: Store,
         policy: NotifyPolicy,
-        room: Callable[[], int],
-        check: Callable[[], None],
-        tell: Callable[[JobEvent], None],
+        admission: Admission,
+        tell: Callable[[str, str], None],
     ) -> None:
         self._jobs = jobs
         self._store = store
         self._policy = policy
-        self._room = room
-        self._check = check
+        self._admission = admission
         self._tell = tell
-        self._timer = Timer(store.schedules, jobs.names, room, self._begun)
+        self._timer = Timer(store.schedules, jobs.names, admission.room, self._begun)
         self._declared = declared_plans(jobs)
         for schedule_id, plan in self._declared.items():
             try:
@@ -130,7 +127,7 @@ class Schedules:
             Full: there are too many schedules.
             Unavailable: it cannot be saved.
         """
-        self._check()
+        self._admission.check()
         self._check_plan(plan)
         saving = self._store.schedules.put(schedule_id, plan, next_after(plan, now_ms()), MAX_SCHEDULES)
         saved = await _saved(saving)
@@ -149,7 +146,7 @@ class Schedules:
             Conflict: the code declares it.
             Unavailable: nothing can be saved.
         """
-        self._check()
+        self._admission.check()
         removed = await _saved(self._store.schedules.remove(schedule_id))
         if removed is None:
             raise NotFound
@@ -164,7 +161,7 @@ class Schedules:
             NotFound: there is none.
             Unavailable: nothing can be saved.
         """
-        self._check()
+        self._admission.check()
         if not await _saved(self._store.schedules.pause(schedule_id)):
             raise NotFound
         log(logging.INFO, "schedule paused", schedule=schedule_id)
@@ -177,7 +174,7 @@ class Schedules:
             NotFound: there is none.
             Unavailable: nothing can be saved.
         """
-        self._check()
+        self._admission.check()
         next_at = next_after(self.get(schedule_id).plan, now_ms())
         if not await _saved(self._store.schedules.resume(schedule_id, next_at)):
             raise NotFound
@@ -196,13 +193,13 @@ class Schedules:
             Full: too many jobs are waiting.
             Unavailable: nothing can be saved.
         """
-        self._check()
+        self._admission.check()
         for _ in range(TRIES):
             schedule = self.get(schedule_id)
             if schedule.plan.type not in self._jobs:
                 raise Conflict(f"no function {schedule.plan.type!r} is registered any more")
-            if self._room() <= 0:
-                raise Full("too many jobs are waiting already; try again later")
+            if (full := self._admission.full(schedule.plan.options)) is not None:
+                raise full
             job_id = f"{schedule_id}~now-{new_job_id()}"
             firing = Firing(schedule, [Begin(job_id, now_ms())], schedule.next_at, schedule.handled_at)
             (fired,) = await _saved(self._store.schedules.fire([firing]))
@@ -215,7 +212,7 @@ class Schedules:
 
     def _begun(self, plan: Plan, job_ids: Sequence[str]) -> None:
         for job_id in job_ids:
-            self._tell(JobEvent(job_id, plan.type, Status.PENDING, 1))
+            self._tell(job_id, plan.type)
 
     def _changed(self, schedule_id: str) -> Scheduled:
         self._timer.wake()
@@ -230,5 +227,4 @@ async def _saved(write: Awaitable[Result]) -> Result:
     try:
         return await write
     except NotSaved as error:
-        log(logging.ERROR, "not saved", error=str(error))
-        raise Unavailable(f"nothing can be saved at the moment: {error}") from error
+        raise not_saved(error) from error

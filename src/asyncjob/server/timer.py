@@ -13,6 +13,7 @@ from contextlib import suppress
 from time import monotonic_ns
 
 from asyncjob.job import now_ms
+from asyncjob.options import Options
 from asyncjob.plans import Plan
 from asyncjob.schedules import newest, occurrence_id, times_of
 from asyncjob.server.logs import log
@@ -32,7 +33,7 @@ class Timer:
     Args:
         schedules: the store's.
         types: those that this server runs. Schedules of others wait until a server does.
-        room: how many more jobs may wait.
+        room: how many more jobs with such options may wait.
         begun: is called with what was begun.
 
     Attributes:
@@ -43,7 +44,7 @@ class Timer:
         self,
         schedules: Schedules,
         types: Collection[str],
-        room: Callable[[], int],
+        room: Callable[[Options], int],
         begun: Callable[[Plan, Sequence[str]], None],
     ) -> None:
         self.outcomes: Counter[str] = Counter(begun=0, overlapping=0, missed=0)
@@ -97,14 +98,25 @@ class Timer:
             log(logging.WARNING, "the clock was set back", seconds=(before - self._clock) // 1_000)
             await self._revise()
         while due := self._schedules.due(self._types, now_ms(), BATCH):
-            room = min(BATCH, self._room())
-            if room <= 0:
+            firings = self._steps(due, now_ms())
+            if not firings:
                 self._say_full(due[0])
                 return LOOK_AGAIN_SECONDS
             self._is_full = False
-            await self._fire(_steps(due, now_ms(), room))
+            await self._fire(firings)
         next_at = self._schedules.next_at(self._types)
         return MAX_SLEEP_SECONDS if next_at is None else min(MAX_SLEEP_SECONDS, max(0, next_at - now_ms()) / 1_000)
+
+    def _steps(self, due: Sequence[Scheduled], now: int) -> list[Firing]:
+        """What these schedules do next, as far as their jobs may wait."""
+        firings: list[Firing] = []
+        begun = 0
+        for schedule in due:
+            room = min(BATCH, self._room(schedule.plan.options)) - begun
+            if room > 0:
+                firings.append(_step(schedule, now, room))
+                begun += len(firings[-1].jobs)
+        return firings
 
     def _say_full(self, first: Scheduled) -> None:
         if not self._is_full:
@@ -160,17 +172,6 @@ def next_after(plan: Plan, now: int) -> int | None:
         log(logging.ERROR, "a schedule cannot be read", error=str(error))
         return None
     return None if found is None else found * 1_000
-
-
-def _steps(due: Sequence[Scheduled], now: int, room: int) -> list[Firing]:
-    """What these schedules do next, with at most `room` jobs in all."""
-    firings: list[Firing] = []
-    for schedule in due:
-        if room <= 0:
-            break
-        firings.append(_step(schedule, now, room))
-        room -= len(firings[-1].jobs)
-    return firings
 
 
 def _step(schedule: Scheduled, now: int, room: int) -> Firing:

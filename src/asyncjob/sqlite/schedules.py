@@ -14,13 +14,14 @@ from asyncjob.options import WIRE_NAMES as OPTIONS
 from asyncjob.plans import Plan
 from asyncjob.schedules import Timing
 from asyncjob.sqlite.database import Database
+from asyncjob.sqlite.inserting import insert_special, special
+from asyncjob.sqlite.places import Places
 from asyncjob.sqlite.reading import Lookup
 from asyncjob.sqlite.statements import SQL
 from asyncjob.sqlite.writer import Writer
 from asyncjob.store import Fired, Firing, LastJob, Scheduled
 
 MAX_PAGE_BYTES = 4 << 20  # of parameters: a page of large ones ends early
-Insert = Callable[[sqlite3.Connection, Submission], str | None]
 
 
 class SqliteSchedules:
@@ -29,16 +30,14 @@ class SqliteSchedules:
     Args:
         database: the open file.
         writer: the file's.
-        insert: saves a job within a transaction; the id of the job that is there already, or None.
-        count: is called with the number of jobs that were saved.
+        places: says where jobs wait.
+        count: the store's `_count_waiting`.
     """
 
-    def __init__(
-        self, database: Database, writer: Writer[Any], insert: Insert, count: Callable[[Sequence[Fired]], None]
-    ) -> None:
+    def __init__(self, database: Database, writer: Writer[Any], places: Places, count: Callable[..., None]) -> None:
         self._lookup = Lookup(database.connect())
         self._writer = writer
-        self._insert = insert
+        self._places = places
         self._count = count
 
     def find(self, schedule_id: str) -> Scheduled | None:
@@ -136,7 +135,8 @@ class SqliteSchedules:
             return [self._step(connection, firing) for firing in firings]
 
         fired = await self._writer.do(operation)
-        self._count(fired)
+        for firing, one in zip(firings, fired, strict=True):
+            self._count(len(one.begun), is_scheduled=firing.schedule.plan.options.pause_ms > 0)
         return fired
 
     def _step(self, connection: sqlite3.Connection, firing: Firing) -> Fired:
@@ -153,12 +153,19 @@ class SqliteSchedules:
             return Fired(applied=True, overlapping=now.last.job_id)
         begun = []
         for job_id, at in firing.jobs:
-            submission = Submission(job_id, now.plan.type, now.plan.parameters, now.plan.options)
-            there = self._insert(connection, submission)
+            there = self._insert(connection, job_id, now.plan)
             if there is None:
                 begun.append(job_id)
             connection.execute(SQL["begin_scheduled"], key | {"job_id": there or job_id, "at": at})
         return Fired(applied=True, begun=begun)
+
+    def _insert(self, connection: sqlite3.Connection, job_id: str, plan: Plan) -> str | None:
+        """Save a new job; the id of the job that is there already, if one is."""
+        submission = Submission(job_id, plan.type, plan.parameters, plan.options)
+        (saved,) = insert_special(connection, special(self._places, job_id, submission, None, now_ms()))
+        if saved is True:
+            return None
+        return job_id if saved is False else saved.job_id
 
     def close(self) -> None:
         """Close the reading connection."""

@@ -27,10 +27,14 @@ from asyncjob.store.deliveries import Deliveries, Delivery, DeliveryStatus, Due,
 from asyncjob.store.protocol import Observer, Store, Told
 from asyncjob.store.records import (
     FIRST,
+    LEVEL_MS,
+    MAX_POSTPONEMENTS,
     Attempt,
     Change,
     Claim,
     Claims,
+    Duplicate,
+    Expired,
     Lost,
     NotSaved,
     Shown,
@@ -44,6 +48,8 @@ from asyncjob.store.schedules import Begin, Fired, Firing, LastJob, Scheduled, S
 
 __all__ = [
     "FIRST",
+    "LEVEL_MS",
+    "MAX_POSTPONEMENTS",
     "Attempt",
     "Begin",
     "Change",
@@ -53,6 +59,8 @@ __all__ = [
     "Delivery",
     "DeliveryStatus",
     "Due",
+    "Duplicate",
+    "Expired",
     "Fired",
     "Firing",
     "LastJob",

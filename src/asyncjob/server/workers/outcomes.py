@@ -10,14 +10,14 @@ import random
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from asyncjob.job import Error, Status, now_ms
+from asyncjob.job import Error, Status
 from asyncjob.registry import DEFAULT_RETRIES, Jobs
 from asyncjob.runner import Failed
 from asyncjob.server.endings import Ending, Reason, Tell
-from asyncjob.server.logs import log, log_each
+from asyncjob.server.logs import log, log_each, writes
 from asyncjob.server.workers.quarantine import MAX_INTERRUPTIONS, SOLO_INTERRUPTIONS, half
 from asyncjob.server.workers.running import RunningAttempt, Worker
-from asyncjob.store import FIRST, Lost, Store, Success, Suspect
+from asyncjob.store import Lost, Store, Success, Suspect
 
 MAX_BACKOFF_SECONDS = 300.0
 
@@ -30,16 +30,24 @@ class Outcomes:
         jobs: the registry, for retries.
         backoff: seconds; the second attempt waits up to that long, each further one up to twice as long.
         tell: called with what became of a job after that was saved.
+        succeeded: called in its place with all attempts whose results were saved together.
         suspected: called with each suspect and the seconds that it waits before it may run.
     """
 
     def __init__(
-        self, store: Store, jobs: Jobs, backoff: float, tell: Tell, suspected: Callable[[Suspect, float], None]
+        self,
+        store: Store,
+        jobs: Jobs,
+        backoff: float,
+        tell: Tell,
+        succeeded: Callable[[Sequence[RunningAttempt]], None],
+        suspected: Callable[[Suspect, float], None],
     ) -> None:
         self._store = store
         self._jobs = jobs
         self._backoff = backoff
         self._tell = tell
+        self._succeeded = succeeded
         self._suspected = suspected
 
     # -- the function has answered -------------------------------------------------------------------------------
@@ -60,11 +68,12 @@ class Outcomes:
         done = []
         for attempt, written in zip(attempts, saved.result(), strict=True):
             if written:
-                done.append(attempt.fields | {"outcome": "Success"})
-                self._tell(attempt.becomes(Status.SUCCESS))
+                done.append(attempt)
             else:
                 log(logging.INFO, "late outcome refused", **attempt.fields)
-        log_each(logging.INFO, "job ended", done)
+        self._succeeded(done)
+        if writes(logging.INFO):
+            log_each(logging.INFO, "job ended", [attempt.fields | {"outcome": "Success"} for attempt in done])
 
     def raised(self, attempt: RunningAttempt, outcome: Failed) -> None:
         """The function raised: that is its answer, unless it asked to run again."""
@@ -91,14 +100,13 @@ class Outcomes:
             return
         longest = min(MAX_BACKOFF_SECONDS, self._backoff * 2**attempt.losses)
         pause = random.uniform(0, longest)  # full jitter, over a range that doubles with each loss
-        due_at = now_ms() + round(pause * 1000) if known else None
 
         def saved() -> None:
             more = {"error": error.type, "again_in": f"{pause:.3g}s", "exception": traceback}
             log(logging.WARNING, "job repeated", **attempt.fields, **more)
             self._goes_on(attempt, Ending(error.type, Reason.LOST), group_limit, pause)
 
-        self._save(attempt, self._store.repeat(*attempt.key, due_at, error, group_limit), saved)
+        self._save(attempt, self._store.repeat(*attempt.key, round(pause * 1000), error, group_limit), saved)
 
     def put_back(self, attempt: RunningAttempt, error: Error, reason: Reason, group_limit: int | None = None) -> None:
         """The attempt ended, but not by any known fault of its job: it runs again and loses no retry.
@@ -145,13 +153,7 @@ class Outcomes:
         group_limit = 1 if times >= SOLO_INTERRUPTIONS else lost.group_limit
         attempt.suspect = None if group_limit is None else Suspect(*attempt.key, group_limit, times)
         error = Error("WorkerLost", "the server ended while the job ran")
-        write = self._store.release(
-            *attempt.key,
-            error,
-            due_at=FIRST if lost.type in self._jobs else None,
-            group_limit=group_limit,
-            interrupted=True,
-        )
+        write = self._store.release(*attempt.key, error, group_limit=group_limit, interrupted=True)
         self._save_put_back(attempt, write, Ending(error.type, Reason.SERVER_ENDED), group_limit)
 
     async def released(self, attempts: list[RunningAttempt]) -> None:

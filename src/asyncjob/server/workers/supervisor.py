@@ -7,10 +7,9 @@ worker, a worker's death, a deadline. Nothing polls.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from asyncjob.job import now_ms
 from asyncjob.registry import Jobs
 from asyncjob.runner import Succeeded
 from asyncjob.server.endings import Tell
@@ -19,7 +18,7 @@ from asyncjob.server.settings import Settings
 from asyncjob.server.workers.channel import Ended, FromWorker, Noticed, Ready
 from asyncjob.server.workers.deadlines import Deadlines
 from asyncjob.server.workers.dispatch import Dispatch
-from asyncjob.server.workers.outcomes import MAX_BACKOFF_SECONDS, Outcomes
+from asyncjob.server.workers.outcomes import Outcomes
 from asyncjob.server.workers.processes import Processes
 from asyncjob.server.workers.progress import ProgressSaver
 from asyncjob.server.workers.running import RunningAttempt, Worker
@@ -38,6 +37,7 @@ class Supervisor:
         settings: of the server.
         store: where the jobs are; started before this is.
         tell: called with what became of a job, or how far it is, after that was saved.
+        succeeded: called in its place with all attempts whose results were saved together.
         waited: called with the seconds from when an attempt was due until a worker had it.
         ran: called with the seconds from then until it ended or was lost.
 
@@ -47,7 +47,14 @@ class Supervisor:
     """
 
     def __init__(
-        self, jobs: Jobs, settings: Settings, store: Store, tell: Tell, waited: Durations, ran: Durations
+        self,
+        jobs: Jobs,
+        settings: Settings,
+        store: Store,
+        tell: Tell,
+        succeeded: Callable[[Sequence[RunningAttempt]], None],
+        waited: Durations,
+        ran: Durations,
     ) -> None:
         self._jobs = jobs
         self._settings = settings
@@ -56,7 +63,7 @@ class Supervisor:
         self.ignored = 0
         self.processes = Processes(settings, self._receive, self._bury)
         self._suspects = Suspects(store, self.processes)
-        self._outcomes = Outcomes(store, jobs, settings.backoff, tell, self._suspects.add)
+        self._outcomes = Outcomes(store, jobs, settings.backoff, tell, succeeded, self._suspects.add)
         self._progress = ProgressSaver(store, tell)
         self._deadlines = Deadlines(store, self._outcomes, self.processes)
         self._dispatch = Dispatch(jobs, store, self.processes, self._suspects, self._outcomes, self._deadlines, waited)
@@ -75,7 +82,7 @@ class Supervisor:
 
     async def start(self) -> None:
         """Take up what an earlier server left running, then start the workers; they become ready by and by."""
-        parked = await self._store.park(self._jobs.names, now_ms() + round(MAX_BACKOFF_SECONDS * 1000))
+        parked = await self._store.take_over(self._jobs)
         for name, count in parked.items():
             log(logging.WARNING, "jobs wait for a function that is not registered", type=name, jobs=count)
         suspects = self._store.suspects(self._jobs.names)
