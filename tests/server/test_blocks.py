@@ -115,8 +115,8 @@ def test_the_code_of_the_client_does_what_it_says(tmp_path: Path) -> None:
             )
             done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
             assert "{'pixels': 64000}" in done.stdout
-        assert len(uses) == 2
-        assert len(server.client.get("/jobs?limit=1000&status=Success").json()["jobs"]) == 102
+        assert len(uses) == 3
+        assert len(server.client.get("/jobs?limit=1000&status=Success").json()["jobs"]) == 103
 
 
 @pytest.mark.parametrize("block", _of("json") + _of("yaml"), ids=_name)
