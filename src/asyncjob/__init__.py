@@ -17,8 +17,9 @@ Then `asyncjob serve mine.py` answers `POST /jobs` with 202 and an id and runs t
 
 import typing
 
-from asyncjob.context import JobCanceled, JobContext
-from asyncjob.options import Options
+from asyncjob.context import JobCanceled, JobContext, RetryLater
+from asyncjob.options import InvalidOptions, Options
+from asyncjob.policies import Backoff, Limit, Rate, Unique
 from asyncjob.registry import Jobs
 from asyncjob.schedules import Cron, Every
 from asyncjob.signature import RegistrationError
@@ -58,22 +59,28 @@ __all__ = [
     "AsyncJobHandle",
     "AsyncScheduleHandle",
     "AwaitedJobCanceled",
+    "Backoff",
     "Client",
     "ClientError",
     "Cron",
     "Every",
+    "InvalidOptions",
     "JobCanceled",
     "JobContext",
     "JobFailed",
     "JobHandle",
     "JobSnapshot",
     "Jobs",
+    "Limit",
     "NotFound",
     "Options",
+    "Rate",
     "Refused",
     "RegistrationError",
+    "RetryLater",
     "ScheduleHandle",
     "ScheduleSnapshot",
+    "Unique",
     "Unreachable",
     "WaitTimeout",
     "__version__",

@@ -39,6 +39,31 @@ OPTION_SCHEMAS: dict[str, Schema] = {
 }
 
 
+PLAN_SCHEMA: Schema = {
+    "type": {"type": "string", "description": "The job function; it may be left out if there is only one."},
+    "cron": {"type": "string", "examples": ["0 9 * * 1-5"], "description": "Five fields. Give this or `every`."},
+    "tz": {"type": "string", "examples": ["Europe/Berlin"], "description": "Of `cron`: a time zone. Default: UTC."},
+    "every": {
+        "anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}],
+        "examples": ["15m", 900],
+        "description": "At the multiples of this period since 1970, in UTC: seconds, or with units.",
+    },
+    "parameters": {"type": "object", "description": "Of each job."},
+    "missed": {
+        "enum": ["last", "all", "none"],
+        "default": "last",
+        "description": "Which times to make up for, if nobody was there.",
+    },
+    "overlap": {
+        "enum": ["run", "skip"],
+        "default": "run",
+        "description": "Whether to begin a job while the last one has not ended.",
+    },
+    "options": {"type": "object", "description": "Of each job, as in a submission, without `runAt` and `startBy`."},
+}
+"""What a client may say of a schedule."""
+
+
 class SubmissionSchemas(NamedTuple):
     """What may be submitted, in JSON Schema 2020-12.
 
@@ -68,6 +93,22 @@ def submission_schemas(jobs: Jobs, ref_template: str, *, options: Collection[str
         name = reference["$ref"].removeprefix(before)
         bodies[name] = _body(components.pop(name), function, type_required=len(jobs) > 1, options=options)
     return SubmissionSchemas(bodies, components)
+
+
+def results_schemas(jobs: Jobs, ref_template: str) -> SubmissionSchemas:
+    """Describe what the functions return: `bodies` has the results of each whose type is known, by the function's name.
+
+    Args:
+        jobs: the registry.
+        ref_template: as above.
+    """
+    known = [function for function in jobs if function.results is not Any]
+    schemas, components = msgspec.json.schema_components(
+        [function.results for function in known], ref_template=ref_template
+    )
+    return SubmissionSchemas(
+        {function.name: schema for function, schema in zip(known, schemas, strict=True)}, components
+    )
 
 
 def _body(parameters: Schema, function: JobFunction, *, type_required: bool, options: Collection[str]) -> Schema:
