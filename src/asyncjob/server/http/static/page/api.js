@@ -87,6 +87,10 @@ export const api = {
   cancel: (id) => request("POST", `${jobPath(id)}/cancel`),
   retry: (id) => request("POST", `${jobPath(id)}/retry`),
   submit: (body) => request("POST", "jobs", body),
+  schedules: () => everyPage("schedules", "schedules"),
+  runSchedule: (id) => request("POST", `schedules/${id}/run-now`),
+  pauseSchedule: (id) => request("POST", `schedules/${id}/pause`),
+  resumeSchedule: (id) => request("POST", `schedules/${id}/resume`),
 };
 
 const AGAIN_MS = 3000;
