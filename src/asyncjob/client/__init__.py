@@ -4,8 +4,8 @@ core.py decides what to ask, when to ask again and what an answer means, and doe
 asynchronous.py carry its requests out, for threads and for an event loop.
 """
 
-from asyncjob.client.asynchronous import AsyncClient, AsyncJobHandle, AsyncScheduleHandle
-from asyncjob.client.blocking import Client, JobHandle, ScheduleHandle
+from asyncjob.client.asynchronous import AsyncClient, AsyncJobHandle
+from asyncjob.client.blocking import Client, JobHandle
 from asyncjob.client.errors import (
     AwaitedJobCanceled,
     ClientError,
@@ -15,6 +15,7 @@ from asyncjob.client.errors import (
     Unreachable,
     WaitTimeout,
 )
+from asyncjob.client.schedule_handles import AsyncScheduleHandle, ScheduleHandle
 from asyncjob.client.schedules import ScheduleSnapshot
 from asyncjob.client.snapshot import JobSnapshot
 

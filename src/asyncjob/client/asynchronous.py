@@ -11,13 +11,13 @@ import httpx
 from asyncjob.client.connection import DEFAULT_URL, UNSENDABLE, http_client, unsendable
 from asyncjob.client.core import Api, Call, Following, Operation, list_query, proceed
 from asyncjob.client.functions import P, R, Takes, TakesContext, ask
+from asyncjob.client.schedule_handles import AsyncScheduleHandle
 from asyncjob.client.schedules import ScheduleSnapshot, Scheduling
 from asyncjob.client.schedules import page as schedule_page
 from asyncjob.client.snapshot import JobSnapshot
 from asyncjob.contract import MAX_PAGE
 from asyncjob.job import Progress, Status
 from asyncjob.options import NONE, Options
-from asyncjob.schedules import Cron, Every
 
 T = TypeVar("T")
 
@@ -136,9 +136,10 @@ class AsyncClient:
             if cursor is None:
                 return
 
-    def schedule(self, schedule_id: str) -> "AsyncScheduleHandle":
+    def schedule(self, schedule_id: str) -> "AsyncScheduleHandle[AsyncJobHandle[Any]]":
         """See `Client.schedule`."""
-        return AsyncScheduleHandle(self, Scheduling(self._api, schedule_id))
+        schedule = Scheduling(self._api, schedule_id)
+        return AsyncScheduleHandle(schedule, self._run, lambda job: AsyncJobHandle(self, job))
 
     async def stats(self) -> dict[str, Any]:
         """See `Client.stats`."""
@@ -231,43 +232,3 @@ class AsyncJobHandle(Generic[R]):
 
     def __repr__(self) -> str:
         return f"<AsyncJobHandle {self.id}>"
-
-
-class AsyncScheduleHandle:
-    """`ScheduleHandle` with an `await` before each call.
-
-    Attributes:
-        id: the schedule's id.
-    """
-
-    def __init__(self, client: AsyncClient, schedule: Scheduling) -> None:
-        self.id = schedule.schedule_id
-        self._client = client
-        self._schedule = schedule
-
-    async def get(self) -> ScheduleSnapshot:
-        """See `ScheduleHandle.get`."""
-        return await self._client._run(self._schedule.get())
-
-    async def put(self, schedule: Cron | Every, type: str | None = None) -> ScheduleSnapshot:  # noqa: A002
-        """See `ScheduleHandle.put`."""
-        return await self._client._run(self._schedule.put(schedule, type))
-
-    async def delete(self) -> None:
-        """See `ScheduleHandle.delete`."""
-        await self._client._run(self._schedule.delete())
-
-    async def pause(self) -> ScheduleSnapshot:
-        """See `ScheduleHandle.pause`."""
-        return await self._client._run(self._schedule.pause())
-
-    async def resume(self) -> ScheduleSnapshot:
-        """See `ScheduleHandle.resume`."""
-        return await self._client._run(self._schedule.resume())
-
-    async def run_now(self) -> AsyncJobHandle[Any]:
-        """See `ScheduleHandle.run_now`."""
-        return AsyncJobHandle(self._client, await self._client._run(self._schedule.run_now()))
-
-    def __repr__(self) -> str:
-        return f"<AsyncScheduleHandle {self.id}>"

@@ -1,8 +1,15 @@
-"""The client for ordinary code: every call blocks until it is done. Threads may share one client."""
+"""The client for ordinary code: every call blocks until it is done. Threads may share one client.
 
+A thread that waits for an answer hears of nothing else. So where a job function waits for another job, the request is
+made in a thread of its own, and the function's thread waits for the answer or the cancel of its own job.
+"""
+
+import queue
+import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, overload
 
@@ -11,15 +18,17 @@ import httpx
 from asyncjob.client.connection import DEFAULT_URL, UNSENDABLE, http_client, unsendable
 from asyncjob.client.core import Api, Call, Following, Operation, list_query, proceed
 from asyncjob.client.functions import P, R, Takes, TakesContext, ask
+from asyncjob.client.schedule_handles import ScheduleHandle
 from asyncjob.client.schedules import ScheduleSnapshot, Scheduling
 from asyncjob.client.schedules import page as schedule_page
 from asyncjob.client.snapshot import JobSnapshot
+from asyncjob.context import JobContext, running
 from asyncjob.contract import MAX_PAGE
 from asyncjob.job import Progress, Status
 from asyncjob.options import NONE, Options
-from asyncjob.schedules import Cron, Every
 
 T = TypeVar("T")
+Answer = httpx.Response | httpx.RequestError
 
 
 class Client:
@@ -181,13 +190,14 @@ class Client:
             if cursor is None:
                 return
 
-    def schedule(self, schedule_id: str) -> "ScheduleHandle":
+    def schedule(self, schedule_id: str) -> "ScheduleHandle[JobHandle[Any]]":
         """The handle of a schedule, whether or not it is there. Sends no request.
 
         Raises:
             ValueError: it cannot be a schedule's id.
         """
-        return ScheduleHandle(self, Scheduling(self._api, schedule_id))
+        schedule = Scheduling(self._api, schedule_id)
+        return ScheduleHandle(schedule, self._run, lambda job: JobHandle(self, job))
 
     def stats(self) -> dict[str, Any]:
         """`GET /stats`: how many jobs have each status, and how many ended in each of the last 60 times 10 seconds.
@@ -230,8 +240,14 @@ class Client:
             result: T = end.value
             return result
 
-    def _carry_out(self, call: Call) -> httpx.Response | httpx.RequestError:
+    def _carry_out(self, call: Call) -> Answer:
+        job = running.get() if call.waits else None
+        if job is not None:
+            return _unless_canceled(job, call.delay, lambda: self._send(call))
         time.sleep(call.delay)
+        return self._send(call)
+
+    def _send(self, call: Call) -> Answer:
         try:
             return self._http.request(
                 call.method, call.url, content=call.body, headers=call.headers, timeout=call.timeout
@@ -279,6 +295,7 @@ class JobHandle(Generic[R]):
         Raises:
             WaitTimeout: it has not ended in time; a TimeoutError.
             NotFound: there is no such job.
+            JobCanceled: it is waited for in a job function whose own job was canceled, or whose time is up.
         """
         return self._client._run(self._job.wait(timeout))
 
@@ -297,6 +314,7 @@ class JobHandle(Generic[R]):
             AwaitedJobCanceled: it was canceled; a JobCanceled.
             WaitTimeout: it has not ended in time; a TimeoutError.
             NotFound: there is no such job.
+            JobCanceled: as `wait` does.
         """
         result: R = self._client._run(self._job.result(timeout))
         return result
@@ -322,77 +340,27 @@ class JobHandle(Generic[R]):
         return f"<JobHandle {self.id}>"
 
 
-class ScheduleHandle:
-    """A schedule to make, change, delete, pause or run. `Client.schedule` makes it.
+def _unless_canceled(job: JobContext, delay: float, send: Callable[[], Answer]) -> Answer:
+    """Send a request after some seconds; raises JobCanceled as soon as the job that runs here is canceled."""
+    heard: queue.SimpleQueue[Answer | Exception | None] = queue.SimpleQueue()  # None: the cancel
 
-    Attributes:
-        id: the schedule's id.
-    """
+    def answer() -> None:
+        try:
+            heard.put(send())
+        except Exception as error:
+            heard.put(error)
 
-    def __init__(self, client: Client, schedule: Scheduling) -> None:
-        self.id = schedule.schedule_id
-        self._client = client
-        self._schedule = schedule
-
-    def get(self) -> ScheduleSnapshot:
-        """The schedule as it is now.
-
-        Raises:
-            NotFound: there is none.
-        """
-        return self._client._run(self._schedule.get())
-
-    def put(self, schedule: Cron | Every, type: str | None = None) -> ScheduleSnapshot:  # noqa: A002
-        """Make the schedule, or have it do something else.
-
-        >>> client.schedule("nightly").put(Cron("0 3 * * *", tz="Europe/Berlin", parameters={"width": 640}), "resize")
-
-        Args:
-            schedule: when it is due, and with which parameters.
-            type: the job function's name; optional if the API has only one.
-
-        Raises:
-            Refused: the parameters are wrong (400), or the code declares it (409).
-        """
-        return self._client._run(self._schedule.put(schedule, type))
-
-    def delete(self) -> None:
-        """Delete the schedule. Jobs that it has begun stay.
-
-        Raises:
-            NotFound: there is none.
-            Refused: the code declares it (409).
-        """
-        self._client._run(self._schedule.delete())
-
-    def pause(self) -> ScheduleSnapshot:
-        """Have it begin nothing until it is resumed.
-
-        Raises:
-            NotFound: there is none.
-        """
-        return self._client._run(self._schedule.pause())
-
-    def resume(self) -> ScheduleSnapshot:
-        """Have it go on with its next time. Times that have passed meanwhile are not made up for.
-
-        Raises:
-            NotFound: there is none.
-        """
-        return self._client._run(self._schedule.resume())
-
-    def run_now(self) -> JobHandle[Any]:
-        """Begin a job beside its times, paused or not.
-
-        Raises:
-            NotFound: there is none.
-            Refused: its last job has not ended, and it must not overlap (409).
-            Unreachable: there was no answer, and asking again could begin two jobs: look whether one runs.
-        """
-        return JobHandle(self._client, self._client._run(self._schedule.run_now()))
-
-    def __repr__(self) -> str:
-        return f"<ScheduleHandle {self.id}>"
+    with job.waking(lambda: heard.put(None)):
+        with suppress(queue.Empty):
+            heard.get(timeout=delay)
+        job.check()
+        threading.Thread(target=answer, daemon=True).start()
+        answered = heard.get()
+    job.check()
+    if isinstance(answered, Exception) and not isinstance(answered, httpx.RequestError):
+        raise answered
+    assert answered is not None
+    return answered
 
 
 def _ended(handle: JobHandle[Any]) -> JobHandle[Any]:

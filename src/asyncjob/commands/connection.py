@@ -9,7 +9,7 @@ from asyncjob.commands.output import complain, fail
 if TYPE_CHECKING:  # the client and its libraries are imported by the commands that need them
     from asyncjob.client import Client, JobHandle, Refused, ScheduleHandle
 
-    Handle = TypeVar("Handle", JobHandle[Any], ScheduleHandle)
+    Handle = TypeVar("Handle", JobHandle[Any], ScheduleHandle[JobHandle[Any]])
 
 FAILED, USAGE, UNREACHABLE, TIMED_OUT, INTERRUPTED = 1, 2, 3, 124, 130  # the last two as timeout(1) and shells do
 RETRIES = 2  # a person is waiting

@@ -15,7 +15,9 @@ from asyncjob.commands.parameters import parse_words
 from asyncjob.schedules import Cron, Every
 
 if TYPE_CHECKING:  # the client and its libraries are imported by the commands that need them
-    from asyncjob.client import Client, ScheduleHandle, ScheduleSnapshot
+    from asyncjob.client import Client, JobHandle, ScheduleHandle, ScheduleSnapshot
+
+    Schedule = ScheduleHandle[JobHandle[Any]]
 
 app = CommandLine(help="Show, make, change, delete, pause and run what begins jobs by itself.", no_args_is_help=True)
 
@@ -116,7 +118,7 @@ def run_now(
 ) -> None:
     """Begin a job of each schedule, beside its times; print its id."""
 
-    def run(handle: "ScheduleHandle") -> None:
+    def run(handle: "Schedule") -> None:
         job_id = handle.run_now().id
         if as_json:
             print_json({"jobId": job_id})
@@ -127,12 +129,15 @@ def run_now(
         sys.exit(with_each(_handles(client, schedule_ids), run))
 
 
-def _handles(client: "Client", schedule_ids: list[str]) -> "list[ScheduleHandle]":
+def _handles(client: "Client", schedule_ids: list[str]) -> "list[Schedule]":
     return [client.schedule(schedule_id) for schedule_id in schedule_ids]
 
 
 def _show_each(
-    client: "Client", schedule_ids: list[str], act: "Callable[[ScheduleHandle], ScheduleSnapshot]", as_json: bool
+    client: "Client",
+    schedule_ids: list[str],
+    act: "Callable[[Schedule], ScheduleSnapshot]",
+    as_json: bool,
 ) -> int:
     done: list[ScheduleSnapshot] = []
     status = with_each(_handles(client, schedule_ids), lambda handle: done.append(act(handle)))

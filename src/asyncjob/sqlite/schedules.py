@@ -13,9 +13,8 @@ from asyncjob.options import NONE, Options, parse_options
 from asyncjob.options import WIRE_NAMES as OPTIONS
 from asyncjob.plans import Plan
 from asyncjob.schedules import Timing
-from asyncjob.sqlite.database import Database
+from asyncjob.sqlite.gates import Gates
 from asyncjob.sqlite.inserting import insert_special, special
-from asyncjob.sqlite.places import Places
 from asyncjob.sqlite.reading import Lookup
 from asyncjob.sqlite.statements import SQL
 from asyncjob.sqlite.writer import Writer
@@ -28,16 +27,16 @@ class SqliteSchedules:
     """The schedules in one database file. Implements `store.Schedules`.
 
     Args:
-        database: the open file.
+        lookup: reads of the file.
         writer: the file's.
-        places: says where jobs wait.
+        gates: of functions with limits.
         count: the store's `_count_waiting`.
     """
 
-    def __init__(self, database: Database, writer: Writer[Any], places: Places, count: Callable[..., None]) -> None:
-        self._lookup = Lookup(database.connect())
+    def __init__(self, lookup: Lookup, writer: Writer[Any], gates: Gates, count: Callable[..., None]) -> None:
+        self._lookup = lookup
         self._writer = writer
-        self._places = places
+        self._gates = gates
         self._count = count
 
     def find(self, schedule_id: str) -> Scheduled | None:
@@ -162,14 +161,12 @@ class SqliteSchedules:
     def _insert(self, connection: sqlite3.Connection, job_id: str, plan: Plan) -> str | None:
         """Save a new job; the id of the job that is there already, if one is."""
         submission = Submission(job_id, plan.type, plan.parameters, plan.options)
-        (saved,) = insert_special(connection, special(self._places, job_id, submission, None, now_ms()))
+        (saved,) = insert_special(
+            connection, self._gates, special(self._gates.places, job_id, submission, None, now_ms())
+        )
         if saved is True:
             return None
         return job_id if saved is False else saved.job_id
-
-    def close(self) -> None:
-        """Close the reading connection."""
-        self._lookup.close()
 
 
 def _row(schedule_id: str, plan: Plan, next_at: int | None) -> dict[str, Any]:
