@@ -310,14 +310,17 @@ def _is_text(word: str) -> bool:
 
 
 def _described(target: str) -> dict[str, Any]:
+    """What `asyncjob serve` publishes of these functions, if nothing else is set."""
     from asyncjob.loading import load, unmoved
     from asyncjob.openapi import document
+    from asyncjob.options import WIRE_NAMES
     from asyncjob.signature import RegistrationError
     from asyncjob.version import __version__
 
+    options = [name for name in WIRE_NAMES.values() if name != "notify"]  # which it takes with --notify-allow alone
     try:
         with unmoved():
-            return document(load(target), __version__)
+            return document(load(target), __version__, options=options, key_needed=False)
     except RegistrationError as error:
         fail(error, USAGE)
 
