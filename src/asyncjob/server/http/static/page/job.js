@@ -85,6 +85,7 @@ const facts = (job, attempts) => html`<dl class="facts">
 
 function actions(job, act) {
   return html`<span class="actions">
+    ${waiting(job) === nothing ? nothing : html`<button @click=${() => act(() => api.runNow(job.jobId))}>Run now</button>`}
     <button class="danger" ?disabled=${isFinal(job)} @click=${() => act(() => api.cancel(job.jobId))}>Cancel</button>
     <button class="primary" ?disabled=${!isFinal(job)} @click=${() => act(() => api.retry(job.jobId))}>Retry</button>
     <a class="button" href=${`#/submit?${new URLSearchParams({ type: job.type, from: job.jobId })}`}>Submit again with changes</a>
