@@ -17,7 +17,7 @@ Then `asyncjob serve mine.py` answers `POST /jobs` with 202 and an id and runs t
 
 import typing
 
-from asyncjob.context import JobCanceled, JobContext, RetryLater
+from asyncjob.context import JobCanceled, JobContext, RetryLater, WorkerContext
 from asyncjob.options import InvalidOptions, Options
 from asyncjob.policies import Backoff, Limit, Rate, Unique
 from asyncjob.registry import Jobs
@@ -74,5 +74,6 @@ __all__ = [
     "Unique",
     "Unreachable",
     "WaitTimeout",
+    "WorkerContext",
     "__version__",
 ]

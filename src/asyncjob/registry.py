@@ -15,8 +15,9 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from asyncjob import policies
+from asyncjob.lifespan import Lifespan, read_lifespan
 from asyncjob.options import PRIORITY_RULE, is_priority
-from asyncjob.policies import NO_LIMITS, Backoff, Limit, Limits, Rate, Unique
+from asyncjob.policies import NO_LIMITS, Backoff, Limit, Limits, OwnProcess, Rate, Unique
 from asyncjob.signature import RegistrationError, Signature, fill_in_defaults, generates, read_signature, signed
 
 DEFAULT_RETRIES = 2
@@ -54,6 +55,7 @@ class JobFunction:
         limits: how many of its jobs run at once, and start within a period.
         unique: which of its jobs are the same; None if all are different.
         priority: that its jobs have unless their submission says another.
+        own_process: how its jobs run, if each has a process of its own.
     """
 
     name: str
@@ -71,6 +73,7 @@ class JobFunction:
     limits: Limits = NO_LIMITS
     unique: Unique | None = None
     priority: int = 0
+    own_process: OwnProcess | None = None
 
     def check(self, parameters: Mapping[str, Any]) -> msgspec.Struct:
         """Check parameters against the type hints.
@@ -145,6 +148,9 @@ class Policies(TypedDict, total=False):
     rate: str | Rate | Sequence[str | Rate] | None
     unique: Unique | None
     priority: int
+    isolate: bool
+    memory: str | int | None
+    max_jobs: int | None
 
 
 class Jobs:
@@ -157,6 +163,26 @@ class Jobs:
 
     def __init__(self) -> None:
         self._functions: dict[str, JobFunction] = {}
+        self._lifespan: Lifespan | None = None
+
+    @property
+    def worker_lifespan(self) -> Lifespan | None:
+        """What makes the resources of each process that runs these functions, if anything does."""
+        return self._lifespan
+
+    def lifespan(self, function: Function) -> Function:
+        """Register what makes the resources of a worker. The function itself is returned unchanged.
+
+        It is a generator function, sync or async, with one `yield`. Each worker runs it before it takes jobs, and runs
+        the rest after its last job. What it yields is `context.resources`. It takes nothing, or the WorkerContext.
+
+        Raises:
+            RegistrationError: it is no such function, or there is one already.
+        """
+        if self._lifespan is not None:
+            raise RegistrationError(f"there are two lifespans, {self._lifespan.name} is the first: make one of them")
+        self._lifespan = read_lifespan(function)
+        return function
 
     @overload
     def job(self, function: Function) -> Function: ...
@@ -187,6 +213,11 @@ class Jobs:
             unique: which of its jobs are the same, such as `Unique("accountId", while_="waiting")`: the submission of
                 a second one names the first.
             priority: from -10 to 10, for jobs whose submission says nothing else.
+            isolate: whether each of its jobs has a process of its own, which is ended with its deadline or its cancel.
+            memory: of such a process, the most that it may need: `"512M"`, `"2G"`, or bytes. Beyond that the job is
+                lost, or a Failure, of type `OutOfMemory`.
+            max_jobs: how many jobs such a process runs, one after the other, before a fresh one takes its place; 1 by
+                default.
 
         Raises:
             RegistrationError: the function cannot be a job as it stands, or an argument has no such value.
@@ -272,4 +303,5 @@ def _checked(given: Policies, signature: Signature) -> dict[str, Any]:
         "limits": limits,
         "unique": unique,
         "priority": priority,
+        "own_process": policies.own_process_of(given.get("isolate", False), given.get("memory"), given.get("max_jobs")),
     }

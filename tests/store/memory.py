@@ -116,6 +116,7 @@ class MemoryStore:
         self._kept = kept
         self._observer = Observer()
         self._functions: dict[str, JobFunction] | None = None
+        self._now = 0
         self.slots = 0
         self.deliveries = MemoryDeliveries(kept)
 
@@ -149,6 +150,11 @@ class MemoryStore:
     def _claim(self) -> None:
         now = now_ms()
         self._promote(now)
+        for one in self._kept.waiting.values() if now < self._now else ():  # the clock was set back
+            if one.place.rank is not None:
+                latest = now - one.priority * LEVEL_MS
+                self._move(one, one.place._replace(rank=min(one.place.rank, latest)))
+        self._now = now
         self._next(now)  # whoever may passes the gate of its key, even if nothing is claimed
         claims, expired = list[Claim](), list[Expired]()
         while len(claims) < self.slots and (row := self._next(now)) is not None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from asyncjob import Backoff, JobContext, JobFailed, Jobs, NotFound, Options, Refused, Unique
+from asyncjob import Backoff, JobContext, JobFailed, Jobs, NotFound, Options, Refused, RetryLater, Unique
 from asyncjob.job import Status
 from asyncjob.testing import MemoryEngine, StillWaiting, TimedOut, WorkerLost
 
@@ -34,6 +34,14 @@ async def fetch(context: JobContext, url: str) -> str:
 def sync(account: str) -> str:
     ran.append(account)
     return account
+
+
+@jobs.job
+def polls(context: JobContext) -> list[int]:
+    if not context.resources:
+        context.resources.append(context.attempt)
+        raise RetryLater("5m", "not there yet")
+    return [*context.resources, context.attempt]
 
 
 @jobs.job
@@ -142,6 +150,16 @@ def test_a_job_with_no_retries_left_has_failed(engine: MemoryEngine) -> None:
     handle.retry()
     assert handle.get().attempt == 4
     assert handle.result() == "X"
+
+
+def test_a_job_that_asks_to_run_later_does_and_finds_its_resources() -> None:
+    engine = MemoryEngine(jobs, resources=[])
+    handle = engine.client.submit(polls)
+    engine.drain()
+    job = handle.get()
+    assert job.error is not None and (job.status, job.error.message) == (Status.PENDING, "not there yet")
+    engine.advance("5m")
+    assert handle.result() == [1, 2]
 
 
 def test_of_the_same_only_one_waits(engine: MemoryEngine) -> None:

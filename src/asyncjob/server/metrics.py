@@ -40,9 +40,12 @@ COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.
 COMMIT_ROWS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
 MAX_ERRORS = 50  # names of errors that are told apart
 MAX_ERROR_CHARACTERS = 100
-OWN_ERRORS = ("Timeout", "WorkerLost", "Expired", "RetryLater", "InvalidResults", "InvalidParameters", "UnknownType")
+OWN_ERRORS = (
+    *("Timeout", "WorkerLost", "OutOfMemory", "Expired", "RetryLater"),
+    *("InvalidResults", "InvalidParameters", "UnknownType"),
+)
 OTHER = "other"
-PUT_BACK = (Reason.WORKER_DIED, Reason.WORKER_STUCK, Reason.SERVER_ENDED)
+PUT_BACK = (Reason.POSTPONED, Reason.WORKER_DIED, Reason.WORKER_STUCK, Reason.SERVER_ENDED)
 
 Tallies = int | Mapping[str, int] | Mapping[tuple[str, ...], int]  # without labels; by that of one, those of several
 
@@ -187,7 +190,7 @@ class Metrics:
         )
         self.count(
             "asyncjob_attempts_put_back",
-            "Attempts that ended by no known fault of their job, and counted against nothing.",
+            "Attempts that ended by no known fault of their job, and did not count against its retries.",
             ["reason"],
             lambda: self._put_back,
         )
@@ -216,6 +219,8 @@ class Metrics:
         gauge("asyncjob_limited", "Waiting jobs that a limit of their function holds back.", lambda: store.limited)
         gauge("asyncjob_running", "Jobs that run.", lambda: workers.running)
         gauge("asyncjob_running_limit", "Jobs that may run at once: --concurrency.", lambda: settings.concurrency)
+        places = workers.places
+        gauge("asyncjob_awaiting", "Running jobs without a place: they wait for others.", lambda: places.awaiting)
         gauge("asyncjob_workers", "Worker processes that take jobs.", lambda: workers.ready_workers)
         count(
             "asyncjob_worker_restarts",

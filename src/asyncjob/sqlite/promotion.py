@@ -22,6 +22,17 @@ class Promoted(NamedTuple):
     next_at: int
 
 
+def set_back(connection: sqlite3.Connection, now: int) -> None:
+    """Have what is ready be so since now at the latest, after the clock was set back: else what comes goes before it.
+
+    Args:
+        connection: inside a transaction.
+        now: in milliseconds since 1970.
+    """
+    for name in ("set_back", "set_turns_back"):
+        connection.execute(SQL[name], {"now": now})
+
+
 def promote(connection: sqlite3.Connection, places: Places, gates: Gates, now: int) -> Promoted:
     """Move on what has waited long enough.
 

@@ -7,6 +7,7 @@ from asyncjob.keys import limit_key
 from asyncjob.registry import JobFunction
 from asyncjob.sqlite.gates import Gates
 from asyncjob.sqlite.places import Places
+from asyncjob.sqlite.promotion import set_back
 from asyncjob.sqlite.statements import SQL
 
 
@@ -21,8 +22,9 @@ def take_over(connection: sqlite3.Connection, places: Places, gates: Gates, now:
     """
     functions = list((places.functions or {}).values())
     known = {"types": json.dumps([function.name for function in functions]), "now": now}
-    for name in ("set_aside", "hold_suspects", "set_back", "set_turns_back"):
+    for name in ("set_aside", "hold_suspects"):
         connection.execute(SQL[name], known)
+    set_back(connection, now)
     for function in functions:
         if function.limits.per is not None:
             _find_keys(connection, function, function.limits.per)

@@ -17,7 +17,7 @@ from asyncjob.job import now_ms, timestamp
 from asyncjob.sqlite.gates import Gates, Head, merged
 from asyncjob.sqlite.notifying import tell, to_tell
 from asyncjob.sqlite.places import NEVER, Places
-from asyncjob.sqlite.promotion import Promoted, promote
+from asyncjob.sqlite.promotion import Promoted, promote, set_back
 from asyncjob.sqlite.writing import expire
 from asyncjob.store import Claim, Claims, Expired, Told
 
@@ -88,6 +88,7 @@ class Taken(NamedTuple):
         promoted: how many jobs wait for their time no longer.
         next_run: when the next job's time comes, in milliseconds since 1970.
         next_gate: when a rate lets one more job start that waits.
+        now: when this was, in milliseconds since 1970.
     """
 
     claims: Claims
@@ -96,6 +97,7 @@ class Taken(NamedTuple):
     promoted: int = 0
     next_run: int = NEVER
     next_gate: int = NEVER
+    now: int = 0
 
 
 class RowsRefused(Exception):
@@ -159,7 +161,8 @@ class Transaction:
         self._claimed: list[Claim] = []
         self._expired: list[Expired] = []
         self._promoted = Promoted(0, before.next_run)
-        self._moves = self._now_ms >= min(before.next_run, before.next_gate)
+        self._is_set_back = self._now_ms < before.now
+        self._moves = self._is_set_back or self._now_ms >= min(before.next_run, before.next_gate)
 
     def run(self, batch: Sequence[Item]) -> tuple[Results, Taken]:
         """Write a whole batch, then claim.
@@ -190,6 +193,8 @@ class Transaction:
 
     def _move(self) -> None:
         """Move on what has become ready, or may pass a gate."""
+        if self._is_set_back:
+            set_back(self._connection, self._now_ms)
         self._promoted = promote(self._connection, self._places, self._gates, self._now_ms)
         if self._places.has_limits:
             self._gates.open(self._connection, self._now_ms)
@@ -271,7 +276,7 @@ class Transaction:
         next_at = min(next_run, next_gate)
         claims = Claims(self._claimed, next_at if self._now_ms < next_at < NEVER else None, self._expired)
         more = go_on or next_at <= self._now_ms or self._gates.touched
-        return Taken(claims, none_left, more, promoted, next_run, next_gate)
+        return Taken(claims, none_left, more, promoted, next_run, next_gate, self._now_ms)
 
 
 def _claims(jobs: list[Waiting], texts: bytes) -> list[Claim]:

@@ -10,12 +10,12 @@ import msgspec
 from msgspec import Raw
 
 from asyncjob import durations
-from asyncjob.context import JobContext
+from asyncjob.context import JobContext, WorkerContext
 from asyncjob.contract import ApiError, Submission, same_request
 from asyncjob.job import Error, Status, new_job_id, now_ms
 from asyncjob.policies import Backoff
 from asyncjob.registry import JobFunction, Jobs, registered
-from asyncjob.runner import Failed, Outcome, Unfinished, failed, finish, run
+from asyncjob.runner import Outcome, Postponed, Succeeded, Unfinished, failed, finish, run
 from asyncjob.testing.kept import LOSSES, Kept, Submitted, new
 
 MAX_ATTEMPTS = 10_000  # of one `drain`: a job that submits itself again would never end it
@@ -35,14 +35,19 @@ class Engine:
         at_once: run each job in its submission, and what becomes due in `advance`; otherwise jobs run in `drain`, and
             when the test waits for one.
         now: where its clock begins; by default the time at which the engine is made.
+        resources: what functions get as `context.resources`, in place of what a lifespan yields.
 
     Attributes:
         jobs: the registry.
         kept: the jobs by their ids, in the order of submission.
     """
 
-    def __init__(self, jobs: Jobs, *, at_once: bool = False, now: datetime | None = None) -> None:
+    def __init__(
+        self, jobs: Jobs, *, at_once: bool = False, now: datetime | None = None, resources: Any = None
+    ) -> None:
         self.jobs = jobs
+        self._process = WorkerContext()
+        self._process.resources = resources
         self.kept: dict[str, Kept] = {}
         self._at_once = at_once
         self._now = now_ms() if now is None else round(now.timestamp() * 1000)
@@ -219,7 +224,7 @@ class Engine:
         kept.move("claim", self._now)
         error = self._failures.get((job.type, job.attempt))
         if error is None:
-            context = JobContext(job.job_id, job.attempt, kept.tell)
+            context = JobContext(job.job_id, job.attempt, kept.tell, self._process)
             self._end(function, kept, _complete(function, run(function, context, kept.submission.parameters)))
         elif type(error) in LOSSES:
             self._lose(function, kept, LOSSES[type(error)])
@@ -229,12 +234,22 @@ class Engine:
     def _end(self, function: JobFunction, kept: Kept, outcome: Outcome) -> None:
         if kept.job.status is not Status.RUNNING:  # it was canceled meanwhile
             return
-        if not isinstance(outcome, Failed):
+        if isinstance(outcome, Succeeded):
             kept.move("succeed", self._now, results=Raw(outcome.results))
+        elif isinstance(outcome, Postponed):
+            self._postpone(kept, outcome)
         elif outcome.retryable:
             self._lose(function, kept, outcome.error)
         else:
             kept.move("fail", self._now, error=outcome.error)
+
+    def _postpone(self, kept: Kept, outcome: Postponed) -> None:
+        if kept.postponements >= MAX_POSTPONEMENTS:
+            kept.move("fail", self._now, error=outcome.error)
+            return
+        kept.postponements += 1
+        kept.move("postpone", self._now, error=outcome.error)
+        kept.wait(self._now + round(outcome.seconds * 1000), self._now)
 
     def _lose(self, function: JobFunction, kept: Kept, error: Error) -> None:
         if kept.losses >= function.retries:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx
 
@@ -18,11 +18,13 @@ class MemoryEngine(Engine):
     """An `Engine` for a test, with its clients. As a context manager it closes them.
 
     Args:
-        jobs, at_once, now: as in `Engine`.
+        jobs, at_once, now, resources: as in `Engine`.
     """
 
-    def __init__(self, jobs: Jobs, *, at_once: bool = False, now: datetime | None = None) -> None:
-        super().__init__(jobs, at_once=at_once, now=now)
+    def __init__(
+        self, jobs: Jobs, *, at_once: bool = False, now: datetime | None = None, resources: Any = None
+    ) -> None:
+        super().__init__(jobs, at_once=at_once, now=now, resources=resources)
         self._client: Client | None = None
 
     def __enter__(self) -> Self:

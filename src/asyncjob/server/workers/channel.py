@@ -10,13 +10,15 @@ from collections.abc import Iterator
 
 import msgspec
 
+from asyncjob import durations
 from asyncjob.context import MAX_PROGRESS_MESSAGE
 from asyncjob.failure import MAX_MESSAGE_CHARACTERS, MAX_TRACEBACK_CHARACTERS, MAX_TYPE_CHARACTERS
 from asyncjob.job import Error, Progress
-from asyncjob.runner import MAX_RESULTS_BYTES, Failed, Outcome, Succeeded, check_json
+from asyncjob.runner import MAX_RESULTS_BYTES, Failed, Outcome, Postponed, Succeeded, check_json
 
 MAX_FRAME_BYTES = 8 << 20  # one message's text may be a million characters of four bytes
 FULL_FRAME_BYTES = 1 << 20  # of text, at which the next frame begins
+OUT_OF_MEMORY = 77  # the exit status of a worker that has not even the memory to say so
 TOO_DEEP = Error("InvalidResults", "the results are nested too deeply")
 
 AttemptKey = tuple[str, int]  # a job id and the number of the attempt
@@ -41,6 +43,17 @@ class Cancel(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like
     attempt: int
 
 
+class Resume(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=True):
+    """To the worker: this attempt has a place again and goes on."""
+
+    job_id: str
+    attempt: int
+
+
+class Stop(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=True):
+    """To the worker: it gets no more jobs, so it ends what its lifespan has begun, and itself."""
+
+
 class Ready(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=True):
     """From the worker: it has imported the functions and takes jobs."""
 
@@ -57,6 +70,24 @@ class Advanced(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_li
     progress: Progress
 
 
+class Yielded(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=True):
+    """From the worker: this attempt waits for another job and needs no place until `Awaited` is answered."""
+
+    job_id: str
+    attempt: int
+
+
+class Awaited(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=True):
+    """From the worker: this attempt has waited, and goes on after a `Resume`."""
+
+    job_id: str
+    attempt: int
+
+
+class Full(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=True):
+    """From an isolated process: it needs nearly all the memory that it may have."""
+
+
 class Ended(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=True):
     """From the worker: this attempt is over."""
 
@@ -65,8 +96,8 @@ class Ended(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=
     outcome: Outcome
 
 
-FromWorker = Ready | Noticed | Advanced | Ended
-Message = Run | Cancel | FromWorker
+FromWorker = Ready | Noticed | Full | Advanced | Yielded | Awaited | Ended
+Message = Run | Cancel | Resume | Stop | FromWorker
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Message])
@@ -157,12 +188,12 @@ def check(messages: list[Message]) -> list[FromWorker]:
 
 
 def _check(message: Message) -> FromWorker:
-    if isinstance(message, (Run, Cancel)):
+    if isinstance(message, (Run, Cancel, Resume, Stop)):
         raise Unbelievable(f"a worker does not send {type(message).__name__}")
     if isinstance(message, Advanced):
         _check_progress(message.progress)
     elif isinstance(message, Ended):
-        if isinstance(message.outcome, Failed):
+        if not isinstance(message.outcome, Succeeded):
             _check_failure(message.outcome)
         elif not _is_json(message.outcome.results):
             return Ended(message.job_id, message.attempt, Failed(TOO_DEEP))
@@ -182,7 +213,7 @@ def _is_json(results: bytes) -> bool:
     return True
 
 
-def _check_failure(outcome: Failed) -> None:
+def _check_failure(outcome: Failed | Postponed) -> None:
     error = outcome.error
     if (
         len(error.type) > MAX_TYPE_CHARACTERS
@@ -190,6 +221,8 @@ def _check_failure(outcome: Failed) -> None:
         or len(outcome.traceback) > MAX_TRACEBACK_CHARACTERS
     ):
         raise Unbelievable("an error over the limit")
+    if isinstance(outcome, Postponed) and not 0 <= outcome.seconds <= durations.MAX_SECONDS:  # NaN is not, either
+        raise Unbelievable("a pause out of range")
 
 
 def _check_progress(progress: Progress) -> None:

@@ -12,6 +12,19 @@ from asyncjob.server.workers.quarantine import Group
 from asyncjob.store import Suspect
 
 
+@dataclass(slots=True)
+class Wait:
+    """An attempt's wait for another job.
+
+    Attributes:
+        aside: whether its place is another's meanwhile.
+        wants: whether it has waited and wants to go on.
+    """
+
+    aside: bool = False
+    wants: bool = False
+
+
 @dataclass(eq=False, slots=True)
 class RunningAttempt:
     """One attempt that is Running in the store: in a worker, or lost with one.
@@ -24,6 +37,7 @@ class RunningAttempt:
         recorded: True once its outcome is saved or decided; whatever its worker still says of it comes too late.
         saving: whether a write of its progress is under way.
         newest: the progress to save after that one.
+        wait: for another job, from when its worker said so until it was told to go on.
     """
 
     job_id: str
@@ -36,6 +50,7 @@ class RunningAttempt:
     recorded: bool = False
     saving: bool = False
     newest: Advanced | None = None
+    wait: Wait | None = None
     key: AttemptKey = field(init=False)
 
     def __post_init__(self) -> None:
@@ -61,36 +76,65 @@ class RunningAttempt:
         return JobEvent(self.job_id, self.type, status, self.attempt + (status is Status.PENDING))
 
 
+@dataclass(slots=True)
+class OwnProcess:
+    """What a process for isolated jobs is.
+
+    Attributes:
+        type: of its jobs; empty before the first one.
+        left: how many more jobs it may begin, from the first one on.
+        is_full: it has needed nearly all the memory that it may have.
+    """
+
+    type: str = ""
+    left: int = 0
+    is_full: bool = False
+
+
 @dataclass(eq=False)
 class Worker:
     """A worker process and what it runs.
 
     Attributes:
-        capacity: how many jobs it may run at once; 0 for a process of suspects, which offers no slots.
+        capacity: how many jobs it may run at once; 0 for a process of suspects or for isolated jobs, which offers no
+            slots.
         group: the suspects that it is for; None for all other workers.
+        own: given for a process for isolated jobs.
         ready: it has imported the functions, and its slots are offered.
         retired: it gets no new job, and is killed once what it still runs is recorded.
         stuck: an attempt beyond its deadline kept it from answering, so it was killed.
         gone: its process has ended or its socket is closed; what it ran is about to be recorded as lost.
         noticed: how many cancels it has answered.
+        aside: how many of its attempts have given their place up.
+        number: of its place among the workers; see `Processes`.
+        stopping: it was told to end.
     """
 
     process: WorkerProcess
     capacity: int
     group: Group | None = None
+    own: OwnProcess | None = None
     ready: bool = False
     retired: bool = False
     stuck: bool = False
     gone: bool = False
     noticed: int = 0
+    aside: int = 0
+    number: int = 0
+    stopping: bool = False
     attempts: dict[AttemptKey, RunningAttempt] = field(default_factory=dict)
 
     @property
     def free(self) -> int:
         """How many more jobs it may run."""
-        return self.capacity - len(self.attempts)
+        return self.capacity - len(self.attempts) + self.aside
 
     @property
     def takes_jobs(self) -> bool:
-        """Whether it may be given jobs that are not suspects."""
-        return self.ready and self.group is None and not self.retired and not self.gone
+        """Whether it may be given jobs that are neither suspects nor isolated."""
+        return self.ready and self.capacity > 0 and not self.retired and not self.gone
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it is ready and runs nothing."""
+        return self.ready and not (self.attempts or self.retired or self.gone or self.stopping)
