@@ -28,8 +28,8 @@ MAX_UPLOADED_BYTES = 1_048_576  # and from one
 API_BEGINS, API_ENDS = "# ---- The API.", "# ---- The stage."
 
 CORE = (
-    *("context", "contract", "failure", "isolation", "job", "loading", "loop", "registry", "runner", "sleep"),
-    *("version",),
+    *("context", "contract", "durations", "failure", "isolation", "job", "loading", "loop", "options", "policies"),
+    *("registry", "runner", "signature", "sleep", "version"),
 )
 """The modules of the core that aws/runtime/ needs in the zip. Beside the standard library they need msgspec."""
 
