@@ -51,14 +51,17 @@ class Transition:
 
 
 # A running job that goes back to Pending was *repeated* when the attempt counts against its retries (a lost worker, a
-# timeout, an exception it asked to retry on), and *released* when it does not (the server was told to stop).
+# timeout, an exception it asked to retry on), *postponed* when its function asked to run later, which has a count of its
+# own, and *released* when it counts against nothing (the server was told to stop).
 TRANSITIONS = {
     transition.name: transition
     for transition in (
         Transition("claim", frozenset({Status.PENDING}), Status.RUNNING),
+        Transition("expire", frozenset({Status.PENDING}), Status.FAILURE),
         Transition("succeed", frozenset({Status.RUNNING}), Status.SUCCESS),
         Transition("fail", frozenset({Status.RUNNING}), Status.FAILURE),
         Transition("repeat", frozenset({Status.RUNNING}), Status.PENDING, next_attempt=True),
+        Transition("postpone", frozenset({Status.RUNNING}), Status.PENDING, next_attempt=True),
         Transition("release", frozenset({Status.RUNNING}), Status.PENDING, next_attempt=True),
         Transition("cancel", frozenset({Status.PENDING, Status.RUNNING}), Status.CANCELED),
         Transition("retry", FINAL, Status.PENDING, next_attempt=True),

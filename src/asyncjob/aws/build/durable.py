@@ -20,7 +20,9 @@ from asyncjob.aws.build.policy import Statement
 from asyncjob.aws.build.template import HERE, least_timeout
 from asyncjob.aws.runtime.durable_job import DISPATCH_MS, NEVER_MS, SHELVES
 from asyncjob.contract import MAX_BODY_BYTES
+from asyncjob.durations import MAX_SECONDS, RULE
 from asyncjob.job import TRANSITIONS, Status
+from asyncjob.policies import Backoff, Pauses
 from asyncjob.registry import JobFunction, Jobs
 
 SOURCE = HERE / "durable.yaml"
@@ -30,6 +32,8 @@ MAX_PARAMETERS_BYTES = 300_000
 """Of all parameters as JSON, a character beyond ASCII counted as three: the rest of an item is the outcome's."""
 TOO_LARGE = "(?s).*[0-9.][eE][+]?0*(309|3[1-9][0-9]|[4-9][0-9]{2}|[1-9][0-9]{3,})([^0-9].*)?"
 """What a JSON text looks like that has a number beyond every float, of which `$input.json` may make a null."""
+OPTIONS = ("delay", "runAt", "startBy")
+"""Those of a submission that this edition keeps."""
 OVERHEAD_SECONDS = 3.0  # of an attempt: its claim, its outcome, and the end of a function that does not notice the end
 
 API_BEGINS, API_ENDS = "# ---- The API.", "# ---- The stage."
@@ -117,6 +121,9 @@ def mapping_template(name: str, jobs: Jobs, **arguments: str) -> str:
         "shelves": str(SHELVES),
         "default type": jobs.names[0] if len(jobs) == 1 else ".",
         "known types": ", ".join(jobs.names),
+        "known options": ", ".join(OPTIONS),
+        "delay rule": RULE.replace('"', "'"),
+        "longest delay": str(MAX_SECONDS * 1_000),
     }
     for each in ("cancel", "retry"):
         sources = [status.value for status in Status if status in TRANSITIONS[each].sources]
@@ -165,7 +172,16 @@ def _type(function: JobFunction, known: dict[str, str]) -> list[str]:
         lines.append(f"#set($forms = {{{entries}}})")
     if function.timeout is not None:
         lines.append(f"#set($lasts = {math.ceil((function.timeout + OVERHEAD_SECONDS) * 1_000)})")
+    if function.backoff is not None:
+        lines.append(f'#set($pauses = "{_pauses(function.backoff)}")')
     return lines
+
+
+def _pauses(backoff: Backoff) -> str:
+    """A backoff as `durable_job.pause_ms` reads it."""
+    if isinstance(backoff, Pauses):
+        return json.dumps(backoff.seconds)
+    return json.dumps([[backoff.first, backoff.factor, backoff.most, backoff.jitter]])
 
 
 def _list(names: Iterable[str]) -> str:

@@ -19,6 +19,14 @@ class DurableEvent(TypedDict):
     attempt: int
 
 
+class Start(TypedDict):
+    """An attempt that the dispatcher is to start."""
+
+    jobId: str
+    attempt: int
+    runAt: str  # not before; empty for at once
+
+
 class Item(TypedDict, total=False):
     """A job in the inline edition's table. Parameters, results and error are JSON text, times as in the contract."""
 
