@@ -1,5 +1,6 @@
 # run: serve the API
 # test: everything that must hold; check: lint, types and the template
+# test-all: the same, with the tests on each Python of PYTHONS that this machine has
 # template: write template.yaml; aws-local: serve it as AWS would, on this machine
 # aws-localstack: the conformance suite against both editions on LocalStack (it needs Python 3.13)
 # bench: what the server can do on this machine; bench-growth: its curves; bench-peers: the same on other stacks;
@@ -9,30 +10,43 @@
 # screenshot: the picture in the README; lifecycle: the one in docs/lifecycle.md
 # constraints: pin every package by version and hash; sbom: what the product is made of; audit: its known vulnerabilities
 PYTHON ?= python3
+PYTHONS ?= 3.11 3.12 3.13
+VENV ?= .venv
 MINUTES ?= 5
 SECONDS ?= 600
 AWS_LOCAL_PORT ?= 8001
 TEMPLATE ?= template.yaml
-BIN := .venv/bin
+BIN := $(VENV)/bin
 LAMBDA := 3.13
 CHECKOV := .venv/checkov-env/bin/checkov
 PIP := pip --disable-pip-version-check --quiet install
 # Only files whose hash is known, and only wheels: building a package would run tools whose hash is not.
 HASHED := $(PIP) --require-hashes --only-binary :all: --requirement
+# A Python of that version: on the path, or one of pyenv's; nothing if this machine has none.
+python = $(firstword $(shell for each in python$(1) ~/.pyenv/versions/$(1).*/bin/python; do \
+	$$each -c '' 2>/dev/null && echo $$each; done))
+TESTS := pytest --numprocesses 3 --dist loadfile
 SUPPLY := .venv/supply-env/bin
 UPGRADE ?=
 LOCK := UV_CUSTOM_COMPILE_COMMAND="make constraints" $(SUPPLY)/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-annotate $(UPGRADE)
 LOCALSTACK := tests/aws/localstack
 
-.PHONY: run test check screenshot lifecycle bench bench-aws bench-growth bench-listeners bench-peers soak overload \
+.PHONY: run test test-all $(PYTHONS:%=test-%) check screenshot lifecycle bench bench-aws bench-growth bench-listeners bench-peers soak overload \
 	differential fuzz template aws-local aws-localstack constraints sbom audit clean
 
 run: .venv/run
 	@$(BIN)/asyncjob serve
 
 test: check .venv/awscli .venv/lambda
-	$(BIN)/pytest --numprocesses 3 --dist loadfile
+	$(BIN)/$(TESTS)
+
+test-all: check .venv/awscli .venv/lambda $(PYTHONS:%=test-%)
+
+# Each Python has an environment of its own.
+$(PYTHONS:%=test-%): test-%:
+	@$(if $(call python,$*),$(MAKE) --no-print-directory VENV=.venv-$* PYTHON=$(call python,$*) .venv-$*/test)
+	@$(if $(call python,$*),.venv-$*/bin/$(TESTS),echo "Python $* is not on this machine: not tested")
 
 check: .venv/test .venv/checkov
 	$(BIN)/ruff check .
@@ -90,9 +104,11 @@ aws-localstack: .venv/test .venv/localstack
 # UPGRADE=--upgrade takes the newest version of everything, UPGRADE="--upgrade-package NAME" of one package.
 constraints: .venv/supply
 	$(LOCK) --group build --output-file constraints-build.txt
-	$(LOCK) pyproject.toml --constraint constraints-build.txt --output-file constraints.txt
-	$(LOCK) pyproject.toml --extra test --group build --constraint constraints-build.txt --constraint constraints.txt \
-		--output-file tests/constraints.txt
+	$(LOCK) pyproject.toml --extra server --constraint constraints-build.txt --output-file constraints.txt
+	$(LOCK) pyproject.toml --extra aws --constraint constraints-build.txt --constraint constraints.txt \
+		--output-file constraints-aws.txt
+	$(LOCK) pyproject.toml --extra server --extra aws --extra test --group build --constraint constraints-build.txt \
+		--constraint constraints.txt --constraint constraints-aws.txt --output-file tests/constraints.txt
 	$(LOCK) --group aws-peer --constraint tests/constraints.txt --output-file bench/aws_peer/requirements.txt
 	$(LOCK) --group checkov --output-file tests/aws/checkov.txt
 	$(LOCK) --group awscli --output-file tests/aws/awscli.txt
@@ -108,23 +124,24 @@ sbom: .venv/supply
 		--output-file sbom.json constraints.txt
 
 audit: .venv/supply
-	@$(SUPPLY)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off --requirement constraints.txt \
+	@$(SUPPLY)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off \
+		--requirement constraints.txt --requirement constraints-aws.txt \
 		|| { echo "make audit: a known vulnerability, or the advisory database cannot be reached: see above" >&2; exit 1; }
 
 clean:
-	rm -rf .venv bench/.peers
+	rm -rf .venv .venv-* bench/.peers
 
-.venv/python:
+$(VENV)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed; to choose one: make PYTHON=python3.12" >&2; exit 1; }
-	@echo "Setting up .venv: a minute, once"
-	@$(PYTHON) -m venv .venv && touch $@
+	@echo "Setting up $(VENV): a minute, once"
+	@$(PYTHON) -m venv $(VENV) && touch $@
 
-.venv/run: .venv/python pyproject.toml constraints.txt constraints-build.txt
-	@$(BIN)/$(HASHED) constraints.txt --requirement constraints-build.txt
+$(VENV)/run: $(VENV)/python pyproject.toml constraints.txt constraints-aws.txt constraints-build.txt
+	@$(BIN)/$(HASHED) constraints.txt --requirement constraints-aws.txt --requirement constraints-build.txt
 	@$(BIN)/$(PIP) --no-deps --no-build-isolation --editable . && touch $@
 
-.venv/test: .venv/run tests/constraints.txt
+$(VENV)/test: $(VENV)/run tests/constraints.txt
 	@echo "Setting up the tests' libraries: a few minutes, once"
 	@$(BIN)/$(HASHED) tests/constraints.txt && touch $@
 
@@ -140,13 +157,8 @@ clean:
 # The Python that template.yaml names, if this machine has it. If not, the double uses ours, and the tests say so.
 .venv/lambda: .venv/python tests/aws/lambda.txt
 	@rm -rf $@-env
-	@for each in python$(LAMBDA) ~/.pyenv/versions/$(LAMBDA).*/bin/python; do \
-		if $$each -c '' 2>/dev/null; then \
-			{ $$each -m venv $@-env && $@-env/bin/$(HASHED) tests/aws/lambda.txt; } \
-				|| { echo "$$each cannot be set up: the double runs functions on our own Python" >&2; rm -rf $@-env; }; \
-			break; \
-		fi; \
-	done
+	@$(if $(call python,$(LAMBDA)),{ $(call python,$(LAMBDA)) -m venv $@-env && $@-env/bin/$(HASHED) tests/aws/lambda.txt; } \
+		|| { echo "Python $(LAMBDA) cannot be set up: the double runs functions on our own" >&2; rm -rf $@-env; })
 	@touch $@
 
 # The fuzzer has no wheels for some of the Pythons that the tests run on.

@@ -128,11 +128,22 @@ def memory() -> Figures:
         return {"memory when idle, MB": proportional_memory(process.pid)}
 
 
-def proportional_memory(pid: int) -> float:
-    """Megabytes of a server and its workers; what they share is counted once."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    rollups = [Path(f"/proc/{process}/smaps_rollup").read_text() for process in [pid, *children]]
-    return sum(int(line.split()[1]) for text in rollups for line in text.splitlines() if line.startswith("Pss:")) / 1000
+def proportional_memory(*pids: int) -> float:
+    """Megabytes of some processes and of all that they have started; what they share is counted once."""
+    kilobytes = 0
+    for pid in with_descendants(*pids):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            kilobytes += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return kilobytes / 1000
+
+
+def with_descendants(*pids: int) -> Iterator[int]:
+    """Some processes, those that their threads have started, and so on."""
+    for pid in pids:
+        yield pid
+        for children in Path(f"/proc/{pid}/task").glob("*/children"):
+            yield from with_descendants(*map(int, children.read_text().split()))
 
 
 def throughput(seconds: float) -> Figures:

@@ -54,7 +54,7 @@ def measure(
         requests: how many all connections send together, a multiple of their number; None for no limit.
         body: JSON to POST; without it, GET.
     """
-    if requests is None and generator() == "wrk":  # wrk can only be limited by time
+    if requests is None and seconds == int(seconds) and generator() == "wrk":  # whole seconds are its only limit
         return _wrk(url, connections, seconds, body)
     command = [sys.executable, __file__, url, "--connections", str(connections), "--seconds", str(seconds)]
     command += [] if requests is None else ["--requests", str(requests)]

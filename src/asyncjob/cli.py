@@ -18,7 +18,10 @@ import typer
 
 from asyncjob import commands, streams
 from asyncjob.aws.build.lambdas import DEFAULT_PYTHON, MAX_TIMEOUT, Architecture, Python
+from asyncjob.commands.connection import USAGE
+from asyncjob.commands.help import CommandLine
 from asyncjob.commands.output import fail, printable, say
+from asyncjob.extras import needs
 from asyncjob.server.settings import LogFormat, LogLevel, Settings, SettingsError, parse_duration
 from asyncjob.signature import RegistrationError
 from asyncjob.version import __version__
@@ -27,7 +30,7 @@ END_SECONDS = 2.0  # for threads and exit hooks of the user's module, when every
 READER_GONE = 141  # what a shell reports for a tool that SIGPIPE has ended
 
 
-class Application(typer.Typer):
+class Application(CommandLine):
     """The command as a process: everything around the parsing of arguments."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
@@ -42,9 +45,9 @@ class Application(typer.Typer):
             status = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
         except SettingsError as error:
             typer.echo(printable(f"asyncjob: {error}"), err=True)
-            status = commands.USAGE
+            status = USAGE
         except streams.OutputLost as lost:
-            status = READER_GONE if lost.error.errno == errno.EPIPE else commands.USAGE
+            status = READER_GONE if lost.error.errno == errno.EPIPE else USAGE
             if status != READER_GONE:
                 typer.echo(printable(f"asyncjob: {lost}"), err=True)
         _end(status)
@@ -103,9 +106,9 @@ Target = Annotated[
         help="Your job functions: file.py, package.module, or either with :name. Without it, the built-in sleep.",
     ),
 ]
-Host = Annotated[str, _setting("host", "Address to listen on.")]
+Host = Annotated[str, _setting("host", "Address to listen on.", metavar="HOST")]
 Port = Annotated[int, _setting("port", "TCP port; 0 for any free one.", min=0, max=65_535)]
-DatabaseFile = Annotated[Path, _setting("database", "The SQLite file.")]
+DatabaseFile = Annotated[Path, _setting("database", "The SQLite file.", metavar="FILE")]
 Workers = Annotated[int, _setting("workers", "Worker processes.", min=1, max=1_000, show_default="one a core")]
 Concurrency = Annotated[int, _setting("concurrency", "Jobs at once, in all workers together.", min=1, max=100_000)]
 MaxPending = Annotated[int, _setting("max_pending", "Jobs that may wait; above it, 429.", min=1)]
@@ -120,12 +123,19 @@ Keep = Annotated[
     ),
 ]
 Grace = Annotated[
-    float, _setting("grace", "Seconds that running jobs get when the server is stopped.", min=0, max=86_400)
+    float,
+    _setting(
+        "grace", "Seconds that running jobs get when the server is stopped.", min=0, max=86_400, metavar="SECONDS"
+    ),
 ]
 Backoff = Annotated[
     float,
     _setting(
-        "backoff", "The most seconds before the second attempt; twice as many before each further one.", min=0, max=300
+        "backoff",
+        "The most seconds before the second attempt; twice as many before each further one.",
+        min=0,
+        max=300,
+        metavar="SECONDS",
     ),
 ]
 ApiKey = Annotated[
@@ -136,6 +146,7 @@ ApiKey = Annotated[
         "arguments.",
         show_default="none",
         callback=_key,
+        metavar="KEY",
     ),
 ]
 Insecure = Annotated[bool, _setting("insecure", "Allow a --host beyond this machine without an API key.")]
@@ -163,10 +174,11 @@ NotifySecret = Annotated[
         "notify_secret",
         "The key that signs notifications: whsec_ and base64. Better set in the environment.",
         show_default="none",
+        metavar="KEY",
     ),
 ]
-Format = Annotated[LogFormat, _setting("log_format", "For people, or for programs.")]
-Level = Annotated[LogLevel, _setting("log_level", "The lowest level to log.")]
+Format = Annotated[LogFormat, _setting("log_format", "For people, or for programs.", case_sensitive=False)]
+Level = Annotated[LogLevel, _setting("log_level", "The lowest level to log.", case_sensitive=False)]
 Include = Annotated[
     list[str],
     typer.Option(
@@ -227,8 +239,9 @@ def serve(
 
 def _run(settings: Settings) -> None:
     # Imported here: the server's libraries are not needed to print a help text.
-    from asyncjob.serve import AddressError, serve
-    from asyncjob.store import Unusable
+    with needs("server"):
+        from asyncjob.serve import AddressError, serve
+        from asyncjob.store import Unusable
 
     try:
         serve(settings)
@@ -239,15 +252,29 @@ def _run(settings: Settings) -> None:
 @app.command()
 def build(
     target: Annotated[str, typer.Argument(help="Your job functions: file.py, package.module, or either with :name.")],
-    out: Annotated[Path, typer.Option(help="The folder to make. One that was built before is replaced.")],
+    out: Annotated[
+        Path, typer.Option(help="The folder to make. One that was built before is replaced.", metavar="FOLDER")
+    ],
     requirements: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="What your functions need: a requirements.txt.")
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="What your functions need: a requirements.txt. The build imports them, so it must be installed here "
+            "too: pip install --requirement FILE.",
+        ),
     ] = None,
     architecture: Annotated[Architecture, typer.Option(help="Lambda's processor.")] = Architecture.ARM64,
     python: Annotated[Python, typer.Option(help="Lambda's version of Python.")] = DEFAULT_PYTHON,
     timeout: Annotated[
         int | None,
-        typer.Option(min=1, max=MAX_TIMEOUT, help="Seconds an attempt may last.", show_default="as functions say"),
+        typer.Option(
+            min=1,
+            max=MAX_TIMEOUT,
+            help="Seconds an attempt may last.",
+            show_default="as functions say",
+            metavar="SECONDS",
+        ),
     ] = None,
     policy: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="What your functions may do: IAM statements, JSON.")
@@ -255,10 +282,11 @@ def build(
     include: Include = [],  # noqa: B006  # typer only reads it
 ) -> None:
     """For AWS: make a folder with your functions and the template that deploys them."""
-    from asyncjob.aws.build.archive import BuildError
-    from asyncjob.aws.build.folder import Plan
-    from asyncjob.aws.build.folder import build as run
-    from asyncjob.aws.build.lambdas import warning
+    with needs("aws"):
+        from asyncjob.aws.build.archive import BuildError
+        from asyncjob.aws.build.folder import Plan
+        from asyncjob.aws.build.folder import build as run
+        from asyncjob.aws.build.lambdas import warning
 
     if said := warning(python):
         typer.echo(f"asyncjob: {said}", err=True)
@@ -274,12 +302,14 @@ def build(
         )
         typer.echo(run(target, out, plan, tell))
     except (RegistrationError, BuildError) as error:
-        fail(error, status=1)
+        missing = requirements is not None and isinstance(error.__cause__, ImportError)
+        hint = f"; the build imports your functions: pip install --requirement {requirements}" if missing else ""
+        fail(f"{error}{hint}", status=1)
 
 
 @app.command()
 def backup(
-    file: Annotated[Path, typer.Argument(help="Where the copy goes; a file that does not exist.")],
+    file: Annotated[Path, typer.Argument(help="Where the copy goes; a file that does not exist.", metavar="FILE")],
     database: DatabaseFile = DEFAULT.database,
 ) -> None:
     """Copy the database while the server runs on it. `asyncjob serve --database FILE` then serves the copy."""

@@ -212,6 +212,16 @@ def parse_list_query(query: dict[str, str]) -> ListQuery:
     return ListQuery(None if status is None else Status(status), query.get("type"), limit, before)
 
 
+def parse_stats_query(query: dict[str, str]) -> str | None:
+    """The type whose jobs `GET /stats` counts; None for all.
+
+    Raises:
+        ApiError: 400.
+    """
+    _refuse_unknown(query, ("type",))
+    return query.get("type")
+
+
 def parse_page_query(query: dict[str, str]) -> PageQuery:
     """The page of `GET /jobs/{jobId}/attempts` and of its `deliveries`.
 

@@ -132,7 +132,8 @@ _PAGE = (
     _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": DEFAULT_PAGE}),
     _query("cursor", {"type": "string", "pattern": "^[0-9]{1,18}$"}),
 )
-_FILTERS = (_query("status", _ref("Status")), _query("type", {"type": "string"}))
+_TYPE = _query("type", {"type": "string"})
+_FILTERS = (_query("status", _ref("Status")), _TYPE)
 _LAST_EVENT: Schema = {
     "name": "Last-Event-ID",
     "in": "header",
@@ -195,7 +196,11 @@ OPERATIONS = {
         _PAGE,
     ),
     "GET /stats": Operation(
-        "stats", "Count jobs by status and by when they ended", {200: _json("The counts.", "Stats")}, (403,)
+        "stats",
+        "Count jobs by status and by when they ended",
+        {200: _json("The counts.", "Stats")},
+        (400, 403),
+        (_TYPE,),
     ),
 }
 """By method and path: the requests of the contract. An engine answers some or all of them."""

@@ -3,7 +3,6 @@
 import os
 import shlex
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from asyncjob.aws.build.template import MAX_TEMPLATE_BYTES
 from tests.aws.building import built
 from tests.aws.double.cloudformation import load
 
-AWS = Path(sys.prefix, "awscli-env/bin/aws")
+AWS = Path(__file__).parents[2] / ".venv" / "awscli-env/bin/aws"  # whichever Python runs the tests
 BUCKET = "my-bucket"
 ACCOUNT = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
 MANY = """

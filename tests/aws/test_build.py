@@ -134,6 +134,17 @@ def test_a_module_that_would_not_be_there_is_an_error(build: Build, mine: Path) 
     assert "not there    httpx (jobs.py): imported in a function or under a condition\n" in done.stdout
 
 
+def test_a_library_that_is_not_installed_here_is_named_with_the_command_that_installs_it(
+    build: Build, mine: Path
+) -> None:
+    (mine / "jobs.py").write_text(f"import nowhere\n{SOURCE}")
+    (mine / "needs.txt").write_text("nowhere\n")
+    said = refused(build("--requirements", "needs.txt"))
+    assert said.startswith("importing jobs.py failed: ModuleNotFoundError: No module named 'nowhere' (")
+    assert said.endswith("; the build imports your functions: pip install --requirement needs.txt")
+    assert "pip install" not in refused(build())
+
+
 def test_a_module_that_would_hide_pythons_own_is_an_error(build: Build, mine: Path) -> None:
     (mine / "queue.py").write_text(SOURCE)
     assert "queue.py hides Python's or asyncjob's own module 'queue'" in refused(build(target="queue.py"))

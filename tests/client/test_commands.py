@@ -15,10 +15,17 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
+import typer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
 
-from asyncjob import commands
+from asyncjob import cli, commands
+from asyncjob.client import JobSnapshot
+from asyncjob.commands import console
 from tests.server.conftest import lines, wait_for
 from tests.serving import COMMAND, FUNCTIONS, Server
 
@@ -149,6 +156,53 @@ def test_ctrl_c_ends_a_wait_and_not_the_job(served: Server, started: str) -> Non
     served.client.post(f"/jobs/{job_id}/cancel")
 
 
+def test_several_jobs_are_shown_canceled_and_retried_at_once(run: Run, served: Server, started: str) -> None:
+    waiting = [served.submit("waits", started=f"{started}-{number}") for number in range(2)]
+    done = [served.submit("add", a=number) for number in range(2)]
+    for job_id in done:
+        served.result(job_id)
+    shown = [json.loads(line) for line in run("cancel", *waiting, "--json").stdout.splitlines()]
+    assert [(job["jobId"], job["status"]) for job in shown] == [(job_id, "Canceled") for job_id in waiting]
+    assert run("retry", *done).stdout.split() == done
+    again = run("retry", *done, "--wait", "--json").stdout.splitlines() if run("wait", *done) else []
+    assert [(json.loads(line)["jobId"], json.loads(line)["attempt"]) for line in again] == [(each, 3) for each in done]
+    for_people = run("get", *done, done[0]).stdout
+    assert [_fields(each)["job"] for each in for_people.split("\n\n")] == done
+    run("wait", done[0], waiting[0], status=1)
+
+
+def test_a_job_that_is_refused_keeps_no_other_from_its_turn(run: Run, served: Server) -> None:
+    done = [served.submit("add", a=number) for number in range(2)]
+    for job_id in done:
+        served.result(job_id)
+    shown = run("get", done[0], "nobody", done[1], "--json", status=2)
+    assert [json.loads(line)["jobId"] for line in shown.stdout.splitlines()] == done
+    assert shown.stderr == "asyncjob: nobody: Not found (404)\n"
+    retried = run("retry", "nobody", done[0], "--wait", "--json", status=2)
+    assert json.loads(retried.stdout)["attempt"] == 2
+    refused = run("cancel", *done, status=2)
+    assert [line.split(": ")[1] for line in refused.stderr.splitlines()] == done
+    untouched = run("retry", done[0], "a/b", status=2)
+    assert "'a/b' cannot be a job's id" in untouched.stderr
+    assert served.get(done[0])["attempt"] == 2
+
+
+def test_the_commands_find_the_server_that_the_environment_starts(served: Server) -> None:
+    port = served.url.rpartition(":")[2]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ASYNCJOB_")}
+
+    def listed(**more: str) -> subprocess.CompletedProcess[str]:
+        command = [str(COMMAND), "list", "--limit", "1"]
+        return subprocess.run(command, env={**environment, **more}, capture_output=True, text=True, timeout=60)
+
+    assert listed(ASYNCJOB_PORT=port).returncode == 0
+    assert listed(ASYNCJOB_PORT="9", ASYNCJOB_URL=served.url).returncode == 0
+    assert "http://127.0.0.1:9/" in listed(ASYNCJOB_PORT="9").stderr
+    wrong = listed(ASYNCJOB_PORT="http")
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
+    assert "'http://127.0.0.1:http' is not a URL" in wrong.stderr
+
+
 def test_retry_runs_a_job_again(run: Run) -> None:
     job_id = json.loads(run("submit", "add", "a=1", "--wait", "--json").stdout)["jobId"]
     assert run("retry", job_id).stdout.strip() == job_id
@@ -172,9 +226,55 @@ def test_list_shows_a_line_a_job_with_what_is_asked_for(run: Run, tmp_path: Path
         assert rows[0].endswith("LookupError: one")
         assert len(run("list", *here, "--limit", "2", "--type", "add").stdout.splitlines()) == 3
         documents = [
-            json.loads(line) for line in run("list", *here, "--json", "--status", "Failure").stdout.splitlines()
+            json.loads(line) for line in run("list", *here, "--json", "--status", "failure").stdout.splitlines()
         ]
         assert [document["jobId"] for document in documents] == ids[-1:]
+        assert run("list", *here, "--type", "echo").stdout == "no jobs\n"
+
+
+@pytest.mark.parametrize("more", [(), ("--json",), ("--watch",), ("--status", "Failure")])
+def test_list_says_which_types_there_are_if_asked_for_another(run: Run, more: tuple[str, ...]) -> None:
+    refused = run("list", "--type", "ad", *more, status=2)
+    assert (refused.stdout, refused.stderr.count("\n")) == ("", 1)
+    assert refused.stderr.startswith("asyncjob: there is no function 'ad' here; there are add, echo, once, ")
+
+
+def _jobs(*ids: str) -> list[JobSnapshot]:
+    common = {"type": "resize", "status": "Failure", "parameters": {}, "attempt": 1}
+    more = {"error": {"type": "ValueError", "message": "too wide " * 9}, "progress": {"fraction": 0.5}}
+    return [JobSnapshot.of({**common, **more, "jobId": each, "createdAt": "2024-06-06T12:34:56.789Z"}) for each in ids]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    ids=st.lists(st.text("abcxyz-._~019", min_size=1, max_size=128), min_size=1, max_size=5, unique=True),
+    width=st.integers(1, 200),
+)
+def test_an_id_in_a_list_is_whole_on_a_terminal_of_any_width(ids: list[str], width: int) -> None:
+    terminal = Console(width=width, force_terminal=True, color_system=None, legacy_windows=False)
+    with mock.patch.object(console, "_console", return_value=terminal), terminal.capture() as captured:
+        terminal.print(console.table(_jobs(*ids)))
+    lines = captured.get().split("\n")[1:]
+    assert all(len(line) <= width for line in lines)
+    first = min(width, max(36, width // 2), max(map(len, [*ids, "ID"])))
+    assert "".join(line[:first].strip() for line in lines) == "".join(ids)
+
+
+GROUP = typer.main.get_command(cli.app)
+HELP = {name: command.get_help(typer.Context(command, info_name=name)) for name, command in GROUP.commands.items()}  # type: ignore[attr-defined]
+
+
+def test_help_has_words_in_place_of_types() -> None:
+    for name, text in HELP.items():
+        assert not re.search(r"<|\b(str|int|float|bool|path|range|list\[)\b", text.partition("Options:")[0]), name
+        assert not re.search(r"<\w|\brange\b|list\[", text), name
+    assert "--timeout SECONDS" in HELP["wait"] and "--limit NUMBER" in HELP["list"] and " ID..." in HELP["get"]
+
+
+def test_help_says_whole_what_each_command_does(run: Run) -> None:
+    shown = " ".join(run("--help").stdout.partition("Commands:")[2].split())
+    for name, command in GROUP.commands.items():  # type: ignore[attr-defined]
+        assert f"{name} {' '.join(command.help.split())}" in shown
 
 
 def test_list_watches(served: Server) -> None:
@@ -371,3 +471,32 @@ def test_a_shell_completes_commands_and_options(shell: str) -> None:
             }
             done = subprocess.run([str(COMMAND)], env={**os.environ, **env}, capture_output=True, text=True)
             assert completed in done.stdout.split()
+
+
+def _completed(words: str, **environment: str) -> list[str]:
+    """What bash is offered for the last word, which may be empty."""
+    asked = {"_ASYNCJOB_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
+    done = subprocess.run(
+        [str(COMMAND)], env={**os.environ, **asked, **environment}, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.split()
+
+
+def test_a_shell_completes_types_and_ids_of_the_api(served: Server) -> None:
+    marker = f"complete-{uuid.uuid4()}"
+    for number in range(2):
+        served.submit("add", jobId=f"{marker}-{number}", a=number)
+    here = {"ASYNCJOB_URL": served.url}
+    assert _completed("asyncjob submit echo", **here) == ["echo", "echo_async"]
+    assert _completed("asyncjob list --type dies_o", **here) == ["dies_once"]
+    for command in ("get", "wait", "cancel", "retry"):
+        assert _completed(f"asyncjob {command} {marker}", **here) == [f"{marker}-1", f"{marker}-0"]
+    assert _completed(f"asyncjob get {marker}-0 {marker}", **here) == [f"{marker}-1"]
+    assert _completed(f"asyncjob get --url {served.url} {marker}-0", ASYNCJOB_URL="") == [f"{marker}-0"]
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "no url"])
+def test_an_api_that_is_not_there_completes_nothing_and_says_nothing(url: str) -> None:
+    assert _completed("asyncjob submit ", ASYNCJOB_URL=url) == []
+    assert _completed("asyncjob get a", ASYNCJOB_URL=url) == []

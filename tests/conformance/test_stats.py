@@ -29,5 +29,10 @@ def test_jobs_are_counted_by_status_and_by_when_they_ended(
     assert after["jobs"]["Success"] == before["jobs"]["Success"] + 3
     assert after["jobs"]["Canceled"] == before["jobs"]["Canceled"] + 1
     assert after["ended"]["seconds"] * len(after["ended"]["counts"]) == 600
+    one = api.get("/stats", params={"type": ended(canceled)["type"]}).json()
+    assert one["jobs"]["Success"] >= 3 and one["jobs"]["Canceled"] >= 1
+    none = api.get("/stats", params={"type": "no-such-type"}).json()
+    assert set(none["jobs"].values()) == {0} and not any(any(counts.values()) for counts in none["ended"]["counts"])
+    assert api.get("/stats?status=Success").status_code == 400
     assert sum(counts["Success"] for counts in after["ended"]["counts"][-3:]) >= 3
     assert sum(counts["Canceled"] for counts in after["ended"]["counts"][-3:]) >= 1

@@ -107,11 +107,12 @@ class Client:
 
     async def answers(self) -> bytes:
         """All that is answered, with what differs each time made the same."""
-        turns = 0
-        while turns < TURNS:
+        turns = quiet = 0
+        while quiet < TURNS:  # an answer that is complete leaves a turn later
             await asyncio.sleep(0)
             turns += 1
-            if turns == TURNS and self._is_answering():  # the disk is waited for, and not turned for
+            quiet = 0 if self._is_answering() else quiet + 1
+            if not quiet and turns >= TURNS:  # the disk is waited for, and not turned for
                 self.wire.changed.clear()
                 await self.wire.changed.wait()
                 turns = 0

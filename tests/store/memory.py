@@ -283,8 +283,8 @@ class MemoryStore:
         more = rows[query.limit - 1].sequence if len(rows) > query.limit else None
         return [row.job for row in rows[: query.limit]], more
 
-    async def counts(self) -> dict[Status, int]:
-        found = [row.job.status for row in self._kept.jobs.values()]
+    async def counts(self, of_type: str | None = None) -> dict[Status, int]:
+        found = [row.job.status for row in self._kept.jobs.values() if of_type in (None, row.job.type)]
         return {status: found.count(status) for status in Status}
 
     # -- taking over, tidying up ---------------------------------------------------------------------------------

@@ -106,6 +106,10 @@ def test_a_listing_and_the_counts_tell_jobs_apart_by_status_and_type(run: Run) -
         jobs, _ = await opened.store.page(ListQuery(type="other", status=Status.FAILURE))
         assert jobs == [opened.job("Failure")]
         assert await opened.store.counts() == dict.fromkeys(Status, 1)
+        others = (Status.PENDING, Status.FAILURE, Status.CANCELED)
+        assert await opened.store.counts("other") == {status: int(status in others) for status in Status}
+        assert await opened.store.counts("echo") == {status: int(status not in others) for status in Status}
+        assert await opened.store.counts("unknown") == dict.fromkeys(Status, 0)
 
     run(test)
 

@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 FILES = [
     "constraints.txt",
+    "constraints-aws.txt",
     "constraints-build.txt",
     "tests/constraints.txt",
     "tests/supply.txt",
@@ -33,9 +34,12 @@ def test_a_file_has_names_versions_and_hashes_and_nothing_else(file: str) -> Non
 
 
 def test_the_tests_have_what_runs_and_what_builds_it() -> None:
-    assert _pins("constraints.txt") | _pins("constraints-build.txt") <= _pins("tests/constraints.txt")
+    ours = _pins("constraints.txt") | _pins("constraints-aws.txt") | _pins("constraints-build.txt")
+    assert ours <= _pins("tests/constraints.txt")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     (backend,) = project["build-system"]["requires"]
     assert tuple(backend.split("==")) in _pins("constraints-build.txt")
-    names = {re.split(r"[><=\[]", each)[0] for each in project["project"]["dependencies"]}
-    assert names <= {name for name, _ in _pins("constraints.txt")}
+    client, extras = project["project"]["dependencies"], project["project"]["optional-dependencies"]
+    for file, asked in [("constraints.txt", extras["server"]), ("constraints-aws.txt", extras["aws"])]:
+        names = {re.split(r"[><=\[]", each)[0] for each in [*client, *asked]}
+        assert names <= {name for name, _ in _pins(file)}

@@ -28,7 +28,7 @@ def replay(queue_url: str, recorder: str) -> Iterator[str]:
         The job's id, for each message whose job is recorded.
 
     Raises:
-        ReplayError: boto3 or credentials are missing, or the recorder failed for some; those stay in the queue.
+        ReplayError: botocore or credentials are missing, or the recorder failed for some; those stay in the queue.
     """
     sqs, functions = _clients("sqs", "lambda")
     failures = []
@@ -56,13 +56,14 @@ def replay(queue_url: str, recorder: str) -> Iterator[str]:
 
 def _clients(*services: str) -> list[Any]:
     try:
-        import boto3
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
+        from botocore.session import get_session
     except ImportError:
-        raise ReplayError("boto3 is needed: pip install boto3") from None
+        raise ReplayError("botocore is needed: pip install botocore") from None
     config = Config(read_timeout=RECORDER_SECONDS + 10, retries={"total_max_attempts": 1})
     try:
-        return [boto3.client(service, config=config) for service in services]
+        session = get_session()
+        return [session.create_client(service, config=config) for service in services]
     except BotoCoreError as error:
         raise ReplayError(f"AWS cannot be called: {error}") from None

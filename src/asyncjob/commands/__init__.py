@@ -6,14 +6,18 @@ document per line on standard output. An error is one line on standard error, an
 
 import itertools
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 
+from asyncjob.commands.completion import complete_type, types
+from asyncjob.commands.connection import FAILED, UNREACHABLE, USAGE, connected, reported, with_each
+from asyncjob.commands.help import CommandLine
+from asyncjob.commands.options import LOCAL, Filter, JobIds, Json, Key, Signed, Timeout, TypeFilter, Url, Wait
 from asyncjob.commands.output import fail, print_json, say
 from asyncjob.contract import MAX_PAGE
 from asyncjob.job import Status
@@ -22,34 +26,7 @@ if TYPE_CHECKING:  # the client and its libraries are imported by the commands t
     from asyncjob.client import Client, JobHandle, JobSnapshot
     from asyncjob.commands.soundness import Finding
 
-app = typer.Typer()
-
-FAILED, USAGE, UNREACHABLE, TIMED_OUT, INTERRUPTED = 1, 2, 3, 124, 130  # the last two as timeout(1) and shells do
-RETRIES = 2  # a person is waiting
-
-Url = Annotated[str, typer.Option(envvar="ASYNCJOB_URL", help="Where the API is.")]
-Key = Annotated[
-    str | None,
-    typer.Option(
-        "--api-key",
-        envvar="ASYNCJOB_API_KEY",
-        help="Sent as x-api-key. Prefer the environment variable: others can see arguments.",
-        show_default="none",
-    ),
-]
-Signed = Annotated[
-    bool, typer.Option("--aws-iam", envvar="ASYNCJOB_AWS_IAM", help="Sign requests, for an API with AWS_IAM.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, one document per line.")]
-JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Wait until the job has ended, and show it.")]
-Timeout = Annotated[
-    float | None,
-    typer.Option(help="Wait for at most this many seconds, then exit with 124.", min=0, show_default="none"),
-]
-Filter = Annotated[Status | None, typer.Option("--status", help="Only jobs with this status.")]
-TypeFilter = Annotated[str | None, typer.Option("--type", help="Only jobs of this function.")]
-LOCAL = "http://127.0.0.1:8000"
+app = CommandLine()
 
 
 @app.command()
@@ -60,12 +37,16 @@ def submit(
             metavar="TYPE|NAME=VALUE",
             help="The job function, then its parameters. A VALUE that is not JSON is a string.",
             show_default=False,
+            autocompletion=complete_type,
         ),
     ] = None,
     body: Annotated[
-        typer.FileText | None, typer.Option(help="A file with a JSON object of parameters; - is standard input.")
+        typer.FileText | None,
+        typer.Option(help="A file with a JSON object of parameters; - is standard input.", metavar="FILE"),
     ] = None,
-    job_id: Annotated[str | None, typer.Option("--id", help="The job's id.", show_default="a new one")] = None,
+    job_id: Annotated[
+        str | None, typer.Option("--id", help="The job's id.", show_default="a new one", metavar="ID")
+    ] = None,
     wait: Wait = False,
     timeout: Timeout = None,
     url: Url = LOCAL,
@@ -77,29 +58,33 @@ def submit(
     function, parameters = _request(words or [], body)
     if job_id is not None:
         parameters["jobId"] = job_id
-    with _connected(url, api_key, aws_iam) as client:
-        _accepted(client.submit(function, **parameters), wait, timeout, as_json)
+    with connected(url, api_key, aws_iam) as client:
+        handle = client.submit(function, **parameters)
+        if wait or timeout is not None:
+            sys.exit(_finish([handle], timeout, as_json))
+        _print_id(handle, as_json)
 
 
 @app.command()
-def get(job_id: JobId, url: Url = LOCAL, api_key: Key = None, aws_iam: Signed = False, as_json: Json = False) -> None:
-    """Show a job as it is now."""
-    with _connected(url, api_key, aws_iam) as client:
-        _show(client.get(job_id), as_json)
+def get(job_ids: JobIds, url: Url = LOCAL, api_key: Key = None, aws_iam: Signed = False, as_json: Json = False) -> None:
+    """Show jobs as they are now."""
+    with connected(url, api_key, aws_iam) as client:
+        status, _ = _show_each(_handles(client, job_ids), lambda handle: handle.get(), as_json)
+        sys.exit(status)
 
 
 @app.command()
 def wait(
-    job_id: JobId,
+    job_ids: JobIds,
     timeout: Timeout = None,
     url: Url = LOCAL,
     api_key: Key = None,
     aws_iam: Signed = False,
     as_json: Json = False,
 ) -> None:
-    """Wait until a job has ended, and show it; exit with 1 if it failed or was canceled."""
-    with _connected(url, api_key, aws_iam) as client:
-        _finish(client.job(job_id), timeout, as_json)
+    """Wait until jobs have ended, and show them; exit with 1 if one failed or was canceled."""
+    with connected(url, api_key, aws_iam) as client:
+        sys.exit(_finish(_handles(client, job_ids), timeout, as_json))
 
 
 @app.command("list")
@@ -116,33 +101,39 @@ def list_jobs(
     """List jobs, newest first."""
     from asyncjob.commands import console
 
-    with _connected(url, api_key, aws_iam) as client:
+    with connected(url, api_key, aws_iam) as client:
 
         def newest() -> "list[JobSnapshot]":
             jobs = client.list(status=status, type=function, page_size=min(limit, MAX_PAGE))
             return list(itertools.islice(jobs, limit))
 
         if watch:
+            _check_type(client, function)
             console.watch(newest, print_json if as_json else None)
-        elif as_json:
-            for job in newest():
+            return
+        jobs = newest()
+        if not jobs:
+            _check_type(client, function)
+        if as_json:
+            for job in jobs:
                 print_json(job.document)
         else:
-            console.show(console.table(newest()))
+            console.show(console.table(jobs))
 
 
 @app.command()
 def cancel(
-    job_id: JobId, url: Url = LOCAL, api_key: Key = None, aws_iam: Signed = False, as_json: Json = False
+    job_ids: JobIds, url: Url = LOCAL, api_key: Key = None, aws_iam: Signed = False, as_json: Json = False
 ) -> None:
-    """Cancel a job. A running function is told."""
-    with _connected(url, api_key, aws_iam) as client:
-        _show(client.job(job_id).cancel(), as_json)
+    """Cancel jobs. A running function is told."""
+    with connected(url, api_key, aws_iam) as client:
+        status, _ = _show_each(_handles(client, job_ids), lambda handle: handle.cancel(), as_json)
+        sys.exit(status)
 
 
 @app.command()
 def retry(
-    job_id: JobId,
+    job_ids: JobIds,
     wait: Wait = False,
     timeout: Timeout = None,
     url: Url = LOCAL,
@@ -150,11 +141,19 @@ def retry(
     aws_iam: Signed = False,
     as_json: Json = False,
 ) -> None:
-    """Run a job that has ended again; print its id."""
-    with _connected(url, api_key, aws_iam) as client:
-        handle = client.job(job_id)
+    """Run jobs that have ended again; print their ids."""
+    waits = wait or timeout is not None
+    retried = []
+
+    def run_again(handle: "JobHandle") -> None:
         handle.retry()
-        _accepted(handle, wait, timeout, as_json)
+        retried.append(handle)
+        if not waits:
+            _print_id(handle, as_json)
+
+    with connected(url, api_key, aws_iam) as client:
+        status = with_each(_handles(client, job_ids), run_again)
+        sys.exit(max(status, _finish(retried, timeout, as_json) if waits else 0))
 
 
 @app.command()
@@ -162,7 +161,7 @@ def stats(url: Url = LOCAL, api_key: Key = None, aws_iam: Signed = False, as_jso
     """Count jobs by status, and the newest 1,000 by type and status, with the medians of their times."""
     from asyncjob.commands import console, counts
 
-    with _connected(url, api_key, aws_iam) as client:
+    with connected(url, api_key, aws_iam) as client:
         counted = counts.newest(client)
         if as_json:
             print_json(counted)
@@ -183,7 +182,7 @@ def openapi(
 ) -> None:
     """Print the OpenAPI document of an API, or of the job functions in a file."""
     if target is None:
-        with _connected(url, api_key, aws_iam) as client:
+        with connected(url, api_key, aws_iam) as client:
             document = client.openapi()
     else:
         document = _described(target)
@@ -193,16 +192,19 @@ def openapi(
 @app.command()
 def check(
     target: Annotated[str | None, typer.Argument(help="Job functions to load, as `serve` takes them.")] = None,
-    database: Annotated[Path | None, typer.Option(help="A server's SQLite file to check; it may be in use.")] = None,
+    database: Annotated[
+        Path | None, typer.Option(help="A server's SQLite file to check; it may be in use.", metavar="FILE")
+    ] = None,
     job: Annotated[
         str | None,
         typer.Option(
-            help="The body of a job that may be run a few times to try the contract, JSON.",
+            help="The body of a job that may be run a few times to try the contract.",
+            metavar="JSON",
             show_default="the built-in sleep, where the API has it",
         ),
     ] = None,
     look: Annotated[bool, typer.Option("--look", help="Only look: submit no jobs.")] = False,
-    timeout: Annotated[float, typer.Option(help="Seconds in which that job ends.", min=0)] = 60.0,
+    timeout: Annotated[float, typer.Option(help="Seconds in which that job ends.", min=0, metavar="SECONDS")] = 60.0,
     url: Url = LOCAL,
     api_key: Key = None,
     aws_iam: Signed = False,
@@ -222,7 +224,7 @@ def check(
             mark = "-- " if finding.absent else "ok " if finding.sound else "BAD"
             say(f"{mark}  {finding.part:9}  {finding.message}")
 
-    with _connected(url, api_key, aws_iam) as client:
+    with connected(url, api_key, aws_iam) as client:
         tell(soundness.server(client, url))
     if findings[0].sound and not look:
         _check_contract(tell, None if job is None else _body(job), timeout, (url, api_key, aws_iam))
@@ -234,6 +236,20 @@ def check(
         sys.exit(FAILED)
     if not all(finding.sound for finding in findings):
         sys.exit(UNREACHABLE)
+
+
+def _check_type(client: "Client", function: str | None) -> None:
+    """Refuse a type of which there is neither a job nor a function. An API may list jobs, and not say which it runs."""
+    from asyncjob.client import Refused
+
+    if function is None or next(client.list(type=function, page_size=1), None) is not None:
+        return
+    try:
+        names = types(client)
+    except Refused:
+        return
+    if names is not None and function not in names:
+        fail(f"there is no function {function!r} here; there are {', '.join(names)}", USAGE)
 
 
 def _body(text: str) -> dict[str, Any]:
@@ -251,39 +267,9 @@ def _check_contract(
     from asyncjob.client.connection import http_client
     from asyncjob.commands.contract_check import contract
 
-    with _reported(), http_client(httpx.Client, *api) as http:
+    with reported(), http_client(httpx.Client, *api) as http:
         for finding in contract(http, job, timeout):
             tell(finding)
-
-
-@contextmanager
-def _connected(url: str, api_key: str | None, aws_iam: bool) -> "Iterator[Client]":
-    """A client, and what it raises as a line and an exit status."""
-    from asyncjob.client import Client
-
-    with _reported(), Client(url, api_key=api_key, aws_iam=aws_iam, retries=RETRIES) as client:
-        yield client
-
-
-@contextmanager
-def _reported() -> Iterator[None]:
-    """What the client raises, as a line and an exit status."""
-    from asyncjob.client import ClientError, Refused, Unreachable, WaitTimeout
-
-    try:
-        yield
-    except WaitTimeout as error:
-        fail(error, TIMED_OUT)
-    except Unreachable as error:
-        fail(f"{error}. `asyncjob serve` starts a server here; --url names another", UNREACHABLE)
-    except Refused as error:
-        fail(error, UNREACHABLE if error.status >= 500 or error.status == 429 else USAGE)
-    except (ClientError, ValueError, OverflowError) as error:
-        fail(error, USAGE)
-    except RecursionError:
-        fail("the API's answer is nested too deeply for this Python to write", UNREACHABLE)
-    except KeyboardInterrupt:
-        fail("interrupted", INTERRUPTED)
 
 
 def _request(words: list[str], body: typer.FileText | None) -> tuple[str | None, dict[str, Any]]:
@@ -336,22 +322,45 @@ def _described(target: str) -> dict[str, Any]:
         fail(error, USAGE)
 
 
-def _accepted(handle: "JobHandle", wait: bool, timeout: float | None, as_json: bool) -> None:
-    if wait or timeout is not None:
-        _finish(handle, timeout, as_json)
-    elif as_json:
+def _handles(client: "Client", job_ids: list[str]) -> "list[JobHandle]":
+    """The handles of jobs, of each one once. An id that no job can have is a mistake before anything is done."""
+    return [client.job(job_id) for job_id in dict.fromkeys(job_ids)]
+
+
+def _print_id(handle: "JobHandle", as_json: bool) -> None:
+    if as_json:
         print_json({"jobId": handle.id})
     else:
         typer.echo(handle.id)
 
 
-def _finish(handle: "JobHandle", timeout: float | None, as_json: bool) -> None:
+def _finish(handles: "list[JobHandle]", timeout: float | None, as_json: bool) -> int:
+    """Wait for jobs, and show each; the exit status."""
     from asyncjob.commands import console
 
-    job = console.follow(handle, timeout)
-    _show(job, as_json)
-    if job.status is not Status.SUCCESS:
-        sys.exit(FAILED)
+    deadline = None if timeout is None else time.monotonic() + timeout
+
+    def follow(handle: "JobHandle") -> "JobSnapshot":
+        return console.follow(handle, None if deadline is None else max(0.0, deadline - time.monotonic()))
+
+    status, jobs = _show_each(handles, follow, as_json)
+    return max(status, FAILED if any(job.status is not Status.SUCCESS for job in jobs) else 0)
+
+
+def _show_each(
+    handles: "list[JobHandle]", ask: "Callable[[JobHandle], JobSnapshot]", as_json: bool
+) -> "tuple[int, list[JobSnapshot]]":
+    """Show jobs, each as soon as it was asked for; the exit status, and those that there are."""
+    shown: list[JobSnapshot] = []
+
+    def show(handle: "JobHandle") -> None:
+        job = ask(handle)
+        if shown and not as_json:
+            say("")
+        shown.append(job)
+        _show(job, as_json)
+
+    return with_each(handles, show), shown
 
 
 def _show(job: "JobSnapshot", as_json: bool) -> None:

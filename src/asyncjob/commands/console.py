@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import typer
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -24,6 +25,11 @@ WIDE = 10_000  # for pipes and files, where nothing is cut or wrapped
 WATCH_SECONDS = 1.0
 FIRST_LOOK, LONGEST_LOOK = 0.25, 3.0  # seconds between looks at the progress
 STYLES = {Status.SUCCESS: "green", Status.FAILURE: "red", Status.RUNNING: "cyan", Status.CANCELED: "yellow"}
+COLUMNS = ("ID", "TYPE", "STATUS", "PROGRESS", "CREATED", "TOOK", "")
+IMPORTANCE = (0, 2, 1, 4, 5, 3, 6)  # of the columns: which gets its width first
+GAP = 2  # between columns
+USUAL_ID = 36  # characters of an id that a client or the server makes
+MAX_PROGRESS = 30  # characters on a terminal, so that an error keeps some room
 UNITS = (("d", 86_400), ("h", 3_600), ("m", 60))
 
 
@@ -39,13 +45,38 @@ def show(output: RenderableType) -> None:
 
 
 def table(jobs: list[JobSnapshot]) -> RenderableType:
-    """Jobs, one per line."""
+    """Jobs, one per line. An id is whole, however narrow the terminal is."""
     if not jobs:
         return Text("no jobs")
-    shown = _columns("ID", "TYPE", "STATUS", "PROGRESS", "CREATED", "TOOK", "")
-    for job in jobs:
-        shown.add_row(*_row(job))
+    width = _console(stderr=False).width
+    longest = min(width, max(USUAL_ID, width // 2))
+    rows = [[_folded(name.plain, longest), *rest] for name, *rest in map(_row, jobs)]
+    wanted = [
+        max(cell_len(line) for cell in cells for line in cell.plain.split("\n")) for cells in zip(*rows, strict=True)
+    ]
+    widths = _fit([max(len(name), each) for name, each in zip(COLUMNS, wanted, strict=True)], width)
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for place in widths:
+        shown.add_column(COLUMNS[place], width=widths[place], no_wrap=True)
+    for row in rows:
+        shown.add_row(*(row[place] for place in widths))
     return shown
+
+
+def _folded(job_id: str, width: int) -> Text:
+    """An id, broken into lines where it is longer than the width."""
+    return Text("\n".join(job_id[start : start + width] for start in range(0, len(job_id), width)))
+
+
+def _fit(wanted: list[int], width: int) -> dict[int, int]:
+    """The width of each column that has room in the line, given to the most important one first."""
+    given = {}
+    for place in IMPORTANCE:
+        most = MAX_PROGRESS if COLUMNS[place] == "PROGRESS" and width < WIDE else width
+        if room := min(wanted[place], most, width):
+            given[place] = room
+        width = max(0, width - room - GAP)
+    return {place: given[place] for place in sorted(given)}
 
 
 def details(job: JobSnapshot) -> RenderableType:

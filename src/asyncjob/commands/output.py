@@ -37,7 +37,12 @@ def say(text: str) -> None:
     typer.echo(printable(text))
 
 
+def complain(problem: Exception | str) -> None:
+    """Write one line on standard error."""
+    typer.echo(printable(f"asyncjob: {problem}"), err=True)
+
+
 def fail(problem: Exception | str, status: int) -> NoReturn:
     """End the command with one line on standard error."""
-    typer.echo(printable(f"asyncjob: {problem}"), err=True)
+    complain(problem)
     sys.exit(status)

@@ -245,11 +245,11 @@ class Engine:
         self.get(job_id)
         return self._store.deliveries.of_job(job_id, query.after, query.limit)
 
-    async def stats(self) -> dict[str, object]:
-        """How many jobs there are of each status, and how many ended in each of the last moments."""
+    async def stats(self, of_type: str | None = None) -> dict[str, object]:
+        """How many jobs, of one type or of all, have each status, and how many ended in each of the last moments."""
         return {
-            "jobs": await self._store.counts(),
-            "ended": {"seconds": MOMENT_SECONDS, "counts": self._throughput.last()},
+            "jobs": await self._store.counts(of_type),
+            "ended": {"seconds": MOMENT_SECONDS, "counts": self._throughput.last(of_type)},
         }
 
     async def page(self, query: ListQuery) -> tuple[list[Job], int | None]:
@@ -362,7 +362,7 @@ class Engine:
     def _tell(self, event: JobEvent, ending: Ending = BY_ITSELF) -> None:
         self.metrics.tell(event, ending)
         self.watchers.wake(event.job_id)
-        self._throughput.count(event.status)
+        self._throughput.count(event.type, event.status)
         if self._sender is not None and event.status.is_final:
             self._sender.wake()
         self.events.tell(event)

@@ -5,7 +5,7 @@ Each kind has its own connection: in WAL mode a read waits for no write, and no 
 
 import sqlite3
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -22,7 +22,13 @@ PAGE_SECONDS = 1.0  # a search that takes longer ends its page early
 SEARCHED = 50_000  # jobs that a search looks at before it looks at the clock again
 MAX_PAGE_BYTES = 4 << 20  # a page of large jobs ends early, so that listings never fill the memory
 COUNT_PAUSE = 50  # how many times as long as the counting took its result is used again
+COUNTED_TYPES = 1_000  # whose counts are kept
 NEVER = 2**62  # above every sequence number and every time
+
+
+class _Counts(NamedTuple):
+    of: dict[Status, int]
+    until: float  # by the monotonic clock: when to count again
 
 
 class Reads:
@@ -36,8 +42,7 @@ class Reads:
         self._lookup = Lookup(database.connect())
         self._lists = Reader(database.connect(), "list")
         self._counter = Reader(database.connect(), "count")
-        self._counts: dict[Status, int] = {}
-        self._count_again = 0.0
+        self._counts: dict[str | None, _Counts] = {}  # by type, and of all jobs
 
     def find(self, job_id: str) -> Job | None:
         """The job as it was last saved."""
@@ -98,30 +103,36 @@ class Reads:
                 return attempts, True
         return attempts, False
 
-    async def counts(self) -> dict[Status, int]:
-        """How many jobs there are of each status.
+    async def counts(self, of_type: str | None = None) -> dict[Status, int]:
+        """How many jobs there are of each status, of one type or of all.
 
         To count a million jobs takes a fiftieth of a second. The result is used again for 50 times as long as the
         counting took, so a client that asks all the time costs a fiftieth of a core, however many jobs there are.
         """
-        if monotonic() < self._count_again:
-            return self._counts
-        return await self._counter.read(self._count)
+        known = self._counts.get(of_type)
+        if known is not None and monotonic() < known.until:
+            return known.of
+        return await self._counter.read(lambda connection: self._count(connection, of_type))
 
-    def _count(self, connection: sqlite3.Connection) -> dict[Status, int]:
+    def _count(self, connection: sqlite3.Connection, of_type: str | None) -> dict[Status, int]:
         begin = monotonic()
-        if begin >= self._count_again:
-            total, *counts = connection.execute(SQL["count"]).fetchone()
-            pending, running, failed, canceled = counts
-            self._counts = {
-                Status.PENDING: pending,
-                Status.RUNNING: running,
-                Status.SUCCESS: total - sum(counts),
-                Status.FAILURE: failed,
-                Status.CANCELED: canceled,
-            }
-            self._count_again = begin + COUNT_PAUSE * (monotonic() - begin)
-        return self._counts
+        known = self._counts.get(of_type)
+        if known is not None and begin < known.until:  # counted while this waited for its turn
+            return known.of
+        name = "count" if of_type is None else "count_of_type"
+        total, *counts = connection.execute(SQL[name], {"type": of_type}).fetchone()
+        pending, running, failed, canceled = counts
+        counted = {
+            Status.PENDING: pending,
+            Status.RUNNING: running,
+            Status.SUCCESS: total - sum(counts),
+            Status.FAILURE: failed,
+            Status.CANCELED: canceled,
+        }
+        if len(self._counts) >= COUNTED_TYPES:  # a client asks for types that do not exist
+            self._counts.clear()
+        self._counts[of_type] = _Counts(counted, begin + COUNT_PAUSE * (monotonic() - begin))
+        return counted
 
     def close_reads(self) -> None:
         """End all reads and close the connections."""

@@ -146,6 +146,15 @@ SELECT
     (SELECT count(*) FROM job WHERE status = 'Failure'),
     (SELECT count(*) FROM job WHERE status = 'Canceled');
 
+-- name: count_of_type
+-- The same for jobs of one type.
+SELECT
+    (SELECT count(*) FROM job WHERE type = :type),
+    (SELECT count(*) FROM job INDEXED BY job_unsuccessful WHERE status = 'Pending' AND type = :type),
+    (SELECT count(*) FROM job INDEXED BY job_unsuccessful WHERE status = 'Running' AND type = :type),
+    (SELECT count(*) FROM job INDEXED BY job_unsuccessful WHERE status = 'Failure' AND type = :type),
+    (SELECT count(*) FROM job INDEXED BY job_unsuccessful WHERE status = 'Canceled' AND type = :type);
+
 -- name: count_jobs
 -- Counts all jobs.
 SELECT count(*) FROM job;

@@ -163,15 +163,21 @@ class Transaction:
             RowsRefused: roll back and run the batch again, with that statement in `singly`.
             sqlite3.Error: roll back.
         """
-        results = [(item.future, item.call(self._connection)) for item in batch if isinstance(item, Operation)]
-        self._none_waits = self._none_waits and not results  # each of them may have put a job back into the queue
+        results: Results = []
         together: dict[str, list[Rows]] = {}
         for item in batch:
-            if isinstance(item, Rows):
+            if isinstance(item, Operation):
+                results.append((item.future, item.call(self._connection)))
+            else:
                 together.setdefault(item.statement, []).append(item)
+        self._none_waits = self._none_waits and not results  # each of them may have put a job back into the queue
         for statement, items in together.items():
-            written = iter(self._write(statement, [row for item in items for row in item.rows]))
-            results += [(item.future, [next(written) for _ in item.rows]) for item in items]
+            written = self._write(statement, [row for item in items for row in item.rows])
+            start = 0
+            for item in items:
+                end = start + len(item.rows)
+                results.append((item.future, written[start:end]))
+                start = end
         return results, self._claim()
 
     def _write(self, statement: str, rows: list[Row]) -> list[bool]:
@@ -247,14 +253,18 @@ def _places(rows: list[Row]) -> str:
     """The rows as JSON; in place of its text, each says where that begins, counted from 1, and how long it is."""
     places = []
     start = 1
-    for *fields, text in rows:
-        places.append((*fields, start, len(text)))
-        start += len(text)
+    for row in rows:
+        size = len(row[-1])
+        places.append((*row[:-1], start, size))
+        start += size
     return msgspec.json.encode(places).decode()
 
 
 def _portions(rows: list[Row]) -> Iterator[list[Row]]:
     """The rows in portions whose texts SQLite and the memory can take."""
+    if sum([len(row[-1]) for row in rows]) <= MAX_TEXT:
+        yield rows
+        return
     portion: list[Row] = []
     size = 0
     for row in rows:

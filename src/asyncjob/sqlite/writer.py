@@ -175,7 +175,7 @@ class Writer(Generic[Claimed]):
                 connection.execute("ROLLBACK")
             raise
         self._committed(claimed)
-        rows = sum(len(item.rows) if isinstance(item, Rows) else 1 for item in batch)
+        rows = sum([len(item.rows) if isinstance(item, Rows) else 1 for item in batch])
         self._observer.saved(time.perf_counter() - began, rows)
         return results, claimed
 

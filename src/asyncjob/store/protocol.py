@@ -248,8 +248,11 @@ class Store(Protocol):
     def waiting_pages(self) -> int:
         """How many pages were asked for and are not read yet."""
 
-    async def counts(self) -> dict[Status, int]:
-        """How many jobs there are of each status. If there are very many, the counts may be some seconds old."""
+    async def counts(self, of_type: str | None = None) -> dict[Status, int]:
+        """How many jobs there are of each status, of one type or of all.
+
+        If there are very many, the counts may be some seconds old.
+        """
 
     # -- taking over, tidying up ---------------------------------------------------------------------------------
 

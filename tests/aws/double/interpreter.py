@@ -11,7 +11,7 @@ from pathlib import Path
 
 from asyncjob.aws.build.lambdas import DEFAULT_PYTHON, Python
 
-APART = Path(sys.prefix, "lambda-env")
+APART = Path(__file__).parents[3] / ".venv" / "lambda-env"  # whichever Python runs the tests
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from asyncjob.contract import parse_list_query, parse_page_query, parse_submission, parse_wait
+from asyncjob.contract import parse_list_query, parse_page_query, parse_stats_query, parse_submission, parse_wait
 from asyncjob.server import tracing
 from asyncjob.server.engine import OPTIONS
 from asyncjob.server.http.answers import RETRY_AFTER, Answer, accepted, json
@@ -56,7 +56,7 @@ async def deliveries(request: Request) -> Answer:
 
 
 async def stats(request: Request) -> Answer:
-    return json(msgspec.json.encode(await request.engine.stats()))
+    return json(msgspec.json.encode(await request.engine.stats(parse_stats_query(request.query()))))
 
 
 def _page(name: str, page: Sequence[object], cursor: int | None) -> Answer:
