@@ -17,7 +17,8 @@ Then `asyncjob serve mine.py` answers `POST /jobs` with 202 and an id and runs t
 
 import typing
 
-from asyncjob.context import JobCanceled, JobContext
+from asyncjob.context import JobCanceled, JobContext, RetryLater
+from asyncjob.policies import Backoff
 from asyncjob.registry import Jobs
 from asyncjob.signature import RegistrationError
 from asyncjob.version import __version__
@@ -52,6 +53,7 @@ __all__ = [
     "AsyncClient",
     "AsyncJobHandle",
     "AwaitedJobCanceled",
+    "Backoff",
     "Client",
     "ClientError",
     "JobCanceled",
@@ -63,6 +65,7 @@ __all__ = [
     "NotFound",
     "Refused",
     "RegistrationError",
+    "RetryLater",
     "Unreachable",
     "WaitTimeout",
     "__version__",

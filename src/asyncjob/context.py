@@ -27,16 +27,20 @@ class RetryLater(Exception):
     This counts against a bound of its own, and not against the function's `retries`.
 
     Args:
-        seconds: the pause before the next attempt, 0 or more.
+        seconds: the pause before the next attempt: 0 or more, or text such as `"5m"`.
         reason: why, for whoever looks at the job meanwhile.
 
     Raises:
-        ValueError: the pause is no such number.
+        ValueError: the pause is no such length of time.
     """
 
-    def __init__(self, seconds: float, reason: str = "") -> None:
-        super().__init__(reason or f"again in {seconds:g} seconds")
+    def __init__(self, seconds: float | str, reason: str = "") -> None:
         self.seconds = durations.seconds(seconds)
+        self.reason = reason or f"again in {self.seconds:g} seconds"
+        super().__init__(self.seconds, self.reason)  # both: one that another process raised is made anew from them
+
+    def __str__(self) -> str:
+        return str(self.reason)
 
 
 class JobContext:

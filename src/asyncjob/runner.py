@@ -11,12 +11,12 @@ import sys
 from collections.abc import Awaitable
 from contextlib import suppress
 from types import GeneratorType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import msgspec
 
-from asyncjob import failure
-from asyncjob.context import JobContext
+from asyncjob import durations, failure
+from asyncjob.context import JobContext, RetryLater
 from asyncjob.job import Error
 from asyncjob.registry import InvalidParameters, JobFunction
 
@@ -46,6 +46,20 @@ class Failed(msgspec.Struct, frozen=True, tag=True, array_like=True):
     traceback: str = ""
 
 
+class Postponed(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """The function raised RetryLater: it has no answer yet and wants to run again.
+
+    Attributes:
+        error: what `GET` shows until then.
+        seconds: the pause before the next attempt, 0 to `durations.MAX_SECONDS`.
+        traceback: as in `Failed`.
+    """
+
+    error: Error
+    seconds: float
+    traceback: str = ""
+
+
 class Unfinished:
     """The function returned an awaitable: hand it to `finish`, on the event loop."""
 
@@ -54,7 +68,7 @@ class Unfinished:
         self.process = process
 
 
-Outcome = Succeeded | Failed
+Outcome = Succeeded | Failed | Postponed
 
 
 def run(function: JobFunction, context: JobContext, parameters: bytes) -> Outcome | Unfinished:
@@ -99,15 +113,28 @@ def _is_awaitable(value: Any) -> bool:
     return hasattr(kind, "__await__") or (kind is GeneratorType and inspect.isawaitable(value))
 
 
-def failed(function: JobFunction, error: BaseException) -> Failed:
+def failed(function: JobFunction, error: BaseException) -> Failed | Postponed:
     """The outcome of a function that raised."""
     try:
         told = Error(failure.type_name(error), failure.message(error))
+        seconds = _postponed_by(error)
+        if seconds is not None:
+            return Postponed(told, seconds, failure.where(error))
         return Failed(told, _is_retryable(function, error), failure.where(error))
     except MemoryError:
         raise  # not even this much can be said: the process ends, which the engine notices
     except BaseException:  # no more can be learned from an exception of this class
         return Failed(Error(failure.type_name(error), ""))
+
+
+def _postponed_by(error: BaseException) -> float | None:
+    """The seconds of a RetryLater or, if it is a group of nothing else, the most of its leaves; None for all others."""
+    leaves = list(failure.leaves(error))
+    if not all(issubclass(type(leaf), RetryLater) for leaf in leaves):
+        return None
+    with suppress(Exception):  # a class derived from it may have other seconds, or none
+        return max(durations.seconds(leaf.seconds) for leaf in cast(list[RetryLater], leaves))
+    return None
 
 
 def _is_retryable(function: JobFunction, error: BaseException) -> bool:

@@ -1,17 +1,35 @@
 """The frames between server and workers."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
+from asyncjob import durations
 from asyncjob.job import Error, Progress
-from asyncjob.runner import Failed, Succeeded
-from asyncjob.server.workers.channel import Advanced, Cancel, Ended, Message, Ready, Run, Unpacker, pack
+from asyncjob.runner import Failed, Postponed, Succeeded
+from asyncjob.server.workers.channel import (
+    Advanced,
+    Cancel,
+    Ended,
+    Message,
+    Ready,
+    Run,
+    Unbelievable,
+    Unpacker,
+    check,
+    pack,
+)
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
 ATTEMPTS = st.integers(1, 1_000)
 PROGRESS = st.builds(Progress, st.floats(0, 1), st.just(UNSET) | TEXT)
-OUTCOMES = st.builds(Succeeded, st.binary(max_size=50)) | st.builds(Failed, st.builds(Error, TEXT, TEXT), st.booleans())
+ERRORS = st.builds(Error, TEXT, TEXT)
+OUTCOMES = st.one_of(
+    st.builds(Succeeded, st.binary(max_size=50)),
+    st.builds(Failed, ERRORS, st.booleans()),
+    st.builds(Postponed, ERRORS, st.floats(0, durations.MAX_SECONDS)),
+)
 MESSAGES = st.one_of(
     st.builds(Run, TEXT, ATTEMPTS, TEXT, st.binary()),
     st.builds(Cancel, TEXT, ATTEMPTS),
@@ -29,3 +47,9 @@ def test_messages_arrive_as_they_were_sent_however_the_bytes_are_cut(batches: li
         message for start in range(0, len(stream), size) for message in unpacker.feed(stream[start : start + size])
     ]
     assert received == [message for batch in batches for message in batch]
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf"), durations.MAX_SECONDS + 1.0])
+def test_a_pause_that_no_function_can_ask_for_is_not_believed(seconds: float) -> None:
+    with pytest.raises(Unbelievable):
+        check([Ended("1", 1, Postponed(Error("RetryLater", ""), seconds))])

@@ -9,6 +9,7 @@ import pytest
 
 from asyncjob import Jobs
 from asyncjob.job import Error, Status
+from asyncjob.policies import Pauses
 from asyncjob.runner import Failed
 from asyncjob.server.endings import BY_ITSELF, Ending, Reason
 from asyncjob.server.events import JobEvent
@@ -32,6 +33,8 @@ class Told:
         self.suspects: list[Suspect] = []
         jobs = Jobs()
         jobs.job(name="add", retries=1)(lambda: None)
+        jobs.job(name="patient", retries=5, backoff=Pauses(jitter=0, seconds=(10, 60, 600)))(lambda: None)
+        self.pauses: list[float] = []
         self.outcomes = Outcomes(cast(Store, self), jobs, 0.0, self.tell, self.suspect)
 
     def succeed(self, successes: Sequence[Success]) -> "asyncio.Future[list[bool]]":
@@ -55,6 +58,7 @@ class Told:
 
     def suspect(self, suspect: Suspect, pause: float) -> None:
         self.suspects.append(suspect)
+        self.pauses.append(pause)
 
 
 def _done(result: Any) -> "asyncio.Future[Any]":
@@ -150,6 +154,14 @@ def test_an_end_that_the_guard_refuses_is_told_to_nobody(
     told = _run(act, written=False)
     assert told.writes
     assert not told.events and not told.suspects
+
+
+def test_the_pause_before_the_next_attempt_is_the_functions_own_and_grows_with_losses_alone() -> None:
+    pauses = []
+    for losses, attempt in ((0, 1), (0, 9), (1, 10), (2, 11), (3, 12)):
+        lost = RunningAttempt("1", attempt, "patient", losses)
+        pauses += _run(lambda outcomes, lost=lost: outcomes.lost(lost, ERROR, group_limit=1)).pauses  # type: ignore[misc]
+    assert pauses == [10, 10, 60, 600, 600]
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,16 @@
 """Running one function: whatever it does, there is an outcome."""
 
 import asyncio
+import pickle
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
 
-from asyncjob import JobCanceled, JobContext, Jobs
+from asyncjob import JobCanceled, JobContext, Jobs, RetryLater
 from asyncjob.job import Error, Progress
-from asyncjob.runner import Failed, Outcome, Succeeded, Unfinished, check_json, finish, run, run_async
+from asyncjob.runner import Failed, Outcome, Postponed, Succeeded, Unfinished, check_json, finish, run, run_async
 
 
 def _run(function: Callable[..., Any], parameters: bytes = b"{}", **limits: Any) -> Outcome:
@@ -92,6 +93,63 @@ def test_only_what_the_function_names_is_retryable(error: Exception, retryable: 
     outcome = _run(_raiser(error), retry_on=(ConnectionError,))
     assert isinstance(outcome, Failed)
     assert outcome.retryable == retryable
+
+
+class _NotYet(RetryLater):
+    """A user's own, which knows its pause."""
+
+    def __init__(self) -> None:
+        super().__init__("2m", "not yet")
+
+
+class _Silent(RetryLater):
+    """One that never had a pause."""
+
+    def __init__(self) -> None:
+        pass
+
+
+def _several(*errors: Exception) -> BaseException:
+    return ExceptionGroup("some", [errors[0], ExceptionGroup("more", list(errors))])
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message", "seconds"),
+    [
+        (RetryLater(0), "RetryLater", "again in 0 seconds", 0),
+        (RetryLater(1.5, "busy"), "RetryLater", "busy", 1.5),
+        (_NotYet(), "_NotYet", "not yet", 120),
+        (pickle.loads(pickle.dumps(RetryLater(7, "busy"))), "RetryLater", "busy", 7),
+        (RetryLater(1, "x" * 20_000), "RetryLater", "x" * 9_999 + "…", 1),
+        (_several(RetryLater(1, "a"), _NotYet()), "ExceptionGroup", None, 120),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_function_that_asks_for_it_is_postponed_whatever_its_retry_on(
+    error: BaseException, kind: str, message: str | None, seconds: float, is_async: bool
+) -> None:
+    async def raises() -> None:
+        raise error
+
+    for retry_on in ((), Exception):
+        outcome = _run(raises if is_async else _raiser(error), retry_on=retry_on)
+        assert isinstance(outcome, Postponed)
+        assert (outcome.error.type, outcome.seconds) == (kind, seconds)
+        assert message in (None, outcome.error.message)
+        assert f'File "{__file__}", line ' in outcome.traceback
+
+
+@pytest.mark.parametrize("error", [_Silent(), _several(RetryLater(1), ValueError("no"))], ids=["silent", "group"])
+def test_what_says_no_pause_and_a_fault_beside_one_are_answers(error: BaseException) -> None:
+    outcome = _run(_raiser(error))
+    assert isinstance(outcome, Failed) and not outcome.retryable
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), 1e12, "soon"])
+def test_a_pause_that_is_none_is_refused_where_it_is_written(seconds: Any) -> None:
+    with pytest.raises(ValueError, match=r"length of time|out of range"):
+        RetryLater(seconds)
 
 
 def test_the_log_learns_where_it_was_raised_but_no_values() -> None:

@@ -24,7 +24,7 @@ from asyncjob.aws.runtime.record import error, now_ms, timestamp, to_json
 from asyncjob.aws.runtime.shapes import Context, DurableEvent
 from asyncjob.job import Error, Status
 from asyncjob.registry import JobFunction, Jobs
-from asyncjob.runner import Failed, Outcome, Succeeded
+from asyncjob.runner import Failed, Outcome, Postponed, Succeeded
 
 STOP_SECONDS = 1.0  # what a function gets, after its deadline, to notice it before its process ends
 OUTCOME_SECONDS = 1.0  # of the invocation, for the outcome
@@ -117,7 +117,7 @@ def _settle(attempt: Attempt, outcome: Outcome, until: float) -> None:
         _record(job, lambda: succeed(job, outcome.results.decode(), progress, until))
         return
     reason = error(outcome.error.type, outcome.error.message)
-    again = outcome.retryable and may_repeat(job)
+    again = (isinstance(outcome, Postponed) or outcome.retryable) and may_repeat(job)
     write = (lambda: repeat(job, reason, until)) if again else (lambda: fail(job, reason, progress, until))
     _record(job, write, outcome.traceback)
 

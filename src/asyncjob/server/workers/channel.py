@@ -10,10 +10,11 @@ from collections.abc import Iterator
 
 import msgspec
 
+from asyncjob import durations
 from asyncjob.context import MAX_PROGRESS_MESSAGE
 from asyncjob.failure import MAX_MESSAGE_CHARACTERS, MAX_TRACEBACK_CHARACTERS, MAX_TYPE_CHARACTERS
 from asyncjob.job import Error, Progress
-from asyncjob.runner import MAX_RESULTS_BYTES, Failed, Outcome, Succeeded, check_json
+from asyncjob.runner import MAX_RESULTS_BYTES, Failed, Outcome, Postponed, Succeeded, check_json
 
 MAX_FRAME_BYTES = 8 << 20  # one message's text may be a million characters of four bytes
 FULL_FRAME_BYTES = 1 << 20  # of text, at which the next frame begins
@@ -162,7 +163,7 @@ def _check(message: Message) -> FromWorker:
     if isinstance(message, Advanced):
         _check_progress(message.progress)
     elif isinstance(message, Ended):
-        if isinstance(message.outcome, Failed):
+        if not isinstance(message.outcome, Succeeded):
             _check_failure(message.outcome)
         elif not _is_json(message.outcome.results):
             return Ended(message.job_id, message.attempt, Failed(TOO_DEEP))
@@ -182,7 +183,7 @@ def _is_json(results: bytes) -> bool:
     return True
 
 
-def _check_failure(outcome: Failed) -> None:
+def _check_failure(outcome: Failed | Postponed) -> None:
     error = outcome.error
     if (
         len(error.type) > MAX_TYPE_CHARACTERS
@@ -190,6 +191,8 @@ def _check_failure(outcome: Failed) -> None:
         or len(outcome.traceback) > MAX_TRACEBACK_CHARACTERS
     ):
         raise Unbelievable("an error over the limit")
+    if isinstance(outcome, Postponed) and not 0 <= outcome.seconds <= durations.MAX_SECONDS:  # NaN is not, either
+        raise Unbelievable("a pause out of range")
 
 
 def _check_progress(progress: Progress) -> None:

@@ -12,7 +12,7 @@ from functools import partial
 
 from asyncjob.job import Error, Status, now_ms
 from asyncjob.registry import DEFAULT_RETRIES, Jobs
-from asyncjob.runner import Failed
+from asyncjob.runner import Failed, Postponed
 from asyncjob.server.endings import Ending, Reason, Tell
 from asyncjob.server.logs import log, log_each
 from asyncjob.server.workers.quarantine import MAX_INTERRUPTIONS, SOLO_INTERRUPTIONS, half
@@ -66,9 +66,9 @@ class Outcomes:
                 log(logging.INFO, "late outcome refused", **attempt.fields)
         log_each(logging.INFO, "job ended", done)
 
-    def raised(self, attempt: RunningAttempt, outcome: Failed) -> None:
+    def raised(self, attempt: RunningAttempt, outcome: Failed | Postponed) -> None:
         """The function raised: that is its answer, unless it asked to run again."""
-        if outcome.retryable:
+        if isinstance(outcome, Postponed) or outcome.retryable:
             self.lost(attempt, outcome.error, outcome.traceback)
         else:
             self._fail(attempt, outcome.error, outcome.traceback)
@@ -89,8 +89,7 @@ class Outcomes:
         if attempt.losses >= retries:
             self._fail(attempt, error, traceback, Reason.LOST)
             return
-        longest = min(MAX_BACKOFF_SECONDS, self._backoff * 2**attempt.losses)
-        pause = random.uniform(0, longest)  # full jitter, over a range that doubles with each loss
+        pause = self._pause(attempt)
         due_at = now_ms() + round(pause * 1000) if known else None
 
         def saved() -> None:
@@ -99,6 +98,14 @@ class Outcomes:
             self._goes_on(attempt, Ending(error.type, Reason.LOST), group_limit, pause)
 
         self._save(attempt, self._store.repeat(*attempt.key, due_at, error, group_limit), saved)
+
+    def _pause(self, attempt: RunningAttempt) -> float:
+        """Seconds before the next attempt. Only losses make it longer, neither interruptions nor RetryLater."""
+        backoff = self._jobs[attempt.type].backoff if attempt.type in self._jobs else None
+        if backoff is not None:
+            return backoff.pause(attempt.losses)
+        longest = min(MAX_BACKOFF_SECONDS, self._backoff * 2**attempt.losses)
+        return random.uniform(0, longest)  # full jitter, over a range that doubles with each loss
 
     def put_back(self, attempt: RunningAttempt, error: Error, reason: Reason, group_limit: int | None = None) -> None:
         """The attempt ended, but not by any known fault of its job: it runs again and loses no retry.
