@@ -9,7 +9,7 @@ from typing import Any
 
 from greetings import greeting  # from outside: the tests make it
 
-from asyncjob import JobCanceled, JobContext, Jobs
+from asyncjob import Backoff, JobCanceled, JobContext, Jobs, RetryLater
 
 jobs = Jobs()
 
@@ -96,6 +96,29 @@ async def overrun_async(context: JobContext) -> int:
 def flaky(context: JobContext, failures: int, value: str = "") -> int:
     if context.attempt <= failures:
         raise ConnectionError(f"failure {context.attempt}")
+    return context.attempt
+
+
+@jobs.job(retries=3, retry_on=(ConnectionError,), backoff=(600, 3_600))
+def patient(context: JobContext, failures: int) -> int:
+    """Fails with long pauses between."""
+    if context.attempt <= failures:
+        raise ConnectionError(f"failure {context.attempt}")
+    return context.attempt
+
+
+@jobs.job(timeout=1, retries=1, backoff=Backoff(first=600, jitter=0))
+def die_patiently(context: JobContext) -> int:
+    if context.attempt == 1:
+        os._exit(7)
+    return context.attempt
+
+
+@jobs.job
+def later(context: JobContext, times: int, seconds: float) -> int:
+    """Puts itself off so many times."""
+    if context.attempt <= times:
+        raise RetryLater(seconds, "not there yet")
     return context.attempt
 
 

@@ -12,7 +12,8 @@ import asyncio
 import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -60,11 +61,13 @@ class Schedules:
         self._services = services
         self._functions = functions
         self._clock = clock
+        self._groups = {"default", *(each.ref for each in stack.of_type("AWS::Scheduler::ScheduleGroup"))}
         self._arns = {each.attributes["Arn"] for each in stack.of_type("AWS::Lambda::Function")}
         self._declared = [self._rule(each) for each in stack.of_type("AWS::Events::Rule")]
         self._declared += [self._of_template(each) for each in stack.of_type("AWS::Scheduler::Schedule")]
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._made: dict[str, dict[str, Any]] = {}
+        self._made: dict[str, dict[str, Any]] = {}  # by name: this double keeps names apart across groups too
+        self._fault: tuple[int, str] | None = None
 
     @property
     def names(self) -> list[str]:
@@ -86,13 +89,16 @@ class Schedules:
                 raise ending
 
     def answer(self, role: str | None, method: str, name: str, body: bytes) -> Answer:
-        """Answer CreateSchedule, GetSchedule or DeleteSchedule, called by a role."""
-        arn = _schedule_arn(name)
+        """Answer CreateSchedule, GetSchedule or DeleteSchedule, called by a role; the last two in the default group."""
         kinds = {"POST": "CreateSchedule", "GET": "GetSchedule", "DELETE": "DeleteSchedule"}
         try:
+            request = json.loads(body) if method == "POST" else {}
+            arn = _schedule_arn(name, request.get("GroupName", "default"))
             self._services.require(role, f"scheduler:{kinds[method]}", arn)
+            if self._fault is not None:
+                return _refused(*self._fault, "a fault of this test")
             if method == "POST":
-                return self._create(role, name, json.loads(body))
+                return self._create(role, name, arn, request)
         except AccessDenied as denied:
             return _refused(403, "AccessDeniedException", str(denied))
         except (TemplateError, KeyError, ValueError) as error:
@@ -104,11 +110,22 @@ class Schedules:
         self._forget(name)
         return Answer(200, b"{}")
 
-    def _create(self, role: str | None, name: str, request: dict[str, Any]) -> Answer:
+    @contextmanager
+    def failing(self, status: int, kind: str) -> Iterator[None]:
+        """While it lasts, Scheduler's API refuses every call so, such as with 429 and ThrottlingException."""
+        self._fault = status, kind
+        try:
+            yield
+        finally:
+            self._fault = None
+
+    def _create(self, role: str | None, name: str, arn: str, request: dict[str, Any]) -> Answer:
         if not NAME.fullmatch(name):
             raise TemplateError(f"{name!r} is no name of a schedule")
+        if request.get("GroupName", "default") not in self._groups:
+            return _refused(404, "ResourceNotFoundException", f"Schedule group {request['GroupName']} does not exist.")
         request = {key: value for key, value in request.items() if key not in ("ClientToken", "GroupName")}
-        schedule = self._schedule(f"the schedule {name}", _schedule_arn(name), request)
+        schedule = self._schedule(f"the schedule {name}", arn, request)
         passed = {"iam:PassedToService": "scheduler.amazonaws.com"}
         self._services.require(role, "iam:PassRole", request["Target"]["RoleArn"], passed)
         if name in self._made:
@@ -116,7 +133,7 @@ class Schedules:
         self._made[name] = request
         if schedule is not None:
             self._tasks[schedule.arn] = self._clock.spawn(self._run(schedule))
-        return Answer(200, json.dumps({"ScheduleArn": _schedule_arn(name)}).encode())
+        return Answer(200, json.dumps({"ScheduleArn": arn}).encode())
 
     def _forget(self, name: str) -> None:
         del self._made[name]
@@ -213,8 +230,8 @@ class Schedules:
         return made if properties.get("State", "ENABLED") == "ENABLED" else None
 
 
-def _schedule_arn(name: str) -> str:
-    return f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/default/{name}"
+def _schedule_arn(name: str, group: str = "default") -> str:
+    return f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/{group}/{name}"
 
 
 def _refused(status: int, kind: str, message: str) -> Answer:

@@ -3,9 +3,9 @@
 It is called with the records of the table's stream, which may come twice: an attempt is claimed once all the same. What
 it cannot pass on is reported record by record, and Lambda comes again with the first of those and all that follow it.
 
-A job whose time is ahead gets a one-time schedule that starts the processor by itself (durable_times.py). If its time
-is seconds ahead, a schedule, which may be a minute late, is too coarse: the dispatcher calls itself with all such jobs
-of the batch, and that call waits.
+A job whose time is ahead gets a one-time schedule, which calls the dispatcher again (durable_times.py). If its time is
+seconds ahead, a schedule, which may be a minute late, is too coarse: the dispatcher calls itself with all such jobs of
+the batch, and that call waits.
 """
 
 import os
@@ -24,6 +24,7 @@ from asyncjob.registry import MAX_RETRIES
 THREADS = 8
 TRIES = 2  # the first may meet a connection that was closed
 NEAR_MS = 10_000  # ahead, for which it is waited here
+LONGEST_WAIT_SECONDS = 45.0  # for a schedule that has called early in its minute; a call has 60
 
 _pool = ThreadPoolExecutor(THREADS)  # kept, with its threads' connections, from batch to batch
 
@@ -36,7 +37,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any] | None:
     """Send an event for each record, at its time.
 
     Args:
-        event: `{"Records": [...]}` of the table's stream, or `{"starts": [...]}`, whose times are near.
+        event: `{"Records": [...]}` of the table's stream, or `{"starts": [...]}`, whose times have come or are near.
         context: Lambda's.
 
     Returns:
@@ -52,8 +53,11 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any] | None:
     starts = [_start(record) for record in records]
     near = [start for start in starts if start and _ahead_ms(start) in range(1, NEAR_MS + 1)]
     done_near = not near or _sent(os.environ["AWS_LAMBDA_FUNCTION_NAME"], {"starts": near})
-    done = _pool.map(lambda start: done_near if start in near else _dispatched(start), starts)
-    failed = [record["dynamodb"]["SequenceNumber"] for record, is_done in zip(records, done, strict=True) if not is_done]
+    own = context.invoked_function_arn
+    done = _pool.map(lambda start: done_near if start in near else _dispatched(start, own), starts)
+    failed = [
+        record["dynamodb"]["SequenceNumber"] for record, is_done in zip(records, done, strict=True) if not is_done
+    ]
     return {"batchItemFailures": [{"itemIdentifier": number} for number in failed]}
 
 
@@ -78,13 +82,11 @@ def _ahead_ms(start: Start) -> int:
     return milliseconds(start["runAt"]) - now_ms() if start["runAt"] > timestamp(now_ms()) else 0
 
 
-def _dispatched(start: Start | None) -> bool:
+def _dispatched(start: Start | None, own: str) -> bool:
     """Whether the record is done with."""
     if start is None:
         return True
-    if _ahead_ms(start) > 0:
-        return schedule(start)
-    return _started(start)
+    return schedule(start, own) if _ahead_ms(start) > 0 else _started(start)
 
 
 def _started(start: Start) -> bool:
@@ -92,7 +94,7 @@ def _started(start: Start) -> bool:
 
 
 def _wait(starts: Iterable[Start]) -> None:
-    """Start jobs at their times, which are near."""
+    """Start jobs at their times."""
     in_order = sorted(starts, key=lambda start: start["runAt"])
     done = list(_pool.map(_started_in_time, in_order))
     if not all(done):
@@ -100,7 +102,7 @@ def _wait(starts: Iterable[Start]) -> None:
 
 
 def _started_in_time(start: Start) -> bool:
-    time.sleep(min(_ahead_ms(start), NEAR_MS) / 1_000)
+    time.sleep(min(_ahead_ms(start) / 1_000, LONGEST_WAIT_SECONDS))
     return _started(start)
 
 

@@ -1,4 +1,4 @@
-"""One-time schedules of EventBridge Scheduler, which start the processor for a job whose time is ahead.
+"""One-time schedules of EventBridge Scheduler, which call the dispatcher when a job's time has come.
 
 Each has a name that follows from the attempt and its time, so that the same record of the stream again makes no second
 one, and it deletes itself once it has called. It is in the schedule group of the stack and goes with that. A schedule
@@ -19,8 +19,12 @@ PATIENCE_SECONDS = 10.0  # with throttling, before the record is left to Lambda 
 WRONG = (400, 402)  # what no repetition mends: a time beyond what Scheduler knows, its quota of schedules
 
 
-def schedule(start: Start) -> bool:
-    """Have the processor called with the attempt, at the first whole second that is not before its time.
+def schedule(start: Start, function: str) -> bool:
+    """Have a function called with the start, at the first whole second that is not before its time.
+
+    Args:
+        start: what is to be started.
+        function: the ARN of the dispatcher: which processor a job has is decided when its time has come.
 
     Returns:
         Whether nothing more can be done here: it is scheduled, or must be left to the sweeper.
@@ -32,9 +36,9 @@ def schedule(start: Start) -> bool:
         "FlexibleTimeWindow": {"Mode": "OFF"},
         "ActionAfterCompletion": "DELETE",
         "Target": {
-            "Arn": os.environ["PROCESSOR_ARN"],
+            "Arn": function,
             "RoleArn": os.environ["STARTER_ROLE"],
-            "Input": to_json({"jobId": start["jobId"], "attempt": start["attempt"]}),
+            "Input": to_json({"starts": [start]}),
         },
     }
     body = to_json(request).encode()
