@@ -51,8 +51,8 @@ class Transition:
 
 
 # A running job that goes back to Pending was *repeated* when the attempt counts against its retries (a lost worker, a
-# timeout, an exception it asked to retry on), *postponed* when its function asked to run later, which has a count of its
-# own, and *released* when it counts against nothing (the server was told to stop).
+# timeout, an exception it asked to retry on), *postponed* when its function asked for it, which is counted by itself,
+# and *released* when it counts against nothing (the server was told to stop).
 TRANSITIONS = {
     transition.name: transition
     for transition in (

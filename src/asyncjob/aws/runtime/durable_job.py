@@ -134,12 +134,12 @@ def fail(job: Job, reason: str, progress: str | None, until: float) -> str:
 
 def is_early(job: Job) -> bool:
     """Whether the time of a job that waits is ahead."""
-    return job["current"][0].get("runAt", "") > timestamp(now_ms() + CLOCK_SKEW_MS)
+    return bool(job["current"][0].get("runAt", "") > timestamp(now_ms() + CLOCK_SKEW_MS))
 
 
 def is_late(job: Job) -> bool:
     """Whether a job that waits must not begin any more."""
-    return job["attempt"] == FIRST and job.get("startBy", "9") <= timestamp(now_ms())
+    return bool(job["attempt"] == FIRST and job.get("startBy", "9999") <= timestamp(now_ms()))
 
 
 def expire(job: Job, until: float) -> str:

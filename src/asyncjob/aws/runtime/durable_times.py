@@ -48,7 +48,7 @@ def schedule(start: Start, function: str) -> bool:
         status, answer = post("scheduler", path, {"content-type": "application/json"}, body)
         if status in (200, 409):  # 409: the same record has come before
             return True
-        if status not in (429, 503) and status < 500 or time.time() + pause > until:
+        if (status not in (429, 503) and status < 500) or time.time() + pause > until:
             break
         time.sleep(pause * random.random())
         pause = min(max(0.05, pause * 2), 2.0)
