@@ -247,3 +247,32 @@ def test_what_waits_for_a_free_processor_for_too_long_is_not_begun(api: Api) -> 
     api.double.call(lambda: api.double.functions.release(PROCESSOR))
     api.double.advance(5)
     assert api.get("held").json()["error"]["type"] == "Expired"
+
+
+def test_a_job_that_waits_for_its_time_can_be_run_now(api: Api) -> None:
+    _submit(api, "now", options={"delay": "1d"})
+    answer = api.client.post("/jobs/now/run-now")
+    assert (answer.status_code, answer.json()) == (202, {"jobId": "now"})
+    assert answer.headers["location"] == "/prod/jobs/now"
+    job = api.job("now")
+    assert (job["status"], job["attempt"]) == ("Success", 1)
+    api.double.advance(86_400 + MINUTE)
+    assert api.get("now").json() == job
+    _submit(api, "now", options={"delay": "1d"})
+    assert api.get("now").json() == job
+    assert "it is Success" in assert_refused(api.client.post("/jobs/now/run-now"), 409)
+
+
+def test_a_pause_between_attempts_can_be_cut_short(api: Api) -> None:
+    _submit(api, "hurried", type="patient", failures=1)
+    api.double.advance(5)
+    assert api.client.post("/jobs/hurried/run-now").status_code == 202
+    assert api.job("hurried")["results"] == 2
+
+
+def test_a_job_that_does_not_wait_for_a_time_cannot_be_run_now(api: Api) -> None:
+    api.double.call(lambda: api.double.functions.hold(PROCESSOR))
+    _submit(api, "waiting")
+    assert "does not wait for a time" in assert_refused(api.client.post("/jobs/waiting/run-now"), 409)
+    api.double.call(lambda: api.double.functions.release(PROCESSOR))
+    assert_refused(api.client.post("/jobs/nobody/run-now"), 404)
