@@ -24,6 +24,7 @@ from asyncjob.registry import MAX_RETRIES
 THREADS = 8
 TRIES = 2  # the first may meet a connection that was closed
 NEAR_MS = 10_000  # ahead, for which it is waited here
+PATIENCE_SECONDS = 3.0  # with a Scheduler that throttles, of all records of a batch together
 LONGEST_WAIT_SECONDS = 45.0  # for a schedule that has called early in its minute; a call has 60
 
 _pool = ThreadPoolExecutor(THREADS)  # kept, with its threads' connections, from batch to batch
@@ -53,8 +54,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any] | None:
     starts = [_start(record) for record in records]
     near = [start for start in starts if start and _ahead_ms(start) in range(1, NEAR_MS + 1)]
     done_near = not near or _sent(os.environ["AWS_LAMBDA_FUNCTION_NAME"], {"starts": near})
-    own = context.invoked_function_arn
-    done = _pool.map(lambda start: done_near if start in near else _dispatched(start, own), starts)
+    own, until = context.invoked_function_arn, time.time() + PATIENCE_SECONDS
+    done = _pool.map(lambda start: done_near if start in near else _dispatched(start, own, until), starts)
     failed = [
         record["dynamodb"]["SequenceNumber"] for record, is_done in zip(records, done, strict=True) if not is_done
     ]
@@ -82,11 +83,11 @@ def _ahead_ms(start: Start) -> int:
     return milliseconds(start["runAt"]) - now_ms() if start["runAt"] > timestamp(now_ms()) else 0
 
 
-def _dispatched(start: Start | None, own: str) -> bool:
+def _dispatched(start: Start | None, own: str, until: float) -> bool:
     """Whether the record is done with."""
     if start is None:
         return True
-    return schedule(start, own) if _ahead_ms(start) > 0 else _started(start)
+    return schedule(start, own, until) if _ahead_ms(start) > 0 else _started(start)
 
 
 def _started(start: Start) -> bool:

@@ -15,16 +15,16 @@ from asyncjob.aws.runtime.shapes import Start
 from asyncjob.aws.runtime.signing import post
 from asyncjob.job import milliseconds
 
-PATIENCE_SECONDS = 10.0  # with throttling, before the record is left to Lambda to bring again
 WRONG = (400, 402)  # what no repetition mends: a time beyond what Scheduler knows, its quota of schedules
 
 
-def schedule(start: Start, function: str) -> bool:
+def schedule(start: Start, function: str, until: float) -> bool:
     """Have a function called with the start, at the first whole second that is not before its time.
 
     Args:
         start: what is to be started.
         function: the ARN of the dispatcher: which processor a job has is decided when its time has come.
+        until: when to leave it to Lambda to bring the record again, if Scheduler throttles (seconds since 1970).
 
     Returns:
         Whether nothing more can be done here: it is scheduled, or must be left to the sweeper.
@@ -43,7 +43,7 @@ def schedule(start: Start, function: str) -> bool:
     }
     body = to_json(request).encode()
     path = f"/schedules/{_name(start)}"
-    until, pause = time.time() + PATIENCE_SECONDS, 0.0
+    pause = 0.0
     while True:
         status, answer = post("scheduler", path, {"content-type": "application/json"}, body)
         if status in (200, 409):  # 409: the same record has come before
