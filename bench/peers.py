@@ -83,7 +83,7 @@ class Peer(NamedTuple):
 
     Attributes:
         name: what tables and docs call it.
-        promise: what has become of a job when its 202 leaves: `in memory`, `on disk`, or `on disk, run once at most`.
+        promise: what has become of a job when its 202 leaves: `in memory`, `on disk`, or `in memory, its row on disk`.
         service: one of `SERVICES`, which it needs.
         server: the command of its HTTP server, with `{port}` in it; None for `app:app` on uvicorn.
         worker: the command of its workers, if they are processes of their own.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from tests.server.browser import ARGUMENTS
+from tests.server.page.browser import ARGUMENTS
 from tests.serving import Server
 
 FUNCTIONS = """

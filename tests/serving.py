@@ -23,8 +23,12 @@ INHERITED = ("PATH", "HOME", "TMPDIR", "VIRTUAL_ENV")
 
 
 def environment() -> dict[str, str]:
-    """What a server finds, and nothing that only this machine has: PYTHONUNBUFFERED would hide faults."""
-    return {name: os.environ[name] for name in INHERITED if name in os.environ}
+    """What a server finds, and nothing that only this machine has: PYTHONUNBUFFERED would hide faults.
+
+    What is deprecated is an error there, as it is in the tests' own process.
+    """
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    return {**inherited, "PYTHONWARNINGS": "error::DeprecationWarning,error::PendingDeprecationWarning"}
 
 
 class Server:

@@ -178,6 +178,10 @@ NotifySecret = Annotated[
     ),
 ]
 Format = Annotated[LogFormat, _setting("log_format", "For people, or for programs.", case_sensitive=False)]
+Reload = Annotated[
+    bool,
+    _setting("reload", "For developing: start again when a Python file in the target's folder changes."),
+]
 Level = Annotated[LogLevel, _setting("log_level", "The lowest level to log.", case_sensitive=False)]
 Include = Annotated[
     list[str],
@@ -213,6 +217,7 @@ def serve(
     notify_secret: NotifySecret = DEFAULT.notify_secret,
     log_format: Format = DEFAULT.log_format,
     log_level: Level = DEFAULT.log_level,
+    reload: Reload = False,
 ) -> None:
     """Serve the API on this machine: HTTP, a SQLite file, worker processes. Ctrl-C or SIGTERM stops it gently."""
     settings = Settings(
@@ -234,17 +239,18 @@ def serve(
         log_format=log_format,
         log_level=log_level,
     )
-    _run(settings)
+    _run(settings, reload)
 
 
-def _run(settings: Settings) -> None:
+def _run(settings: Settings, reload: bool) -> None:
     # Imported here: the server's libraries are not needed to print a help text.
     with needs("server"):
+        from asyncjob.reload import serve_reloading
         from asyncjob.serve import AddressError, serve
         from asyncjob.store import Unusable
 
     try:
-        serve(settings)
+        (serve_reloading if reload else serve)(settings)
     except (RegistrationError, Unusable, AddressError) as error:
         fail(error, status=1)
 

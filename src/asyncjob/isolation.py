@@ -19,7 +19,9 @@ class Isolation:
 
     def __init__(self) -> None:
         self._context = contextvars.copy_context()
-        self._decimal = decimal.getcontext().copy()  # also a context variable, but its value is changed in place
+        # Also a context variable, but its value is changed in place. If the import has not asked for it, there is none
+        # yet, and each job's context gets its own from `decimal` when the job asks.
+        self._decimal = next((value for value in self._context.values() if isinstance(value, decimal.Context)), None)
         self._umask = os.umask(0)
         os.umask(self._umask)
         self._folder: int | None = None
@@ -29,7 +31,8 @@ class Isolation:
     def context(self) -> contextvars.Context:
         """A context for one job."""
         context = self._context.copy()
-        context.run(decimal.setcontext, self._decimal.copy())
+        if self._decimal is not None:
+            context.run(decimal.setcontext, self._decimal.copy())
         return context
 
     def restore(self) -> None:

@@ -11,6 +11,8 @@ from asyncjob.schema import JOB_ID_SCHEMA, OPTION_SCHEMAS, Schema, submission_sc
 _SCHEMAS = "#/components/schemas/"
 _PREFIX = "parameters."  # of components made from a user's classes, so that one called `Job` does not meet ours
 _TIME: Schema = {"type": "string", "format": "date-time", "examples": ["2024-06-06T12:34:56.789Z"]}
+_KEY: Schema = {"securitySchemes": {"apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"}}}
+_SECURITY: dict[bool | None, list[Schema]] = {True: [{"apiKey": []}], False: [], None: [{}, {"apiKey": []}]}
 
 
 class Operation(NamedTuple):
@@ -34,7 +36,12 @@ class Operation(NamedTuple):
 
 
 def document(
-    jobs: Jobs, version: str, requests: Iterable[str] | None = None, *, options: Collection[str] = ()
+    jobs: Jobs,
+    version: str,
+    requests: Iterable[str] | None = None,
+    *,
+    options: Collection[str] = (),
+    key_needed: bool | None = None,
 ) -> Schema:
     """The OpenAPI document of an API that runs these job functions.
 
@@ -43,6 +50,7 @@ def document(
         version: what `info.version` says.
         requests: those that the API answers, of `OPERATIONS`; None for all.
         options: the names of the options that a submission may have.
+        key_needed: whether the API wants a key; None where that is not known.
     """
     submission, components = _submission(jobs, options)
     return {
@@ -53,11 +61,8 @@ def document(
             "summary": "POST a job, get 202 and an id at once; GET tells its status and its results.",
         },
         "paths": _paths(OPERATIONS if requests is None else requests, submission),
-        "components": {
-            "schemas": {**components, **_fixed_schemas()},
-            "securitySchemes": {"apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"}},
-        },
-        "security": [{}, {"apiKey": []}],  # a server that was started without a key asks for none
+        "components": {"schemas": {**components, **_fixed_schemas()}, **({} if key_needed is False else _KEY)},
+        "security": _SECURITY[key_needed],
     }
 
 

@@ -36,8 +36,12 @@ class AddressError(Exception):
     """The address cannot be listened on; the message says why."""
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, listener: socket.socket | None = None) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP. A second signal cuts the grace period of running jobs short.
+
+    Args:
+        settings: of the server.
+        listener: where it listens, if that is open already.
 
     Raises:
         SettingsError: a path is relative, and the current folder was deleted.
@@ -48,15 +52,14 @@ def serve(settings: Settings) -> None:
     streams.settle(output_matters=False)
     _allow_many_files()
     logs.configure(settings.log_format, settings.log_level)
-    for signum in _stop_signals():
+    for signum in stop_signals():
         if signum != signal.SIGINT:  # Python raises KeyboardInterrupt for it
             signal.signal(signum, _stop_at_once)
     typed, settings = settings, _located(settings)
     with unmoved():  # workers begin where the server was started, too
         jobs = load(typed.target)
-    listener = _listen(settings)
-    with listener:
-        uvloop.run(_serve(jobs, settings, open_store(settings), listener))
+    with listener or listen(settings) as listening:
+        uvloop.run(_serve(jobs, settings, open_store(settings), listening))
 
 
 def open_store(settings: Settings) -> Store:
@@ -76,7 +79,7 @@ def _located(settings: Settings) -> Settings:
         raise SettingsError("the current folder is not there any more: change to one that is") from None
 
 
-def _stop_signals() -> list[signal.Signals]:
+def stop_signals() -> list[signal.Signals]:
     """SIGTERM and SIGINT; SIGHUP too, so that closing the terminal is a gentle stop, unless nohup has it ignored."""
     hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
     return [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hangs_up else [])]
@@ -97,7 +100,12 @@ def _allow_many_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _listen(settings: Settings) -> socket.socket:
+def listen(settings: Settings) -> socket.socket:
+    """A socket on the address.
+
+    Raises:
+        AddressError: it cannot be listened on.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -176,7 +184,7 @@ def _handle_signals(stop: asyncio.Event, hurry: asyncio.Event) -> None:
     def handle() -> None:
         (hurry if stop.is_set() else stop).set()
 
-    for signum in _stop_signals():
+    for signum in stop_signals():
         asyncio.get_running_loop().add_signal_handler(signum, handle)
 
 

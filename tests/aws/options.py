@@ -36,7 +36,7 @@ _texts = _units.flatmap(
         )
     )
 )
-_wrong = st.sampled_from(
+_wrong: st.SearchStrategy[Any] = st.sampled_from(
     [None, True, "", "5", "x", "1s1m", "-1s", "1.5s", [], {}, -1, -0.5, "tomorrow", "1h 5 ", "é1s"]
 )
 delays = (
@@ -114,7 +114,7 @@ def expected(value: Any) -> Understood:
         parsed = parse_options(value, OPTIONS)
     except InvalidOptions:
         return REFUSED
-    delay = None if parsed.delay is None else int(round(float(parsed.delay) * 1_000_000) // 1_000)
+    delay = None if parsed.delay is None else round(float(str(parsed.delay)) * 1_000_000) // 1_000
     run_at = parsed.run_at_ms if delay is None else NOW + delay
     waits = run_at is not None and run_at > NOW
     said = {"delay": delay, "runAt": parsed.run_at_ms, "startBy": parsed.start_by_ms}

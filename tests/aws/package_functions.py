@@ -84,7 +84,7 @@ def overrun_once() -> None:
     time.sleep(60)
 
 
-@jobs.job(timeout=0.5, retries=1)
+@jobs.job(timeout=3, retries=1)
 async def overrun_async(context: JobContext) -> int:
     """Has no time the first time."""
     if context.attempt == 1:
@@ -127,7 +127,7 @@ def once() -> None:
     raise ConnectionError("no more")
 
 
-@jobs.job(timeout=1, retries=4)
+@jobs.job(timeout=5, retries=4)
 def die(context: JobContext, attempts: int) -> int:
     if context.attempt <= attempts:
         os._exit(7)

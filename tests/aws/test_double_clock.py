@@ -89,7 +89,8 @@ async def test_a_sign_comes_before_its_time_and_only_once(clock: Clock) -> None:
 @pytest.mark.anyio
 async def test_without_being_moved_it_passes_as_usual(clock: Clock) -> None:
     assert await clock.wait(until=clock.now() + 0.01) is False
-    assert abs(clock.now() - time.time()) < 5
+    before, now = time.time(), clock.now()
+    assert before <= now <= time.time()
 
 
 @pytest.mark.anyio
@@ -130,10 +131,11 @@ def test_a_functions_process_has_the_doubles_time(tmp_path: Path) -> None:
     with small.deployed() as double:
         for days in (0, 400):  # the same process, the clock moved in between
             double.advance(days * DAY)
+            before = double.clock.now()
             assert double.run(double.functions.invoke("reader", b"{}")).error is None
             now, found = double.clock.now(), json.loads((tmp_path / "found").read_text())
             for name in ("time", "ns", "logged"):
-                assert abs(found[name] - now) < 60, name
+                assert before <= found[name] <= now, name
             assert found["gmtime"] == found["year"] == time.strftime("%Y", time.gmtime(now))
             assert 0 < found["remaining"] <= 20_000
         assert double.clock.now() > time.time() + 399 * DAY

@@ -236,7 +236,7 @@ def test_list_shows_a_line_a_job_with_what_is_asked_for(run: Run, tmp_path: Path
 def test_list_says_which_types_there_are_if_asked_for_another(run: Run, more: tuple[str, ...]) -> None:
     refused = run("list", "--type", "ad", *more, status=2)
     assert (refused.stdout, refused.stderr.count("\n")) == ("", 1)
-    assert refused.stderr.startswith("asyncjob: there is no function 'ad' here; there are add, echo, once, ")
+    assert refused.stderr.startswith("asyncjob: there is no function 'ad' here, only add, echo, once, ")
 
 
 def _jobs(*ids: str) -> list[JobSnapshot]:

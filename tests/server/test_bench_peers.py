@@ -71,7 +71,7 @@ def compared(tmp_path: Path, *arguments: str, **environment: str) -> tuple[str, 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_a_peer_says_what_it_promises_and_pins_what_it_needs(folder: Path) -> None:
     described = tomllib.loads((folder / "peer.toml").read_text())
-    assert described["promise"] in ("in memory", "on disk", "on disk, run once at most")
+    assert described["promise"] in ("in memory", "on disk", "in memory, its row on disk")
     assert "\nPromises: " in (folder / "app.py").read_text().split('"""')[1]
     for line in (folder / "requirements.txt").read_text().splitlines():
         assert re.fullmatch(r"[\w.-]+==[\w.]+", line), f"{line} is no name with one version"

@@ -28,6 +28,7 @@ from asyncjob.store import (
     Shown,
     Success,
     Suspect,
+    Told,
     notification_of,
 )
 
@@ -58,7 +59,7 @@ class Row:
 
 
 @dataclass
-class Told:
+class Sent:
     """A notification, and what became of it."""
 
     sequence: int
@@ -75,7 +76,7 @@ class Kept:
 
     def __init__(self) -> None:
         self.jobs: dict[str, Row] = {}
-        self.told: dict[str, Told] = {}
+        self.told: dict[str, Sent] = {}
         self.waiting: dict[str, Row] = {}  # the jobs that are Pending
         self.count = 0
 
@@ -144,8 +145,14 @@ class MemoryStore:
     def submit(
         self, job_id: str, submission: Submission, traceparent: str | None = None
     ) -> "asyncio.Future[Submission | None]":
+        answer: asyncio.Future[Submission | None] = asyncio.get_running_loop().create_future()
+        self.insert(answer, job_id, submission, traceparent)
+        return answer
+
+    def insert(self, told: Told, job_id: str, submission: Submission, traceparent: str | None = None) -> None:
         if job_id in self._kept.jobs:
-            return self._done(self._kept.jobs[job_id].submission)
+            asyncio.get_running_loop().call_soon(_tell, told, self._kept.jobs[job_id].submission)
+            return
         self._kept.count += 1
         now = now_ms()
         job = Job(
@@ -159,7 +166,8 @@ class MemoryStore:
         saved = structs.replace(submission, job_id=job_id)
         row = Row(self._kept.count, job, saved, traceparent, now)
         self._kept.jobs[job_id] = self._kept.waiting[job_id] = row
-        return self._done(None)
+        asyncio.get_running_loop().call_soon(_tell, told, None)  # before the job is claimed
+        self.wake()
 
     def cancel(self, job_id: str) -> "asyncio.Future[Change]":
         return self._change("cancel", job_id, finished_at=utc_now())
@@ -246,7 +254,7 @@ class MemoryStore:
         if transition.target.is_final and (url := row.submission.options.notify) is not None:
             self._kept.count += 1
             new = notification_of(row.job, url)
-            self._kept.told[new.id] = Told(self._kept.count, new, new.created_ms)
+            self._kept.told[new.id] = Sent(self._kept.count, new, new.created_ms)
         return True
 
     # -- reads ---------------------------------------------------------------------------------------------------
@@ -321,6 +329,11 @@ class MemoryStore:
         return await self._done((len(old), None if over else rows[-1].sequence))
 
 
+def _tell(told: Told, earlier: Submission | None) -> None:
+    if not told.done():
+        told.set_result(earlier)
+
+
 class MemoryDeliveries:
     """The notifications in memory."""
 
@@ -371,11 +384,11 @@ class MemoryDeliveries:
             if one.new.job_id == job_id and one.status is not DeliveryStatus.WAITING:
                 del self._kept.told[one.new.id]
 
-    def _waiting(self) -> list[Told]:
+    def _waiting(self) -> list[Sent]:
         return [one for one in self._kept.told.values() if one.status is DeliveryStatus.WAITING]
 
 
-def _shown(one: Told) -> Delivery:
+def _shown(one: Sent) -> Delivery:
     return Delivery(
         id=one.new.id,
         attempt=one.new.attempt,

@@ -35,7 +35,7 @@ class Told:
         jobs.job(name="add", retries=1)(lambda: None)
         jobs.job(name="patient", retries=5, backoff=Pauses(jitter=0, seconds=(10, 60, 600)))(lambda: None)
         self.pauses: list[float] = []
-        self.outcomes = Outcomes(cast(Store, self), jobs, 0.0, self.tell, self.suspect)
+        self.outcomes = Outcomes(cast(Store, self), jobs, 0.0, self.tell, self.succeeded, self.suspect)
 
     def succeed(self, successes: Sequence[Success]) -> "asyncio.Future[list[bool]]":
         self.successes += successes
@@ -55,6 +55,9 @@ class Told:
 
     def tell(self, event: JobEvent, ending: Ending = BY_ITSELF) -> None:
         self.events.append((event, ending))
+
+    def succeeded(self, attempts: Sequence[RunningAttempt]) -> None:
+        self.events += [(attempt.becomes(Status.SUCCESS), BY_ITSELF) for attempt in attempts]
 
     def suspect(self, suspect: Suspect, pause: float) -> None:
         self.suspects.append(suspect)

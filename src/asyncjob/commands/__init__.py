@@ -249,7 +249,7 @@ def _check_type(client: "Client", function: str | None) -> None:
     except Refused:
         return
     if names is not None and function not in names:
-        fail(f"there is no function {function!r} here; there are {', '.join(names)}", USAGE)
+        fail(f"there is no function {function!r} here, only {', '.join(names)}", USAGE)
 
 
 def _body(text: str) -> dict[str, Any]:

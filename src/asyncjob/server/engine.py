@@ -7,7 +7,6 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET
@@ -15,18 +14,16 @@ from msgspec import UNSET
 from asyncjob.contract import ListQuery, PageQuery, Submission, same_request
 from asyncjob.job import Job, Status, new_job_id
 from asyncjob.registry import Jobs
-from asyncjob.server.endings import BY_ITSELF, Ending
-from asyncjob.server.events import Events, JobEvent
+from asyncjob.server.events import JobEvent
 from asyncjob.server.logs import log
-from asyncjob.server.metrics import Metrics
 from asyncjob.server.purging import purge_for_ever
 from asyncjob.server.refusals import Conflict, Full, NotFound, Refusal, Unavailable
 from asyncjob.server.settings import Settings
-from asyncjob.server.throughput import MOMENT_SECONDS, Throughput
-from asyncjob.server.watchers import Watchers
+from asyncjob.server.telling import Telling
+from asyncjob.server.throughput import MOMENT_SECONDS
 from asyncjob.server.webhooks.receivers import NotifyPolicy
 from asyncjob.server.workers.supervisor import Supervisor
-from asyncjob.store import Attempt, Change, Claims, Delivery, NotSaved, Observer, Shown, Store, Unreadable
+from asyncjob.store import Attempt, Change, Claims, Delivery, NotSaved, Observer, Shown, Store, Told, Unreadable
 
 if TYPE_CHECKING:
     from asyncjob.server.webhooks.sender import Sender
@@ -53,14 +50,18 @@ class Engine:
 
     def __init__(self, jobs: Jobs, settings: Settings, store: Store) -> None:
         self.jobs = jobs
-        self.events = Events()
-        self.watchers = Watchers()
-        self._throughput = Throughput()
         self._settings = settings
         self._store = store
-        self.metrics = Metrics(jobs)
+        self._tell = Telling(jobs)
+        self.events, self.watchers, self.metrics = self._tell.events, self._tell.watchers, self._tell.metrics
         self._supervisor = Supervisor(
-            jobs, settings, store, self._tell, self.metrics.waiting.observe, self.metrics.running.observe
+            jobs,
+            settings,
+            store,
+            self._tell,
+            self._tell.succeeded,
+            self.metrics.waiting.observe,
+            self.metrics.running.observe,
         )
         self._policy = NotifyPolicy(settings.notify_allow)
         self._sender: Sender | None = None
@@ -89,6 +90,7 @@ class Engine:
                 self._settings.backoff,
                 self._tries,
             )
+            self._tell.wake_sender = self._sender.wake
         if self._settings.keep is not None:
             self._purging = asyncio.create_task(purge_for_ever(self._store, self._settings.keep))
 
@@ -147,16 +149,22 @@ class Engine:
             Full: too many jobs are waiting.
             Unavailable: it cannot be saved.
         """
-        job_id, saving = self.save(submission, traceparent)
-        with suppress(NotSaved):
-            await saving
-        self.saved(job_id, submission, saving)
+        saving: asyncio.Future[Submission | None] = asyncio.get_running_loop().create_future()
+        job_id = self.save(saving, submission, traceparent)
+        try:
+            earlier = await saving
+        except NotSaved as error:
+            raise not_saved(error) from error
+        self.saved(job_id, submission, earlier)
         return job_id
 
-    def save(
-        self, submission: Submission, traceparent: str | None = None
-    ) -> "tuple[str, asyncio.Future[Submission | None]]":
-        """The first half of `submit`: the job's id, and a future for `saved`. If it raises, nothing is written.
+    def save(self, told: Told, submission: Submission, traceparent: str | None = None) -> str:
+        """The first half of `submit`: the job's id. If it raises, nothing is written.
+
+        Args:
+            told: of the earlier submission, for `saved`, once this has returned; or that the job was not saved.
+            submission: as in `submit`.
+            traceparent: as in `submit`.
 
         Raises:
             NotAllowed, Full, Unavailable: as `submit` does.
@@ -166,22 +174,18 @@ class Engine:
             self._policy.check(submission.options.notify)
         job_id = new_job_id() if submission.job_id is UNSET else submission.job_id
         if not self._is_full:
-            return job_id, self._store.submit(job_id, submission, traceparent)
+            self._store.insert(told, job_id, submission, traceparent)
+            return job_id
         earlier = self._store.find_submission(job_id)
         if earlier is None:
             raise self._refused_as_full()
-        known: asyncio.Future[Submission | None] = asyncio.get_running_loop().create_future()
-        known.set_result(earlier)
-        return job_id, known
+        told.get_loop().call_soon(_tell_of, earlier, told)
+        return job_id
 
-    def saved(self, job_id: str, submission: Submission, saving: "asyncio.Future[Submission | None]") -> None:
-        """The second half of `submit`, once that future is done; raises Conflict and Unavailable as `submit` does."""
-        try:
-            earlier = saving.result()
-        except NotSaved as error:
-            raise _not_saved(error) from error
+    def saved(self, job_id: str, submission: Submission, earlier: Submission | None) -> None:
+        """The second half of `submit`, once that is known; raises Conflict as `submit` does."""
         if earlier is None:
-            self._tell(JobEvent(job_id, submission.type, Status.PENDING, 1))
+            self._tell.submitted(job_id, submission.type)
         elif not same_request(earlier, submission):
             raise Conflict(f"there is already a job {job_id} with another type, other parameters or other options")
 
@@ -249,7 +253,7 @@ class Engine:
         """How many jobs, of one type or of all, have each status, and how many ended in each of the last moments."""
         return {
             "jobs": await self._store.counts(of_type),
-            "ended": {"seconds": MOMENT_SECONDS, "counts": self._throughput.last(of_type)},
+            "ended": {"seconds": MOMENT_SECONDS, "counts": self._tell.throughput.last(of_type)},
         }
 
     async def page(self, query: ListQuery) -> tuple[list[Job], int | None]:
@@ -354,34 +358,24 @@ class Engine:
     def _refused_as_full(self) -> Full:
         return Full(f"{self._store.pending:,} jobs are waiting already; try again later")
 
-    @property
-    def _has_listeners(self) -> bool:
-        """Whether anybody wants to know when a job starts; everything else is always told."""
-        return self.events.wanted or self.watchers.wanted
-
-    def _tell(self, event: JobEvent, ending: Ending = BY_ITSELF) -> None:
-        self.metrics.tell(event, ending)
-        self.watchers.wake(event.job_id)
-        self._throughput.count(event.type, event.status)
-        if self._sender is not None and event.status.is_final:
-            self._sender.wake()
-        self.events.tell(event)
-
     def _assign(self, claims: Claims) -> None:
         """Wake workers in the next turn of the event loop: in this one, whoever submitted is answered and told of."""
         asyncio.get_running_loop().call_soon(self._hand_out, claims)
 
     def _hand_out(self, claims: Claims) -> None:
         self._supervisor.assign(claims)
-        if self._has_listeners:
-            for job in claims.jobs:
-                self._tell(JobEvent(job.job_id, job.type, Status.RUNNING, job.attempt))
+        self._tell.started(claims.jobs)
 
     async def _change(self, write: "asyncio.Future[Change]") -> Change:
         try:
             return await write
         except NotSaved as error:
-            raise _not_saved(error) from error
+            raise not_saved(error) from error
+
+
+def _tell_of(earlier: Submission, told: Told) -> None:
+    if not told.done():
+        told.set_result(earlier)
 
 
 def _trying_again(verb: str, jobs: Sequence[str], error: NotSaved) -> None:
@@ -389,7 +383,8 @@ def _trying_again(verb: str, jobs: Sequence[str], error: NotSaved) -> None:
     log(logging.ERROR, "not saved, trying again", write=verb, **known, error=str(error))
 
 
-def _not_saved(error: NotSaved) -> Unavailable:
+def not_saved(error: NotSaved) -> Unavailable:
+    """What a client is told whose write was not saved."""
     log(logging.ERROR, "not saved", error=str(error))
     return Unavailable(f"nothing can be saved at the moment: {error}")
 

@@ -16,6 +16,11 @@ from asyncjob.server.settings import LogFormat, LogLevel
 logger = logging.getLogger("asyncjob")
 
 
+def writes(level: int) -> bool:
+    """Whether lines of this level are written: ask before gathering the fields of very many."""
+    return logger.isEnabledFor(level)
+
+
 def log(level: int, message: str, **fields: Any) -> None:
     """Write one line.
 
@@ -37,10 +42,10 @@ def log_each(level: int, message: str, happened: list[dict[str, Any]]) -> None:
         message: what happened, in the same words each time.
         happened: the fields of each line.
     """
-    if logger.isEnabledFor(level):
+    if writes(level):
         now, name = utc_now(), logging.getLevelName(level)
         with suppress(OSError, ValueError):  # jobs go on even if nobody can read of them any more
-            sys.stderr.write("".join(f"{_line(now, name, message, fields)}\n" for fields in happened))
+            sys.stderr.write("".join([f"{_line(now, name, message, fields)}\n" for fields in happened]))
 
 
 class Formatter(logging.Formatter):
@@ -52,7 +57,7 @@ class Formatter(logging.Formatter):
 
 
 def _text_line(now: str, level: str, message: str, fields: dict[str, Any]) -> str:
-    words = "".join(f" {name}={_text(value)}" for name, value in fields.items() if name != "exception")
+    words = "".join([f" {name}={_text(value)}" for name, value in fields.items() if name != "exception"])
     exception = f"\n{fields['exception']}" if fields.get("exception") else ""
     return f"{now} {level:<7} {message}{words}{exception}"
 

@@ -88,9 +88,11 @@ class Durations(Collector):
 
     def observe(self, type: str, seconds: float) -> None:  # noqa: A002
         """Count one duration; less than nothing, after a clock was set back, is nothing."""
-        known = type if type in self._counts else OTHER
-        self._counts[known][bisect_left(DURATIONS, seconds)] += 1
-        self._sums[known] += max(0.0, seconds)
+        if type not in self._counts:
+            type = OTHER  # noqa: A001
+        self._counts[type][bisect_left(DURATIONS, seconds)] += 1
+        if seconds > 0:
+            self._sums[type] += seconds
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
         """What was counted, cumulated as Prometheus wants it."""
@@ -211,6 +213,14 @@ class Metrics:
             self._lost[type_, self._error(ending.error)] += 1
         elif ending.reason in PUT_BACK:
             self._put_back[ending.reason] += 1
+
+    def submitted(self, type: str) -> None:  # noqa: A002
+        """A new job was saved."""
+        self._submissions[type if type in self._types else OTHER] += 1
+
+    def succeeded(self, type: str, count: int) -> None:  # noqa: A002
+        """That many jobs of a type have succeeded."""
+        self._outcomes[type if type in self._types else OTHER, Status.SUCCESS, ""] += count
 
     def refused(self, status: int) -> None:
         """A request was answered with this HTTP status."""

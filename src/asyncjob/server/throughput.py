@@ -20,15 +20,15 @@ class Throughput:
         self._current = self._moments[-1]
         self._until = monotonic() + MOMENT_SECONDS
 
-    def count(self, of_type: str, status: Status) -> None:
-        """Count a job that has ended; a status that is not final counts nothing."""
+    def count(self, of_type: str, status: Status, number: int = 1) -> None:
+        """Count jobs that have ended; a status that is not final counts nothing."""
         if status is Status.SUCCESS or status is Status.FAILURE or status is Status.CANCELED:
             if monotonic() >= self._until:
                 self._go_on()
             counts = self._current.get(of_type)
             if counts is None:
                 counts = self._current[of_type] = _none()
-            counts[status] += 1
+            counts[status] += number
 
     def last(self, of_type: str | None = None) -> list[Counts]:
         """The last moments of one type or of all, oldest first; the last one is not over yet."""

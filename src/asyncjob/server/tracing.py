@@ -8,23 +8,32 @@ Where spans go is decided by an SDK that the user's own file sets up, in the ser
 spans would cost a tenth of a job and nobody would see them, so a request's `traceparent` is only passed on.
 """
 
+import importlib.util
 import logging
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import TYPE_CHECKING
 
 from asyncjob import failure
 from asyncjob.runner import Failed, Outcome
 from asyncjob.server.logs import log
 from asyncjob.server.workers.channel import Run
 
-try:
-    from opentelemetry import trace
-    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-except ImportError:
-    INSTALLED = False
-else:
-    INSTALLED = True
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span, SpanKind
 
+
+def _is_installed() -> bool:
+    try:
+        return importlib.util.find_spec("opentelemetry.trace") is not None
+    except ModuleNotFoundError:
+        return False
+
+
+INSTALLED = _is_installed()  # to import it would cost each process 2 MB, and few traces are wanted
+LOADS_SDK = "OTEL_PYTHON_TRACER_PROVIDER" in os.environ  # with which the API sets up an SDK by itself
 MAX_TRACEPARENT = 128  # bytes; version 00 has 55, later versions may have more
 
 _NO_TRACEPARENT: AbstractContextManager[str | None] = nullcontext(None)
@@ -53,7 +62,10 @@ def submission(type: str, given: bytes | None) -> AbstractContextManager[str | N
 
 @contextmanager
 def _submission(type: str, given: str | None) -> Iterator[str | None]:  # noqa: A002
-    with _span(f"submit {type}", given, trace.SpanKind.PRODUCER) as span:
+    from opentelemetry.trace import SpanKind
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    with _span(f"submit {type}", given, SpanKind.PRODUCER) as span:
         span.set_attribute("asyncjob.type", type)
         carrier: dict[str, str] = {}
         TraceContextTextMapPropagator().inject(carrier)
@@ -68,28 +80,33 @@ class AttemptSpan:
 
     def __init__(self, message: Run) -> None:
         self._message = message
-        self._stack = ExitStack()
-        self._span: trace.Span | None = None
+        self._stack: ExitStack | None = None
+        self._span: Span | None = None
 
     def begin(self) -> None:
         """Make it current, if OpenTelemetry is installed and somebody wants spans."""
-        message = self._message
-        if not INSTALLED or (message.traceparent is None and not _has_sdk()):
-            return
-        with _said():
-            span = _span(f"run {message.type}", message.traceparent, trace.SpanKind.CONSUMER)
-            self._span = self._stack.enter_context(span)
-            self._span.set_attributes(
-                {"asyncjob.id": message.job_id, "asyncjob.type": message.type, "asyncjob.attempt": message.attempt}
-            )
+        if INSTALLED and (self._message.traceparent is not None or _has_sdk()):
+            with _said():
+                self._begin(self._message)
+
+    def _begin(self, message: Run) -> None:
+        from opentelemetry.trace import SpanKind
+
+        self._stack = ExitStack()
+        self._span = self._stack.enter_context(_span(f"run {message.type}", message.traceparent, SpanKind.CONSUMER))
+        self._span.set_attributes(
+            {"asyncjob.id": message.job_id, "asyncjob.type": message.type, "asyncjob.attempt": message.attempt}
+        )
 
     def end(self, outcome: Outcome) -> None:
         """End it with the attempt's outcome."""
-        if self._span is not None:
+        if self._span is not None and self._stack is not None:
+            from opentelemetry.trace import StatusCode
+
             with _said(), self._stack:
                 if isinstance(outcome, Failed):  # not the message, which may hold values
                     self._span.set_attribute("error.type", outcome.error.type)
-                    self._span.set_status(trace.StatusCode.ERROR, outcome.error.type)
+                    self._span.set_status(StatusCode.ERROR, outcome.error.type)
 
 
 @contextmanager
@@ -102,10 +119,18 @@ def _said() -> Iterator[None]:
 
 
 def _has_sdk() -> bool:
+    """Whether an SDK is set up, for which somebody must have imported the API."""
+    if not LOADS_SDK and "opentelemetry.trace" not in sys.modules:
+        return False
+    from opentelemetry import trace
+
     return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
 
 
-def _span(name: str, parent: str | None, kind: "trace.SpanKind") -> "AbstractContextManager[trace.Span]":
+def _span(name: str, parent: str | None, kind: "SpanKind") -> "AbstractContextManager[Span]":
+    from opentelemetry import trace
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
     carrier = {} if parent is None else {"traceparent": parent}
     context = TraceContextTextMapPropagator().extract(carrier)
     return trace.get_tracer("asyncjob").start_as_current_span(name, context, kind)

@@ -39,6 +39,11 @@ class Watchers:
         self._stopped = False
 
     @property
+    def any(self) -> bool:
+        """Whether anybody waits for any job."""
+        return bool(self._watched)
+
+    @property
     def wanted(self) -> bool:
         """Whether anybody wants to know of every change, a start too; `?wait=` waits for the end alone."""
         return self._streaming > 0

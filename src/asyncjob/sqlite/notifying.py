@@ -28,4 +28,4 @@ def to_tell(connection: sqlite3.Connection, rows: str) -> list[str]:
 def tell(connection: sqlite3.Connection, job_ids: Sequence[str]) -> None:
     """Write a notification for each of these jobs that has ended. None of them had before this transaction."""
     ended = connection.execute(SQL["ended"], {"job_ids": json.dumps(job_ids)}).fetchall()
-    connection.executemany(SQL["tell"], [notification_of(job_of(row), row[-1]) for row in ended])
+    connection.executemany(SQL["tell"], [notification_of(job_of(row), row[-1])._asdict() for row in ended])

@@ -104,7 +104,7 @@ WHERE job_id IN (SELECT value FROM json_each(:job_ids)) AND notify IS NOT NULL A
 -- name: tell
 -- Saves a new notification, due at once. Takes the fields of a Notification.
 INSERT INTO delivery (delivery_id, job_id, attempt, url, receiver, body, created_ms, due_at)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7);
+VALUES (:id, :job_id, :attempt, :url, :receiver, :body, :created_ms, :created_ms);
 
 -- part: shown
 job_id, type, status, CAST(parameters AS BLOB), progress, CAST(results AS BLOB), error, attempt, created_at, started_at,

@@ -24,7 +24,7 @@ from asyncjob.sqlite.reads import NEVER, Reads
 from asyncjob.sqlite.statements import SQL
 from asyncjob.sqlite.transaction import EndedJob, Insisted, Item, NewJob, Results, Taken, Transaction
 from asyncjob.sqlite.writer import Writer
-from asyncjob.store import FIRST, Change, Lost, Observer, Success, Suspect, Unreadable, Unusable
+from asyncjob.store import FIRST, Change, Lost, Observer, Success, Suspect, Told, Unreadable, Unusable
 
 
 class SqliteStore(Reads):
@@ -137,10 +137,16 @@ class SqliteStore(Reads):
         self, job_id: str, submission: Submission, traceparent: str | None = None
     ) -> "asyncio.Future[Submission | None]":
         """Save a new job as Pending."""
+        answer: asyncio.Future[Submission | None] = asyncio.get_running_loop().create_future()
+        self.insert(answer, job_id, submission, traceparent)
+        return answer
+
+    def insert(self, told: Told, job_id: str, submission: Submission, traceparent: str | None = None) -> None:
+        """The same, without a future."""
         now = now_ms()
         notify = submission.options.notify
         row = NewJob(job_id, submission.type, now, timestamp(now), traceparent, notify, submission.parameters)
-        return Inserting(self, row, self._writer).answer
+        Inserting(self, row, self._writer, told).insert()
 
     def cancel(self, job_id: str) -> "asyncio.Future[Change]":
         """Pending or Running → Canceled."""
@@ -280,31 +286,31 @@ class SqliteStore(Reads):
 class Inserting:
     """A new job on its way into the file: makes the answer of `submit` of what the writer says.
 
-    It does so in the same turn of the event loop, and not in a future's callback, because claims are told in the next.
-
-    Attributes:
-        answer: the future that `submit` returns.
+    It does so in the same turn of the event loop, because claims are told in the next.
 
     Args:
-        store: whose `pending` counts the job from now on, so that a burst cannot pass the limit.
+        store: whose `pending` counts the job from `insert` on, so that a burst cannot pass the limit.
         row: the job.
         writer: the file's.
+        told: who waits for the answer.
     """
 
-    def __init__(self, store: SqliteStore, row: NewJob, writer: Writer[Any]) -> None:
-        self.answer: asyncio.Future[Submission | None] = asyncio.get_running_loop().create_future()
+    __slots__ = ("_row", "_store", "_told", "_writer")
+
+    def __init__(self, store: SqliteStore, row: NewJob, writer: Writer[Any], told: Told) -> None:
         self._store = store
         self._row = row
         self._writer = writer
-        self._insert()
+        self._told = told
 
-    def _insert(self) -> None:
+    def insert(self) -> None:
+        """Have the row written in the next transaction."""
         self._store.pending += 1
         self._writer.tell(self, "submit", [self._row])
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         """The loop that it belongs to."""
-        return self.answer.get_loop()
+        return self._told.get_loop()
 
     def done(self) -> bool:
         """Whether nobody needs the writer's result: never, since it is counted even if whoever waited was canceled."""
@@ -318,25 +324,20 @@ class Inserting:
             try:
                 earlier = self._store.find_submission(self._row.job_id)
             except Unreadable as error:
-                self._answer(error)
+                if not self._told.done():
+                    self._told.set_exception(error)
                 return
             if earlier is None:  # purged since
-                self._insert()
+                self.insert()
                 return
-        self._answer(earlier)
+        if not self._told.done():  # whoever waited may have been canceled
+            self._told.set_result(earlier)
 
     def set_exception(self, error: BaseException) -> None:
         """Nothing was saved."""
         self._store.pending -= 1
-        self._answer(error)
-
-    def _answer(self, answer: "Submission | BaseException | None") -> None:
-        if self.answer.done():  # whoever waited was canceled
-            return
-        if isinstance(answer, BaseException):
-            self.answer.set_exception(answer)
-        else:
-            self.answer.set_result(answer)
+        if not self._told.done():
+            self._told.set_exception(error)
 
 
 def _write(connection: sqlite3.Connection, name: str, values: dict[str, Any]) -> bool:

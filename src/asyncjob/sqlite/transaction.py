@@ -7,16 +7,15 @@ each other.
 When no job waits and a slot is free, a new job is claimed as it is saved, without a look at the queue.
 """
 
-import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
 from asyncjob.job import utc_now
 from asyncjob.sqlite.notifying import tell, to_tell
-from asyncjob.store import Claim, Claims
+from asyncjob.store import Claim, Claims, Told
 
 MAX_TEXT = 16 << 20  # bytes of text for one statement
 MAX_CLAIM_BYTES = 16 << 20  # bytes of parameters that one transaction claims; a single job has 1 MB at most
@@ -52,18 +51,6 @@ class Insisted(NamedTuple):
 
     verb: str
     jobs: Sequence[str] = ()
-
-
-class Told(Protocol):
-    """Whoever is told what became of a write, in the event loop: a future, or what behaves like one."""
-
-    def get_loop(self) -> asyncio.AbstractEventLoop: ...
-
-    def done(self) -> bool: ...
-
-    def set_result(self, result: Any, /) -> None: ...
-
-    def set_exception(self, error: Any, /) -> None: ...
 
 
 class Operation(NamedTuple):

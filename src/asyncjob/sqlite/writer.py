@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from asyncjob.sqlite.transaction import Insisted, Item, Operation, Results, Row, Rows, RowsRefused, Told
-from asyncjob.store import NotSaved, Observer
+from asyncjob.sqlite.transaction import Insisted, Item, Operation, Results, Row, Rows, RowsRefused
+from asyncjob.store import NotSaved, Observer, Told
 
 MAX_BATCH = 1_000  # writes in one transaction
 AGAIN_SECONDS = 0.5  # the pause before a write that must not be given up is tried again
@@ -182,7 +182,10 @@ class Writer(Generic[Claimed]):
     def _resolve(self, results: Results, claimed: Claimed) -> None:
         for future, result in results:
             if not future.done():  # a request that was canceled has canceled its future
-                future.set_result(result)
+                try:
+                    future.set_result(result)
+                except Exception as error:  # from what is no future; the others must be told all the same
+                    future.get_loop().call_exception_handler({"message": "not told", "exception": error})
         self._claimed(claimed)
 
     def _refuse(self, item: Item, error: Exception) -> None:

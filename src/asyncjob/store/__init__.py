@@ -23,7 +23,7 @@ server that holds the object; jobs, statuses and guards are shared.
 """
 
 from asyncjob.store.deliveries import Deliveries, Delivery, DeliveryStatus, Due, Notification, notification_of, receiver
-from asyncjob.store.protocol import Observer, Store
+from asyncjob.store.protocol import Observer, Store, Told
 from asyncjob.store.records import (
     FIRST,
     Attempt,
@@ -59,6 +59,7 @@ __all__ = [
     "StoreError",
     "Success",
     "Suspect",
+    "Told",
     "Unreadable",
     "Unusable",
     "notification_of",

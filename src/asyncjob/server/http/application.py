@@ -26,7 +26,9 @@ class Application:
         self._engine = engine
         self._access = access
         described = [route.request for route in ROUTES if route.operation is not None]
-        self._document = msgspec.json.encode(document(engine.jobs, __version__, described, options=engine.options))
+        self._document = msgspec.json.encode(
+            document(engine.jobs, __version__, described, options=engine.options, key_needed=access.needs_key)
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:

@@ -19,6 +19,7 @@ FILE_HEADERS = [(b"cache-control", b"max-age=3600"), (b"vary", b"accept-encoding
 SCRIPT, STYLE = b"text/javascript; charset=utf-8", b"text/css; charset=utf-8"
 FILES = {
     "docs.js": ("docs.js", SCRIPT),
+    "docs.css": ("docs.css", STYLE),
     "swagger-ui-bundle.js": ("swagger-ui/swagger-ui-bundle.js.gz", SCRIPT),
     "swagger-ui.css": ("swagger-ui/swagger-ui.css.gz", STYLE),
 }

@@ -17,13 +17,14 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from asyncjob.contract import JOB_ID, MAX_BODY_BYTES, ApiError, Submission, parse_submission
 from asyncjob.server import tracing
-from asyncjob.server.engine import OPTIONS, Engine
+from asyncjob.server.engine import OPTIONS, Engine, not_saved
 from asyncjob.server.http import answers, jobs
 from asyncjob.server.http.access import Access
 from asyncjob.server.http.answers import Answer, Header
 from asyncjob.server.http.protocol import HttpProtocol
 from asyncjob.server.http.requests import check_content_encoding, check_content_type
 from asyncjob.server.http.routes import ROUTES
+from asyncjob.store import NotSaved
 
 MAX_KNOWN = 256  # blocks of headers that are known at once, for each route
 MAX_KNOWN_BYTES = 2_048  # of one of them
@@ -134,9 +135,10 @@ class LaneProtocol(HttpProtocol):
         super().__init__(*args, **more)
         self.lane = lane
         self._first: tuple[str, bytes] | None = None  # method and headers of the first request in the packet
+        self._idle_since: float | None = None  # when the lane answered, if nothing has come since
 
     def data_received(self, data: bytes) -> None:
-        self._first = None
+        self._first = self._idle_since = None
         if self._is_idle():
             if data.startswith(POST):
                 start, end = len(POST) - 2, data.find(b"\r\n\r\n") + 4
@@ -173,15 +175,13 @@ class LaneProtocol(HttpProtocol):
         """Save a job; False if something speaks against it, which the ordinary way will find and say."""
         engine = self.lane.engine
         try:
-            submission = parse_submission(engine.jobs, body, OPTIONS)
-            job_id, saving = engine.save(submission)
+            answering = Answering(self, parse_submission(engine.jobs, body, OPTIONS))
+            answering.job_id = engine.save(answering, answering.submission)
         except Exception:  # whatever it is, nothing was written, and the ordinary way meets it again
             return False
         self._unset_keepalive_if_required()
         self._receiving_since = None
-        answering = Answering(self, job_id, submission)
         self.cycle = self._running = answering  # type: ignore[assignment]
-        saving.add_done_callback(answering.end)
         return True
 
     def _get(self, line: bytes) -> bool:
@@ -193,6 +193,7 @@ class LaneProtocol(HttpProtocol):
             job = self.lane.engine.show(name)
         except Exception:  # as above
             return False
+        self._unset_keepalive_if_required()
         self._receiving_since = None
         self.answer(self.lane.text(jobs.shown(job), self.server_state.default_headers))
         return True
@@ -202,40 +203,77 @@ class LaneProtocol(HttpProtocol):
         self.transport.write_whole(answer)  # type: ignore[attr-defined]
         if not keep_alive:
             self.transport.close()
-        self.on_response_complete()
+        if self.pipeline or self._is_deaf or self.transport.is_closing():
+            self.on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        self.flow.resume_reading()
+        self._idle_since = self.loop.time()
+
+    def close_if_idle(self, now: float) -> None:
+        """Close the connection if nothing has come since the lane answered for as long as uvicorn keeps one open.
+
+        It is asked each second. A timer for each answer would cost a tenth of what a GET does.
+        """
+        if self._idle_since is not None and now - self._idle_since > self.timeout_keep_alive:
+            self.timeout_keep_alive_handler()
 
 
 class Answering:
-    """A job that is being saved. To the rest of the connection it is a cycle of uvicorn, whose attributes it has.
+    """A job that is being saved, and who is told of it.
+
+    To the rest of the connection it is a cycle of uvicorn, whose attributes it has; to the store it is a future.
+
+    Attributes:
+        job_id: the job's, once it is known.
+        submission: what is saved.
 
     Args:
         connection: where the answer goes.
-        job_id: the job's.
-        submission: what is saved.
+        submission: as above.
     """
 
     message_event = asyncio.Event()  # nobody waits for it
 
-    def __init__(self, connection: LaneProtocol, job_id: str, submission: Submission) -> None:
+    def __init__(self, connection: LaneProtocol, submission: Submission) -> None:
         self.response_started = self.response_complete = self.disconnected = False
         self.keep_alive = True
+        self.job_id = ""
+        self.submission = submission
         self._connection = connection
-        self._job_id = job_id
-        self._submission = submission
 
-    def end(self, saving: "asyncio.Future[Submission | None]") -> None:
-        """Answer: the commit is over."""
-        lane, default_headers = self._connection.lane, self._connection.server_state.default_headers
-        answer = None
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """The connection's."""
+        return self._connection.loop
+
+    def done(self) -> bool:
+        """Whether nobody needs to be told: never, since the submission is counted even if its client has left."""
+        return False
+
+    def set_result(self, earlier: Submission | None) -> None:
+        """The commit is over: answer."""
+        lane = self._connection.lane
         try:
-            lane.engine.saved(self._job_id, self._submission, saving)
+            lane.engine.saved(self.job_id, self.submission, earlier)
         except Exception as error:
-            answer = lane.refused(error)
-        if self.disconnected:
-            return
-        if answer is None and self.keep_alive:
-            text = lane.accepted(self._job_id, default_headers)
+            self._refuse(error)
         else:
-            text = lane.text(answer or answers.accepted(self._job_id), default_headers, self.keep_alive)
-        self.response_complete = True
-        self._connection.answer(text, self.keep_alive)
+            if self.keep_alive:
+                self._answer(lane.accepted(self.job_id, self._connection.server_state.default_headers))
+            else:
+                self._answer(self._text(answers.accepted(self.job_id)))
+
+    def set_exception(self, error: Exception) -> None:
+        """Nothing was saved: say so."""
+        self._refuse(not_saved(error) if isinstance(error, NotSaved) else error)
+
+    def _refuse(self, error: Exception) -> None:
+        self._answer(self._text(self._connection.lane.refused(error)))
+
+    def _text(self, answer: Answer) -> bytes:
+        return self._connection.lane.text(answer, self._connection.server_state.default_headers, self.keep_alive)
+
+    def _answer(self, text: bytes) -> None:
+        if not self.disconnected:
+            self.response_complete = True
+            self._connection.answer(text, self.keep_alive)

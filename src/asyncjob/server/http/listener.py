@@ -31,6 +31,8 @@ class HttpServer(uvicorn.Server):
                 if isinstance(connection, HttpProtocol):
                     connection.hang_up_if_late(now)
                     connection.abort_if_unread(now)
+                if isinstance(connection, LaneProtocol):
+                    connection.close_if_idle(now)
         return await super().on_tick(counter)
 
 

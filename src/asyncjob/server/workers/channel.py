@@ -79,7 +79,7 @@ class Unbelievable(Exception):
 
 def pack(messages: list[Message]) -> bytes:
     """The messages as frames: one, unless their texts are large."""
-    return b"".join(_frame(portion) for portion in _portions(messages))
+    return b"".join([_frame(portion) for portion in _portions(messages)])
 
 
 def _frame(messages: list[Message]) -> bytes:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from asyncjob.job import Error, now_ms
 from asyncjob.registry import Jobs
 from asyncjob.server.endings import Reason
-from asyncjob.server.logs import log
+from asyncjob.server.logs import log, writes
 from asyncjob.server.workers.channel import AttemptKey, Message, Run
 from asyncjob.server.workers.deadlines import Deadlines
 from asyncjob.server.workers.outcomes import Outcomes
@@ -61,20 +61,21 @@ class Dispatch:
         """Hand out what was claimed, and wake the store when the next job is due."""
         if claims.next_due is not None:
             self._wake_at(claims.next_due)
-        self._unassigned.extend(job for job in claims.jobs if job.group_limit is None)
+        self._unassigned.extend([job for job in claims.jobs if job.group_limit is None])
         self.hand_out()
         if suspects := [job for job in claims.jobs if job.group_limit is not None]:
             self._hand_out_suspects(suspects)
 
     def hand_out(self) -> None:
         """Give what waits here to the ready workers that run the least; if there is none, it goes to the first."""
-        workers = [worker for worker in self._processes.workers if worker.takes_jobs]
-        batches: dict[Worker, list[Claim]] = {}
-        while workers and self._unassigned:
-            worker = max(workers, key=_free)
+        free = {worker: worker.free for worker in self._processes.workers if worker.takes_jobs}
+        batches: dict[Worker, list[Claim]] = {worker: [] for worker in free}
+        while free and self._unassigned:
+            worker = max(free, key=free.__getitem__)
+            free[worker] -= 1
             job = self._unassigned.popleft()
             self._begin(worker, job)
-            batches.setdefault(worker, []).append(job)
+            batches[worker].append(job)
         _send(batches)
 
     def _hand_out_suspects(self, jobs: Iterable[Claim]) -> None:
@@ -99,7 +100,8 @@ class Dispatch:
         timeout = self._jobs[job.type].timeout
         if timeout is not None:
             self._deadlines.begin(worker, attempt, timeout)
-        log(logging.DEBUG, "job started", job_id=job.job_id, attempt=job.attempt, worker=worker.process.pid)
+        if writes(logging.DEBUG):
+            log(logging.DEBUG, "job started", job_id=job.job_id, attempt=job.attempt, worker=worker.process.pid)
 
     def give_back(self, slots: int) -> None:
         """Let that many more jobs be claimed, now."""
@@ -131,12 +133,10 @@ class Dispatch:
         self._store.wake()
 
 
-def _free(worker: Worker) -> int:
-    return worker.free
-
-
 def _send(batches: dict[Worker, list[Claim]]) -> None:
     for worker, jobs in batches.items():
+        if not jobs:
+            continue
         messages: list[Message] = [
             Run(job.job_id, job.attempt, job.type, job.parameters, job.traceparent) for job in jobs
         ]

@@ -14,7 +14,7 @@ from asyncjob.job import Error, Status, now_ms
 from asyncjob.registry import DEFAULT_RETRIES, Jobs
 from asyncjob.runner import Failed, Postponed
 from asyncjob.server.endings import Ending, Reason, Tell
-from asyncjob.server.logs import log, log_each
+from asyncjob.server.logs import log, log_each, writes
 from asyncjob.server.workers.quarantine import MAX_INTERRUPTIONS, SOLO_INTERRUPTIONS, half
 from asyncjob.server.workers.running import RunningAttempt, Worker
 from asyncjob.store import FIRST, Lost, Store, Success, Suspect
@@ -30,16 +30,24 @@ class Outcomes:
         jobs: the registry, for retries.
         backoff: seconds; the second attempt waits up to that long, each further one up to twice as long.
         tell: called with what became of a job after that was saved.
+        succeeded: called in its place with all attempts whose results were saved together.
         suspected: called with each suspect and the seconds that it waits before it may run.
     """
 
     def __init__(
-        self, store: Store, jobs: Jobs, backoff: float, tell: Tell, suspected: Callable[[Suspect, float], None]
+        self,
+        store: Store,
+        jobs: Jobs,
+        backoff: float,
+        tell: Tell,
+        succeeded: Callable[[Sequence[RunningAttempt]], None],
+        suspected: Callable[[Suspect, float], None],
     ) -> None:
         self._store = store
         self._jobs = jobs
         self._backoff = backoff
         self._tell = tell
+        self._succeeded = succeeded
         self._suspected = suspected
 
     # -- the function has answered -------------------------------------------------------------------------------
@@ -60,11 +68,12 @@ class Outcomes:
         done = []
         for attempt, written in zip(attempts, saved.result(), strict=True):
             if written:
-                done.append(attempt.fields | {"outcome": "Success"})
-                self._tell(attempt.becomes(Status.SUCCESS))
+                done.append(attempt)
             else:
                 log(logging.INFO, "late outcome refused", **attempt.fields)
-        log_each(logging.INFO, "job ended", done)
+        self._succeeded(done)
+        if writes(logging.INFO):
+            log_each(logging.INFO, "job ended", [attempt.fields | {"outcome": "Success"} for attempt in done])
 
     def raised(self, attempt: RunningAttempt, outcome: Failed | Postponed) -> None:
         """The function raised: that is its answer, unless it asked to run again."""

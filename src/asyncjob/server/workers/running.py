@@ -17,6 +17,7 @@ class RunningAttempt:
     """One attempt that is Running in the store: in a worker, or lost with one.
 
     Attributes:
+        key: what identifies it.
         suspect: what it is in quarantine as; None for all other attempts.
         started: when it was handed to its worker, by the monotonic clock.
         deadline: calls when its timeout is over.
@@ -35,11 +36,10 @@ class RunningAttempt:
     recorded: bool = False
     saving: bool = False
     newest: Advanced | None = None
+    key: AttemptKey = field(init=False)
 
-    @property
-    def key(self) -> AttemptKey:
-        """What identifies it."""
-        return self.job_id, self.attempt
+    def __post_init__(self) -> None:
+        self.key = self.job_id, self.attempt
 
     @property
     def fields(self) -> dict[str, object]:

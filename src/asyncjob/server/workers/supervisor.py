@@ -7,7 +7,7 @@ worker, a worker's death, a deadline. Nothing polls.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from asyncjob.job import now_ms
@@ -38,6 +38,7 @@ class Supervisor:
         settings: of the server.
         store: where the jobs are; started before this is.
         tell: called with what became of a job, or how far it is, after that was saved.
+        succeeded: called in its place with all attempts whose results were saved together.
         waited: called with the seconds from when an attempt was due until a worker had it.
         ran: called with the seconds from then until it ended or was lost.
 
@@ -47,7 +48,14 @@ class Supervisor:
     """
 
     def __init__(
-        self, jobs: Jobs, settings: Settings, store: Store, tell: Tell, waited: Durations, ran: Durations
+        self,
+        jobs: Jobs,
+        settings: Settings,
+        store: Store,
+        tell: Tell,
+        succeeded: Callable[[Sequence[RunningAttempt]], None],
+        waited: Durations,
+        ran: Durations,
     ) -> None:
         self._jobs = jobs
         self._settings = settings
@@ -56,7 +64,7 @@ class Supervisor:
         self.ignored = 0
         self.processes = Processes(settings, self._receive, self._bury)
         self._suspects = Suspects(store, self.processes)
-        self._outcomes = Outcomes(store, jobs, settings.backoff, tell, self._suspects.add)
+        self._outcomes = Outcomes(store, jobs, settings.backoff, tell, succeeded, self._suspects.add)
         self._progress = ProgressSaver(store, tell)
         self._deadlines = Deadlines(store, self._outcomes, self.processes)
         self._dispatch = Dispatch(jobs, store, self.processes, self._suspects, self._outcomes, self._deadlines, waited)

@@ -37,12 +37,15 @@ _READ_BYTES = 1 << 18
 
 
 class RunningJob:
-    """One attempt that this worker runs: its context, the processes it started, and its task once it is on the loop."""
+    """One attempt that this worker runs: its context, the processes it started, and its task once it is on the loop.
+
+    Nothing in it refers back to it: thousands of jobs a second must not be left to the garbage collector.
+    """
 
     def __init__(self, message: Run, reports: ProgressReports) -> None:
         self.message = message
         self.key = (message.job_id, message.attempt)
-        self.context = JobContext(*self.key, lambda progress: reports.tell(self.key, progress))
+        self.context = JobContext(*self.key, partial(reports.tell, self.key))
         self.span = AttemptSpan(message)
         self.processes = JobProcesses()
         self.begun = False
@@ -95,11 +98,12 @@ class Executor:
                 self._reports.begin(job.key)
                 if message.type not in self._jobs:
                     self._end(job, _unknown(message.type), self._outbox.send)
-                elif self._jobs[message.type].is_async:
-                    context = self._isolation.context()
-                    coroutines.append((self._run_async(self._jobs[message.type], job), context))
+                    continue
+                function = self._jobs[message.type]
+                if function.is_async:
+                    coroutines.append((self._run_async(function, job), self._isolation.context()))
                 else:
-                    self._threads.start(partial(self._run, self._jobs[message.type], job))
+                    self._threads.start(partial(self._run, function, job))
         if coroutines:
             self._loop.start(coroutines)
         for message in messages:

@@ -17,6 +17,7 @@ from asyncjob.server.workers.worker.process_tree import Process
 
 PATIENCE_SECONDS = 0.5  # less than a function gets before the server retires its worker
 MAX_NOTED = 1_000
+_NONE: frozenset[Process] = frozenset()
 
 
 class JobProcesses:
@@ -28,9 +29,9 @@ class JobProcesses:
 
     def __init__(self) -> None:
         self.over = False
-        self._noted: deque[Process] = deque(maxlen=MAX_NOTED)
+        self._noted: deque[Process] | None = None  # made for the few jobs that need one
         self._thread: int | None = None
-        self._before: frozenset[Process] = frozenset()
+        self._before: frozenset[Process] = _NONE
 
     def begin_thread(self) -> None:
         """What this thread starts from now on belongs to the attempt; what it started before does not."""
@@ -45,18 +46,23 @@ class JobProcesses:
             goes_on: the attempt is not over yet and keeps what it has started.
         """
         if goes_on:
-            self._noted.extend(self._of_thread())
+            self._note(self._of_thread())
         self._thread = None
 
     def note(self, pid: int) -> None:
         """The attempt has started this process."""
         process = process_tree.find(pid)
         if process is not None:
-            self._noted.append(process)
+            self._note([process])
+
+    def _note(self, processes: list[Process]) -> None:
+        if self._noted is None:
+            self._noted = deque(maxlen=MAX_NOTED)
+        self._noted.extend(processes)
 
     def end(self) -> int:
         """Kill those that are left, with all that they started; returns how many there were."""
-        return len(process_tree.end({*self._of_thread(), *self._noted}))
+        return len(process_tree.end({*self._of_thread(), *(self._noted or ())}))
 
     def _of_thread(self) -> list[Process]:
         thread = self._thread

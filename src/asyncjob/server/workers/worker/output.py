@@ -10,13 +10,19 @@ from contextlib import suppress
 from typing import TextIO
 
 
+class _OfThread(threading.local):
+    """What each thread has written."""
+
+    begun = False
+
+
 class Output(io.TextIOWrapper):
     """A standard stream that is written by lines, and knows which threads have begun one and not ended it."""
 
     def __init__(self, stream: TextIO) -> None:
         encoding, errors = stream.encoding, stream.errors
         super().__init__(stream.detach(), encoding, errors, line_buffering=True)  # type: ignore[attr-defined]
-        self._of_thread = threading.local()
+        self._of_thread = _OfThread()
 
     def write(self, text: str, /) -> int:
         written = super().write(text)
@@ -25,7 +31,7 @@ class Output(io.TextIOWrapper):
 
     def flush_rest(self) -> None:
         """Write the line that this thread has begun; one that printed nothing must not wait for one that is blocked."""
-        if getattr(self._of_thread, "begun", False):
+        if self._of_thread.begun:
             self._of_thread.begun = False
             with suppress(Exception):  # nobody reads it any more, or the disk is full
                 self.flush()

@@ -1,5 +1,7 @@
 // Talks to the server: the API's own routes, its events, and the sign-in. Knows nothing of how a page looks.
 
+export const API = new URL("../", import.meta.url); // where this file's folder is, so that the API may be below a prefix
+
 export class ApiError extends Error {
   constructor(status, message) {
     super(message);
@@ -23,7 +25,7 @@ export async function request(method, path, body) {
   const headers = body === undefined ? {} : { "content-type": "application/json" };
   let answer;
   try {
-    answer = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+    answer = await fetch(new URL(path, API), { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
   } catch {
     throw new ApiError(0, "The server does not answer.");
   }
@@ -32,7 +34,7 @@ export async function request(method, path, body) {
     try {
       return text ? JSON.parse(text, exact) : undefined;
     } catch {
-      throw new ApiError(answer.status, "There is no such thing here."); // "/jobs/.." is another path to a browser
+      throw new ApiError(answer.status, "The answer is not the server's.");
     }
   }
   let message = `The server answered ${answer.status}.`;
@@ -44,7 +46,10 @@ export async function request(method, path, body) {
   throw new ApiError(answer.status, message);
 }
 
-const jobPath = (id) => `/jobs/${encodeURIComponent(id)}`;
+const jobPath = (id) => `jobs/${encodeURIComponent(id)}`;
+
+// No job has such an id, and to a browser "jobs/.." is another path.
+const isNoId = (id) => id.startsWith(".") || id.includes("/");
 
 async function everyPage(path, name) {
   const found = [];
@@ -57,18 +62,26 @@ async function everyPage(path, name) {
 }
 
 export const api = {
-  session: () => request("GET", "/session"),
-  signIn: (key) => request("POST", "/session", { key }),
-  signOut: () => request("DELETE", "/session"),
-  document: () => request("GET", "/openapi.json"),
-  stats: () => request("GET", "/stats"),
-  jobs: (query) => request("GET", `/jobs?${new URLSearchParams(query)}`),
+  session: () => request("GET", "session"),
+  signIn: (key) => request("POST", "session", { key }),
+  signOut: () => request("DELETE", "session"),
+  document: () => request("GET", "openapi.json"),
+  stats: (type) => request("GET", type ? `stats?${new URLSearchParams({ type })}` : "stats"),
+  jobs: (query) => request("GET", `jobs?${new URLSearchParams(query)}`),
   job: (id) => request("GET", jobPath(id)),
+  jobIfAny: async (id) => {
+    try {
+      return isNoId(id) ? undefined : await api.job(id);
+    } catch (error) {
+      if (error.status === 404) return undefined;
+      throw error;
+    }
+  },
   attempts: (id) => everyPage(`${jobPath(id)}/attempts`, "attempts"),
   deliveries: (id) => everyPage(`${jobPath(id)}/deliveries`, "deliveries"),
   cancel: (id) => request("POST", `${jobPath(id)}/cancel`),
   retry: (id) => request("POST", `${jobPath(id)}/retry`),
-  submit: (body) => request("POST", "/jobs", body),
+  submit: (body) => request("POST", "jobs", body),
 };
 
 const AGAIN_MS = 3000;
@@ -101,7 +114,7 @@ export class Listener {
   }
 
   #open() {
-    const source = (this.source = new EventSource("/events"));
+    const source = (this.source = new EventSource(new URL("events", API)));
     source.onopen = () => {
       this.connected(true);
       this.changed();

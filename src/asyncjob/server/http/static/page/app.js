@@ -1,38 +1,23 @@
-// The page: which view the address names, what it shows, and when it is loaded again.
+// The page: what it shows, and when that is loaded again.
 //
 // What a view shows is always what the server said last: an event says only that something has changed, and the view is
 // loaded again then, once for as many events as came meanwhile.
 
-import { html, nothing, render } from "./lit-html/lit-html.js";
+import { nothing, render } from "./lit-html/lit-html.js";
 import { Listener, api } from "./api.js";
-import * as job from "./job.js";
-import * as list from "./list.js";
-import * as submit from "./submit.js";
+import { unfold } from "./filters.js";
+import * as frame from "./frame.js";
+import { job, list, route, submit } from "./route.js";
 
 const PAUSE_MS = 400; // between two loads, at least; and five times what a load takes
-const TICK_MS = 1000; // durations that go on
+const TICK_MS = 1000; // ages, and durations that go on
 const STATS_MS = 10000; // the chart moves on when nothing happens
 
-const state = { session: undefined, route: undefined, data: undefined, types: [], notice: "", connected: true };
-
-// What is no percent-encoding is taken for what it says: there is no such job, and the page says so.
-function decoded(text) {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
-}
-
-function route() {
-  const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
-  const filters = Object.fromEntries(new URLSearchParams(query));
-  const [first, encoded] = path.split("/");
-  const id = encoded && decoded(encoded);
-  if (first === "jobs" && id) return { view: job, filters, id, load: () => job.load(id) };
-  if (first === "submit") return { view: submit, filters, load: submit.load };
-  return { view: list, filters, load: () => list.load(filters) };
-}
+// session: of the browser, undefined until the server has told. route, data: the view, and what it shows.
+// functions: those of the API. notice: why what somebody wanted was not done, until they want something else; fault: why
+// nothing could be loaded. loadedAt: when the server last answered; lostAt: the same, once it answers no more. back: the
+// list that a job's page leads back to.
+const state = { session: undefined, route: undefined, data: undefined, functions: new Map(), notice: "", fault: "", back: "#/" };
 
 const go = (address) => {
   if (location.hash === address) navigate();
@@ -45,19 +30,26 @@ async function act(action) {
     await action();
     refresh();
   } catch (error) {
-    fail(error); // and no refresh, which would take the message away
+    fail(error, "notice");
   }
 }
 
-function fail(error) {
+// `place` is where the state says it.
+function fail(error, place) {
   if (error.status === undefined) reportError(error);
   if (error.status === 403 && state.session?.keyNeeded) {
     state.session.signedIn = false;
     listener.stop();
+  } else if (error.status === 0) {
+    lose();
   } else {
-    state.notice = error.message;
+    state[place] = error.message;
   }
   draw();
+}
+
+function lose() {
+  state.lostAt ??= state.loadedAt ?? new Date();
 }
 
 // -- loading ---------------------------------------------------------------------------------------------------------
@@ -80,9 +72,9 @@ async function load() {
   const wanted = state.route;
   try {
     const data = await wanted.load();
-    if (wanted === state.route) Object.assign(state, { data, notice: data === state.data ? state.notice : "" });
+    if (wanted === state.route) Object.assign(state, { data, fault: "", loadedAt: new Date(), lostAt: undefined });
   } catch (error) {
-    if (wanted === state.route) fail(error);
+    if (wanted === state.route) fail(error, "fault");
   }
   loading = false;
   pause = Math.max(PAUSE_MS, 5 * (performance.now() - begin));
@@ -93,8 +85,9 @@ async function load() {
 
 function navigate() {
   const before = state.route;
-  state.route = route();
-  state.notice = "";
+  state.route = route(location.hash);
+  state.notice = state.fault = "";
+  if (state.route.view === list) state.back = location.hash || "#/";
   if (before?.view !== state.route.view || before?.id !== state.route.id) {
     state.data = undefined;
     scrollTo(0, 0);
@@ -112,30 +105,22 @@ function changed(change) {
 }
 
 const listener = new Listener(changed, (connected) => {
-  state.connected = connected;
+  if (connected) state.lostAt = undefined;
+  else lose();
   draw();
 });
 
 // -- showing ---------------------------------------------------------------------------------------------------------
 
-function signIn() {
-  const send = async (event) => {
-    event.preventDefault();
-    const { key } = event.target.elements;
-    state.notice = "";
-    try {
-      await api.signIn(key.value);
-      await begin();
-    } catch (error) {
-      state.notice = error.message;
-      draw();
-    }
-  };
-  return html`<h1>Sign in</h1>
-    <form class="submit" @submit=${send}>
-      <label class="field">API key <input name="key" type="password" required autocomplete="current-password" autofocus /></label>
-      <button class="primary">Sign in</button>
-    </form>`;
+async function signIn(key) {
+  state.notice = "";
+  try {
+    await api.signIn(key);
+    await begin();
+  } catch (error) {
+    state.notice = error.message;
+    draw();
+  }
 }
 
 async function signOut() {
@@ -144,32 +129,16 @@ async function signOut() {
 }
 
 function main() {
-  if (state.session === undefined) return nothing;
-  if (state.session.keyNeeded && !state.session.signedIn) return signIn();
-  if (state.data === undefined) return nothing;
-  return state.route.view.view({ data: state.data, filters: state.route.filters, types: state.types, go, act });
+  const { session, route, data, functions, back } = state;
+  if (session === undefined) return nothing;
+  if (!frame.isIn(session)) return frame.signIn(signIn);
+  if (data === undefined) return nothing;
+  return route.view.view({ data, filters: route.filters, functions, session, back, go, act, redraw: draw });
 }
 
-const link = (view, address, text) =>
-  html`<a href=${address} aria-current=${state.route?.view === view ? "page" : nothing}>${text}</a>`;
-
 function draw() {
-  const within = state.session && (!state.session.keyNeeded || state.session.signedIn);
-  render(
-    html`<header class="top">
-        <a class="name" href="#/">Async Job API</a>
-        <nav aria-label="Main">
-          ${within ? html`${link(list, "#/", "Jobs")} ${link(submit, "#/submit", "Submit")}` : nothing}
-          <a href="/docs">API</a>
-        </nav>
-        ${within ? html`<span class="live ${state.connected ? "on" : "off"}" role="status">${state.connected ? "live" : "not connected"}</span>` : nothing}
-        ${state.session?.signedIn ? html`<button @click=${signOut}>Sign out</button>` : nothing}
-      </header>
-      <main>
-        ${state.notice ? html`<p class="notice" role="alert">${state.notice}</p>` : nothing} ${main()}
-      </main>`,
-    document.body,
-  );
+  render(frame.page(state, main(), signOut), document.body);
+  document.title = frame.title(state);
 }
 
 // -- beginning -------------------------------------------------------------------------------------------------------
@@ -177,14 +146,14 @@ function draw() {
 async function begin() {
   try {
     state.session = await api.session();
-    state.types = [...(await submit.load()).keys()];
+    state.functions = (await submit.load()).functions;
   } catch (error) {
-    fail(error);
+    fail(error, "fault");
     setTimeout(begin, STATS_MS);
     return;
   }
   navigate();
-  if (!state.session.keyNeeded || state.session.signedIn) listener.start();
+  if (frame.isIn(state.session)) listener.start();
   else listener.stop();
 }
 
@@ -194,15 +163,14 @@ addEventListener("keydown", (event) => {
   const search = document.querySelector("input[type=search]");
   if (search) {
     event.preventDefault();
+    unfold(draw);
     search.focus();
   }
 });
 setInterval(() => {
-  const { data } = state;
-  const jobs = data?.jobs ?? (data?.job ? [data.job] : []);
-  if (document.visibilityState === "visible" && jobs.some((one) => one.status === "Running")) draw();
+  if (document.visibilityState === "visible" && state.data && state.route.view !== submit) draw();
 }, TICK_MS);
 setInterval(() => {
-  if (document.visibilityState === "visible" && state.route?.view === list && state.data) refresh();
+  if (document.visibilityState === "visible" && (state.lostAt || (state.route?.view === list && state.data))) refresh();
 }, STATS_MS);
 begin();

@@ -1,31 +1,53 @@
 // The throughput of the last minutes: a bar for each moment, jobs that failed or were canceled at its foot.
 
-import { html, svg } from "./lit-html/lit-html.js";
-import { count } from "./format.js";
+import { html, nothing, svg } from "./lit-html/lit-html.js";
+import { clock, count } from "./format.js";
 
-const HEIGHT = 40;
+const HEIGHT = 56; // pixels, as in the style sheet
 const ORDER = ["Failure", "Canceled", "Success"];
 
 const sum = (counts) => ORDER.reduce((all, status) => all + counts[status], 0);
 
-function bar(counts, index, most) {
-  let top = HEIGHT;
-  return ORDER.map((status) => {
-    const height = (counts[status] / most) * HEIGHT;
-    top -= height;
-    return height ? svg`<rect class=${status} x=${index + 0.1} width="0.8" y=${top} height=${height}></rect>` : "";
-  });
+// The end of the axis: the next of 1, 2, 5, 10, 20, 50, ...
+function top(most) {
+  for (let unit = 1; ; unit *= 10) for (const step of [1, 2, 5]) if (step * unit >= most) return step * unit;
 }
 
-export function chart({ seconds, counts }) {
-  const most = Math.max(1, ...counts.map(sum));
+function bar(counts, index, share, end, when) {
+  let y = HEIGHT;
+  const parts = ORDER.map((status) => {
+    const height = counts[status] ? Math.max(2, (counts[status] / end) * HEIGHT) : 0;
+    y -= height;
+    return height
+      ? svg`<rect class=${status} x="${(index + 0.1) * share}%" width="${0.8 * share}%" y=${y} height=${height}></rect>`
+      : nothing;
+  });
+  const told = ORDER.filter((status) => counts[status]).map((status) => `${count(counts[status])} ${status}`);
+  return svg`<g>
+    <rect class="back" x="${index * share}%" width="${share}%" y="0" height=${HEIGHT}></rect>
+    ${parts}<title>${when}: ${told.join(", ") || "none"}</title>
+  </g>`;
+}
+
+export function chart({ seconds, counts }, type) {
+  const end = top(Math.max(1, ...counts.map(sum)));
   const ended = counts.reduce((all, moment) => all + sum(moment), 0);
   const minutes = Math.round((seconds * counts.length) / 60);
-  const text = `${count(ended)} ended in the last ${minutes} minutes, at most ${count(most === 1 && !ended ? 0 : most)} in ${seconds} s`;
+  const share = 100 / counts.length;
+  const began = (index) => clock(new Date(Date.now() - (counts.length - 1 - index) * seconds * 1000));
+  const of = (status) => counts.reduce((all, moment) => all + moment[status], 0);
+  const told = ORDER.toReversed().filter(of);
+  const what = `${ended ? count(ended) : "No"} ${ended === 1 ? "job" : "jobs"}${type ? ` of type ${type}` : ""}`;
   return html`<figure class="chart">
-    <svg viewBox="0 0 ${counts.length} ${HEIGHT}" preserveAspectRatio="none" role="img" aria-label=${text}>
-      ${counts.map((moment, index) => bar(moment, index, most))}
+    <figcaption>
+      <span><b>${what}</b> ended in the last ${minutes} minutes</span>
+      ${told.map((status) => html`<span class="key ${status}">${count(of(status))} ${status}</span>`)}
+      <span class="unit">each bar is ${seconds} s</span>
+    </figcaption>
+    <div class="ends" aria-hidden="true"><span>${count(end)}</span><span>0</span></div>
+    <svg class="plot" role="img" aria-label="Ended jobs in each ${seconds} seconds, at most ${count(Math.max(...counts.map(sum)))}">
+      ${counts.map((moment, index) => bar(moment, index, share, end, began(index)))}
     </svg>
-    <figcaption>${text}</figcaption>
+    <div class="times" aria-hidden="true"><span>${minutes} min ago</span><span>${minutes / 2} min ago</span><span>now</span></div>
   </figure>`;
 }

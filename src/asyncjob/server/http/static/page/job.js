@@ -2,95 +2,109 @@
 
 import { html, nothing } from "./lit-html/lit-html.js";
 import { api } from "./api.js";
-import { duration, json } from "./format.js";
-import { badge, isFinal, moment, progress } from "./parts.js";
+import { between, exactTime, json, until } from "./format.js";
+import { badge, copyButton, isFinal, moment, progress, shortened, value, waiting } from "./parts.js";
+import { timeLine } from "./timeline.js";
 
 export async function load(id) {
-  const [job, attempts, deliveries] = await Promise.all([api.job(id), api.attempts(id), api.deliveries(id)]);
+  const job = await api.jobIfAny(id);
+  if (!job) return { missing: id };
+  const [attempts, deliveries] = await Promise.all([api.attempts(id), api.deliveries(id)]);
   return { job, attempts, deliveries };
 }
 
-function timeLine(attempts) {
-  const spans = attempts
-    .filter((attempt) => attempt.startedAt)
-    .map((attempt) => [Date.parse(attempt.startedAt), attempt.finishedAt ? Date.parse(attempt.finishedAt) : Date.now()]);
-  const begin = Math.min(...spans.map(([from]) => from));
-  const all = Math.max(1, ...spans.map(([, to]) => to - begin));
-  const share = (ms) => (ms / all) * 100;
-  return (attempt) => {
-    if (!attempt.startedAt) return nothing;
-    const from = Date.parse(attempt.startedAt);
-    const to = attempt.finishedAt ? Date.parse(attempt.finishedAt) : Date.now();
-    const width = Math.max(0.8, share(to - from));
-    return html`<svg class="line" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">
-      <rect class=${attempt.status} x=${Math.min(share(from - begin), 100 - width)} width=${width} y="1" height="8" rx="1"></rect>
-    </svg>`;
-  };
-}
+export const title = ({ job, missing }) =>
+  job ? `${job.status}: ${job.type} ${shortened(job.jobId)}` : `No job ${shortened(missing)}`;
+
+// -- its attempts and notifications ----------------------------------------------------------------------------------
 
 function attemptsTable(attempts) {
-  const line = timeLine(attempts);
   return html`<h2>Attempts</h2>
     <table class="attempts">
-      <thead><tr><th>#</th><th>Status</th><th>Started</th><th>Took</th><th>Time line</th></tr></thead>
+      <thead><tr><th class="number">#</th><th>Status</th><th>Error</th><th>Started</th><th class="number">Ran for</th></tr></thead>
       <tbody>
         ${attempts.map(
           (attempt, index) => html`<tr>
-            <td>${attempt.attempt}</td>
-            <td>
-              ${attempt.status === "Pending" && index < attempts.length - 1 ? "put back" : badge(attempt.status)}
-              ${attempt.error ? html`<small>${attempt.error.type}</small>` : nothing}
-            </td>
-            <td>${moment(attempt.startedAt)}</td>
-            <td>${attempt.startedAt ? duration(attempt.startedAt, attempt.finishedAt) : nothing}</td>
-            <td class="wide">${line(attempt)}</td>
+            <td class="number">${attempt.attempt}</td>
+            <td class="status">${attempt.status === "Pending" && index < attempts.length - 1 ? "put back" : badge(attempt.status)}</td>
+            <td class="what">${attempt.error ? html`<span class="fault" title=${attempt.error.message}><b>${attempt.error.type}</b> ${attempt.error.message}</span>` : nothing}</td>
+            <td class="age">${moment(attempt.startedAt)}</td>
+            <td class="number took">${attempt.startedAt ? between(attempt.startedAt, attempt.finishedAt) : nothing}</td>
           </tr>`,
         )}
       </tbody>
     </table>`;
 }
-
-const fact = (name, value) => (value === nothing ? nothing : html`<div><dt>${name}</dt><dd>${value}</dd></div>`);
 
 function deliveriesTable(deliveries) {
   return html`<h2>Notifications</h2>
     <table class="deliveries">
-      <thead><tr><th>#</th><th>Status</th><th>To</th><th>Tries</th><th>Finished, or next try</th></tr></thead>
+      <thead><tr><th class="number">Attempt</th><th>Status</th><th>To</th><th class="number">Tries</th><th>Finished, or next try</th></tr></thead>
       <tbody>
         ${deliveries.map(
           (delivery) => html`<tr>
-            <td>${delivery.attempt}</td>
-            <td>${delivery.status} ${delivery.error ? html`<small>${delivery.error}</small>` : nothing}</td>
-            <td class="wide">${delivery.url}</td>
-            <td>${delivery.tries}</td>
-            <td>${moment(delivery.finishedAt ?? delivery.nextTryAt)}</td>
+            <td class="number">${delivery.attempt}</td>
+            <td class="status">${delivery.status} ${delivery.error ? html`<small>${delivery.error}</small>` : nothing}</td>
+            <td class="what">${delivery.url}</td>
+            <td class="number">${delivery.tries}</td>
+            <td class="age">${moment(delivery.finishedAt ?? delivery.nextTryAt)}</td>
           </tr>`,
         )}
       </tbody>
     </table>`;
 }
 
-export function view({ data: { job, attempts, deliveries }, act }) {
-  return html`<p><a href="#/">← Jobs</a></p>
+// -- the job ---------------------------------------------------------------------------------------------------------
+
+const fact = (name, shown) => (shown === nothing || shown === undefined ? nothing : html`<div><dt>${name}</dt><dd>${shown}</dd></div>`);
+
+// How long it waited for its first start, from when it could have started; not for one that was canceled before that.
+function waited(job, attempts) {
+  const from = job.runAt > job.createdAt ? job.runAt : job.createdAt;
+  const first = attempts.find((attempt) => attempt.startedAt)?.startedAt;
+  if (first) return between(from, first);
+  return isFinal(job) || Date.parse(from) > Date.now() ? nothing : between(from);
+}
+
+const runsAt = ({ runAt }) =>
+  runAt === undefined ? nothing : html`<time datetime=${runAt} title=${exactTime(runAt)}>${until(runAt)}</time>`;
+
+const facts = (job, attempts) => html`<dl class="facts">
+  ${fact("Submitted", moment(job.createdAt))}
+  ${Date.parse(job.runAt) > Date.now() ? fact("Runs", runsAt(job)) : nothing}
+  ${fact(attempts.some((attempt) => attempt.startedAt) || isFinal(job) ? "Waited" : "Waiting for", waited(job, attempts))}
+  ${fact("Started", moment(job.startedAt))}
+  ${fact(job.finishedAt ? "Ran for" : "Running for", job.startedAt ? between(job.startedAt, job.finishedAt) : nothing)}
+  ${fact("Finished", moment(job.finishedAt))} ${fact("Attempt", job.attempt)} ${fact("Priority", job.priority)}
+</dl>`;
+
+function actions(job, act) {
+  return html`<span class="actions">
+    <button class="danger" ?disabled=${isFinal(job)} @click=${() => act(() => api.cancel(job.jobId))}>Cancel</button>
+    <button class="primary" ?disabled=${!isFinal(job)} @click=${() => act(() => api.retry(job.jobId))}>Retry</button>
+    <a class="button" href=${`#/submit?${new URLSearchParams({ type: job.type, from: job.jobId })}`}>Submit again with changes</a>
+  </span>`;
+}
+
+const missingJob = (id, back) => html`<h1>No such job</h1>
+  <p>There is no job with the id <code>${id}</code>: it was never submitted here, or has been deleted.</p>
+  <p><a href=${back}>Back to the jobs</a></p>`;
+
+export function view({ data: { job, missing, attempts, deliveries }, act, back }) {
+  if (!job) return missingJob(missing, back);
+  return html`<p class="crumbs"><a href=${back}>← Jobs</a></p>
     <header class="job">
-      <h1 class="id">${job.jobId}</h1>
-      ${badge(job.status)} ${progress(job)}
-      <span class="actions">
-        <button ?disabled=${isFinal(job)} @click=${() => act(() => api.cancel(job.jobId))}>Cancel</button>
-        <button ?disabled=${!isFinal(job)} @click=${() => act(() => api.retry(job.jobId))}>Retry</button>
-      </span>
+      <h1>${job.type}</h1>
+      ${badge(job.status)} ${waiting(job)} ${progress(job)} ${actions(job, act)}
+      <p class="id">${job.jobId} ${copyButton(job.jobId, "the id")}</p>
     </header>
-    <dl class="facts">
-      ${fact("Type", job.type)} ${fact("Created", moment(job.createdAt))} ${fact("Started", moment(job.startedAt))}
-      ${fact("Finished", moment(job.finishedAt))}
-      ${fact("Took", job.startedAt ? duration(job.startedAt, job.finishedAt) : nothing)}
-    </dl>
+    ${facts(job, attempts)}
     ${job.error
       ? html`<h2>Error</h2>
-          <pre class="error"><b>${job.error.type}</b>: ${job.error.message}</pre>`
+          ${value(`${job.error.type}: ${job.error.message}`, "error", "the error")}`
       : nothing}
-    ${"results" in job ? html`<h2>Results</h2><pre class="results">${json(job.results)}</pre>` : nothing}
+    ${"results" in job ? html`<h2>Results</h2>${value(json(job.results), "results", "the results")}` : nothing}
     <h2>Parameters</h2>
-    <pre class="parameters">${json(job.parameters)}</pre>
-    ${attemptsTable(attempts)} ${deliveries.length ? deliveriesTable(deliveries) : nothing}`;
+    ${value(json(job.parameters), "parameters", "the parameters")} ${timeLine(job, attempts)} ${attemptsTable(attempts)}
+    ${deliveries.length ? deliveriesTable(deliveries) : nothing}`;
 }

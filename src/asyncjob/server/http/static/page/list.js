@@ -4,90 +4,77 @@ import { html, nothing } from "./lit-html/lit-html.js";
 import { repeat } from "./lit-html/directives/repeat.js";
 import { api } from "./api.js";
 import { chart } from "./chart.js";
-import { count, duration } from "./format.js";
-import { STATUSES, badge, jobLink, moment, progress } from "./parts.js";
+import { empty } from "./empty.js";
+import { address, chips, form, given } from "./filters.js";
+import { between } from "./format.js";
+import { STATUSES, age, badge, copyButton, jobLink, progress, shortId, shortened, waiting } from "./parts.js";
 
 const LIMIT = 50;
-const FILTERS = ["status", "type", "id", "cursor"];
 
-export function address(filters) {
-  const given = Object.entries(filters).filter(([name, value]) => FILTERS.includes(name) && value);
-  return given.length ? `#/?${new URLSearchParams(given)}` : "#/";
-}
-
+// `found` is the job that the id names, whatever the other filters say.
 async function page({ id, status, type, cursor }) {
   if (!id) {
     const query = { limit: LIMIT, status, type, cursor };
     return api.jobs(Object.entries(query).filter(([, value]) => value));
   }
-  try {
-    const job = await api.job(id);
-    return { jobs: (!status || job.status === status) && (!type || job.type === type) ? [job] : [] };
-  } catch (error) {
-    if (error.status === 404) return { jobs: [] };
-    throw error;
-  }
+  const found = await api.jobIfAny(id);
+  const matches = found && (!status || found.status === status) && (!type || found.type === type);
+  return { found, jobs: matches ? [found] : [] };
 }
 
 export async function load(filters) {
-  const [found, stats] = await Promise.all([page(filters), api.stats()]);
-  return { ...found, stats };
+  const [listed, stats] = await Promise.all([page(filters), api.stats(filters.type)]);
+  // An empty page may mean that there is nothing at all, or nothing of that type.
+  const all = !listed.jobs.length && filters.type ? await api.stats() : stats;
+  const hasAny = STATUSES.some((status) => all.jobs[status]) || listed.jobs.length > 0;
+  return { ...listed, stats, hasAny };
 }
 
-const chip = (filters, status, number) => html`<a
-  class="chip ${status ?? "All"}"
-  href=${address({ ...filters, status, cursor: undefined })}
-  aria-current=${(filters.status ?? "") === (status ?? "") ? "true" : nothing}
-  >${status ?? "All"} <b>${count(number)}</b></a
->`;
+export const title = (_, filters) => (given(filters).length ? `Jobs: ${given(filters).map(shortened).join(", ")}` : "Jobs");
 
-function filterForm(filters, types, go) {
-  const changed = (event) => {
-    event.preventDefault();
-    const { type, id } = event.currentTarget.elements;
-    go(address({ ...filters, type: type.value, id: id.value.trim(), cursor: undefined }));
-  };
-  return html`<form class="filters" role="search" @submit=${changed} @change=${changed}>
-    <label>Type
-      <select name="type">
-        <option value="">All</option>
-        ${types.map((type) => html`<option ?selected=${type === filters.type}>${type}</option>`)}
-      </select>
-    </label>
-    <label>Id <input name="id" type="search" .value=${filters.id ?? ""} placeholder="the whole id  ( / )" autocapitalize="off" spellcheck="false" /></label>
-    <button>Find</button>
-  </form>`;
+// The counts of what is shown: one job, where an id is asked for.
+const counts = (filters, { jobs, stats }) =>
+  filters.id ? Object.fromEntries(STATUSES.map((status) => [status, jobs.filter((job) => job.status === status).length])) : stats.jobs;
+
+function what(job) {
+  if (!job.error) return html`${waiting(job)}${progress(job)}`;
+  const text = `${job.error.type}: ${job.error.message}`;
+  return html`<span class="fault" title=${text}>${text}</span>`;
 }
 
-const row = (job) => html`<tr>
-  <td>${badge(job.status)}</td>
-  <td class="id"><a href=${jobLink(job.jobId)}>${job.jobId}</a></td>
+// A click anywhere in a row opens the job, unless it was meant for a link or a button, or selected text.
+const opens = (id) => (event) => {
+  if (!event.target.closest("a, button") && getSelection().isCollapsed) location.hash = jobLink(id);
+};
+
+const row = (job) => html`<tr @click=${opens(job.jobId)}>
+  <td class="status">${badge(job.status)}</td>
   <td class="type">${job.type}</td>
-  <td class="what">${job.error ? html`${job.error.type}: ${job.error.message}` : progress(job)}</td>
-  <td class="number">${job.attempt > 1 ? html`<span title="attempts">${job.attempt}×</span>` : nothing}</td>
-  <td class="number">${job.startedAt ? duration(job.startedAt, job.finishedAt) : nothing}</td>
-  <td class="number">${moment(job.createdAt)}</td>
+  <td class="what">${what(job)}</td>
+  <td class="number age">${age(job.createdAt)}</td>
+  <td class="number took">${job.startedAt ? between(job.startedAt, job.finishedAt) : nothing}</td>
+  <td class="number attempts ${job.attempt === 1 ? "first" : ""}">${job.attempt}</td>
+  <td class="id"><a href=${jobLink(job.jobId)} title=${job.jobId}>${shortId(job.jobId)}</a>${copyButton(job.jobId, `the id ${job.jobId}`)}</td>
 </tr>`;
 
-export function view({ data, filters, types, go }) {
-  const { jobs, next, stats } = data;
-  const all = STATUSES.reduce((total, status) => total + stats.jobs[status], 0);
+const table = (jobs) => html`<table class="jobs">
+  <thead>
+    <tr>
+      <th>Status</th><th>Type</th><th>Progress or error</th><th class="number">Submitted</th><th class="number">Ran for</th>
+      <th class="number">Attempt</th><th>Id</th>
+    </tr>
+  </thead>
+  <tbody>${repeat(jobs, (job) => job.jobId, row)}</tbody>
+</table>`;
+
+export function view({ data, filters, functions, session, go, redraw }) {
+  const { jobs, next, stats, hasAny, found } = data;
+  const none = empty({ filters, found, hasAny, functions, keyNeeded: session.keyNeeded });
+  if (!hasAny && !given(filters).length) return html`<h1>Jobs</h1>${none}`;
   return html`<h1>Jobs</h1>
-    <section class="stats" aria-label="Counts">
-      <nav class="chips" aria-label="Status">
-        ${chip(filters, undefined, all)} ${STATUSES.map((status) => chip(filters, status, stats.jobs[status]))}
-      </nav>
-      ${chart(stats.ended)}
-    </section>
-    ${filterForm(filters, types, go)}
-    ${jobs.length
-      ? html`<table class="jobs">
-          <thead>
-            <tr><th>Status</th><th>Id</th><th>Type</th><th></th><th>Attempts</th><th>Took</th><th>Created</th></tr>
-          </thead>
-          <tbody>${repeat(jobs, (job) => job.jobId, row)}</tbody>
-        </table>`
-      : html`<p class="empty">No such jobs.</p>`}
+    <section class="bar" aria-label="Filters">${chips(filters, counts(filters, data))} ${form(filters, [...functions.keys()], { go, redraw })}</section>
+    ${filters.id ? nothing : chart(stats.ended, filters.type)}
+    ${jobs.length ? table(jobs) : next ? html`<p class="empty">None among the newest jobs; there are older ones.</p>` : none}
     <nav class="pages" aria-label="Pages">
       ${filters.cursor ? html`<a href=${address({ ...filters, cursor: undefined })}>Newest</a>` : nothing}
       ${next ? html`<a rel="next" href=${address({ ...filters, cursor: next })}>Older</a>` : nothing}

@@ -2,76 +2,80 @@
 
 import { html, nothing } from "./lit-html/lit-html.js";
 import { api } from "./api.js";
-import { jobLink } from "./parts.js";
-import { functions, value } from "./schema.js";
+import { clear, draft, place, read, wrong } from "./draft.js";
+import { fieldView } from "./field.js";
+import { jobLink, shortened } from "./parts.js";
+import { functions } from "./schema.js";
 
-export async function load() {
-  return functions(await api.document());
+// `from` is the job whose parameters the form begins with.
+export async function load({ from } = {}) {
+  const [document, job] = await Promise.all([api.document(), from ? api.jobIfAny(from) : undefined]);
+  return { functions: functions(document), job };
 }
 
-const options = (field, choices) => html`<select name=${`p.${field.name}`} ?required=${field.required}>
-  <option value="">${field.required ? "choose" : "default"}</option>
-  ${choices.map((choice) => html`<option value=${String(choice)}>${String(choice)}</option>`)}
-</select>`;
+const chosen = ({ functions }, { type }) => (functions.has(type) ? type : [...functions.keys()][0]);
 
-function input(field) {
-  const { schema, required, kind } = field;
-  const hint = field.default === undefined || field.default === null ? "" : JSON.stringify(field.default);
-  const name = `p.${field.name}`;
-  if (kind === "choice") return options(field, schema.enum);
-  if (kind === "boolean") return options(field, [true, false]);
-  if (kind === "number") {
-    const step = schema.type === "integer" ? "1" : "any";
-    return html`<input name=${name} type="number" step=${step} placeholder=${hint} ?required=${required}
-      min=${schema.minimum ?? nothing} max=${schema.maximum ?? nothing} />`;
+export const title = (data, filters) => `Submit ${chosen(data, filters)}`;
+
+let current = { name: undefined, root: undefined }; // what is being entered, while the address stays
+
+function entered(data, filters, type) {
+  const name = `${type} ${filters.from ?? ""}`;
+  if (current.name !== name) {
+    const field = { name: "", kind: "object", required: true, schema: {}, fields: data.functions.get(type).fields };
+    const given = data.job?.type === type ? data.job.parameters : undefined;
+    current = { name, root: draft(field, given) };
+    if (!current.root.children) current = { name, root: draft(field) }; // the function has changed since
   }
-  if (kind === "text") {
-    return html`<input name=${name} placeholder=${hint || (schema.examples?.[0] ?? "")} autocapitalize="off"
-      minlength=${schema.minLength ?? nothing} maxlength=${schema.maxLength ?? nothing} />`;
-  }
-  return html`<textarea name=${name} rows="3" placeholder=${hint || "JSON"} ?required=${required} spellcheck="false"
-    @input=${(event) => event.target.setCustomValidity("")}></textarea>`;
+  return current.root;
 }
 
-// The body of the request; undefined where a field has no valid JSON, which the form then says.
-function body(form, type, fields) {
-  const found = { type };
-  for (const field of fields) {
-    const element = form.elements[`p.${field.name}`];
-    try {
-      const given = value(field, element.value);
-      if (given !== undefined) found[field.name] = given;
-    } catch (error) {
-      element.setCustomValidity(`This is no JSON: ${error.message}`);
-      element.reportValidity();
-      return undefined;
-    }
-  }
-  return found;
+function focusFirstWrong() {
+  const first = document.querySelector("[aria-invalid=true], fieldset:has(> .wrong) button");
+  first?.closest("details")?.setAttribute("open", "");
+  first?.focus();
 }
 
-export function view({ data, filters, go, act }) {
-  const type = data.has(filters.type) ? filters.type : [...data.keys()][0];
-  const { description, fields } = data.get(type);
+async function send(root, type, { go, redraw }) {
+  clear(root);
+  const request = { type, ...read(root) };
+  try {
+    if (wrong(root).length) return;
+    const { jobId } = await api.submit(request);
+    current = { name: undefined, root: undefined };
+    go(jobLink(jobId));
+  } catch (error) {
+    if (!place(root, error)) throw error;
+  } finally {
+    redraw();
+    focusFirstWrong();
+  }
+}
+
+export function view({ data, filters, go, act, redraw }) {
+  const type = chosen(data, filters);
+  const root = entered(data, filters, type);
+  const { description } = data.functions.get(type);
   const submit = (event) => {
     event.preventDefault();
-    const request = body(event.currentTarget, type, fields);
-    if (request) act(async () => go(jobLink((await api.submit(request)).jobId)));
+    act(() => send(root, type, { go, redraw }));
   };
+  const change = (event) => go(`#/submit?${new URLSearchParams({ type: event.target.value })}`);
+  const missing = wrong(root).length;
   return html`<h1>Submit a job</h1>
-    <label class="field">Type
-      <select name="type" @change=${(event) => go(`#/submit?${new URLSearchParams({ type: event.target.value })}`)}>
-        ${[...data.keys()].map((name) => html`<option ?selected=${name === type}>${name}</option>`)}
-      </select>
-    </label>
-    ${description ? html`<p class="hint">${description}</p>` : nothing}
-    <form class="submit" @submit=${submit}>
-      ${fields.map(
-        (field) => html`<label class="field"
-          ><span><code>${field.name}</code>${field.required ? html` <abbr title="required">*</abbr>` : nothing}</span>
-          ${input(field)} ${field.description ? html`<small>${field.description}</small>` : nothing}</label
-        >`,
-      )}
-      <button class="primary">Submit</button>
+    ${data.job ? html`<p class="hint">With the parameters of <a href=${jobLink(data.job.jobId)}>${shortened(data.job.jobId)}</a>, as a new job.</p>` : nothing}
+    <form class="submit" novalidate @submit=${submit}>
+      <div class="field">
+        <label for="type">Type</label>
+        <select id="type" name="type" @change=${change}>
+          ${[...data.functions.keys()].map((name) => html`<option .selected=${name === type}>${name}</option>`)}
+        </select>
+        ${description ? html`<small class="hint">${description}</small>` : nothing}
+      </div>
+      ${root.children.map((node) => fieldView(node, `$.${node.field.name}`, redraw))}
+      <p class="send">
+        <button class="primary">Submit</button>
+        ${missing ? html`<span class="wrong" role="alert">${missing === 1 ? "One field needs" : `${missing} fields need`} another look.</span>` : nothing}
+      </p>
     </form>`;
 }

@@ -51,3 +51,8 @@ def watched_page(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     context.close()
     unexpected = [error for error in errors if not error.startswith("Failed to load resource")]
     assert unexpected == []
+
+
+def go(page: Page, address: str) -> None:
+    """Go to an address within the page, such as `#/submit`."""
+    page.evaluate("address => { location.hash = address }", address)
