@@ -18,8 +18,10 @@ Then `asyncjob serve mine.py` answers `POST /jobs` with 202 and an id and runs t
 import typing
 
 from asyncjob.context import JobCanceled, JobContext, RetryLater
+from asyncjob.options import Options
 from asyncjob.policies import Backoff
 from asyncjob.registry import Jobs
+from asyncjob.schedules import Cron, Every
 from asyncjob.signature import RegistrationError
 from asyncjob.version import __version__
 
@@ -56,6 +58,8 @@ __all__ = [
     "Backoff",
     "Client",
     "ClientError",
+    "Cron",
+    "Every",
     "JobCanceled",
     "JobContext",
     "JobFailed",
@@ -63,6 +67,7 @@ __all__ = [
     "JobSnapshot",
     "Jobs",
     "NotFound",
+    "Options",
     "Refused",
     "RegistrationError",
     "RetryLater",

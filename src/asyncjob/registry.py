@@ -6,7 +6,7 @@ which the OpenAPI document is made.
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypedDict, TypeVar, Unpack, overload
 
 import msgspec
@@ -14,6 +14,7 @@ import msgspec
 from asyncjob import policies
 from asyncjob.options import PRIORITY_RULE, is_priority
 from asyncjob.policies import NO_LIMITS, Backoff, Limit, Limits, Rate, Unique
+from asyncjob.schedules import Schedule, schedules_of
 from asyncjob.signature import RegistrationError, Signature, fill_in_defaults, generates, read_signature, signed
 
 DEFAULT_RETRIES = 2
@@ -49,6 +50,7 @@ class JobFunction:
         limits: how many of its jobs run at once, and start within a period.
         unique: which of its jobs are the same; None if all are different.
         priority: that its jobs have unless their submission says another.
+        schedules: those that begin its jobs by themselves, by id.
     """
 
     name: str
@@ -65,6 +67,7 @@ class JobFunction:
     limits: Limits = NO_LIMITS
     unique: Unique | None = None
     priority: int = 0
+    schedules: Mapping[str, Schedule] = field(default_factory=dict)
 
     def check(self, parameters: Mapping[str, Any]) -> msgspec.Struct:
         """Check parameters against the type hints.
@@ -122,6 +125,7 @@ class Policies(TypedDict, total=False):
     rate: str | Rate | Sequence[str | Rate] | None
     unique: Unique | None
     priority: int
+    schedule: Schedule | Sequence[Schedule] | None
 
 
 class Jobs:
@@ -164,6 +168,8 @@ class Jobs:
             unique: which of its jobs are the same, such as `Unique("accountId", while_="waiting")`: the submission of
                 a second one names the first.
             priority: from -10 to 10, for jobs whose submission says nothing else.
+            schedule: when jobs of it begin by themselves: `Cron("0 9 * * 1-5", tz="Europe/Berlin")`, `Every("15m")`, or
+                several of them.
 
         Raises:
             RegistrationError: the function cannot be a job as it stands, or an argument has no such value.
@@ -178,6 +184,8 @@ class Jobs:
             registered = _describe(function, chosen, policies)
             if registered.name in self._functions:
                 raise RegistrationError(f"two job functions are called {registered.name!r}: give one another name=")
+            for taken in registered.schedules.keys() & {name for other in self for name in other.schedules}:
+                raise RegistrationError(f"two schedules are called {taken!r}: give one another id=")
             self._functions[registered.name] = registered
             return function
 
@@ -208,9 +216,30 @@ def _describe(function: Callable[..., Any], name: str, given: Policies) -> JobFu
         )
     signature = read_signature(function, name)
     try:
-        return JobFunction(name=name, function=function, **vars(signature), **_checked(given, signature))
+        described = JobFunction(
+            name=name,
+            function=function,
+            **vars(signature),
+            **_checked(given, signature),
+            schedules=schedules_of(given.get("schedule"), name),
+        )
+        for schedule_id, schedule in described.schedules.items():
+            _check_schedule(described, schedule_id, schedule)
     except ValueError as error:
         raise RegistrationError(f"{name}: {error}") from None
+    return described
+
+
+def _check_schedule(function: JobFunction, schedule_id: str, schedule: Schedule) -> None:
+    """Check the parameters of a schedule's jobs, which nobody will be there to send.
+
+    Raises:
+        ValueError: they do not fit.
+    """
+    try:
+        function.read(schedule.parameters_json)
+    except InvalidParameters as error:
+        raise ValueError(f"the parameters of its schedule {schedule_id!r}: {error}") from None
 
 
 def _checked(given: Policies, signature: Signature) -> dict[str, Any]:
