@@ -17,7 +17,7 @@ Then `asyncjob serve mine.py` answers `POST /jobs` with 202 and an id and runs t
 
 import typing
 
-from asyncjob.context import JobCanceled, JobContext, RetryLater
+from asyncjob.context import JobCanceled, JobContext, RetryLater, WorkerContext
 from asyncjob.options import Options
 from asyncjob.policies import Backoff
 from asyncjob.registry import Jobs
@@ -73,5 +73,6 @@ __all__ = [
     "RetryLater",
     "Unreachable",
     "WaitTimeout",
+    "WorkerContext",
     "__version__",
 ]

@@ -100,7 +100,7 @@ def _import(source: str) -> Any:
         raise
     except BaseException as error:
         hint = _dotted(path) if is_file and isinstance(error, ImportError) else ""
-        raise RegistrationError(f"importing {source} failed: {_reason(error)}{_place(error)}{hint}") from error
+        raise RegistrationError(f"importing {source} failed: {told(error)}{hint}") from error
 
 
 def _check_file(source: str) -> None:
@@ -139,6 +139,11 @@ def _execute(path: Path) -> Any:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+def told(error: BaseException) -> str:
+    """What a user's module raised, and where, in one line."""
+    return f"{_reason(error)}{_place(error)}"
 
 
 def _reason(error: BaseException) -> str:

@@ -12,6 +12,7 @@ from typing import Any, TypedDict, TypeVar, Unpack, overload
 import msgspec
 
 from asyncjob import policies
+from asyncjob.lifespan import Lifespan, read_lifespan
 from asyncjob.options import PRIORITY_RULE, is_priority
 from asyncjob.policies import NO_LIMITS, Backoff, Limit, Limits, Rate, Unique
 from asyncjob.schedules import Schedule, schedules_of
@@ -138,6 +139,26 @@ class Jobs:
 
     def __init__(self) -> None:
         self._functions: dict[str, JobFunction] = {}
+        self._lifespan: Lifespan | None = None
+
+    @property
+    def worker_lifespan(self) -> Lifespan | None:
+        """What makes the resources of each process that runs these functions, if anything does."""
+        return self._lifespan
+
+    def lifespan(self, function: Function) -> Function:
+        """Register what makes the resources of a worker. The function itself is returned unchanged.
+
+        It is a generator function, sync or async, with one `yield`. Each worker runs it before it takes jobs, and runs
+        the rest after its last job. What it yields is `context.resources`. It takes nothing, or the WorkerContext.
+
+        Raises:
+            RegistrationError: it is no such function, or there is one already.
+        """
+        if self._lifespan is not None:
+            raise RegistrationError(f"there are two lifespans, {self._lifespan.name} is the first: make one of them")
+        self._lifespan = read_lifespan(function)
+        return function
 
     @overload
     def job(self, function: Function) -> Function: ...

@@ -16,7 +16,7 @@ from typing import Any, NoReturn, cast
 import msgspec
 
 from asyncjob import durations, failure
-from asyncjob.context import JobContext, RetryLater
+from asyncjob.context import JobContext, RetryLater, running
 from asyncjob.job import Error
 from asyncjob.registry import InvalidParameters, JobFunction
 
@@ -80,6 +80,7 @@ def run(function: JobFunction, context: JobContext, parameters: bytes) -> Outcom
         parameters: a JSON object, as it was submitted.
     """
     process = os.getpid()
+    running.set(context)
     try:
         arguments = function.read(parameters)
         value = function.function(*([context] if function.takes_context else []), **arguments)

@@ -6,6 +6,7 @@ from typing import Any, cast
 from asyncjob import Jobs
 from asyncjob.server.workers.channel import Message, Run
 from asyncjob.server.workers.dispatch import Dispatch
+from asyncjob.server.workers.places import Places
 from asyncjob.server.workers.running import Worker
 from asyncjob.store import FIRST, Claim, Claims
 
@@ -36,6 +37,7 @@ class Server:
         self.dispatch = Dispatch(
             jobs,
             store=everything,
+            places=Places(everything),
             processes=everything,
             suspects=everything,
             outcomes=everything,

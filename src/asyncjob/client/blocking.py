@@ -1,8 +1,15 @@
-"""The client for ordinary code: every call blocks until it is done. Threads may share one client."""
+"""The client for ordinary code: every call blocks until it is done. Threads may share one client.
 
+A thread that waits for an answer hears of nothing else. So where a job function waits for another job, the request is
+made in a thread of its own, and the function's thread waits for the answer or the cancel of its own job.
+"""
+
+import queue
+import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -11,10 +18,12 @@ import httpx
 from asyncjob.client.connection import DEFAULT_URL, UNSENDABLE, http_client, unsendable
 from asyncjob.client.core import Api, Call, Following, Operation, list_query, proceed
 from asyncjob.client.snapshot import JobSnapshot
+from asyncjob.context import JobContext, running
 from asyncjob.contract import MAX_PAGE
 from asyncjob.job import Progress, Status
 
 T = TypeVar("T")
+Answer = httpx.Response | httpx.RequestError
 
 
 class Client:
@@ -171,8 +180,14 @@ class Client:
             result: T = end.value
             return result
 
-    def _carry_out(self, call: Call) -> httpx.Response | httpx.RequestError:
+    def _carry_out(self, call: Call) -> Answer:
+        job = running.get() if call.waits else None
+        if job is not None:
+            return _unless_canceled(job, call.delay, lambda: self._send(call))
         time.sleep(call.delay)
+        return self._send(call)
+
+    def _send(self, call: Call) -> Answer:
         try:
             return self._http.request(
                 call.method, call.url, content=call.body, headers=call.headers, timeout=call.timeout
@@ -218,6 +233,7 @@ class JobHandle:
         Raises:
             WaitTimeout: it has not ended in time; a TimeoutError.
             NotFound: there is no such job.
+            JobCanceled: it is waited for in a job function whose own job was canceled, or whose time is up.
         """
         return self._client._run(self._job.wait(timeout))
 
@@ -232,6 +248,7 @@ class JobHandle:
             AwaitedJobCanceled: it was canceled; a JobCanceled.
             WaitTimeout: it has not ended in time; a TimeoutError.
             NotFound: there is no such job.
+            JobCanceled: as `wait` does.
         """
         return self._client._run(self._job.result(timeout))
 
@@ -254,6 +271,29 @@ class JobHandle:
 
     def __repr__(self) -> str:
         return f"<JobHandle {self.id}>"
+
+
+def _unless_canceled(job: JobContext, delay: float, send: Callable[[], Answer]) -> Answer:
+    """Send a request after some seconds; raises JobCanceled as soon as the job that runs here is canceled."""
+    heard: queue.SimpleQueue[Answer | Exception | None] = queue.SimpleQueue()  # None: the cancel
+
+    def answer() -> None:
+        try:
+            heard.put(send())
+        except Exception as error:
+            heard.put(error)
+
+    with job.waking(lambda: heard.put(None)):
+        with suppress(queue.Empty):
+            heard.get(timeout=delay)
+        job.check()
+        threading.Thread(target=answer, daemon=True).start()
+        answered = heard.get()
+    job.check()
+    if isinstance(answered, Exception) and not isinstance(answered, httpx.RequestError):
+        raise answered
+    assert answered is not None
+    return answered
 
 
 def _ended(handle: JobHandle) -> JobHandle:

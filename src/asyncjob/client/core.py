@@ -56,6 +56,7 @@ class Call:
         timeout: seconds allowed for each of connecting, sending and waiting for the answer.
         body: JSON, or None.
         delay: seconds to pause before.
+        waits: whether it only waits for a job, so that nothing is lost if it is given up.
     """
 
     method: str
@@ -63,6 +64,7 @@ class Call:
     timeout: float
     body: bytes | None = None
     delay: float = 0.0
+    waits: bool = False
 
     @property
     def headers(self) -> dict[str, str]:
@@ -134,9 +136,8 @@ class Api:
     def hold(self, job_id: str, seconds: float, delay: float, deadline: float | None) -> Operation[httpx.Response]:
         """GET a job. An API that can holds the answer until the job is final or the seconds are over."""
         patience = self._timeout if deadline is None else min(self._timeout, LATE_SECONDS)
-        call = Call(
-            "GET", f"/jobs/{job_id}?wait={math.floor(seconds * 1_000) / 1_000:.3f}", seconds + patience, delay=delay
-        )
+        path = f"/jobs/{job_id}?wait={math.floor(seconds * 1_000) / 1_000:.3f}"
+        call = Call("GET", path, seconds + patience, delay=delay, waits=True)
         return self.exchange(call, deadline=deadline)
 
     def exchange(

@@ -328,17 +328,15 @@ class Engine:
 
     def _measure(self) -> None:
         gauge, count, workers = self.metrics.gauge, self.metrics.count, self._supervisor
+        places = workers.places
         gauge("asyncjob_waiting", "Jobs that wait, those between two attempts included.", lambda: self._store.pending)
         gauge("asyncjob_waiting_limit", "Jobs that may wait: --max-pending.", lambda: self._settings.max_pending)
         gauge("asyncjob_running", "Jobs that run.", lambda: self.running)
         gauge("asyncjob_running_limit", "Jobs that may run at once: --concurrency.", lambda: self._settings.concurrency)
+        gauge("asyncjob_awaiting", "Running jobs without a place: they wait for others.", lambda: places.awaiting)
         gauge("asyncjob_workers", "Worker processes that take jobs.", lambda: workers.ready_workers)
-        count(
-            "asyncjob_worker_restarts",
-            "Workers that ended while the server ran.",
-            ["reason"],
-            lambda: workers.processes.ended,
-        )
+        ended = workers.processes.ended
+        count("asyncjob_worker_restarts", "Workers that ended while the server ran.", ["reason"], lambda: ended)
         count(
             "asyncjob_worker_messages_ignored",
             "Messages from workers about attempts that had ended, or were not theirs.",

@@ -42,6 +42,17 @@ class Cancel(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like
     attempt: int
 
 
+class Resume(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=True):
+    """To the worker: this attempt has a place again and goes on."""
+
+    job_id: str
+    attempt: int
+
+
+class Stop(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=True):
+    """To the worker: it gets no more jobs, so it ends what its lifespan has begun, and itself."""
+
+
 class Ready(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=True):
     """From the worker: it has imported the functions and takes jobs."""
 
@@ -58,6 +69,20 @@ class Advanced(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_li
     progress: Progress
 
 
+class Yielded(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=True):
+    """From the worker: this attempt waits for another job and needs no place until `Awaited` is answered."""
+
+    job_id: str
+    attempt: int
+
+
+class Awaited(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=True):
+    """From the worker: this attempt has waited, and goes on after a `Resume`."""
+
+    job_id: str
+    attempt: int
+
+
 class Ended(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=True):
     """From the worker: this attempt is over."""
 
@@ -66,8 +91,8 @@ class Ended(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=
     outcome: Outcome
 
 
-FromWorker = Ready | Noticed | Advanced | Ended
-Message = Run | Cancel | FromWorker
+FromWorker = Ready | Noticed | Advanced | Yielded | Awaited | Ended
+Message = Run | Cancel | Resume | Stop | FromWorker
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Message])
@@ -158,7 +183,7 @@ def check(messages: list[Message]) -> list[FromWorker]:
 
 
 def _check(message: Message) -> FromWorker:
-    if isinstance(message, (Run, Cancel)):
+    if isinstance(message, (Run, Cancel, Resume, Stop)):
         raise Unbelievable(f"a worker does not send {type(message).__name__}")
     if isinstance(message, Advanced):
         _check_progress(message.progress)

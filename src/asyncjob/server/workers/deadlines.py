@@ -11,9 +11,9 @@ from asyncjob.job import Error
 from asyncjob.server.logs import log
 from asyncjob.server.workers.channel import Cancel
 from asyncjob.server.workers.outcomes import Outcomes
+from asyncjob.server.workers.places import Places
 from asyncjob.server.workers.processes import Processes
 from asyncjob.server.workers.running import RunningAttempt, Worker
-from asyncjob.store import Store
 
 STOP_SECONDS = 1.0  # what a function gets after its deadline before its process is retired
 CANCEL_SECONDS = 5.0  # and what it gets after a cancel, to clean up
@@ -24,13 +24,13 @@ class Deadlines:
     """The deadlines of one server's attempts.
 
     Args:
-        store: the free slots of a retired process are taken back from it.
+        places: those of a retired process are withdrawn.
         outcomes: told of attempts that are over time.
         processes: the workers.
     """
 
-    def __init__(self, store: Store, outcomes: Outcomes, processes: Processes) -> None:
-        self._store = store
+    def __init__(self, places: Places, outcomes: Outcomes, processes: Processes) -> None:
+        self._places = places
         self._outcomes = outcomes
         self._processes = processes
 
@@ -66,7 +66,7 @@ class Deadlines:
                 return
             log(logging.WARNING, "worker retired", worker=worker.process.pid, job_id=attempt.job_id)
             if worker.group is None:
-                self._store.offer(-worker.free)
+                self._places.withdraw(worker)
             self._processes.retire(worker)
         self._processes.kill_if_done(worker)
 

@@ -16,6 +16,7 @@ from asyncjob.server.logs import log, writes
 from asyncjob.server.workers.channel import AttemptKey, Message, Run
 from asyncjob.server.workers.deadlines import Deadlines
 from asyncjob.server.workers.outcomes import Outcomes
+from asyncjob.server.workers.places import Places
 from asyncjob.server.workers.processes import Processes
 from asyncjob.server.workers.running import RunningAttempt, Worker
 from asyncjob.server.workers.suspects import Suspects
@@ -29,7 +30,8 @@ class Dispatch:
 
     Args:
         jobs: the registry, for timeouts.
-        store: slots are given back to it, and it is woken when a job becomes due.
+        store: woken when places are free or a job becomes due.
+        places: given back to.
         processes: the workers.
         suspects: says where a suspect runs.
         outcomes: told of suspects whose process has died before they began.
@@ -41,6 +43,7 @@ class Dispatch:
         self,
         jobs: Jobs,
         store: Store,
+        places: Places,
         processes: Processes,
         suspects: Suspects,
         outcomes: Outcomes,
@@ -49,6 +52,7 @@ class Dispatch:
     ) -> None:
         self._jobs = jobs
         self._store = store
+        self._places = places
         self._processes = processes
         self._suspects = suspects
         self._outcomes = outcomes
@@ -105,7 +109,7 @@ class Dispatch:
 
     def give_back(self, slots: int) -> None:
         """Let that many more jobs be claimed, now."""
-        self._store.offer(slots)
+        self._places.give(slots)
         self._store.wake()
 
     def remove(self, key: AttemptKey) -> None:

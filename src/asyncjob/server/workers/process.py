@@ -17,6 +17,7 @@ from asyncjob.server.workers import guard
 from asyncjob.server.workers.channel import FromWorker, Message, Unbelievable, Unpacker, check, pack
 
 LAST_WORDS_SECONDS = 0.5  # for what a dead worker had sent, which may still lie in the socket
+MAX_UNREAD_BYTES = 1 << 20  # that a worker may leave unread before it is not answered for a while
 SECRETS = ("ASYNCJOB_API_KEY", "ASYNCJOB_NOTIFY_SECRET")  # not for job functions
 
 
@@ -61,12 +62,14 @@ class WorkerProcess(asyncio.Protocol):
         mark: str,
         received: Callable[[list[FromWorker]], None],
         ended: Callable[[], None],
+        number: int = 0,
     ) -> Self:
         """Start a process: a fresh interpreter (spawn, not fork), which imports the registry itself.
 
         Args:
             settings: of the server.
             mark: as above, like `received` and `ended`.
+            number: of its place among the workers.
 
         Raises:
             OSError: there are too many processes or open files.
@@ -74,7 +77,7 @@ class WorkerProcess(asyncio.Protocol):
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                process = await _spawn(settings, mark, theirs.fileno())
+                process = await _spawn(settings, mark, theirs.fileno(), number)
             except BaseException:
                 ours.close()
                 raise
@@ -97,6 +100,11 @@ class WorkerProcess(asyncio.Protocol):
         """Hand messages over; if the process is gone they are lost, and `ended` is called."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(pack(messages))
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether much that was sent still waits here for the process to read it."""
+        return self._transport is not None and self._transport.get_write_buffer_size() > MAX_UNREAD_BYTES
 
     def kill(self) -> None:
         """End the process at once; `ended` is called when it is over."""
@@ -143,9 +151,9 @@ def _nobody_waits() -> None:
     """Do nothing: the server has let go of the process."""
 
 
-async def _spawn(settings: Settings, mark: str, socket_number: int) -> asyncio.subprocess.Process:
+async def _spawn(settings: Settings, mark: str, socket_number: int, number: int) -> asyncio.subprocess.Process:
     # -P: what lies in the current folder must not stand in for a module of the standard library.
-    command = [sys.executable, "-P", "-m", "asyncjob.server.workers.worker", str(socket_number)]
+    command = [sys.executable, "-P", "-m", "asyncjob.server.workers.worker", str(socket_number), str(number)]
     command += [] if settings.target is None else [settings.target]
     inherited = {name: value for name, value in os.environ.items() if name not in SECRETS}
     own = {

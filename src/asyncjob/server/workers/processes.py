@@ -1,5 +1,8 @@
 """Worker processes: started, started again when they end, retired, and cleared up after.
 
+Each place for a worker has a number from 0, which every process that takes it has in turn. Processes for suspects have
+numbers above those, the lowest that is free.
+
 A process that was given up lives on as long as an innocent job runs in it, beside the one that has taken its place. So
 their number is bounded: at the bound, a process is only given up once another has ended.
 """
@@ -10,6 +13,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from itertools import count
 from typing import Any
 
 from asyncjob.server.logs import log
@@ -53,6 +57,7 @@ class Processes:
         self._mark = secrets.token_hex(8)
         self._guard = GuardPipe(f"{self._mark}.")
         self._started = 0
+        self._numbers: set[int] = set()  # of the processes for suspects
         self._failed_starts = 0
         self._stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -62,16 +67,22 @@ class Processes:
         """Start what watches over them."""
         self._starts.add(self._spawn(self._guard.start()))
 
-    def start(self, capacity: int, group: Group | None = None) -> None:
+    def start(self, number: int, capacity: int) -> None:
         """Start a worker, after a pause if the last ones died before they were ready. It becomes ready by and by.
 
         Args:
+            number: of its place.
             capacity: how many jobs it may run at once.
-            group: the suspects that it is for.
         """
-        self._starts.add(self._spawn(self._start(capacity, group)))
+        self._starts.add(self._spawn(self._start(number, capacity, None)))
 
-    async def _start(self, capacity: int, group: Group | None) -> None:
+    def start_group(self, group: Group) -> None:
+        """Start a process for suspects, as above."""
+        number = next(each for each in count(self._settings.worker_count) if each not in self._numbers)
+        self._numbers.add(number)
+        self._starts.add(self._spawn(self._start(number, 0, group)))
+
+    async def _start(self, number: int, capacity: int, group: Group | None) -> None:
         pause = RESTART_SECONDS[min(self._failed_starts, len(RESTART_SECONDS) - 1)]
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), pause)
@@ -84,13 +95,14 @@ class Processes:
                 f"{self._mark}.{self._started}.",
                 lambda messages: self._received(worker, messages),
                 lambda: self._lose_contact(worker),
+                number,
             )
         except OSError as error:
             log(logging.ERROR, "worker not started, trying again", error=str(error))
             self._failed_starts += 1
-            self.start(capacity, group)
+            self._starts.add(self._spawn(self._start(number, capacity, group)))
         else:
-            worker = Worker(process, capacity, group)
+            worker = Worker(process, capacity, group, number=number)
             self._guard.watch(process.pid)
             self.workers.append(worker)
             await process.connect()
@@ -114,7 +126,7 @@ class Processes:
         """Give it no new job, and start another in its place."""
         worker.retired = True
         if worker.group is None:
-            self.start(worker.capacity)
+            self.start(worker.number, worker.capacity)
 
     def kill_if_done(self, worker: Worker) -> None:
         """End it if nothing that it runs is wanted and it gets nothing new."""
@@ -134,12 +146,13 @@ class Processes:
         status = await worker.process.wait()
         self._guard.forget(worker.process.pid)
         self.workers.remove(worker)
+        self._numbers.discard(worker.number)
         if not worker.ready:
             self._failed_starts += 1
         if not self.is_stopping:
             self._say_ended(worker, status)
             if not worker.retired and worker.group is None:
-                self.start(worker.capacity)
+                self.start(worker.number, worker.capacity)
         self._buried(worker, status)
 
     def _say_ended(self, worker: Worker, status: int) -> None:

@@ -12,6 +12,19 @@ from asyncjob.server.workers.quarantine import Group
 from asyncjob.store import Suspect
 
 
+@dataclass(slots=True)
+class Wait:
+    """An attempt's wait for another job.
+
+    Attributes:
+        aside: whether its place is another's meanwhile.
+        wants: whether it has waited and wants to go on.
+    """
+
+    aside: bool = False
+    wants: bool = False
+
+
 @dataclass(eq=False, slots=True)
 class RunningAttempt:
     """One attempt that is Running in the store: in a worker, or lost with one.
@@ -24,6 +37,7 @@ class RunningAttempt:
         recorded: True once its outcome is saved or decided; whatever its worker still says of it comes too late.
         saving: whether a write of its progress is under way.
         newest: the progress to save after that one.
+        wait: for another job, from when its worker said so until it was told to go on.
     """
 
     job_id: str
@@ -36,6 +50,7 @@ class RunningAttempt:
     recorded: bool = False
     saving: bool = False
     newest: Advanced | None = None
+    wait: Wait | None = None
     key: AttemptKey = field(init=False)
 
     def __post_init__(self) -> None:
@@ -73,6 +88,9 @@ class Worker:
         stuck: an attempt beyond its deadline kept it from answering, so it was killed.
         gone: its process has ended or its socket is closed; what it ran is about to be recorded as lost.
         noticed: how many cancels it has answered.
+        aside: how many of its attempts have given their place up.
+        number: of its place among the workers; see `Processes`.
+        stopping: it was told to end.
     """
 
     process: WorkerProcess
@@ -83,12 +101,15 @@ class Worker:
     stuck: bool = False
     gone: bool = False
     noticed: int = 0
+    aside: int = 0
+    number: int = 0
+    stopping: bool = False
     attempts: dict[AttemptKey, RunningAttempt] = field(default_factory=dict)
 
     @property
     def free(self) -> int:
         """How many more jobs it may run."""
-        return self.capacity - len(self.attempts)
+        return self.capacity - len(self.attempts) + self.aside
 
     @property
     def takes_jobs(self) -> bool:

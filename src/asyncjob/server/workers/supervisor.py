@@ -16,10 +16,11 @@ from asyncjob.runner import Succeeded
 from asyncjob.server.endings import Tell
 from asyncjob.server.logs import log
 from asyncjob.server.settings import Settings
-from asyncjob.server.workers.channel import Ended, FromWorker, Noticed, Ready
+from asyncjob.server.workers.channel import Advanced, Ended, FromWorker, Noticed, Ready, Stop
 from asyncjob.server.workers.deadlines import Deadlines
 from asyncjob.server.workers.dispatch import Dispatch
 from asyncjob.server.workers.outcomes import MAX_BACKOFF_SECONDS, Outcomes
+from asyncjob.server.workers.places import Places
 from asyncjob.server.workers.processes import Processes
 from asyncjob.server.workers.progress import ProgressSaver
 from asyncjob.server.workers.running import RunningAttempt, Worker
@@ -44,6 +45,7 @@ class Supervisor:
 
     Attributes:
         processes: the worker processes.
+        places: of the jobs that run.
         ignored: how many messages came about attempts that had ended, or were not their worker's.
     """
 
@@ -63,12 +65,16 @@ class Supervisor:
         self._ran = ran
         self.ignored = 0
         self.processes = Processes(settings, self._receive, self._bury)
+        self.places = Places(store)
         self._suspects = Suspects(store, self.processes)
         self._outcomes = Outcomes(store, jobs, settings.backoff, tell, succeeded, self._suspects.add)
         self._progress = ProgressSaver(store, tell)
-        self._deadlines = Deadlines(store, self._outcomes, self.processes)
-        self._dispatch = Dispatch(jobs, store, self.processes, self._suspects, self._outcomes, self._deadlines, waited)
+        self._deadlines = Deadlines(self.places, self._outcomes, self.processes)
+        self._dispatch = Dispatch(
+            jobs, store, self.places, self.processes, self._suspects, self._outcomes, self._deadlines, waited
+        )
         self._standstill = Standstill(store, lambda: self.running)
+        self._claims_are_over = False
         self._nothing_runs = asyncio.Event()
 
     @property
@@ -91,7 +97,7 @@ class Supervisor:
             self._outcomes.interrupted(lost)
         share, rest = divmod(self._settings.concurrency, self._settings.worker_count)
         for number in range(self._settings.worker_count):
-            self.processes.start(share + (number < rest))
+            self.processes.start(number, share + (number < rest))
         self.processes.open()
         self._suspects.begin(suspects)
 
@@ -124,8 +130,11 @@ class Supervisor:
             elif isinstance(message, Ended):
                 self._end(worker, attempt)
                 ended.append((attempt, message))
-            elif not attempt.recorded:
-                self._progress.save(attempt, message)
+            elif isinstance(message, Advanced):
+                if not attempt.recorded:
+                    self._progress.save(attempt, message)
+            elif not self.places.hear(worker, attempt, message):
+                self.ignored += 1
         if ended:
             self._take_outcomes(worker, ended)
         self.processes.kill_if_done(worker)
@@ -143,6 +152,8 @@ class Supervisor:
             self._dispatch.hand_out()
 
     def _end(self, worker: Worker, attempt: RunningAttempt) -> None:
+        if attempt.wait is not None:
+            self.places.end_wait(worker, attempt)
         del worker.attempts[attempt.key]
         self._ran(attempt.type, time.monotonic() - attempt.started)
         if attempt.deadline is not None:
@@ -151,7 +162,7 @@ class Supervisor:
     def _take_outcomes(self, worker: Worker, ended: list[tuple[RunningAttempt, Ended]]) -> None:
         self._standstill.ended(len(ended))
         if not worker.retired or worker.group is not None:
-            self._store.offer(len(ended))  # now, so that the commit that saves the outcomes claims the next jobs
+            self.places.give(len(ended))  # now, so that the commit that saves the outcomes claims the next jobs
         succeeded: list[RunningAttempt] = []
         results: list[bytes] = []
         for attempt, message in ended:
@@ -173,14 +184,15 @@ class Supervisor:
         """A worker is gone, with what it ran."""
         together = len(worker.attempts)
         how = f"signal {-status}" if status < 0 else f"exit status {status}"
-        if worker.group is not None:
-            self._dispatch.give_back(together)
-        elif worker.ready and not worker.retired:
-            self._store.offer(-worker.free)
-        for attempt in list(worker.attempts.values()):
+        attempts = list(worker.attempts.values())
+        if worker.group is None and worker.ready and not worker.retired:
+            self.places.withdraw(worker)
+        for attempt in attempts:
             self._end(worker, attempt)
             if not attempt.recorded:
                 self._outcomes.died(worker, attempt, together, how)
+        if worker.group is not None:
+            self._dispatch.give_back(together)
         if worker.group is not None:
             self._suspects.end(worker, worker.group)
         self._check_stopped()
@@ -194,9 +206,11 @@ class Supervisor:
             hurry: set it to cut the grace period short.
         """
         self.processes.stop()
+        self.places.stop()
         with suppress(NotSaved):
             await self._store.stop_claiming()
         await asyncio.sleep(0)  # the engine hands claims on in the next turn of the event loop
+        self._claims_are_over = True
         self._check_stopped()
         waits = [asyncio.ensure_future(signal.wait()) for signal in (self._nothing_runs, hurry)]
         await asyncio.wait(waits, timeout=self._settings.grace, return_when=asyncio.FIRST_COMPLETED)
@@ -208,5 +222,13 @@ class Supervisor:
         await self.processes.close()
 
     def _check_stopped(self) -> None:
-        if self.processes.is_stopping and not self.running:
+        """Once nothing more is claimed, stop the workers that run nothing, and note when all of them have ended."""
+        if not self._claims_are_over:
+            return
+        if self._jobs.worker_lifespan is not None:
+            for worker in self.processes.workers:
+                if worker.ready and not (worker.attempts or worker.stopping):
+                    worker.stopping = True
+                    worker.process.send([Stop()])
+        if not self.running and not any(worker.stopping for worker in self.processes.workers):
             self._nothing_runs.set()

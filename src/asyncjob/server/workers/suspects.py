@@ -76,7 +76,7 @@ class Suspects:
 
     def _start_groups(self) -> None:
         while not self._processes.is_stopping and (group := self._quarantine.take_group()) is not None:
-            self._processes.start(0, group)
+            self._processes.start_group(group)
 
     def _end_solo(self, group: Group) -> None:
         group.is_solo = False

@@ -1,8 +1,9 @@
 """A worker process, from its first line to its last.
 
-    python -m asyncjob.server.workers.worker FD [TARGET]
+    python -m asyncjob.server.workers.worker FD NUMBER [TARGET]
 
-FD is the number of the socket to the server, TARGET the user's file or module; without it, the built-in sleep.
+FD is the number of the socket to the server, NUMBER that of the worker's place, TARGET the user's file or module;
+without it, the built-in sleep.
 """
 
 import ctypes
@@ -38,9 +39,12 @@ def main() -> None:
         outputs = write_by_lines()
         connection = socket.socket(fileno=int(sys.argv[1]))
         connection.set_inheritable(False)
-        jobs = load(sys.argv[2] if len(sys.argv) > 2 else None)
+        jobs = load(sys.argv[3] if len(sys.argv) > 3 else None)
         if os.getpid() == process:  # a process that was forked during the import goes no further
-            Executor(connection, jobs, outputs).work()
+            executor = Executor(connection, jobs, outputs, int(sys.argv[2]))
+            executor.start()
+            if os.getpid() == process:
+                executor.work()
         status = 0
     except ConnectionError:
         status = 0

@@ -21,17 +21,32 @@ from asyncjob import failure
 from asyncjob.context import JobContext
 from asyncjob.isolation import Isolation
 from asyncjob.job import Error
+from asyncjob.lifespan import Resources
+from asyncjob.loading import told
 from asyncjob.loop import EventLoop
 from asyncjob.registry import JobFunction, Jobs
 from asyncjob.runner import Failed, Outcome, Unfinished, failed, finish, run, run_async
 from asyncjob.server.logs import log
 from asyncjob.server.tracing import AttemptSpan
-from asyncjob.server.workers.channel import AttemptKey, Cancel, Ended, Message, Noticed, Ready, Run, Unpacker
+from asyncjob.server.workers.channel import (
+    AttemptKey,
+    Cancel,
+    Ended,
+    Message,
+    Noticed,
+    Ready,
+    Resume,
+    Run,
+    Stop,
+    Unpacker,
+)
 from asyncjob.server.workers.worker.leftovers import JobProcesses, Leftovers
 from asyncjob.server.workers.worker.outbox import Outbox, ProgressReports
 from asyncjob.server.workers.worker.output import Output
 from asyncjob.server.workers.worker.signals import let_go_in_children
 from asyncjob.server.workers.worker.threads import Threads
+from asyncjob.server.workers.worker.waits import Waits
+from asyncjob.signature import RegistrationError
 
 _READ_BYTES = 1 << 18
 
@@ -42,10 +57,10 @@ class RunningJob:
     Nothing in it refers back to it: thousands of jobs a second must not be left to the garbage collector.
     """
 
-    def __init__(self, message: Run, reports: ProgressReports) -> None:
+    def __init__(self, message: Run, reports: ProgressReports, waits: Waits) -> None:
         self.message = message
         self.key = (message.job_id, message.attempt)
-        self.context = JobContext(*self.key, partial(reports.tell, self.key))
+        self.context = JobContext(*self.key, partial(reports.tell, self.key), waits)
         self.span = AttemptSpan(message)
         self.processes = JobProcesses()
         self.begun = False
@@ -62,9 +77,10 @@ class Executor:
         connection: the socket to the server.
         jobs: the registry.
         outputs: flushed after each job.
+        number: of the worker's place.
     """
 
-    def __init__(self, connection: socket.socket, jobs: Jobs, outputs: list[Output]) -> None:
+    def __init__(self, connection: socket.socket, jobs: Jobs, outputs: list[Output], number: int) -> None:
         self._connection = connection
         self._jobs = jobs
         self._outputs = outputs
@@ -75,25 +91,58 @@ class Executor:
         self._reports = ProgressReports(self._outbox)
         self._leftovers = Leftovers()
         self._running: dict[AttemptKey, RunningJob] = {}
+        self._waits = Waits(number, self._outbox, self._running)
+        self._resources: Resources | None = None
+
+    def start(self) -> None:
+        """Make what the jobs need.
+
+        Raises:
+            RegistrationError: that failed.
+        """
+        let_go_in_children(self._let_go)
+        lifespan = self._jobs.worker_lifespan
+        if lifespan is not None:
+            resources = Resources(lifespan, self._waits, self._isolation.context(), lambda: self._loop)
+            try:
+                resources.start()
+            except BaseException as error:
+                raise RegistrationError(f"the lifespan {lifespan.name} failed: {told(error)}") from error
+            self._restore()
+            self._resources = resources
 
     def work(self) -> None:
-        """Say that this worker is ready, then take messages for as long as the server is there."""
-        let_go_in_children(self._let_go)
+        """Say that this worker is ready, then take messages until the server stops it or is gone."""
         self._outbox.send(Ready())
         unpacker = Unpacker()
         while data := self._connection.recv(_READ_BYTES):
-            self._take(unpacker.feed(data))
+            messages = unpacker.feed(data)
+            self._take(messages)
+            if any(isinstance(message, Stop) for message in messages):
+                self._stop()
+                return
+
+    def _stop(self) -> None:
+        """Give back what the jobs needed. The server waits for this for a while."""
+        try:
+            if self._resources is not None:
+                self._resources.end()
+        except BaseException as error:
+            exception = failure.where(error)
+            log(logging.ERROR, "the lifespan failed", error=failure.type_name(error), exception=exception)
+        self._restore()
 
     def _let_go(self) -> None:
         """Send nothing and keep no socket open: a process that a job forked is not the worker."""
         self._outbox.close()
         self._reports.close()
+        self._waits.close()
 
     def _take(self, messages: list[Message]) -> None:
         coroutines = []
         for message in messages:
             if isinstance(message, Run):
-                job = RunningJob(message, self._reports)
+                job = RunningJob(message, self._reports, self._waits)
                 self._running[job.key] = job
                 self._reports.begin(job.key)
                 if message.type not in self._jobs:
@@ -109,6 +158,8 @@ class Executor:
         for message in messages:
             if isinstance(message, Cancel):
                 self._cancel(message)
+            elif isinstance(message, Resume):
+                self._waits.resume((message.job_id, message.attempt))
 
     def _run(self, function: JobFunction, job: RunningJob) -> None:
         try:
@@ -183,6 +234,7 @@ class Executor:
         job.processes.over = True
         del self._running[job.key]
         self._reports.end(job.key)
+        self._waits.end(job.key)
         send(Ended(*job.key, outcome))
 
     def _cancel(self, message: Cancel) -> None:
