@@ -5,6 +5,7 @@ import base64
 import os
 import random
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 from greetings import greeting  # from outside: the tests make it
@@ -169,3 +170,15 @@ def noise(size: int) -> str:
 def fails(text: str) -> None:
     """As many words as an error may have, and more."""
     raise ValueError(text[:20_000])
+
+
+@jobs.lifespan
+async def made_once() -> AsyncIterator[dict[str, int]]:
+    """Counts the jobs of its process."""
+    yield {"jobs": 0}
+
+
+@jobs.job
+def counted(context: JobContext) -> list[int]:
+    context.resources["jobs"] += 1
+    return [context.worker, context.resources["jobs"], os.getpid()]

@@ -26,12 +26,15 @@ from tests.aws.double.schedule_times import times
 from tests.aws.double.services import ACCOUNT, REGION, Answer, Services
 
 LATEST = 59.0  # seconds
+DAY = 86_400.0
 MOST_RETRIES = 185
 RETRY_SECONDS = 60.0  # EventBridge backs off "with jitter", and says no more
 RULE = {"Name", "Description", "ScheduleExpression", "State", "Targets"}
 SCHEDULE = {"Name", "Description", "ScheduleExpression", "State", "Target", "FlexibleTimeWindow"}
 SCHEDULE |= {"ActionAfterCompletion", "ScheduleExpressionTimezone"}  # of the API; CloudFormation has no action
-TARGET = {"Arn", "RoleArn", "Input"}
+TARGET = {"Arn", "RoleArn", "Input", "RetryPolicy"}
+RETRY_POLICY = {"MaximumEventAgeInSeconds", "MaximumRetryAttempts"}
+SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
 NAME = re.compile(r"[0-9a-zA-Z_.-]{1,64}")
 
 
@@ -44,6 +47,8 @@ class _Schedule:
     input: str | None
     created: float
     vanishes: bool = False
+    zone: str = "UTC"
+    longest: float = DAY  # seconds after its time in which it may be called
 
 
 class Schedules:
@@ -142,7 +147,7 @@ class Schedules:
             task.cancel()
 
     async def _run(self, schedule: _Schedule) -> None:
-        for due in times(schedule.expression, schedule.created):
+        for due in times(schedule.expression, schedule.created, schedule.zone):
             await self._clock.wait(until=due + self.late)
             await self._call(schedule, due)
         if schedule.vanishes:
@@ -150,14 +155,15 @@ class Schedules:
 
     async def _call(self, schedule: _Schedule, due: float) -> None:
         service = "scheduler" if schedule.role else "events"
-        event = schedule.input or json.dumps(
+        when = datetime.fromtimestamp(due, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        event = (schedule.input or "").replace(SCHEDULED_TIME, when) or json.dumps(
             {
                 "version": "0",
                 "id": str(uuid.uuid4()),
                 "detail-type": "Scheduled Event",
                 "source": f"aws.{service}",
                 "account": ACCOUNT,
-                "time": datetime.fromtimestamp(due, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "time": when,
                 "region": REGION,
                 "resources": [schedule.arn],
                 "detail": "{}" if schedule.role else {},
@@ -172,6 +178,8 @@ class Schedules:
                 self._services.refused.append(str(denied))
                 return
             except InvocationRefused:
+                if self._clock.now() + RETRY_SECONDS > due + schedule.longest:
+                    return
                 await self._clock.wait(until=self._clock.now() + RETRY_SECONDS)
 
     def _require(self, schedule: _Schedule) -> None:
@@ -204,8 +212,7 @@ class Schedules:
         _check(properties["Target"], {"Arn", "RoleArn"}, TARGET, f"{where}.Target")
         if properties["FlexibleTimeWindow"] != {"Mode": "OFF"}:
             raise TemplateError(f"{where}: this double knows a FlexibleTimeWindow that is OFF")
-        if properties.get("ScheduleExpressionTimezone", "UTC") != "UTC":
-            raise TemplateError(f"{where}: this double knows UTC alone")
+        _check(properties["Target"].get("RetryPolicy", {}), set(), RETRY_POLICY, f"{where}.Target.RetryPolicy")
         if properties.get("ActionAfterCompletion", "NONE") not in ("NONE", "DELETE"):
             raise TemplateError(f"{where}: ActionAfterCompletion is NONE or DELETE")
         return self._checked(where, arn, properties, properties["Target"])
@@ -217,7 +224,9 @@ class Schedules:
         if properties.get("State", "ENABLED") not in ("ENABLED", "DISABLED"):
             raise TemplateError(f"{where}: State is ENABLED or DISABLED")
         expression, created = properties["ScheduleExpression"], self._clock.now()
-        times(expression, created)
+        zone = properties.get("ScheduleExpressionTimezone", "UTC")
+        times(expression, created, zone)
+        policy = target.get("RetryPolicy", {})
         made = _Schedule(
             arn=arn,
             expression=expression,
@@ -226,6 +235,8 @@ class Schedules:
             input=target.get("Input"),
             created=created,
             vanishes=properties.get("ActionAfterCompletion") == "DELETE",
+            zone=zone,
+            longest=float(policy.get("MaximumEventAgeInSeconds", DAY)),
         )
         return made if properties.get("State", "ENABLED") == "ENABLED" else None
 

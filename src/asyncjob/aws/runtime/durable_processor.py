@@ -38,6 +38,7 @@ from asyncjob.aws.runtime.durable_job import (
 from asyncjob.aws.runtime.dynamodb import LAST_WRITE_SECONDS
 from asyncjob.aws.runtime.record import error, now_ms, timestamp, to_json
 from asyncjob.aws.runtime.shapes import Context, DurableEvent
+from asyncjob.context import WorkerContext
 from asyncjob.job import Error, Status
 from asyncjob.registry import JobFunction, Jobs
 from asyncjob.runner import Failed, Outcome, Postponed, Succeeded
@@ -55,11 +56,12 @@ class StillRunning(Exception):
     """Not now: another delivery of this event may still be at work. Lambda delivers it again in a minute or two."""
 
 
-def process(jobs: Jobs, event: DurableEvent, context: Context) -> None:
+def process(jobs: Jobs, worker: WorkerContext, event: DurableEvent, context: Context) -> None:
     """Run an attempt of a job.
 
     Args:
         jobs: the functions that were deployed.
+        worker: this process, as they see it.
         event: `{"jobId", "attempt"}`.
         context: Lambda's.
 
@@ -79,7 +81,7 @@ def process(jobs: Jobs, event: DurableEvent, context: Context) -> None:
         return
     left = (job["deadline"] - now_ms()) / 1_000 - OUTCOME_SECONDS - STOP_SECONDS
     latest = min(time.monotonic() + left, began + available - LAST_WRITE_SECONDS - OUTCOME_SECONDS)
-    _run(function, job, latest, until)
+    _run(Attempt(function, job, worker), function, latest, until)
 
 
 def _claimed(job_id: str, attempt: int, lasts: int, until: float) -> Job | None:
@@ -104,8 +106,8 @@ def _claimed(job_id: str, attempt: int, lasts: int, until: float) -> Job | None:
     return None
 
 
-def _run(function: JobFunction, job: Job, latest: float, until: float) -> None:
-    attempt = Attempt(function, job)
+def _run(attempt: Attempt, function: JobFunction, latest: float, until: float) -> None:
+    job = attempt.job
     limit = min(latest - time.monotonic(), function.timeout or math.inf)
     attempt.start(_parameters(job))
     outcome = attempt.wait(time.monotonic() + limit)
