@@ -12,10 +12,13 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
 from asyncjob.aws.build.forms import durable_model, forms
+from asyncjob.aws.build.planned import Planned
 from asyncjob.aws.build.policy import Statement
 from asyncjob.aws.build.template import HERE, least_timeout
 from asyncjob.aws.runtime.durable_job import DISPATCH_MS, NEVER_MS, SHELVES
@@ -25,7 +28,7 @@ from asyncjob.job import TRANSITIONS, Status
 from asyncjob.policies import Backoff, Pauses
 from asyncjob.registry import JobFunction, Jobs
 
-SOURCE = HERE / "durable.yaml"
+SOURCE, PLANNED = HERE / "durable.yaml", HERE / "schedules.yaml"
 TEMPLATES = HERE / "durable"
 MAX_UPLOADED_BYTES = 1_048_576  # of a template, what CloudFormation takes from a bucket
 MAX_PARAMETERS_BYTES = 300_000
@@ -73,9 +76,10 @@ def fill_durable(jobs: Jobs, package: Package) -> str:
         package: what the build decides.
 
     Raises:
-        ValueError: it is over the limit of a template that is deployed from a bucket.
+        ValueError: it is over the limit of a template that is deployed from a bucket, or a schedule cannot be kept.
     """
-    source = SOURCE.read_text()
+    planned = Planned(jobs, {function.name: facts(function) for function in jobs}, datetime.now(UTC))
+    source = SOURCE.read_text().replace("  # {{ planned }}\n", f"{PLANNED.read_text()}\n" if planned else "")
     text = _expanded(DEFINED.sub("", source), dict(DEFINED.findall(source)))
     text = FILE.sub(lambda place: _indented(place, jobs), text)
     values = {
@@ -87,6 +91,7 @@ def fill_durable(jobs: Jobs, package: Package) -> str:
         "methods": ", ".join(DEPLOYED.findall(text)),
         "preflights": " ".join(f"${{{name}}}" for name in re.findall(r"^  (\w+Preflight):", text, re.M)),
         "target retry": TRANSITIONS["retry"].target.value,
+        "planner actions": planned.actions,
     }
     text = _replaced(text, values)
     line = re.compile(r"^( *)- \{\{ statements \}\}\n", re.M)
@@ -94,6 +99,7 @@ def fill_durable(jobs: Jobs, package: Package) -> str:
     text = text.replace('"{{ model }}"', json.dumps(durable_model(jobs), separators=(", ", ": ")))
     api = text[text.index(API_BEGINS) : text.index(API_ENDS)]
     text = text.replace("{{ hash }}", hashlib.sha256(api.encode()).hexdigest()[:8])
+    text = text.replace("  {{ schedules }}\n", planned.resources)  # last: users' texts are in it
     size = len(text.encode())
     if size > MAX_UPLOADED_BYTES:
         raise ValueError(f"the template is {size:,} bytes, over CloudFormation's limit of {MAX_UPLOADED_BYTES:,}")
@@ -160,9 +166,22 @@ def _types(jobs: Jobs) -> str:
     return "\n".join([*lines, '#elseif($refused == "")', '#set($refused = "type")', "#end", ""])
 
 
+def facts(function: JobFunction) -> dict[str, Any]:
+    """What the item of a job says of its function."""
+    said: dict[str, Any] = {"retries": function.retries}
+    if function.timeout is not None:
+        said["lasts"] = math.ceil((function.timeout + OVERHEAD_SECONDS) * 1_000)
+    if function.backoff is not None:
+        said["pauses"] = _pauses(function.backoff)
+    return said
+
+
 def _type(function: JobFunction, known: dict[str, str]) -> list[str]:
     fields = msgspec.structs.fields(function.parameters)
-    lines = [f"#set($retries = {function.retries})"]
+    lines = [
+        f"#set(${name} = {value if isinstance(value, int) else _quoted(value)})"
+        for name, value in facts(function).items()
+    ]
     if fields:
         lines.append(f"#set($names = {_list(field.name for field in fields)})")
     if needed := [field.name for field in fields if field.required]:
@@ -170,11 +189,11 @@ def _type(function: JobFunction, known: dict[str, str]) -> list[str]:
     if known:
         entries = ", ".join(f"\"{name}\": '{form}'" for name, form in known.items())
         lines.append(f"#set($forms = {{{entries}}})")
-    if function.timeout is not None:
-        lines.append(f"#set($lasts = {math.ceil((function.timeout + OVERHEAD_SECONDS) * 1_000)})")
-    if function.backoff is not None:
-        lines.append(f'#set($pauses = "{_pauses(function.backoff)}")')
     return lines
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"'
 
 
 def _pauses(backoff: Backoff) -> str:

@@ -1,8 +1,8 @@
 """What Lambda calls: the processor of the durable edition with the functions that were deployed.
 
-They are imported while the environment starts, before its first event: Lambda gives that more of a processor core. Their
-lifespan begins there too; Lambda tells nobody when an environment ends, so the rest of it never runs. What fails here
-fails each delivery, and the recorder then records it.
+They are imported while the environment starts, before its first event: Lambda gives that more of a processor core.
+Their lifespan begins there too; Lambda tells nobody when an environment ends, so the rest of it never runs. What fails
+here fails each delivery, and the recorder then records it.
 """
 
 import os

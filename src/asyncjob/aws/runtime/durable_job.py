@@ -48,7 +48,17 @@ KEPT_MESSAGE_BYTES = 500  # of the error of an earlier attempt
 FIRST = 1  # the attempt that `startBy` is about
 MAX_POSTPONEMENTS = 1_000
 
-RESERVED = ("status", "current", "error", "results", "large")  # and what stands beside them; DynamoDB wants a # there
+RESERVED = (
+    "status",
+    "current",
+    "error",
+    "results",
+    "large",
+    "type",
+    "parameters",
+    "options",
+    "last",
+)  # and what stands beside them; DynamoDB wants a # there
 
 LOST = ("WorkerLost", "the process ended, or could not record what became of the job")
 
@@ -74,6 +84,42 @@ def fetch(job_id: str, until: float) -> Job | None:
     key = {"jobId": {"S": job_id}}
     found = call("GetItem", {"TableName": os.environ["TABLE"], "Key": key, "ConsistentRead": True}, until)
     return read(found["Item"]) if "Item" in found else None
+
+
+def submit(job_id: str, job: Job, until: float) -> None:
+    """Write a new job, as a POST does (build/durable/post_request.vtl).
+
+    Args:
+        job_id: the job's.
+        job: what its item says of its function: `type`, `parameters`, `retries` and more; and its `delay` in ms.
+        until: see `fetch`.
+
+    Raises:
+        Changed: there is a job with that id.
+        TableError: see `fetch`.
+    """
+    now = now_ms()
+    delay = job.get("delay", 0)
+    values = {name: value for name, value in job.items() if name != "delay"} | {
+        "status": Status.PENDING.value,
+        "attempt": FIRST,
+        "spent": 0,
+        "createdAt": timestamp(now),
+        "shelf": str(now % SHELVES),
+        "dueAt": now + delay + DISPATCH_MS,
+        "attempts": [],
+        "current": [{"runAt": timestamp(now + delay)} if delay else {}],
+    }
+    names = {name: f"#{name}" if name in RESERVED else name for name in values}
+    expression = "SET " + ", ".join(f"{written} = :{name}" for name, written in names.items())
+    _written(job_id, "attribute_not_exists(jobId)", expression, until, values)
+
+
+def point(key: str, before: str | None, after: str, until: float) -> None:
+    """Have an item, which is no job's, say another `last`. Raises as `claim`."""
+    guard = "attribute_not_exists(#last)" if before is None else "#last = :before"
+    values = {"after": after, **({} if before is None else {"before": before})}
+    _written(key, guard, "SET #last = :after", until, values)
 
 
 def claim(job_id: str, attempt: int, lasts: int, until: float) -> Job:
