@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import starmap
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from asyncjob.aws.build.forms import durable_model, forms
 from asyncjob.aws.build.planned import Planned
 from asyncjob.aws.build.policy import Statement
 from asyncjob.aws.build.template import HERE, least_timeout
+from asyncjob.aws.runtime.durable_dispatcher import own_suffix
 from asyncjob.aws.runtime.durable_job import DISPATCH_MS, NEVER_MS, SHELVES
 from asyncjob.contract import MAX_BODY_BYTES
 from asyncjob.durations import MAX_SECONDS, RULE
@@ -58,6 +60,7 @@ class Package:
         architecture: of Lambda, `arm64` or `x86_64`.
         timeout: seconds that one attempt may last where its function says no less.
         statements: of IAM, further ones for the role of the processor.
+        reserve: whether each function with a limit for all its jobs gets a processor of its own, so many reserved.
     """
 
     code: str
@@ -66,6 +69,7 @@ class Package:
     architecture: str
     timeout: int
     statements: list[Statement]
+    reserve: bool = False
 
 
 def fill_durable(jobs: Jobs, package: Package) -> str:
@@ -79,7 +83,12 @@ def fill_durable(jobs: Jobs, package: Package) -> str:
         ValueError: it is over the limit of a template that is deployed from a bucket, or a schedule cannot be kept.
     """
     planned = Planned(jobs, {function.name: facts(function) for function in jobs}, datetime.now(UTC))
+    own = reserved(jobs) if package.reserve else {}
     source = SOURCE.read_text().replace("  # {{ planned }}\n", f"{PLANNED.read_text()}\n" if planned else "")
+    source = source.replace("  # {{ own }}\n", "".join(starmap(_own_processor, own.items())))
+    source = source.replace(
+        "  # {{ own alarms }}\n", "".join(f'  #{{{{ failing name="{_own(name)}" }}}}\n' for name in own)
+    )
     text = _expanded(DEFINED.sub("", source), dict(DEFINED.findall(source)))
     text = FILE.sub(lambda place: _indented(place, jobs), text)
     values = {
@@ -92,6 +101,9 @@ def fill_durable(jobs: Jobs, package: Package) -> str:
         "preflights": " ".join(f"${{{name}}}" for name in re.findall(r"^  (\w+Preflight):", text, re.M)),
         "target retry": TRANSITIONS["retry"].target.value,
         "planner actions": planned.actions,
+        "own types": ",".join(own),
+        "processors": f"[{', '.join(f'!GetAtt {name}.Arn' for name in ('Processor', *map(_own, own)))}]",
+        "processor names": ", ".join(("Processor", *map(_own, own))),
     }
     text = _replaced(text, values)
     line = re.compile(r"^( *)- \{\{ statements \}\}\n", re.M)
@@ -104,6 +116,24 @@ def fill_durable(jobs: Jobs, package: Package) -> str:
     if size > MAX_UPLOADED_BYTES:
         raise ValueError(f"the template is {size:,} bytes, over CloudFormation's limit of {MAX_UPLOADED_BYTES:,}")
     return text
+
+
+def reserved(jobs: Jobs) -> dict[str, int]:
+    """The functions with a limit for all their jobs together, and how many may run at once."""
+    limits = {function.name: function.limits.concurrency for function in jobs}
+    return {name: limit.count for name, limit in limits.items() if limit is not None}
+
+
+def _own(name: str) -> str:
+    """The logical id of a function's own processor."""
+    return f"Processor{own_suffix(name)}"
+
+
+def _own_processor(name: str, count: int) -> str:
+    at = f'function_name="!Sub ${{ProcessorName}}-{own_suffix(name)}" reserved="{count}"'
+    return (
+        f'  #{{{{ processor name="{_own(name)}" {at} description="Runs jobs of {name}, at most {count} at once" }}}}\n'
+    )
 
 
 def mapping_template(name: str, jobs: Jobs, **arguments: str) -> str:

@@ -50,6 +50,7 @@ class Plan:
         timeout: seconds that one attempt may last; None for enough for each function's own timeout.
         policy: a JSON file of further IAM statements for the functions, or None.
         include: files to take although they would be left out, by their names in the zip.
+        reserve: whether each function with a limit for all its jobs gets a Lambda function of its own.
     """
 
     requirements: Path | None = None
@@ -58,6 +59,7 @@ class Plan:
     timeout: int | None = None
     policy: Path | None = None
     include: Sequence[str] = ()
+    reserve: bool = False
 
 
 def build(target: str, out: Path, plan: Plan, say: Callable[[str], None]) -> str:
@@ -91,13 +93,14 @@ def build(target: str, out: Path, plan: Plan, say: Callable[[str], None]) -> str
             architecture=plan.architecture,
             timeout=_timeout(jobs, plan.timeout),
             statements=statements,
+            reserve=plan.reserve,
         )
         template = fill_durable(jobs, package)
         contents = _make(out, template, jobs, sources, plan, say)
     except (OSError, ValueError) as error:
         raise BuildError(str(error)) from None
     head = f"{out}: {TEMPLATE} and {CODE}, for Python {plan.python} on {plan.architecture}"
-    return "\n".join([head, *contents, "", summary(template, jobs, out)])
+    return "\n".join([head, *contents, "", summary(template, jobs, out, reserve=plan.reserve)])
 
 
 def _make(out: Path, template: str, jobs: Jobs, sources: Sources, plan: Plan, say: Callable[[str], None]) -> list[str]:

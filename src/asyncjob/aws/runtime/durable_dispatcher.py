@@ -6,8 +6,11 @@ it cannot pass on is reported record by record, and Lambda comes again with the 
 A job whose time is ahead gets a one-time schedule, which calls the dispatcher again (durable_times.py). If its time is
 seconds ahead, a schedule, which may be a minute late, is too coarse: the dispatcher calls itself with all such jobs of
 the batch, and that call waits.
+
+A function may have a processor of its own (`asyncjob build --reserve`), whose name ends with `own_suffix`.
 """
 
+import hashlib
 import os
 import time
 from collections.abc import Iterable
@@ -67,7 +70,7 @@ def _start(record: dict[str, Any]) -> Start | None:
     item = record["dynamodb"].get("NewImage", {})
     try:
         job_id, attempt, spent = item["jobId"]["S"], int(item["attempt"]["N"]), int(item["spent"]["N"])
-        run_at = item["current"]["L"][0]["M"].get("runAt", {"S": ""})["S"]
+        kind, run_at = item["type"]["S"], item["current"]["L"][0]["M"].get("runAt", {"S": ""})["S"]
     except (KeyError, ValueError, IndexError):
         print(to_json({"ignored": record["dynamodb"].get("Keys"), "why": "it is no job"}))
         return None
@@ -76,7 +79,7 @@ def _start(record: dict[str, Any]) -> Start | None:
     if spent > MAX_RETRIES:  # nothing here writes that; Lambda sees no loop that goes through a table
         print(to_json({"jobId": job_id, "attempt": attempt, "why": f"{spent} attempts were lost"}))
         return None
-    return {"jobId": job_id, "attempt": attempt, "runAt": run_at}
+    return {"jobId": job_id, "type": kind, "attempt": attempt, "runAt": run_at}
 
 
 def _ahead_ms(start: Start) -> int:
@@ -91,7 +94,15 @@ def _dispatched(start: Start | None, own: str, until: float) -> bool:
 
 
 def _started(start: Start) -> bool:
-    return _sent(os.environ["PROCESSOR"], {"jobId": start["jobId"], "attempt": start["attempt"]})
+    processor = os.environ["PROCESSOR"]
+    if start["type"] in os.environ["OWN_PROCESSORS"].split(","):
+        processor = f"{processor}-{own_suffix(start['type'])}"
+    return _sent(processor, {"jobId": start["jobId"], "attempt": start["attempt"]})
+
+
+def own_suffix(name: str) -> str:
+    """The end of the name of the processor that a job function has for itself."""
+    return hashlib.sha256(name.encode()).hexdigest()[:8]
 
 
 def _wait(starts: Iterable[Start]) -> None:

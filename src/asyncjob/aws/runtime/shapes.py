@@ -23,6 +23,7 @@ class Start(TypedDict):
     """An attempt that the dispatcher is to start."""
 
     jobId: str
+    type: str
     attempt: int
     runAt: str  # not before; empty for at once
 
