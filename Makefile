@@ -7,7 +7,7 @@
 # bench-listeners: what 1,000 listeners to events cost; bench-aws: what a job costs on AWS
 # soak, overload: whether it holds up; differential: whether it reads HTTP as another parser does;
 # fuzz: hostile input, SECONDS for each target
-# screenshot: the picture in the README; lifecycle: the one in docs/lifecycle.md
+# screenshot: the pictures of the page; lifecycle: the one in docs/lifecycle.md
 # constraints: pin every package by version and hash; sbom: what the product is made of; audit: its known vulnerabilities
 PYTHON ?= python3
 PYTHONS ?= 3.11 3.12 3.13
@@ -57,7 +57,7 @@ check: .venv/test .venv/checkov
 	$(CHECKOV) --file template.yaml --framework cloudformation --compact --quiet --skip-download
 
 screenshot: .venv/test
-	$(BIN)/python -m tests.screenshot docs/page.png
+	$(BIN)/python -m tests.screenshot docs
 
 lifecycle: .venv/test
 	$(BIN)/python -m tests.lifecycle docs/lifecycle.svg

@@ -2,9 +2,11 @@
 
 Starts a real server on a new file, with every default, and drives it from another process over loopback. Every 202 is
 sent after the fsync, every guard is on, and an outcome counts once a GET shows it. The same run measures a bare ASGI
-handler on the same HTTP server: machines differ and drift, so compare a figure with that, not with another day's.
+handler on the same HTTP server: machines differ and drift, so compare a figure with that, not with another day's. The
+last table does so, round by round. Processor time is the kernel's count for the server process and for all processes;
+other programs on the machine disturb it least.
 
-    python bench/bench.py [--rounds 3] [--seconds 5] [--json bench/results.json]
+    python bench/bench.py [--rounds 5] [--seconds 5] [--only bare throughput] [--json bench/results.json]
 """
 
 import argparse
@@ -37,6 +39,24 @@ HERE = Path(__file__).parent
 SUBMISSIONS = "submissions/s, 64 connections"
 JOBS = "no-op jobs/s, first POST to last outcome"
 LATENCY = "submit to done, idle server, ms"
+GETS = "GETs/s, 64 connections"
+SERVER_TIME = "processor time a job, server process, us"
+ALL_TIME = "processor time a job, all processes, us"
+GET_TIME = "processor time a GET, server process, us"
+BARE_POSTS, BARE_GETS = "bare ASGI handler, POSTs/s", "bare ASGI handler, GETs/s"
+BARE_POST_TIME, BARE_GET_TIME = (
+    "bare ASGI handler, processor time a POST, us",
+    "bare ASGI handler, processor time a GET, us",
+)
+SHARES = {  # of what the bare handler does in the same round
+    SUBMISSIONS: BARE_POSTS,
+    JOBS: BARE_POSTS,
+    GETS: BARE_GETS,
+    SERVER_TIME: BARE_POST_TIME,
+    ALL_TIME: BARE_POST_TIME,
+    GET_TIME: BARE_GET_TIME,
+}
+TICK = os.sysconf("SC_CLK_TCK")  # of the kernel's counts of processor time, a second
 
 Figures = dict[str, float]
 Served = tuple[str, subprocess.Popen[str]]
@@ -106,8 +126,18 @@ def wait_until_idle(client: httpx.Client) -> None:
 
 def bare(seconds: float) -> Figures:
     """The reference: an ASGI handler that answers two bytes."""
-    with tempfile.TemporaryDirectory() as folder, listening(sys.executable, "bare:app", folder) as (url, _):
-        return {"bare ASGI handler, requests/s": measure(url, seconds=seconds).per_second}
+    with tempfile.TemporaryDirectory() as folder, listening(sys.executable, "bare:app", folder) as (url, process):
+        used = [processor_time(process.pid)]
+        posts = measure(url, seconds=seconds, body=NO_OP)
+        used.append(processor_time(process.pid))
+        gets = measure(url, seconds=seconds)
+        used.append(processor_time(process.pid))
+    return {
+        BARE_POSTS: posts.per_second,
+        BARE_POST_TIME: (used[1] - used[0]) / posts.answered,
+        BARE_GETS: gets.per_second,
+        BARE_GET_TIME: (used[2] - used[1]) / gets.answered,
+    }
 
 
 def start() -> Figures:
@@ -125,7 +155,7 @@ def memory() -> Figures:
             client.post("/jobs", content=NO_OP, headers=JSON)
         wait_until_idle(client)
         time.sleep(1)
-        return {"memory when idle, MB": proportional_memory(process.pid)}
+        return {"memory when idle, all processes, MB": proportional_memory(process.pid, *readers(process.pid))}
 
 
 def proportional_memory(*pids: int) -> float:
@@ -146,10 +176,34 @@ def with_descendants(*pids: int) -> Iterator[int]:
             yield from with_descendants(*map(int, children.read_text().split()))
 
 
+def readers(pid: int) -> set[int]:
+    """The processes that read a pipe of this one: the guard, which is no child of its server."""
+    pipes = {link for link in _open_files(pid) if link.startswith("pipe:")}
+    others = [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
+    return {other for other in others if other != pid and pipes & _open_files(other, "0")}
+
+
+def _open_files(pid: int, name: str = "*") -> set[str]:
+    links: set[str] = set()
+    for file in Path(f"/proc/{pid}/fd").glob(name):
+        with suppress(OSError):
+            links.add(os.readlink(file))
+    return links
+
+
+def processor_time(*pids: int) -> float:
+    """The microseconds of processor time that these processes have used so far, in the kernel too."""
+    ticks = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / TICK * 1e6
+
+
 def throughput(seconds: float) -> Figures:
     """What 64 clients get from a new server."""
-    with served() as (url, _), httpx.Client(base_url=url) as client:
-        return driven(asking(client), url, seconds, lambda: wait_until_idle(client))
+    with served() as (url, process), httpx.Client(base_url=url) as client:
+        return driven(asking(client), url, seconds, lambda: wait_until_idle(client), process.pid)
 
 
 def filled(count: int, seconds: float) -> Figures:
@@ -173,7 +227,7 @@ def asking(client: httpx.Client) -> Ask:
     return ask
 
 
-def driven(ask: Ask, url: str, seconds: float, wait: Callable[[], None]) -> Figures:
+def driven(ask: Ask, url: str, seconds: float, wait: Callable[[], None], server: int | None = None) -> Figures:
     """64 clients submit jobs that do nothing, while the workers run them; then 64 clients read one job.
 
     Args:
@@ -181,21 +235,36 @@ def driven(ask: Ask, url: str, seconds: float, wait: Callable[[], None]) -> Figu
         url: where the server listens.
         seconds: how long they submit, and how long they read.
         wait: returns once all jobs have ended.
+        server: the server's process, to measure what it and its workers use.
     """
     job_id = ask("/jobs", NO_OP)["jobId"]
+    wait()  # by then the workers have started, and are not measured as they do
+    used = [_used(server)]
     begin = time.perf_counter()
     submitted = measure(f"{url}/jobs", seconds=seconds, body=NO_OP)
     wait()
     ended = time.perf_counter() - begin
+    used.append(_used(server))
     assert submitted.refused == 0, f"{submitted.refused} submissions were refused"
     read = measure(f"{url}/jobs/{job_id}", seconds=seconds)
-    return {
+    used.append(_used(server))
+    figures = {
         SUBMISSIONS: submitted.per_second,
         "submission p50, ms": submitted.p50,
         "submission p99, ms": submitted.p99,
         JOBS: submitted.answered / ended,
-        "GETs/s, 64 connections": read.per_second,
+        GETS: read.per_second,
     }
+    if server is not None:
+        figures[SERVER_TIME] = (used[1][0] - used[0][0]) / submitted.answered
+        figures[ALL_TIME] = (used[1][1] - used[0][1]) / submitted.answered
+        figures[GET_TIME] = (used[2][0] - used[1][0]) / read.answered
+    return figures
+
+
+def _used(server: int | None) -> tuple[float, float]:
+    """Processor time so far: of the server process, and of that and all that it has started."""
+    return (0, 0) if server is None else (processor_time(server), processor_time(*with_descendants(server)))
 
 
 def latency() -> Figures:
@@ -244,31 +313,51 @@ def _span(client: httpx.Client, count: int) -> float:
 def main() -> None:
     """Measure every figure several times, interleaved, and print the medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=5.0, help="whole ones, for wrk")
+    parser.add_argument("--only", nargs="+", help="parts of it, by name", metavar="PART")
     parser.add_argument("--json", type=Path, default=Path(__file__).with_name("results.json"))
     given = parser.parse_args()
-    figures: list[Callable[[], Figures]] = [
-        lambda: bare(given.seconds),
-        start,
-        memory,
-        lambda: throughput(given.seconds),
-        lambda: filled(1_000_000, given.seconds),
-        latency,
-        lambda: sleepers(1_000, 1),
-        lambda: sleepers(10_000, 5, "--concurrency", "10000"),
-    ]
+    parts: dict[str, Callable[[], Figures]] = {
+        "bare": lambda: bare(given.seconds),
+        "start": start,
+        "memory": memory,
+        "throughput": lambda: throughput(given.seconds),
+        "filled": lambda: filled(1_000_000, given.seconds),
+        "latency": latency,
+        "sleepers": lambda: sleepers(1_000, 1),
+        "many_sleepers": lambda: sleepers(10_000, 5, "--concurrency", "10000"),
+    }
+    if unknown := set(given.only or parts) - parts.keys():
+        parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(parts)}")
     values: dict[str, list[float]] = {}
     for number in range(given.rounds):
-        for figure in figures:
-            for name, value in figure().items():
+        for part in given.only or parts:
+            for name, value in parts[part]().items():
                 values.setdefault(name, []).append(value)
                 print(f"round {number + 1} of {given.rounds}: {name}: {value:,.1f}", file=sys.stderr)
     print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, load by {generator()}, {given.rounds} rounds\n")
-    print(f"{'figure':<64}{'median':>10}{'least':>10}{'most':>10}")
-    for name, measured in values.items():
-        print(f"{name:<64}{statistics.median(measured):>10,.1f}{min(measured):>10,.1f}{max(measured):>10,.1f}")
+    _print_table("figure", values, ",.1f")
+    _print_table("as a share of the bare handler in the same round", shares(values), ".2f")
     given.json.write_text(json.dumps(values, indent=2) + "\n")
+
+
+def shares(values: Mapping[str, list[float]]) -> dict[str, list[float]]:
+    """Figures divided by what the bare handler did in the same round, as far as both were measured."""
+    return {
+        name: [value / whole for value, whole in zip(values[name], values[of], strict=True)]
+        for name, of in SHARES.items()
+        if name in values and of in values
+    }
+
+
+def _print_table(title: str, values: Mapping[str, list[float]], form: str) -> None:
+    if values:
+        print(f"{title:<64}{'median':>10}{'least':>10}{'most':>10}")
+    for name, measured in values.items():
+        cells = [format(of(measured), form) for of in (statistics.median, min, max)]
+        print(f"{name:<64}" + "".join(f"{cell:>10}" for cell in cells))
+    print()
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
+import hypothesis
 import pytest
 
 from asyncjob.client.signing import AwsAuth
@@ -36,6 +37,8 @@ def pytest_report_header() -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    hypothesis.settings.register_profile("unhurried", hypothesis.settings(), deadline=None)  # the machine may be busy
+    hypothesis.settings.load_profile("unhurried")
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what starts tests in the background has it ignored
     config.addinivalue_line("markers", "needs(capability): deselected where the engine does not declare it")
 

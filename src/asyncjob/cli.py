@@ -22,7 +22,8 @@ from asyncjob.commands.connection import USAGE
 from asyncjob.commands.help import CommandLine
 from asyncjob.commands.output import fail, printable, say
 from asyncjob.extras import needs
-from asyncjob.server.settings import LogFormat, LogLevel, Settings, SettingsError, parse_duration
+from asyncjob.server.logs import LogFormat, LogLevel
+from asyncjob.server.settings import Settings, SettingsError, parse_duration
 from asyncjob.signature import RegistrationError
 from asyncjob.version import __version__
 
@@ -112,6 +113,7 @@ DatabaseFile = Annotated[Path, _setting("database", "The SQLite file.", metavar=
 Workers = Annotated[int, _setting("workers", "Worker processes.", min=1, max=1_000, show_default="one a core")]
 Concurrency = Annotated[int, _setting("concurrency", "Jobs at once, in all workers together.", min=1, max=100_000)]
 MaxPending = Annotated[int, _setting("max_pending", "Jobs that may wait; above it, 429.", min=1)]
+MaxScheduled = Annotated[int, _setting("max_scheduled", "Jobs that may wait for a time; above it, 429.", min=1)]
 Keep = Annotated[
     float | None,
     _setting(
@@ -207,6 +209,7 @@ def serve(
     workers: Workers = DEFAULT.workers,
     concurrency: Concurrency = DEFAULT.concurrency,
     max_pending: MaxPending = DEFAULT.max_pending,
+    max_scheduled: MaxScheduled = DEFAULT.max_scheduled,
     keep: Keep = DEFAULT.keep,
     grace: Grace = DEFAULT.grace,
     backoff: Backoff = DEFAULT.backoff,
@@ -228,6 +231,7 @@ def serve(
         workers=workers,
         concurrency=concurrency,
         max_pending=max_pending,
+        max_scheduled=max_scheduled,
         keep=keep,
         grace=grace,
         backoff=backoff,

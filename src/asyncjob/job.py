@@ -51,8 +51,8 @@ class Transition:
 
 
 # A running job that goes back to Pending was *repeated* when the attempt counts against its retries (a lost worker, a
-# timeout, an exception it asked to retry on), *postponed* when its function asked for it, which is counted by itself,
-# and *released* when it counts against nothing (the server was told to stop).
+# timeout, an exception it asked to retry on), *postponed* when its function asked to run later, which is counted by
+# itself, and *released* when it counts against nothing (the server was told to stop).
 TRANSITIONS = {
     transition.name: transition
     for transition in (
@@ -77,7 +77,7 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class Error(msgspec.Struct, frozen=True):
-    """Why a job is a Failure: the exception's class name, `Timeout` or `WorkerLost`, and a message."""
+    """Why a job is a Failure: the exception's class name, `Timeout`, `WorkerLost` and so on, and a message."""
 
     type: str
     message: str
@@ -88,7 +88,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     A field that has no value yet is UNSET and absent from the JSON. `parameters` and `results` stay the JSON text that
     was saved: showing a job never decodes them. Times are UTC, ISO 8601, milliseconds, `Z`. `priority` is absent if it
-    is 0, `run_at` unless the job is Pending and waits for that time.
+    is 0, `run_at` unless the job is Pending and waits for that time. Between two attempts, `error` is the last one's.
     """
 
     job_id: str

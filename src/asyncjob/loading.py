@@ -20,10 +20,10 @@ from asyncjob.registry import Jobs
 from asyncjob.signature import RegistrationError
 
 LIBRARIES = {
-    *("annotated_doc", "annotated_types", "anyio", "asyncjob", "botocore", "certifi", "click", "h11", "httpcore"),
-    *("httptools", "httpx", "idna", "markdown_it", "mdurl", "msgspec", "opentelemetry", "packaging"),
-    *("prometheus_client", "pydantic", "pydantic_core", "pygments", "rich", "shellingham", "standardwebhooks"),
-    *("typer", "typing_extensions", "typing_inspection", "uvicorn", "uvloop", "yaml"),
+    *("annotated_doc", "annotated_types", "anyio", "asyncjob", "botocore", "certifi", "click", "dateutil", "h11"),
+    *("httpcore", "httptools", "httpx", "idna", "jmespath", "markdown_it", "mdurl", "msgspec", "opentelemetry"),
+    *("packaging", "prometheus_client", "pydantic", "pydantic_core", "pygments", "rich", "shellingham", "six"),
+    *("standardwebhooks", "typer", "typing_extensions", "typing_inspection", "urllib3", "uvicorn", "uvloop", "yaml"),
 }
 """What asyncjob imports besides the standard library, some of it only when needed."""
 STDLIB = os.path.dirname(os.__file__)

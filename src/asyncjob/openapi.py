@@ -128,6 +128,10 @@ _STREAM: Schema = {
     "description": "Server-sent events.",
     "content": {"text/event-stream": {"schema": {"type": "string"}}},
 }
+_DUPLICATE: Schema = {
+    "const": True,
+    "description": "Given if nothing was saved, because this job was there before and is the same.",
+}
 _WAIT = _query(
     "wait",
     {"type": "number", "minimum": 0, "maximum": MAX_WAIT_SECONDS},
@@ -160,7 +164,12 @@ _REFUSALS = {
 
 OPERATIONS = {
     "POST /jobs": Operation(
-        "submit", "Register a job", {202: _ACCEPTED}, (400, 403, 408, 409, 413, 415, 429, 503), submits=True
+        "submit",
+        "Register a job",
+        {200: _json("The job: it has ended while the request waited.", "Job"), 202: _ACCEPTED},
+        (400, 403, 408, 409, 413, 415, 429, 503),
+        (_WAIT,),
+        submits=True,
     ),
     "GET /jobs": Operation(
         "list", "List jobs, newest first", {200: _json("A page of jobs.", "Page")}, (400, 403, 503), _FILTERS + _PAGE
@@ -177,6 +186,9 @@ OPERATIONS = {
     ),
     "POST /jobs/{jobId}/retry": Operation(
         "retry", "Run a final job again", {202: _ACCEPTED}, (403, 404, 409, 429, 503)
+    ),
+    "POST /jobs/{jobId}/run-now": Operation(
+        "runNow", "Run a job now that waits for its time", {202: _ACCEPTED}, (403, 404, 409, 503)
     ),
     "GET /jobs/{jobId}/events": Operation(
         "jobEvents",
@@ -227,7 +239,7 @@ def _fixed_schemas() -> Schema:
     return {
         "Status": {"type": "string", "enum": list(Status)},
         "Job": _object(job, required=["jobId", "type", "status", "parameters", "attempt", "createdAt"]),
-        "Accepted": _object({"jobId": JOB_ID_SCHEMA}, required=["jobId"]),
+        "Accepted": _object({"jobId": JOB_ID_SCHEMA, "duplicate": _DUPLICATE}, required=["jobId"]),
         "Page": _page("jobs", _ref("Job")),
         "Attempts": _page("attempts", _object(attempt, required=["attempt", "status"])),
         "Deliveries": _page("deliveries", _delivery()),

@@ -12,6 +12,10 @@ from typing import Any, Literal, TypeVar
 from asyncjob import durations
 
 MAX_LIMIT = 1_000_000  # jobs at once, or starts in a period
+MIN_MEMORY = 64 << 20  # bytes: Python and a few modules, before the function does anything
+MAX_JOBS = 1_000_000  # in one isolated process
+_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_SIZE = re.compile(r"([0-9]{1,15}) *([KMGT])(?:i?B)?", re.IGNORECASE)
 _RATE = re.compile(r"([0-9]{1,7}) */ *(?:([0-9]{1,5}) *)?([smhdw])")
 
 
@@ -190,6 +194,48 @@ class Limits:
 
 NO_LIMITS = Limits()
 One = TypeVar("One", Limit, Rate)
+
+
+@dataclass(frozen=True)
+class OwnProcess:
+    """How the jobs of one function run in processes of their own.
+
+    Attributes:
+        memory: bytes of data that such a process may have; None for no limit.
+        max_jobs: how many jobs it runs, one after the other, before it ends.
+    """
+
+    memory: int | None = None
+    max_jobs: int = 1
+
+
+def own_process_of(isolate: bool, memory: str | int | None, max_jobs: int | None) -> OwnProcess | None:
+    """What a user wrote of processes; None if the function shares those of all others.
+
+    Raises:
+        ValueError: there is no such value, or it says nothing without `isolate=True`.
+    """
+    if not isinstance(isolate, bool):
+        raise ValueError(f"isolate must be True or False, not {isolate!r}")
+    for name, value in (("memory", memory), ("max_jobs", max_jobs)):
+        if value is not None and not isolate:
+            raise ValueError(f"{name} is of a process that the function has to itself: add isolate=True")
+    if not isolate:
+        return None
+    jobs = 1 if max_jobs is None else max_jobs
+    if isinstance(jobs, bool) or not (isinstance(jobs, int) and 1 <= jobs <= MAX_JOBS):
+        raise ValueError(f"max_jobs must be a whole number from 1 to {MAX_JOBS:,}, not {max_jobs!r}")
+    return OwnProcess(None if memory is None else _bytes(memory), jobs)
+
+
+def _bytes(size: str | int) -> int:
+    match = _SIZE.fullmatch(size.strip()) if isinstance(size, str) else None
+    found = int(match[1]) * _UNITS[match[2].upper()] if match else size
+    if isinstance(found, bool) or not isinstance(found, int):
+        raise ValueError(f'memory must be such as "512M" or "2G", or a number of bytes, not {size!r}')
+    if not MIN_MEMORY <= found < 1 << 60:
+        raise ValueError(f"memory must be at least {MIN_MEMORY >> 20}M, which Python itself needs, not {size!r}")
+    return found
 
 
 def backoff_of(value: Backoff | Sequence[float] | None) -> Backoff | None:

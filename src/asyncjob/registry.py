@@ -14,7 +14,7 @@ import msgspec
 from asyncjob import policies
 from asyncjob.lifespan import Lifespan, read_lifespan
 from asyncjob.options import PRIORITY_RULE, is_priority
-from asyncjob.policies import NO_LIMITS, Backoff, Limit, Limits, Rate, Unique
+from asyncjob.policies import NO_LIMITS, Backoff, Limit, Limits, OwnProcess, Rate, Unique
 from asyncjob.schedules import Schedule, schedules_of
 from asyncjob.signature import RegistrationError, Signature, fill_in_defaults, generates, read_signature, signed
 
@@ -52,6 +52,7 @@ class JobFunction:
         unique: which of its jobs are the same; None if all are different.
         priority: that its jobs have unless their submission says another.
         schedules: those that begin its jobs by themselves, by id.
+        own_process: how its jobs run, if each has a process of its own.
     """
 
     name: str
@@ -68,6 +69,7 @@ class JobFunction:
     limits: Limits = NO_LIMITS
     unique: Unique | None = None
     priority: int = 0
+    own_process: OwnProcess | None = None
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
 
     def check(self, parameters: Mapping[str, Any]) -> msgspec.Struct:
@@ -127,6 +129,9 @@ class Policies(TypedDict, total=False):
     unique: Unique | None
     priority: int
     schedule: Schedule | Sequence[Schedule] | None
+    isolate: bool
+    memory: str | int | None
+    max_jobs: int | None
 
 
 class Jobs:
@@ -191,6 +196,11 @@ class Jobs:
             priority: from -10 to 10, for jobs whose submission says nothing else.
             schedule: when jobs of it begin by themselves: `Cron("0 9 * * 1-5", tz="Europe/Berlin")`, `Every("15m")`, or
                 several of them.
+            isolate: whether each of its jobs has a process of its own, which is ended with its deadline or its cancel.
+            memory: of such a process, the most that it may need: `"512M"`, `"2G"`, or bytes. Beyond that the job is
+                lost, or a Failure, of type `OutOfMemory`.
+            max_jobs: how many jobs such a process runs, one after the other, before a fresh one takes its place; 1 by
+                default.
 
         Raises:
             RegistrationError: the function cannot be a job as it stands, or an argument has no such value.
@@ -297,4 +307,5 @@ def _checked(given: Policies, signature: Signature) -> dict[str, Any]:
         "limits": limits,
         "unique": unique,
         "priority": priority,
+        "own_process": policies.own_process_of(given.get("isolate", False), given.get("memory"), given.get("max_jobs")),
     }

@@ -140,9 +140,12 @@ class Reloader:
         self._link.close()
         self._link = None
         code = os.waitstatus_to_exitcode(status)
+        if code >= 0:
+            return code
         if self._told and -code in stop_signals():  # before it could handle any
             return 0
-        return code if code >= 0 else 128 - code
+        complain(f"the server was killed by {signal.Signals(-code).name}")
+        return 128 - code
 
     def _forward(self, signum: int, frame: FrameType | None) -> None:
         self._stopping = True

@@ -117,15 +117,28 @@ def _is_awaitable(value: Any) -> bool:
 def failed(function: JobFunction, error: BaseException) -> Failed | Postponed:
     """The outcome of a function that raised."""
     try:
-        told = Error(failure.type_name(error), failure.message(error))
+        where = failure.where(error)  # first: it frees what the function held
+        told = _told(function, error)
         seconds = _postponed_by(error)
         if seconds is not None:
-            return Postponed(told, seconds, failure.where(error))
-        return Failed(told, _is_retryable(function, error), failure.where(error))
+            return Postponed(told, seconds, where)
+        return Failed(told, _is_retryable(function, error), where)
     except MemoryError:
         raise  # not even this much can be said: the process ends, which the engine notices
     except BaseException:  # no more can be learned from an exception of this class
         return Failed(Error(failure.type_name(error), ""))
+
+
+def _told(function: JobFunction, error: BaseException) -> Error:
+    limit = None if function.own_process is None else function.own_process.memory
+    if limit is not None and any(issubclass(type(leaf), MemoryError) for leaf in failure.leaves(error)):
+        return out_of_memory(limit)
+    return Error(failure.type_name(error), failure.message(error))
+
+
+def out_of_memory(limit: int) -> Error:
+    """What is said of a job whose process has met its limit of memory, in bytes."""
+    return Error("OutOfMemory", f"it needed more memory than the {limit >> 20:,} MB that its process may have")
 
 
 def _postponed_by(error: BaseException) -> float | None:
@@ -154,6 +167,8 @@ def _succeeded(value: Any) -> Outcome:
             return Failed(Error("InvalidResults", message))
         check_json(results)  # a msgspec.Raw in it was copied unread
         return Succeeded(results)
+    except MemoryError:
+        raise
     except Exception as error:
         return Failed(Error("InvalidResults", f"the results cannot be written as JSON: {failure.message(error)}"))
 

@@ -12,6 +12,7 @@ ROUTES = {  # what an engine must declare to have them
     ("/jobs", "get"): "list",
     ("/jobs/{jobId}/cancel", "post"): "cancel",
     ("/jobs/{jobId}/retry", "post"): "retry",
+    ("/jobs/{jobId}/run-now", "post"): "delay",
     ("/jobs/{jobId}/attempts", "get"): "attempts",
     ("/jobs/{jobId}/events", "get"): "events",
     ("/events", "get"): "events",

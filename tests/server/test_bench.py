@@ -23,6 +23,18 @@ def test_the_bundled_generator_sends_what_it_is_asked_to(server: Server) -> None
     assert len(server.client.get("/jobs?limit=1000").json()["jobs"]) == 50
 
 
+def test_the_benchmark_says_what_share_of_a_bare_handler_each_figure_is(tmp_path: Path) -> None:
+    parts = ["bare", "start", "memory", "throughput"]
+    command = [sys.executable, "bench/bench.py", "--rounds", "1", "--seconds", "1", "--json", str(tmp_path / "figures")]
+    done = subprocess.run([*command, "--only", *parts], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    figures = {name: values[0] for name, values in json.loads((tmp_path / "figures").read_text()).items()}
+    assert all(value > 0 for value in figures.values())
+    assert figures["processor time a job, all processes, us"] > figures["processor time a job, server process, us"]
+    share = figures["submissions/s, 64 connections"] / figures["bare ASGI handler, POSTs/s"]
+    assert f"{share:.2f}" in done.stdout.partition("as a share of the bare handler")[2].splitlines()[1]
+
+
 @pytest.mark.parametrize("command", ["bench/overload.py --seconds 2", "-m bench.soak --minutes 0.06"])
 def test_overload_and_soak_find_every_promise_kept_that_is_not_about_time(command: str) -> None:
     done = subprocess.run([sys.executable, *command.split(), "--untimed"], capture_output=True, text=True, cwd=ROOT)

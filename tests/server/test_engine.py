@@ -49,7 +49,7 @@ def _job(type: str, job_id: str | None = None, **parameters: Any) -> Submission:
 
 def test_a_job_is_submitted_waited_for_listed_and_run_again(tmp_path: Path) -> None:
     async def test(engine: Engine) -> None:
-        job_id = await engine.submit(_job("add", a=1))
+        job_id = (await engine.submit(_job("add", a=1))).job_id
         job = await engine.wait(job_id, LONG)
         assert (job.status, job.results) == (Status.SUCCESS, msgspec.Raw(b"2"))
         await engine.retry(job_id)
@@ -57,7 +57,7 @@ def test_a_job_is_submitted_waited_for_listed_and_run_again(tmp_path: Path) -> N
         assert (again.status, again.attempt) == (Status.SUCCESS, 2)
         attempts, _ = engine.attempts(job_id, PageQuery())
         assert [attempt.attempt for attempt in attempts] == [1, 2]
-        other = await engine.submit(_job("add", a=2))
+        other = (await engine.submit(_job("add", a=2))).job_id
         jobs, cursor = await engine.page(ListQuery())
         assert [job.job_id for job in jobs] == [other, job_id] and cursor is None
         engine.check()
@@ -67,7 +67,7 @@ def test_a_job_is_submitted_waited_for_listed_and_run_again(tmp_path: Path) -> N
 
 def test_a_job_is_canceled_and_whoever_waits_for_it_learns_of_it(tmp_path: Path) -> None:
     async def test(engine: Engine) -> None:
-        job_id = await engine.submit(_job("waits", started=str(tmp_path / "started")))
+        job_id = (await engine.submit(_job("waits", started=str(tmp_path / "started")))).job_id
         waiting = asyncio.create_task(engine.wait(job_id, LONG))
         await asyncio.sleep(0)  # it waits
         assert (await engine.cancel(job_id)).status is Status.CANCELED
@@ -88,8 +88,8 @@ def test_what_is_refused_is_said_without_http(tmp_path: Path) -> None:
             engine.attempts("nobody", PageQuery())
         with pytest.raises(NotFound):
             engine.deliveries("nobody", PageQuery())
-        assert await engine.submit(_job("add", "mine", a=1)) == "mine"
-        assert await engine.submit(_job("add", "mine", a=1)) == "mine"  # the same request
+        assert (await engine.submit(_job("add", "mine", a=1))).job_id == "mine"
+        assert (await engine.submit(_job("add", "mine", a=1))).job_id == "mine"  # the same request
         with pytest.raises(Conflict, match="already a job mine with another type, other parameters or other options"):
             await engine.submit(_job("add", "mine", a=2))
         await engine.wait("mine", LONG)
@@ -103,15 +103,15 @@ def test_what_is_refused_is_said_without_http(tmp_path: Path) -> None:
 
 def test_a_full_engine_refuses_new_jobs_and_knows_old_ones(tmp_path: Path) -> None:
     async def test(engine: Engine) -> None:
-        running = await engine.submit(_job("waits", started=str(tmp_path / "started")))
+        running = (await engine.submit(_job("waits", started=str(tmp_path / "started")))).job_id
         stream = engine.stream(running, None)
         while b'"Running"' not in await anext(stream):
             pass
         await stream.aclose()
-        waiting = await engine.submit(_job("add", "waits", a=1))
+        waiting = (await engine.submit(_job("add", "waits", a=1))).job_id
         with pytest.raises(Full, match="1 jobs are waiting already"):
             await engine.submit(_job("add", a=1))
-        assert await engine.submit(_job("add", "waits", a=1)) == waiting
+        assert (await engine.submit(_job("add", "waits", a=1))).job_id == waiting
         await engine.cancel(running)
 
     _run(test, concurrency=1, max_pending=1)
@@ -119,7 +119,7 @@ def test_a_full_engine_refuses_new_jobs_and_knows_old_ones(tmp_path: Path) -> No
 
 def test_an_engine_whose_file_is_lost_saves_nothing_more(tmp_path: Path) -> None:
     async def test(engine: Engine) -> None:
-        job_id = await engine.submit(_job("add", a=1))
+        job_id = (await engine.submit(_job("add", a=1))).job_id
         await engine.wait(job_id, LONG)
         engine.refuse("the file is gone")
         for asked in (engine.submit(_job("add", a=1)), engine.retry(job_id)):

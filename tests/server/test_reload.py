@@ -112,6 +112,21 @@ def test_a_server_ends_when_what_starts_it_is_killed(server: Server) -> None:
     wait_for(lambda: server.log.read_text().rstrip().endswith("stopped"), "the end")
 
 
+def test_a_server_that_is_killed_is_not_waited_for(server: Server) -> None:
+    (child,) = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+    os.kill(int(child), signal.SIGKILL)
+    assert server.process.wait(timeout=60) == 128 + signal.SIGKILL
+    assert "the server was killed by SIGKILL" in server.log.read_text()
+
+
+def test_a_listener_to_events_holds_no_change_up(server: Server, mine: Path) -> None:
+    with server.client.stream("GET", "/events") as stream:
+        mine.write_text(SOURCE.format(version=2))
+        wait_for(lambda: _starts(server) == 2, "the second server")
+        stream.read()  # which ends with the first server
+    assert server.result(server.submit("version"))["results"] == 2
+
+
 def test_a_fault_that_no_change_of_a_file_removes_ends_it(server: Server, mine: Path) -> None:
     def second(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [str(COMMAND), "serve", "--reload", "--port", "0", *arguments]

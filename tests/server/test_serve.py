@@ -14,7 +14,8 @@ import typer.main
 from typer.testing import CliRunner
 
 from asyncjob.cli import app
-from asyncjob.server.settings import LogFormat, LogLevel, Settings
+from asyncjob.server.logs import LogFormat, LogLevel
+from asyncjob.server.settings import Settings
 from tests.server.conftest import lines, wait_for
 from tests.serving import COMMAND, FUNCTIONS, Server
 

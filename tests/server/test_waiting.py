@@ -28,7 +28,7 @@ def _metric(server: Server, name: str) -> float:
 
 def _all_places_are_free(server: Server, folder: Path) -> None:
     """Two jobs may run, and not three."""
-    assert _metric(server, "asyncjob_awaiting ") == 0
+    wait_for(lambda: _metric(server, "asyncjob_awaiting ") == 0, "the end of all waits")
     started, gate = folder / "probes", folder / "probed"
     probes = [server.submit("blocks", started=str(started), gate=str(gate)) for _ in range(3)]
     wait_for(lambda: len(lines(started)) == 2, "two jobs at once")

@@ -15,7 +15,8 @@ from asyncjob.job import Error, Status, timestamp
 from asyncjob.sqlite.database import APPLICATION_ID, SCHEMA_VERSION, Database
 from asyncjob.sqlite.reads import job_of
 from asyncjob.sqlite.statements import MIGRATIONS, SQL
-from asyncjob.sqlite.store import SqliteStore, _json
+from asyncjob.sqlite.store import SqliteStore
+from asyncjob.sqlite.writing import as_json
 from asyncjob.store import notification_of, receiver
 
 ENDED = "2024-06-06T12:34:56.789Z"
@@ -108,11 +109,13 @@ def test_a_notification_says_to_the_byte_what_the_trigger_of_earlier_versions_ha
             " VALUES ('job', 'echo', 'Running', '{\"a\":1}', ?, ?, ?)",
             [ENDED, ENDED, url],
         )
-        error = _json(Error("ValueError", message)) if status is Status.FAILURE else None
+        error = as_json(Error("ValueError", message)) if status is Status.FAILURE else None
         results = '"large"' if status is Status.SUCCESS else None
         connection.execute(
             "UPDATE job SET status = ?, finished_at = ?, error = ?, results = ?", [status, finished_at, error, results]
         )
         old = connection.execute("SELECT job_id, attempt, url, body, created_ms, due_at FROM delivery").fetchone()
+        for migration in MIGRATIONS[5:]:
+            connection.executescript(migration)
         new = notification_of(job_of(connection.execute(SQL["find"], {"job_id": "job"}).fetchone()), url)
     assert old == (new.job_id, new.attempt, new.url, new.body, new.created_ms, new.created_ms)

@@ -12,11 +12,14 @@ from asyncjob.contract import ListQuery
 from asyncjob.job import Status
 from asyncjob.sqlite import reads
 from asyncjob.sqlite.database import Database
+from asyncjob.sqlite.places import Places
 from asyncjob.sqlite.store import SqliteStore
 from asyncjob.sqlite.transaction import Item, Results, Taken, Transaction
 from asyncjob.sqlite.writer import Writer
-from asyncjob.store import NotSaved, Observer, Success, Unusable
-from tests.store.opened import ERROR, NEVER, Opened
+from asyncjob.store import Claims, NotSaved, Observer, Success, Unusable
+from tests.store.opened import ERROR, Opened
+
+LONG = 3_600_000  # milliseconds
 
 
 class OpenedFile(Opened):
@@ -61,17 +64,22 @@ def test_a_full_disk_fails_what_is_new_and_loses_nothing_that_was_saved(tmp_path
 
 def test_an_operation_that_fails_takes_no_other_with_it(tmp_path: Path) -> None:
     async def test() -> None:
-        connection = sqlite3.connect(tmp_path / "any.db", isolation_level=None, check_same_thread=False)
+        database = Database(tmp_path / "any.db")
+        connection = database.connect()
         connection.execute("CREATE TABLE number (value INTEGER UNIQUE)")
         statements = {
             "insert": "INSERT INTO number SELECT value ->> 0 FROM json_each(:rows) WHERE true ON CONFLICT DO NOTHING",
             "wrong": "INSERT INTO nowhere SELECT :rows",
         }
 
+        before = Taken(Claims([]), none_left=True)
+
         def transact(
             connection: sqlite3.Connection, batch: Sequence[Item], singly: frozenset[str]
         ) -> tuple[Results, Taken]:
-            return Transaction(connection, statements, slots=0, due=0, none_waits=False, singly=singly).run(batch)
+            return Transaction(connection, statements, slots=0, places=Places(), before=before, singly=singly).run(
+                batch
+            )
 
         writer: Writer[Taken] = Writer(connection, transact, lambda _: None, lambda _: None)
         writer.start(Observer())
@@ -94,6 +102,7 @@ def test_an_operation_that_fails_takes_no_other_with_it(tmp_path: Path) -> None:
         assert isinstance(results[3], NotSaved)
         assert results[4] == [True]
         await writer.close()
+        database.close()
         with sqlite3.connect(tmp_path / "any.db") as reader:
             assert {row[0] for row in reader.execute("SELECT value FROM number")} == {1, 2, 3, 5}
         reader.close()
@@ -121,8 +130,8 @@ def _write_protect(opened: OpenedFile, on: bool) -> None:
 INSISTING: dict[str, Callable[[OpenedFile], Awaitable[object]]] = {
     "succeed": lambda opened: opened.store.succeed([Success("job", 1, b"1")]),
     "fail": lambda opened: opened.store.fail("job", 1, ERROR),
-    "repeat": lambda opened: opened.store.repeat("job", 1, NEVER, ERROR),
-    "release": lambda opened: opened.store.release("job", 1, ERROR, due_at=NEVER),
+    "repeat": lambda opened: opened.store.repeat("job", 1, LONG, ERROR),
+    "release": lambda opened: opened.store.release("job", 1, ERROR),
     "admit": lambda opened: opened.store.admit([]),
 }
 
@@ -148,7 +157,7 @@ def test_what_became_of_an_attempt_is_written_again_until_there_is_room(tmp_path
         _write_protect(opened, False)
         assert await saved in (True, [True], [])
         assert (opened.status("job") == (Status.RUNNING, 1)) == (verb == "admit")
-        assert opened.store.pending == (verb in ("repeat", "release"))
+        assert (opened.store.pending, opened.store.scheduled) == (verb == "release", verb == "repeat")
 
     _with_store(tmp_path / "jobs.db", test)
 
@@ -227,7 +236,7 @@ def test_a_new_job_is_claimed_by_the_commit_that_saves_it_unless_others_wait(tmp
     async def test(opened: OpenedFile) -> None:
         await opened.submit("waits")
         await opened.claim()
-        assert await opened.store.repeat("waits", 1, NEVER, ERROR)
+        assert await opened.store.repeat("waits", 1, LONG, ERROR)
         opened.store.offer(2)
         await opened.submit("new")
         assert opened.status("new") == (Status.RUNNING, 1)
@@ -237,7 +246,7 @@ def test_a_new_job_is_claimed_by_the_commit_that_saves_it_unless_others_wait(tmp
         opened.store.offer(1)
         await opened.submit("fourth")
         assert opened.claimed[2:] == [("second", 1), ("third", 1)]
-        assert opened.store.pending == 2
+        assert (opened.store.pending, opened.store.scheduled) == (1, 1)
 
     _with_store(tmp_path / "jobs.db", test)
 

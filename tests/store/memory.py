@@ -7,14 +7,17 @@ import asyncio
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from msgspec import UNSET, Raw, UnsetType, json, structs
 
 from asyncjob.contract import ListQuery, Submission
 from asyncjob.job import TRANSITIONS, Error, Job, Progress, Status, now_ms, timestamp, utc_now
+from asyncjob.registry import JobFunction
 from asyncjob.store import (
     FIRST,
+    LEVEL_MS,
+    MAX_POSTPONEMENTS,
     Attempt,
     Change,
     Claim,
@@ -22,6 +25,8 @@ from asyncjob.store import (
     Delivery,
     DeliveryStatus,
     Due,
+    Duplicate,
+    Expired,
     Lost,
     Notification,
     Observer,
@@ -35,6 +40,17 @@ from asyncjob.store import (
 Result = TypeVar("Result")
 
 
+class Place(NamedTuple):
+    """Where a job waits: in the queue, at a rank, or for its time."""
+
+    rank: int | None = None
+    run_at: int | None = None
+    pause: int | None = None
+
+
+NOWHERE = Place()
+
+
 @dataclass
 class Row:
     """A job, and what the API does not show of it."""
@@ -43,14 +59,17 @@ class Row:
     job: Job
     submission: Submission
     traceparent: str | None
-    due_at: int | None
+    priority: int = 0
+    place: Place = NOWHERE
     losses: int = 0
+    postponements: int = 0
     interruptions: int = 0
     group_limit: int | None = None
     earlier: list[Attempt] = field(default_factory=list)
 
-    def claim(self, due_at: int) -> Claim:
-        job, told = self.job, (self.losses, due_at, self.traceparent, self.group_limit)
+    def claim(self, rank: int) -> Claim:
+        ready_at = rank and rank + self.priority * LEVEL_MS
+        job, told = self.job, (self.losses, ready_at, self.traceparent, self.group_limit)
         return Claim(job.job_id, job.attempt, job.type, self.submission.parameters, *told)
 
     def lost(self) -> Lost:
@@ -90,6 +109,7 @@ class MemoryStore:
     def __init__(self, kept: Kept) -> None:
         self._kept = kept
         self._observer = Observer()
+        self._functions: dict[str, JobFunction] | None = None
         self.slots = 0
         self.deliveries = MemoryDeliveries(kept)
 
@@ -122,13 +142,45 @@ class MemoryStore:
 
     def _claim(self) -> None:
         now = now_ms()
-        timed = [(row.due_at, row.sequence, row) for row in self._kept.waiting.values() if row.due_at is not None]
-        due = sorted(one for one in timed if one[0] <= now)[: max(0, self.slots)]
-        claims = [row.claim(due_at) for due_at, _, row in due]
-        for claim in claims:
-            self._write("claim", claim.job_id, claim.attempt, started_at=timestamp(now))
+        self._promote(now)
+        ready = sorted((row for row in self._kept.waiting.values() if row.place.rank is not None), key=_in_order)
+        claims, expired = list[Claim](), list[Expired]()
+        for row in ready:
+            job, start_by = row.job, row.submission.options.start_by_ms
+            if len(claims) >= self.slots:
+                break
+            if start_by is not None and start_by < now and job.attempt == 1:
+                error = Error("Expired", f"it had not begun by {timestamp(start_by)}")
+                self._write("expire", job.job_id, 1, error=error, finished_at=timestamp(now))
+                expired.append(Expired(job.job_id, 1, job.type))
+            else:
+                claims.append(row.claim(row.place.rank or FIRST))
+                self._write("claim", job.job_id, job.attempt, started_at=timestamp(now), error=UNSET)
         self.slots -= len(claims)
-        self._observer.claimed(Claims(claims, min((one[0] for one in timed if one[0] > now), default=None)))
+        next_due = min((row.place.run_at or 0 for row in self._timed()), default=None)
+        self._observer.claimed(Claims(claims, next_due, expired))
+
+    def _timed(self) -> list[Row]:
+        return [row for row in self._kept.waiting.values() if row.place.run_at is not None]
+
+    def _promote(self, now: int) -> None:
+        for row in self._timed():
+            run_at, pause = row.place.run_at or 0, row.place.pause
+            if pause is not None and run_at - pause > now:  # the clock was set back
+                self._move(row, Place(run_at=now + pause, pause=pause))
+            elif run_at <= now:
+                self._move(row, self._ready(row, run_at))
+
+    def _ready(self, row: Row, since: int) -> Place:
+        known = self._functions is None or row.job.type in self._functions
+        return Place(rank=since and since - row.priority * LEVEL_MS) if known else NOWHERE
+
+    def _after(self, row: Row, pause: int, now: int) -> Place:
+        return Place(run_at=now + pause, pause=pause) if pause > 0 else self._ready(row, now)
+
+    def _move(self, row: Row, place: Place) -> None:
+        row.place = place
+        row.job = structs.replace(row.job, run_at=UNSET if place.run_at is None else timestamp(place.run_at))
 
     def admit(self, suspects: Sequence[Suspect]) -> "asyncio.Future[list[bool]]":
         admitted = []
@@ -136,7 +188,7 @@ class MemoryStore:
             row = self._kept.waiting.get(suspect.job_id)
             waits = row is not None and row.job.attempt == suspect.attempt and row.group_limit is not None
             if row is not None and waits:
-                row.due_at = FIRST
+                self._move(row, self._ready(row, FIRST))
             admitted.append(waits)
         return self._done(admitted)
 
@@ -144,8 +196,8 @@ class MemoryStore:
 
     def submit(
         self, job_id: str, submission: Submission, traceparent: str | None = None
-    ) -> "asyncio.Future[Submission | None]":
-        answer: asyncio.Future[Submission | None] = asyncio.get_running_loop().create_future()
+    ) -> "asyncio.Future[Submission | Duplicate | None]":
+        answer: asyncio.Future[Submission | Duplicate | None] = asyncio.get_running_loop().create_future()
         self.insert(answer, job_id, submission, traceparent)
         return answer
 
@@ -153,31 +205,50 @@ class MemoryStore:
         if job_id in self._kept.jobs:
             asyncio.get_running_loop().call_soon(_tell, told, self._kept.jobs[job_id].submission)
             return
+        now, options = now_ms(), submission.options
+        function = None if self._functions is None else self._functions.get(submission.type)
+        priority = options.priority
+        if priority is None:
+            priority = 0 if function is None else function.priority
         self._kept.count += 1
-        now = now_ms()
         job = Job(
             job_id=job_id,
             type=submission.type,
             status=Status.PENDING,
             parameters=Raw(submission.parameters),
             attempt=1,
+            priority=priority or UNSET,
             created_at=timestamp(now),
+            start_by=UNSET if options.start_by_ms is None else timestamp(options.start_by_ms),
         )
         saved = structs.replace(submission, job_id=job_id)
-        row = Row(self._kept.count, job, saved, traceparent, now)
+        row = Row(self._kept.count, job, saved, traceparent, priority)
+        run_at = options.run_at_ms
+        later = Place(run_at=run_at) if run_at is not None and run_at > now else None
+        self._move(row, later or self._after(row, options.pause_ms, now))
         self._kept.jobs[job_id] = self._kept.waiting[job_id] = row
         asyncio.get_running_loop().call_soon(_tell, told, None)  # before the job is claimed
         self.wake()
 
     def cancel(self, job_id: str) -> "asyncio.Future[Change]":
-        return self._change("cancel", job_id, finished_at=utc_now())
+        return self._change("cancel", job_id, finished_at=utc_now(), error=UNSET)
 
     def retry(self, job_id: str) -> "asyncio.Future[Change]":
         change = self._change("retry", job_id, results=UNSET, error=UNSET, finished_at=UNSET)
         if change.result().applied:
             row = self._kept.jobs[job_id]
-            row.losses, row.interruptions, row.group_limit, row.due_at = 0, 0, None, now_ms()
+            row.losses, row.interruptions, row.postponements, row.group_limit = 0, 0, 0, None
+            self._move(row, self._ready(row, now_ms()))
         return change
+
+    def run_now(self, job_id: str) -> "asyncio.Future[Change]":
+        row = self._kept.jobs.get(job_id)
+        if row is None:
+            return self._done(Change(None, 0, applied=False))
+        waits = row.place.run_at is not None
+        if waits:
+            self._move(row, self._ready(row, now_ms()))
+        return self._done(Change(row.job.status, row.job.attempt, waits))
 
     def progress(self, job_id: str, attempt: int, progress: Progress) -> "asyncio.Future[bool]":
         row = self._kept.jobs.get(job_id)
@@ -195,9 +266,23 @@ class MemoryStore:
         return self._done(self._write("fail", job_id, attempt, error=error, finished_at=utc_now()))
 
     def repeat(
-        self, job_id: str, attempt: int, due_at: int | None, error: Error, group_limit: int | None = None
+        self, job_id: str, attempt: int, pause: int, error: Error, group_limit: int | None = None
     ) -> "asyncio.Future[bool]":
-        return self._done(self._put_back("repeat", (job_id, attempt), due_at, error, group_limit))
+        written = self._put_back("repeat", (job_id, attempt), pause, error, group_limit)
+        if written:
+            self._kept.jobs[job_id].losses += 1
+        return self._done(written)
+
+    def postpone(self, job_id: str, attempt: int, pause: int, error: Error) -> "asyncio.Future[Status | None]":
+        row = self._kept.jobs.get(job_id)
+        if row is not None and row.postponements >= MAX_POSTPONEMENTS:
+            over = Error("RetryLater", f"it was postponed {MAX_POSTPONEMENTS:,} times; last: {error.message}")
+            failed = self._write("fail", job_id, attempt, error=over, finished_at=utc_now())
+            return self._done(Status.FAILURE if failed else None)
+        written = self._put_back("postpone", (job_id, attempt), pause, error, None)
+        if row is not None and written:
+            row.postponements += 1
+        return self._done(Status.PENDING if written else None)
 
     def release(
         self,
@@ -205,27 +290,33 @@ class MemoryStore:
         attempt: int,
         error: Error,
         *,
-        due_at: int | None = FIRST,
         group_limit: int | None = None,
         interrupted: bool = False,
     ) -> "asyncio.Future[bool]":
-        written = self._put_back("release", (job_id, attempt), due_at, error, group_limit)
+        written = self._put_back("release", (job_id, attempt), None, error, group_limit)
         if written:
             self._kept.jobs[job_id].interruptions += interrupted
         return self._done(written)
 
     def hand_back(self, job_id: str, attempt: int, group_limit: int | None = None) -> "asyncio.Future[bool]":
-        return self._done(self._put_back("release", (job_id, attempt), FIRST, UNSET, group_limit))
+        return self._done(self._put_back("release", (job_id, attempt), None, UNSET, group_limit))
 
     def _put_back(
-        self, name: str, key: tuple[str, int], due_at: int | None, error: Error | UnsetType, group_limit: int | None
+        self,
+        name: str,
+        key: tuple[str, int],
+        pause: int | None,
+        error: Error | UnsetType,
+        group_limit: int | None,
     ) -> bool:
-        if not self._write(name, *key):
+        if not self._write(name, *key, error=UNSET if name == "release" else error):
             return False
         row = self._kept.jobs[key[0]]
-        row.due_at = due_at if group_limit is None else None
         row.group_limit = group_limit
-        row.losses += name == "repeat"
+        if group_limit is not None:
+            self._move(row, NOWHERE)
+        else:
+            self._move(row, self._ready(row, FIRST) if pause is None else self._after(row, pause, now_ms()))
         ended = Status.FAILURE if name == "repeat" else Status.PENDING
         row.earlier[-1] = structs.replace(row.earlier[-1], status=ended, error=error)
         return True
@@ -251,6 +342,7 @@ class MemoryStore:
             self._kept.waiting[job_id] = row
         else:
             self._kept.waiting.pop(job_id, None)
+            self._move(row, NOWHERE)
         if transition.target.is_final and (url := row.submission.options.notify) is not None:
             self._kept.count += 1
             new = notification_of(row.job, url)
@@ -261,7 +353,15 @@ class MemoryStore:
 
     @property
     def pending(self) -> int:
-        return len(self._kept.waiting)
+        return len(self._kept.waiting) - self.scheduled
+
+    @property
+    def scheduled(self) -> int:
+        return len(self._timed())
+
+    @property
+    def limited(self) -> int:
+        return 0
 
     def find(self, job_id: str) -> Job | None:
         row = self._kept.jobs.get(job_id)
@@ -297,14 +397,17 @@ class MemoryStore:
 
     # -- taking over, tidying up ---------------------------------------------------------------------------------
 
-    async def park(self, types: Iterable[str], latest_due: int) -> dict[str, int]:
-        known, parked = set(types), list[str]()
+    async def take_over(self, functions: Iterable[JobFunction]) -> dict[str, int]:
+        self._functions = {function.name: function for function in functions}
+        now, parked = now_ms(), list[str]()
         for row in self._kept.waiting.values():
-            if row.job.type not in known or row.group_limit is not None:
-                row.due_at = None
-            elif row.due_at is None or row.due_at > latest_due:
-                row.due_at = now_ms()
-            if row.job.type not in known:
+            if row.group_limit is not None:
+                self._move(row, NOWHERE)
+            elif row.place.run_at is None:
+                rank = row.place.rank
+                since = now if rank is None else min(now, rank and rank + row.priority * LEVEL_MS)
+                self._move(row, self._ready(row, since))
+            if row.job.type not in self._functions:
                 parked.append(row.job.type)
         return await self._done({name: parked.count(name) for name in parked})
 
@@ -386,6 +489,11 @@ class MemoryDeliveries:
 
     def _waiting(self) -> list[Sent]:
         return [one for one in self._kept.told.values() if one.status is DeliveryStatus.WAITING]
+
+
+def _in_order(row: Row) -> tuple[int, int]:
+    assert row.place.rank is not None
+    return row.place.rank, row.sequence
 
 
 def _shown(one: Sent) -> Delivery:

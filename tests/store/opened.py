@@ -6,18 +6,19 @@ To test another store, add a line to PLACES.
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from msgspec import UNSET, json
 
 from asyncjob.contract import Submission
 from asyncjob.job import Error, Job, Status
-from asyncjob.options import Options
+from asyncjob.options import NONE, Options
+from asyncjob.registry import JobFunction, Jobs
 from asyncjob.sqlite.store import SqliteStore
-from asyncjob.store import Claim, Claims, Observer, Store, Success
+from asyncjob.store import Claim, Claims, Duplicate, Observer, Store, Success
 from tests.store.memory import Kept, MemoryStore
 
 ERROR = Error("ValueError", "no")
-NEVER = 2**50  # milliseconds since 1970, long after every test
 
 Open = Callable[[], Store]
 
@@ -45,6 +46,7 @@ class Opened:
         self._open = open
         self.store = open()
         self.claims: list[Claim] = []
+        self.expired: list[str] = []
         self.next_due: int | None = None
         self._told = asyncio.Event()
 
@@ -59,6 +61,7 @@ class Opened:
 
     def _claim(self, claims: Claims) -> None:
         self.claims += claims.jobs
+        self.expired += [job.job_id for job in claims.expired]
         self.next_due = claims.next_due
         self._told.set()
 
@@ -67,9 +70,19 @@ class Opened:
         return [(job.job_id, job.attempt) for job in self.claims]
 
     async def submit(
-        self, job_id: str, parameters: bytes = b"{}", type: str = "echo", notify: str | None = None
-    ) -> Submission | None:
-        return await self.store.submit(job_id, Submission(UNSET, type, parameters, Options(notify=notify)))
+        self,
+        job_id: str,
+        parameters: bytes = b"{}",
+        type: str = "echo",
+        notify: str | None = None,
+        **options: Any,
+    ) -> Submission | Duplicate | None:
+        given = Options(notify=notify, **options) if notify or options else NONE
+        return await self.store.submit(job_id, Submission(UNSET, type, parameters, given))
+
+    async def take_over(self, *functions: str | JobFunction) -> dict[str, int]:
+        """Begin as a server with these functions; a name stands for one that has no limits."""
+        return await self.store.take_over([function_of(one) if isinstance(one, str) else one for one in functions])
 
     async def claim(self, slots: int = 1) -> None:
         """Offer slots, and wait for the next transaction."""
@@ -117,10 +130,22 @@ async def apply(opened: Opened, name: str, job_id: str, attempt: int) -> bool:
         return await store.fail(job_id, attempt, ERROR)
     if name == "repeat":
         return await store.repeat(job_id, attempt, 0, ERROR)
+    if name == "postpone":
+        return await store.postpone(job_id, attempt, 0, ERROR) is not None
     if name == "release":
         return await store.release(job_id, attempt, ERROR)
     change = await (store.cancel(job_id) if name == "cancel" else store.retry(job_id))
     return change.applied
+
+
+def function_of(name: str, **policies: Any) -> JobFunction:
+    """A job function with this name and these policies; its parameters are `key` and `value`."""
+
+    def function(key: str = "", value: int = 0) -> None: ...
+
+    jobs = Jobs()
+    jobs.job(name=name, **policies)(function)
+    return jobs[name]
 
 
 # How a new job gets to each status.

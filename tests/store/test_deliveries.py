@@ -10,7 +10,7 @@ from msgspec import UNSET
 from asyncjob.job import Status, milliseconds
 from asyncjob.store import DeliveryStatus, Due, Success
 from tests.store.conftest import Run
-from tests.store.opened import ERROR, NEVER, Opened, apply
+from tests.store.opened import ERROR, Opened, apply
 
 HOOK = "https://Hooks.example:8443/jobs?token=1"
 RECEIVER = "hooks.example:8443"
@@ -132,7 +132,7 @@ def test_what_is_due_is_found_by_receiver_and_what_is_passed_or_later_is_not(run
 
     async def test(opened: Opened) -> None:
         deliveries = opened.store.deliveries
-        assert await deliveries.due((), NEVER) == {}
+        assert await deliveries.due((), 2**50) == {}
         for job_id, url in urls.items():
             await opened.submit(job_id, notify=url)
             await opened.store.cancel(job_id)
@@ -144,11 +144,11 @@ def test_what_is_due_is_found_by_receiver_and_what_is_passed_or_later_is_not(run
         assert await deliveries.due((), now - 3_600_000) == {}
         first = deliveries.find(ids["a"])
         assert first is not None
-        await deliveries.again(first, "no answer", NEVER)
+        await deliveries.again(first, "no answer", 2**50)
         assert (await deliveries.due((), now))[RECEIVER] == [ids["c"]]
         assert deliveries.find(ids["a"]) is None
-        assert deliveries.next_due_at(now) == NEVER
-        assert deliveries.next_due_at(NEVER) is None
+        assert deliveries.next_due_at(now) == 2**50
+        assert deliveries.next_due_at(2**50) is None
 
     run(test)
 
@@ -182,7 +182,7 @@ def test_what_has_ended_is_changed_no_more(run: Run, end: str) -> None:
         assert deliveries.of_job("job", 0, 9) == before
         assert before[0][0].status == end.capitalize()
         assert deliveries.find(due.id) is None
-        assert await deliveries.due((), NEVER) == {}
+        assert await deliveries.due((), 2**50) == {}
 
     run(test)
 
@@ -198,7 +198,7 @@ def test_a_purged_job_leaves_what_waits_and_takes_what_is_over(run: Run, end: st
         assert deliveries.find(waits.id) == waits
         await (deliveries.delivered(waits) if end == "delivered" else deliveries.failed(waits, "gone"))
         assert _ids(opened, "waits") == []
-        assert await deliveries.due((), NEVER) == {}
+        assert await deliveries.due((), 2**50) == {}
 
     run(test)
 

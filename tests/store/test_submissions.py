@@ -31,7 +31,9 @@ def test_of_many_submissions_with_one_id_the_first_is_saved(run: Run) -> None:
         given = [(f"job-{number % 3}", b'{"number":%d}' % number) for number in range(9)]
         earlier = await asyncio.gather(*[opened.submit(*submission) for submission in given])
         assert earlier[:3] == [None] * 3
-        assert [found.parameters for found in earlier[3:] if found] == [given[number % 3][1] for number in range(3, 9)]
+        assert [found.parameters for found in earlier[3:] if isinstance(found, Submission)] == [
+            given[number % 3][1] for number in range(3, 9)
+        ]
         assert opened.store.pending == 3
 
     run(test)

@@ -80,6 +80,7 @@ def test_a_tool_that_reads_openapi_finds_every_operation() -> None:
         "GET /jobs/{jobId}/events",
         "POST /jobs/{jobId}/cancel",
         "POST /jobs/{jobId}/retry",
+        "POST /jobs/{jobId}/run-now",
         "GET /events",
         "GET /stats",
     }

@@ -10,7 +10,7 @@ import pytest
 from asyncjob import Jobs
 from asyncjob.job import Error, Status
 from asyncjob.policies import Pauses
-from asyncjob.runner import Failed
+from asyncjob.runner import Failed, Postponed
 from asyncjob.server.endings import BY_ITSELF, Ending, Reason
 from asyncjob.server.events import JobEvent
 from asyncjob.server.workers import outcomes as module
@@ -20,6 +20,7 @@ from asyncjob.server.workers.running import RunningAttempt, Worker
 from asyncjob.store import Lost, Store, Success, Suspect
 
 ERROR = Error("E", "no")
+LATER = Postponed(ERROR, 1.5)
 
 
 class Told:
@@ -35,6 +36,7 @@ class Told:
         jobs.job(name="add", retries=1)(lambda: None)
         jobs.job(name="patient", retries=5, backoff=Pauses(jitter=0, seconds=(10, 60, 600)))(lambda: None)
         self.pauses: list[float] = []
+        self.postponed = Status.PENDING
         self.outcomes = Outcomes(cast(Store, self), jobs, 0.0, self.tell, self.succeeded, self.suspect)
 
     def succeed(self, successes: Sequence[Success]) -> "asyncio.Future[list[bool]]":
@@ -44,6 +46,10 @@ class Told:
     def fail(self, *told: Any) -> "asyncio.Future[bool]":
         self.writes.append(("fail", *told))
         return _done(self.written)
+
+    def postpone(self, *told: Any) -> "asyncio.Future[Status | None]":
+        self.writes.append(("postpone", *told))
+        return _done(self.postponed if self.written else None)
 
     def repeat(self, *told: Any) -> "asyncio.Future[bool]":
         self.writes.append(("repeat", *told))
@@ -105,6 +111,8 @@ def test_results_reach_the_store_as_they_came() -> None:
 ENDS: list[tuple[Callable[[Outcomes], None], str, Status, Reason]] = [
     (lambda outcomes: outcomes.raised(_attempt(), Failed(ERROR)), "fail", Status.FAILURE, Reason.ANSWER),
     (lambda outcomes: outcomes.raised(_attempt(), Failed(ERROR, True)), "repeat", Status.PENDING, Reason.LOST),
+    (lambda outcomes: outcomes.raised(_attempt(), LATER), "postpone", Status.PENDING, Reason.POSTPONED),
+    (lambda outcomes: outcomes.raised(_attempt(9), LATER), "postpone", Status.PENDING, Reason.POSTPONED),
     (lambda outcomes: outcomes.lost(_attempt(1), ERROR), "fail", Status.FAILURE, Reason.LOST),
     (lambda outcomes: outcomes.died(_worker(), _attempt(), 1, "signal 9"), "repeat", Status.PENDING, Reason.LOST),
     (lambda outcomes: outcomes.died(_worker(), _attempt(), 2, "9"), "release", Status.PENDING, Reason.WORKER_DIED),
@@ -157,6 +165,19 @@ def test_an_end_that_the_guard_refuses_is_told_to_nobody(
     told = _run(act, written=False)
     assert told.writes
     assert not told.events and not told.suspects
+
+
+def test_a_job_that_was_postponed_too_often_is_told_as_a_failure() -> None:
+    async def run() -> Told:
+        told = Told()
+        told.postponed = Status.FAILURE
+        told.outcomes.raised(_attempt(), LATER)
+        await asyncio.sleep(0)
+        return told
+
+    told = asyncio.run(run())
+    assert told.writes == [("postpone", "1", 1, 1_500, ERROR)]
+    assert [(event.status, ending) for event, ending in told.events] == [(Status.FAILURE, Ending("RetryLater"))]
 
 
 def test_the_pause_before_the_next_attempt_is_the_functions_own_and_grows_with_losses_alone() -> None:

@@ -1,6 +1,7 @@
 """Registering job functions, and what their signatures mean."""
 
 import functools
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -11,6 +12,7 @@ import pytest
 from msgspec import Meta
 
 from asyncjob import JobContext, Jobs, RegistrationError
+from asyncjob.policies import OwnProcess
 from asyncjob.registry import InvalidParameters
 
 
@@ -211,3 +213,39 @@ def test_a_decimal_is_found_wherever_it_is_in_a_hint(hint: Any) -> None:
     jobs.job(name="other")(lambda value: None)
     assert jobs["function"].takes_decimals
     assert not jobs["other"].takes_decimals
+
+
+@pytest.mark.parametrize(
+    ("policies", "memory", "max_jobs"),
+    [
+        ({}, None, 1),
+        ({"memory": "512M"}, 512 << 20, 1),
+        ({"memory": " 2 g", "max_jobs": 20}, 2 << 30, 20),
+        ({"memory": "1GiB"}, 1 << 30, 1),
+        ({"memory": 100_000_000}, 100_000_000, 1),
+    ],
+)
+def test_a_function_may_ask_for_processes_of_its_own(
+    policies: dict[str, Any], memory: int | None, max_jobs: int
+) -> None:
+    jobs = Jobs()
+    jobs.job(name="it", isolate=True, **policies)(lambda: None)
+    assert jobs["it"].own_process == OwnProcess(memory, max_jobs)
+
+
+@pytest.mark.parametrize(
+    ("policies", "reason"),
+    [
+        ({"memory": "2G"}, "memory is of a process that the function has to itself: add isolate=True"),
+        ({"max_jobs": 2}, "max_jobs is of a process that the function has to itself: add isolate=True"),
+        ({"isolate": "yes"}, "isolate must be True or False, not 'yes'"),
+        ({"isolate": True, "memory": "much"}, 'memory must be such as "512M" or "2G"'),
+        ({"isolate": True, "memory": True}, 'memory must be such as "512M" or "2G"'),
+        ({"isolate": True, "memory": "1M"}, "memory must be at least 64M"),
+        ({"isolate": True, "max_jobs": 0}, "max_jobs must be a whole number from 1"),
+        ({"isolate": True, "max_jobs": 1.5}, "max_jobs must be a whole number from 1"),
+    ],
+)
+def test_what_is_said_of_processes_is_checked_at_the_import(policies: dict[str, Any], reason: str) -> None:
+    with pytest.raises(RegistrationError, match=re.escape(reason)):
+        Jobs().job(name="it", **policies)(lambda: None)

@@ -15,6 +15,7 @@ class Reason(StrEnum):
 
     ANSWER = "answer"  # its function has answered, or somebody who may has asked for it
     LOST = "lost"  # it counts against its job's retries: a lost worker, a timeout, an exception to be retried
+    POSTPONED = "postponed"  # its function asked for it
     WORKER_DIED = "worker_died"  # with several attempts in it, of which this one may be innocent
     WORKER_STUCK = "worker_stuck"  # because of another attempt
     SERVER_ENDED = "server_ended"

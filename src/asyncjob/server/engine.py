@@ -1,39 +1,48 @@
-"""The engine: submit, get, wait, list, cancel and retry, on a store and on workers. It knows nothing of HTTP.
+"""The engine: submit, cancel, retry and run now, on a store and on workers. It knows nothing of HTTP.
 
-What it refuses, it refuses with the exceptions of refusals.py.
+What clients only ask is in reads.py. What it refuses, it refuses with the exceptions of refusals.py.
 """
 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
-from asyncjob.contract import ListQuery, PageQuery, Submission, same_request
+from asyncjob.contract import Submission, same_request
 from asyncjob.job import Job, Status, new_job_id
 from asyncjob.registry import Jobs
+from asyncjob.server.admission import Admission, Earlier, Submitted, not_saved
+from asyncjob.server.endings import Ending
 from asyncjob.server.events import JobEvent
 from asyncjob.server.logs import log
 from asyncjob.server.purging import purge_for_ever
-from asyncjob.server.refusals import Conflict, Full, NotFound, Refusal, Unavailable
+from asyncjob.server.reads import Reads
+from asyncjob.server.refusals import Conflict, NotFound, Refusal, Unavailable
 from asyncjob.server.settings import Settings
 from asyncjob.server.telling import Telling
-from asyncjob.server.throughput import MOMENT_SECONDS
 from asyncjob.server.webhooks.receivers import NotifyPolicy
 from asyncjob.server.workers.supervisor import Supervisor
-from asyncjob.store import Attempt, Change, Claims, Delivery, NotSaved, Observer, Shown, Store, Told, Unreadable
+from asyncjob.store import (
+    Change,
+    Claims,
+    Duplicate,
+    NotSaved,
+    Observer,
+    Store,
+    Told,
+    Unreadable,
+)
 
 if TYPE_CHECKING:
     from asyncjob.server.webhooks.sender import Sender
 
-MAX_WAITING_PAGES = 128  # lists that may wait to be read
-PAGE_WAIT_SECONDS = 10.0  # for a list to be read
-OPTIONS = ("notify",)  # of a submission, that this engine can keep
+OPTIONS = ("delay", "runAt", "priority", "startBy", "notify")  # of a submission, that this engine can keep
 
 
-class Engine:
+class Engine(Reads):
     """Keeps jobs and has them run.
 
     Attributes:
@@ -49,11 +58,11 @@ class Engine:
     """
 
     def __init__(self, jobs: Jobs, settings: Settings, store: Store) -> None:
-        self.jobs = jobs
-        self._settings = settings
-        self._store = store
         self._tell = Telling(jobs)
-        self.events, self.watchers, self.metrics = self._tell.events, self._tell.watchers, self._tell.metrics
+        super().__init__(store, self._tell.watchers, self._tell.throughput)
+        self.jobs = jobs
+        self.events, self.metrics = self._tell.events, self._tell.metrics
+        self._settings = settings
         self._supervisor = Supervisor(
             jobs,
             settings,
@@ -66,10 +75,9 @@ class Engine:
         self._policy = NotifyPolicy(settings.notify_allow)
         self._sender: Sender | None = None
         self._tries = Counter(delivered=0, again=0, failed=0)
-        self._stopping = asyncio.Event()
         self._purging: asyncio.Task[None] | None = None
-        self._fault: str | None = None
-        self._measure()
+        self._admission = Admission(settings, store)
+        self.metrics.measure(settings, store, self._supervisor, lambda: self._tries)
 
     async def start(self) -> None:
         """Start the workers, and go on with what an earlier server left.
@@ -117,7 +125,7 @@ class Engine:
         Args:
             fault: why; whoever submits is told.
         """
-        self._fault = fault
+        self._admission.fault = fault
 
     async def close(self) -> None:
         """Close the store; the engine can do nothing more.
@@ -133,143 +141,64 @@ class Engine:
 
     # -- the contract --------------------------------------------------------------------------------------------
 
-    async def submit(self, submission: Submission, traceparent: str | None = None) -> str:
-        """Save a job; it runs as soon as a place is free.
+    async def submit(self, submission: Submission, traceparent: str | None = None) -> Submitted:
+        """Save a job; it runs as soon as its options and limits allow and a place is free.
 
         Args:
             submission: what to run.
             traceparent: of the trace that the job belongs to.
 
         Returns:
-            The job's id, once the job is on the disk.
+            The job's id, once the job is on the disk; or that of a job that is the same.
 
         Raises:
             NotAllowed: its `options.notify` names a URL that this server does not notify.
             Conflict: there is another job with that id.
-            Full: too many jobs are waiting.
+            Full: too many jobs are waiting, for their turn or for their time.
             Unavailable: it cannot be saved.
         """
-        saving: asyncio.Future[Submission | None] = asyncio.get_running_loop().create_future()
+        saving: asyncio.Future[Earlier] = asyncio.get_running_loop().create_future()
         job_id = self.save(saving, submission, traceparent)
         try:
             earlier = await saving
         except NotSaved as error:
             raise not_saved(error) from error
-        self.saved(job_id, submission, earlier)
-        return job_id
+        return self.saved(job_id, submission, earlier)
 
     def save(self, told: Told, submission: Submission, traceparent: str | None = None) -> str:
         """The first half of `submit`: the job's id. If it raises, nothing is written.
 
         Args:
-            told: of the earlier submission, for `saved`, once this has returned; or that the job was not saved.
+            told: of the job that was there, for `saved`, once this has returned; or that the job was not saved.
             submission: as in `submit`.
             traceparent: as in `submit`.
 
         Raises:
             NotAllowed, Full, Unavailable: as `submit` does.
         """
-        self._check_file()
+        self._admission.check()
         if submission.options.notify is not None:
             self._policy.check(submission.options.notify)
         job_id = new_job_id() if submission.job_id is UNSET else submission.job_id
-        if not self._is_full:
+        full = self._admission.full(submission.options)
+        if full is None:
             self._store.insert(told, job_id, submission, traceparent)
             return job_id
         earlier = self._store.find_submission(job_id)
         if earlier is None:
-            raise self._refused_as_full()
+            raise full
         told.get_loop().call_soon(_tell_of, earlier, told)
         return job_id
 
-    def saved(self, job_id: str, submission: Submission, earlier: Submission | None) -> None:
+    def saved(self, job_id: str, submission: Submission, earlier: Earlier) -> Submitted:
         """The second half of `submit`, once that is known; raises Conflict as `submit` does."""
         if earlier is None:
             self._tell.submitted(job_id, submission.type)
+        elif isinstance(earlier, Duplicate):
+            return Submitted(earlier.job_id, is_duplicate=True)
         elif not same_request(earlier, submission):
             raise Conflict(f"there is already a job {job_id} with another type, other parameters or other options")
-
-    def get(self, job_id: str) -> Job:
-        """The job as it is now.
-
-        Raises:
-            NotFound: there is none.
-        """
-        job = self._store.find(job_id)
-        if job is None:
-            raise NotFound
-        return job
-
-    def show(self, job_id: str) -> Shown:
-        """The same as JSON, which costs half as much; raises what `get` raises."""
-        shown = self._store.show(job_id)
-        if shown is None:
-            raise NotFound
-        return shown
-
-    async def wait(self, job_id: str, seconds: float) -> Job:
-        """The job, as soon as it is final or the seconds are over.
-
-        Raises:
-            NotFound: there is none, or it was deleted meanwhile.
-        """
-        try:
-            with self.watchers.watching(job_id) as changed:
-                async with asyncio.timeout(seconds):
-                    while not (job := self.get(job_id)).status.is_final and not self._stopping.is_set():
-                        changed.clear()
-                        await changed.wait()
-                    return job
-        except TimeoutError:
-            return self.get(job_id)
-
-    def stream(self, job_id: str, last_id: str | None) -> AsyncGenerator[bytes, None]:
-        """The events of a job, until it is final; see `Watchers.stream`."""
-        return self.watchers.stream(job_id, last_id, self._store.find)
-
-    def attempts(self, job_id: str, query: PageQuery) -> tuple[list[Attempt], int | None]:
-        """A page of a job's attempts, oldest first, and the cursor of the next page if there is one.
-
-        Raises:
-            NotFound: there is no such job.
-        """
-        job = self.get(job_id)
-        attempts, is_full = self._store.earlier_attempts(job_id, query.after, query.limit)
-        if is_full:
-            return attempts, attempts[-1].attempt
-        now = Attempt(job.attempt, job.status, job.started_at, job.finished_at, job.error)
-        return [*attempts, *([now] if query.after < job.attempt else [])], None
-
-    def deliveries(self, job_id: str, query: PageQuery) -> tuple[list[Delivery], int | None]:
-        """A page of a job's notifications, one for each time that it ended, and the cursor of the next page.
-
-        Raises:
-            NotFound: there is no such job.
-        """
-        self.get(job_id)
-        return self._store.deliveries.of_job(job_id, query.after, query.limit)
-
-    async def stats(self, of_type: str | None = None) -> dict[str, object]:
-        """How many jobs, of one type or of all, have each status, and how many ended in each of the last moments."""
-        return {
-            "jobs": await self._store.counts(of_type),
-            "ended": {"seconds": MOMENT_SECONDS, "counts": self._tell.throughput.last(of_type)},
-        }
-
-    async def page(self, query: ListQuery) -> tuple[list[Job], int | None]:
-        """A page of jobs, newest first, and the cursor of the next page if there is one.
-
-        Raises:
-            Unavailable: so many lists are waiting that this one is not reached soon.
-        """
-        if self._store.waiting_pages >= MAX_WAITING_PAGES:
-            raise Unavailable(f"{MAX_WAITING_PAGES} lists are waiting already; try again later")
-        try:
-            async with asyncio.timeout(PAGE_WAIT_SECONDS):
-                return await self._store.page(query)
-        except TimeoutError:
-            message = f"so many lists are waiting that this one was not read within {PAGE_WAIT_SECONDS:g} seconds"
-            raise Unavailable(f"{message}; try again later") from None
+        return Submitted(job_id)
 
     async def cancel(self, job_id: str) -> Job:
         """Cancel a job that is not final. To cancel it again changes nothing.
@@ -295,21 +224,40 @@ class Engine:
 
         Raises:
             NotFound: there is no such job.
-            Conflict: it is not final, or its function is not registered any more.
+            Conflict: it is not final, its function is not registered any more, or a job that is the same has not ended.
             Full: too many jobs are waiting.
             Unavailable: nothing can be saved.
         """
-        self._check_file()
+        self._admission.check()
         job = self.get(job_id)
         if job.type not in self.jobs:
             raise Conflict(f"no function {job.type!r} is registered any more")
-        if job.status.is_final and self._is_full:
-            raise self._refused_as_full()
+        if job.status.is_final and (full := self._admission.full()) is not None:
+            raise full
         change = await self._change(self._store.retry(job_id))
+        if change.duplicate is not None:
+            raise Conflict(f"cannot retry job {job_id}: job {change.duplicate} is the same and has not ended")
         if not change.applied:
             raise _refused(job_id, change, "retry")
         log(logging.INFO, "job retried", job_id=job_id, attempt=change.attempt + 1)
         self._tell(JobEvent(job_id, job.type, Status.PENDING, change.attempt + 1))
+
+    async def run_now(self, job_id: str) -> None:
+        """Have a job that waits for its time run as soon as a place is free.
+
+        Raises:
+            NotFound: there is no such job.
+            Conflict: it does not wait for a time.
+            Unavailable: nothing can be saved.
+        """
+        change = await self._change(self._store.run_now(job_id))
+        if change.before is None:
+            raise NotFound
+        if not change.applied:
+            waits = "does not wait for a time" if change.before is Status.PENDING else f"is {change.before}"
+            raise Conflict(f"cannot run job {job_id} now: it {waits}")
+        log(logging.INFO, "job runs now", job_id=job_id, attempt=change.attempt)
+        self.watchers.wake(job_id)
 
     def check(self) -> None:
         """Check that jobs can be read and run.
@@ -326,42 +274,15 @@ class Engine:
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _measure(self) -> None:
-        gauge, count, workers = self.metrics.gauge, self.metrics.count, self._supervisor
-        places = workers.places
-        gauge("asyncjob_waiting", "Jobs that wait, those between two attempts included.", lambda: self._store.pending)
-        gauge("asyncjob_waiting_limit", "Jobs that may wait: --max-pending.", lambda: self._settings.max_pending)
-        gauge("asyncjob_running", "Jobs that run.", lambda: self.running)
-        gauge("asyncjob_running_limit", "Jobs that may run at once: --concurrency.", lambda: self._settings.concurrency)
-        gauge("asyncjob_awaiting", "Running jobs without a place: they wait for others.", lambda: places.awaiting)
-        gauge("asyncjob_workers", "Worker processes that take jobs.", lambda: workers.ready_workers)
-        ended = workers.processes.ended
-        count("asyncjob_worker_restarts", "Workers that ended while the server ran.", ["reason"], lambda: ended)
-        count(
-            "asyncjob_worker_messages_ignored",
-            "Messages from workers about attempts that had ended, or were not theirs.",
-            [],
-            lambda: workers.ignored,
-        )
-        count("asyncjob_deliveries", "Tries to notify of a job's end.", ["outcome"], lambda: self._tries)
-
-    @property
-    def _is_full(self) -> bool:
-        return self._store.pending >= self._settings.max_pending
-
-    def _check_file(self) -> None:
-        if self._fault is not None:
-            raise Unavailable(self._fault)
-
-    def _refused_as_full(self) -> Full:
-        return Full(f"{self._store.pending:,} jobs are waiting already; try again later")
-
     def _assign(self, claims: Claims) -> None:
         """Wake workers in the next turn of the event loop: in this one, whoever submitted is answered and told of."""
         asyncio.get_running_loop().call_soon(self._hand_out, claims)
 
     def _hand_out(self, claims: Claims) -> None:
         self._supervisor.assign(claims)
+        for late in claims.expired:
+            log(logging.WARNING, "job ended", job_id=late.job_id, outcome="Failure", error="Expired")
+            self._tell(JobEvent(late.job_id, late.type, Status.FAILURE, late.attempt), Ending("Expired"))
         self._tell.started(claims.jobs)
 
     async def _change(self, write: "asyncio.Future[Change]") -> Change:
@@ -379,12 +300,6 @@ def _tell_of(earlier: Submission, told: Told) -> None:
 def _trying_again(verb: str, jobs: Sequence[str], error: NotSaved) -> None:
     known = {"job_id": jobs[0]} if len(jobs) == 1 else {"jobs": len(jobs)}
     log(logging.ERROR, "not saved, trying again", write=verb, **known, error=str(error))
-
-
-def not_saved(error: NotSaved) -> Unavailable:
-    """What a client is told whose write was not saved."""
-    log(logging.ERROR, "not saved", error=str(error))
-    return Unavailable(f"nothing can be saved at the moment: {error}")
 
 
 def _refused(job_id: str, change: Change, verb: str) -> Refusal:

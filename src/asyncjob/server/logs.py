@@ -8,12 +8,28 @@ import logging
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from enum import StrEnum
 from typing import Any
 
 from asyncjob.job import utc_now
-from asyncjob.server.settings import LogFormat, LogLevel
 
 logger = logging.getLogger("asyncjob")
+
+
+class LogFormat(StrEnum):
+    """What log lines look like."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """The lowest level that is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
 
 
 def writes(level: int) -> bool:

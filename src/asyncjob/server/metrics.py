@@ -31,15 +31,21 @@ from asyncjob.job import Status
 from asyncjob.registry import Jobs
 from asyncjob.server.endings import BY_ITSELF, Ending, Reason
 from asyncjob.server.events import JobEvent
+from asyncjob.server.settings import Settings
+from asyncjob.server.workers.supervisor import Supervisor
+from asyncjob.store import Store
 
 DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0, 3_600.0)
 COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 COMMIT_ROWS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
 MAX_ERRORS = 50  # names of errors that are told apart
 MAX_ERROR_CHARACTERS = 100
-OWN_ERRORS = ("Timeout", "WorkerLost", "InvalidResults", "InvalidParameters", "UnknownType")
+OWN_ERRORS = (
+    *("Timeout", "WorkerLost", "OutOfMemory", "Expired", "RetryLater"),
+    *("InvalidResults", "InvalidParameters", "UnknownType"),
+)
 OTHER = "other"
-PUT_BACK = (Reason.WORKER_DIED, Reason.WORKER_STUCK, Reason.SERVER_ENDED)
+PUT_BACK = (Reason.POSTPONED, Reason.WORKER_DIED, Reason.WORKER_STUCK, Reason.SERVER_ENDED)
 
 Tallies = int | Mapping[str, int] | Mapping[tuple[str, ...], int]  # without labels; by that of one, those of several
 
@@ -184,7 +190,7 @@ class Metrics:
         )
         self.count(
             "asyncjob_attempts_put_back",
-            "Attempts that ended by no known fault of their job, and counted against nothing.",
+            "Attempts that ended by no known fault of their job, and did not count against its retries.",
             ["reason"],
             lambda: self._put_back,
         )
@@ -196,6 +202,39 @@ class Metrics:
     def gauge(self, name: str, documentation: str, read: Callable[[], int]) -> None:
         """Show a number that is read whenever the metrics are."""
         Gauge(name, documentation, registry=self._registry).set_function(read)
+
+    def measure(
+        self, settings: Settings, store: Store, workers: Supervisor, tries: Callable[[], Mapping[str, int]]
+    ) -> None:
+        """Show what other parts count for themselves; `tries` counts notifications by what became of them."""
+        gauge, count = self.gauge, self.count
+        gauge("asyncjob_waiting", "Jobs that wait for their turn.", lambda: store.pending)
+        gauge("asyncjob_waiting_limit", "Jobs that may wait: --max-pending.", lambda: settings.max_pending)
+        gauge(
+            "asyncjob_scheduled",
+            "Jobs that wait for a time: delayed, or between attempts.",
+            lambda: store.scheduled,
+        )
+        gauge("asyncjob_scheduled_limit", "Jobs that may: --max-scheduled.", lambda: settings.max_scheduled)
+        gauge("asyncjob_limited", "Waiting jobs that a limit of their function holds back.", lambda: store.limited)
+        gauge("asyncjob_running", "Jobs that run.", lambda: workers.running)
+        gauge("asyncjob_running_limit", "Jobs that may run at once: --concurrency.", lambda: settings.concurrency)
+        places = workers.places
+        gauge("asyncjob_awaiting", "Running jobs without a place: they wait for others.", lambda: places.awaiting)
+        gauge("asyncjob_workers", "Worker processes that take jobs.", lambda: workers.ready_workers)
+        count(
+            "asyncjob_worker_restarts",
+            "Workers that ended while the server ran.",
+            ["reason"],
+            lambda: workers.processes.ended,
+        )
+        count(
+            "asyncjob_worker_messages_ignored",
+            "Messages from workers about attempts that had ended, or were not theirs.",
+            [],
+            lambda: workers.ignored,
+        )
+        count("asyncjob_deliveries", "Tries to notify of a job's end.", ["outcome"], tries)
 
     def tell(self, event: JobEvent, ending: Ending = BY_ITSELF) -> None:
         """Count what became of a job."""

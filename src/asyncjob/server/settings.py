@@ -5,11 +5,11 @@ import re
 from base64 import b64decode
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 
+from asyncjob.server.logs import LogFormat, LogLevel
 from asyncjob.server.webhooks.receivers import NotifyPolicy
 
 DURATION = re.compile(r"([0-9]{1,6}) *([smhdw])")
@@ -23,22 +23,6 @@ MAX_SECONDS = 36_500 * SECONDS["d"]
 
 class SettingsError(Exception):
     """Settings that contradict each other or cannot be used; the message says what to change."""
-
-
-class LogFormat(StrEnum):
-    """What log lines look like."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-class LogLevel(StrEnum):
-    """The lowest level that is logged."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
 
 
 def default_workers() -> int:
@@ -58,6 +42,7 @@ class Settings:
         workers: how many worker processes there may be; see `worker_count`.
         concurrency: how many jobs run at once, in all workers together.
         max_pending: how many jobs may wait before submissions are answered with 429.
+        max_scheduled: how many jobs may wait for a time, beside those; above it, 429 too.
         keep: seconds after which final jobs are deleted; None to keep them for ever.
         grace: seconds that running jobs get when the server is told to stop.
         backoff: the most seconds before the second attempt; each further one may wait twice as long.
@@ -80,6 +65,7 @@ class Settings:
     workers: int = field(default_factory=default_workers)
     concurrency: int = 1_000
     max_pending: int = 100_000
+    max_scheduled: int = 1_000_000
     keep: float | None = None
     grace: float = 10.0
     backoff: float = 1.0

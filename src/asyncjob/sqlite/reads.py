@@ -11,8 +11,8 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from asyncjob.contract import ListQuery, Submission
-from asyncjob.job import FINAL, Error, Job, Progress, Status
-from asyncjob.options import Options
+from asyncjob.job import FINAL, Error, Job, Progress, Status, timestamp
+from asyncjob.options import WIRE_NAMES, Options, parse_options
 from asyncjob.sqlite.database import Database
 from asyncjob.sqlite.reading import Lookup, Reader
 from asyncjob.sqlite.statements import SQL
@@ -22,6 +22,7 @@ PAGE_SECONDS = 1.0  # a search that takes longer ends its page early
 SEARCHED = 50_000  # jobs that a search looks at before it looks at the clock again
 MAX_PAGE_BYTES = 4 << 20  # a page of large jobs ends early, so that listings never fill the memory
 COUNT_PAUSE = 50  # how many times as long as the counting took its result is used again
+KNOWN = frozenset(WIRE_NAMES.values())
 COUNTED_TYPES = 1_000  # whose counts are kept
 NEVER = 2**62  # above every sequence number and every time
 
@@ -57,7 +58,16 @@ class Reads:
     def find_submission(self, job_id: str) -> Submission | None:
         """What a job was submitted with."""
         row = self._lookup.one("find_request", job_id=job_id)
-        return None if row is None else Submission(job_id, row[0], row[1], Options(notify=row[2]))
+        if row is None:
+            return None
+        name, parameters, notify, options = row
+        given = Options(notify=notify) if options is None else parse_options(msgspec.json.decode(options), KNOWN)
+        return Submission(job_id, name, parameters, given)
+
+    @property
+    def limited(self) -> int:
+        """How many jobs wait before the gates of their functions."""
+        return int(self._lookup.one("count_limited")[0])
 
     async def page(self, query: ListQuery) -> tuple[list[Job], int | None]:
         """A page of jobs, the newest first, and the cursor of the next page if there is one."""
@@ -143,7 +153,8 @@ class Reads:
 
 def job_of(row: tuple[Any, ...]) -> Job:
     """The job of a row that begins with the columns `{shown}` of statements.sql."""
-    job_id, name, status, parameters, progress, results, error, attempt, created_at, started_at, finished_at, *_ = row
+    job_id, name, status, parameters, progress, results, error, attempt, priority, created_at, run_at, *more = row
+    start_by, started_at, finished_at = more[:3]
     return Job(
         job_id=job_id,
         type=name,
@@ -153,7 +164,10 @@ def job_of(row: tuple[Any, ...]) -> Job:
         results=UNSET if results is None else Raw(results),
         error=_error(error),
         attempt=attempt,
+        priority=priority or UNSET,
         created_at=created_at,
+        run_at=UNSET if run_at is None else timestamp(run_at),
+        start_by=UNSET if start_by is None else timestamp(start_by),
         started_at=_given(started_at),
         finished_at=_given(finished_at),
     )

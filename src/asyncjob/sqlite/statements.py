@@ -6,6 +6,7 @@ from importlib import resources
 from types import MappingProxyType
 
 from asyncjob.job import TRANSITIONS, Status, Transition
+from asyncjob.store import LEVEL_MS
 
 _FILES = resources.files("asyncjob.sqlite")
 _SECTION = re.compile(r"^-- (name|part): (\w+)\n", re.MULTILINE)
@@ -28,7 +29,7 @@ def _read_statements() -> dict[str, str]:
 
 
 def _guarded(name: str, sql: str) -> str:
-    sql = sql.replace("{claimed}", f"'{TRANSITIONS['claim'].target}'")
+    sql = sql.replace("{claimed}", f"'{TRANSITIONS['claim'].target}'").replace("{level}", str(LEVEL_MS))
     transition = TRANSITIONS.get(name)
     if transition is None:
         return sql

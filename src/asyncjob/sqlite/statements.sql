@@ -2,8 +2,8 @@
 --
 -- {set}, {from} and {guard} are filled in from the transition of the same name in job.py: {set} writes the target
 -- status (and the next attempt), {from} requires one of the source statuses, {guard} the job and the attempt too. If
--- they do not hold, nothing is written. {claimed} is the target of a claim. {shown} stands for the part below. A
--- statement with {status} becomes one for each status, `name.Pending` and so on, since SQLite uses a partial index only
+-- they do not hold, nothing is written. {claimed} is the target of a claim, {level} is LEVEL_MS. Each other name in
+-- braces stands for a part below. A statement with {status} becomes one for each status, `name.Pending` and so on, since SQLite uses a partial index only
 -- if the status is written out.
 --
 -- The statements that most jobs need take all rows of a transaction at once, as one JSON array of arrays. Parameters
@@ -21,47 +21,98 @@ SELECT value ->> 0, value ->> 1, iif(key < :claimed, {claimed}, 'Pending'),
 FROM json_each(:rows) WHERE true
 ON CONFLICT (job_id) DO NOTHING;
 
+-- part: place
+due_at = :due_at, run_at = :run_at, pause = :pause, stage = :stage, turn = :turn
+
+-- part: nowhere
+due_at = NULL, run_at = NULL, pause = NULL, stage = NULL, turn = NULL
+
+-- name: submit_one
+-- Saves a new job that has options, or whose function has limits, unless its id is taken.
+INSERT INTO job (job_id, type, status, parameters, priority, due_at, run_at, pause, stage, turn, limit_key, unique_key,
+    unique_in, start_by, created_at, traceparent, notify, options)
+VALUES (:job_id, :type, 'Pending', CAST(:parameters AS TEXT), :priority, :due_at, :run_at, :pause, :stage, :turn,
+    :limit_key, :unique_key, :unique_in, :start_by, :created_at, :traceparent, :notify, :options)
+ON CONFLICT (job_id) DO NOTHING;
+
 -- name: waiting
 -- Finds the jobs to claim next, as many as :slots and :most bytes of parameters allow.
--- Returns one row, since each costs Python time: a JSON array of the jobs, their parameters one after the other, and
--- when the next job after them is due.
+-- Returns one row, since each costs Python time: a JSON array of the jobs, and their parameters one after the other.
 SELECT
-    json_group_array(json_array(job_id, attempt, type, losses, due_at, traceparent, group_limit, length)),
-    CAST(group_concat(parameters, '') AS BLOB),
-    (SELECT min(due_at) FROM job WHERE status = 'Pending' AND due_at > :due)
+    json_group_array(json_array(job_id, attempt, type, losses, iif(due_at, due_at + priority * {level}, 0), traceparent,
+        group_limit, start_by, length)),
+    CAST(group_concat(parameters, '') AS BLOB)
 FROM (
     SELECT *, sum(length) OVER (ORDER BY due_at, sequence ROWS UNBOUNDED PRECEDING) AS size FROM (
         SELECT *, length(CAST(parameters AS BLOB)) AS length
-        FROM job WHERE status = 'Pending' AND due_at <= :due ORDER BY due_at, sequence LIMIT :slots
+        FROM job WHERE due_at IS NOT NULL ORDER BY due_at, sequence LIMIT :slots
     )
 ) WHERE size <= :most;
 
+-- name: expire
+-- Ends a job that it is too late for. Returns its `notify`.
+UPDATE job SET {set}, {nowhere}, error = :error, finished_at = :now WHERE {guard} RETURNING notify;
+
+-- name: next_times
+-- Finds the first time that a job waits for, and the last time at which a pause was set.
+SELECT (SELECT min(run_at) FROM job WHERE run_at IS NOT NULL), (SELECT max(run_at - pause) FROM job WHERE pause IS NOT NULL);
+
+-- name: due
+-- Lists the jobs whose time has come.
+SELECT sequence, type, priority, run_at FROM job
+WHERE run_at IS NOT NULL AND run_at <= :now ORDER BY run_at, sequence LIMIT :limit;
+
+-- name: shorten_pauses
+-- Begins pauses again that were set at a time that has not come: the clock was set back.
+UPDATE job SET run_at = :now + pause WHERE sequence IN (
+    SELECT sequence FROM job WHERE pause IS NOT NULL AND run_at - pause > :now ORDER BY run_at - pause DESC LIMIT :limit
+);
+
+-- name: place
+-- Says where a Pending job waits.
+UPDATE job SET {place} WHERE sequence = :sequence AND status = 'Pending';
+
+-- name: run_now
+-- Lets a job that waits for its time be ready.
+UPDATE job SET {place} WHERE job_id = :job_id AND attempt = :attempt AND run_at IS NOT NULL;
+
+-- name: find_state
+-- Finds what says where a job may go from where it is.
+SELECT status, attempt, type, priority, run_at IS NOT NULL, stage, limit_key, unique_key, unique_in, postponements
+FROM job WHERE job_id = :job_id;
+
 -- name: claim
 -- Claims jobs. Rows: as `waiting` returns them.
-UPDATE job SET {set}, started_at = :now, due_at = NULL
+UPDATE job SET {set}, started_at = :now, due_at = NULL, stage = iif(stage IS NULL, NULL, 2), turn = NULL, error = NULL
 WHERE job_id IN (SELECT value ->> 0 FROM json_each(:rows)) AND {from};
 
 -- name: succeed
 -- Saves results. Rows: EndedJob.
 UPDATE job SET {set}, results = CAST(substr(:texts, row.value ->> 3, row.value ->> 4) AS TEXT),
-    finished_at = row.value ->> 2
+    finished_at = row.value ->> 2, stage = NULL
 FROM json_each(:rows) AS row
 WHERE job_id = row.value ->> 0 AND attempt = row.value ->> 1 AND {from};
 
 -- name: fail
 -- Ends a job with an error. Returns its `notify`.
-UPDATE job SET {set}, error = :error, finished_at = :now WHERE {guard} RETURNING notify;
+UPDATE job SET {set}, stage = NULL, error = :error, finished_at = :now WHERE {guard} RETURNING notify;
 
 -- name: repeat
--- Begins the next attempt after a loss. A suspect (:group_limit) is not due until it is admitted.
-UPDATE job SET {set}, losses = losses + 1, group_limit = :group_limit, due_at = iif(:group_limit IS NULL, :due_at, NULL),
-    started_at = NULL, progress = NULL
+-- Begins the next attempt after a loss. It shows the error until then.
+UPDATE job SET {set}, losses = losses + 1, group_limit = :group_limit, {place}, error = :error, started_at = NULL,
+    progress = NULL
+WHERE {guard};
+
+-- name: postpone
+-- Begins the next attempt later, because the function asked for it.
+UPDATE job SET {set}, postponements = postponements + 1, group_limit = NULL, {place}, error = :error, started_at = NULL,
+    progress = NULL
 WHERE {guard};
 
 -- name: release
--- Begins the next attempt without a loss. A suspect (:group_limit) is not due until it is admitted.
-UPDATE job SET {set}, interruptions = interruptions + :interrupted, group_limit = :group_limit,
-    due_at = iif(:group_limit IS NULL, :due_at, NULL), started_at = NULL, progress = NULL
+-- Begins the next attempt without a loss.
+UPDATE job SET {set}, interruptions = interruptions + :interrupted, group_limit = :group_limit, {place},
+    started_at = NULL, progress = NULL
 WHERE {guard};
 
 -- name: explain
@@ -70,11 +121,11 @@ UPDATE attempt SET error = :error WHERE job_id = :job_id AND attempt = :attempt;
 
 -- name: cancel
 -- Ends a job that nobody wants any more. Returns its `notify`.
-UPDATE job SET {set}, due_at = NULL, finished_at = :now WHERE {guard} RETURNING notify;
+UPDATE job SET {set}, {nowhere}, error = NULL, finished_at = :now WHERE {guard} RETURNING notify;
 
 -- name: retry
 -- Makes a final job as new, except for the number of its attempt.
-UPDATE job SET {set}, losses = 0, interruptions = 0, group_limit = NULL, due_at = :due_at, started_at = NULL,
+UPDATE job SET {set}, losses = 0, interruptions = 0, postponements = 0, group_limit = NULL, {place}, started_at = NULL,
     finished_at = NULL, progress = NULL, results = NULL, error = NULL
 WHERE {guard};
 
@@ -84,7 +135,7 @@ UPDATE job SET progress = :progress WHERE job_id = :job_id AND attempt = :attemp
 
 -- name: admit
 -- Lets a suspect be claimed.
-UPDATE job SET due_at = :due_at
+UPDATE job SET {place}
 WHERE job_id = :job_id AND attempt = :attempt AND status = 'Pending' AND group_limit IS NOT NULL;
 
 -- name: any_to_tell
@@ -107,8 +158,8 @@ INSERT INTO delivery (delivery_id, job_id, attempt, url, receiver, body, created
 VALUES (:id, :job_id, :attempt, :url, :receiver, :body, :created_ms, :created_ms);
 
 -- part: shown
-job_id, type, status, CAST(parameters AS BLOB), progress, CAST(results AS BLOB), error, attempt, created_at, started_at,
-    finished_at
+job_id, type, status, CAST(parameters AS BLOB), progress, CAST(results AS BLOB), error, attempt, priority, created_at,
+    run_at, start_by, started_at, finished_at
 
 -- name: find
 -- Finds a job as GET shows it.
@@ -119,7 +170,10 @@ SELECT {shown} FROM job WHERE job_id = :job_id;
 -- into objects and these into text. What is not JSON already (ids, types, statuses, times) has no character to escape.
 SELECT CAST('{"jobId":"' || job_id || '","type":"' || type || '","status":"' || status || '","parameters":' || parameters
     || ifnull(',"progress":' || progress, '') || ifnull(',"results":' || results, '') || ifnull(',"error":' || error, '')
-    || ',"attempt":' || attempt || ',"createdAt":"' || created_at || ifnull('","startedAt":"' || started_at, '')
+    || ',"attempt":' || attempt || iif(priority, ',"priority":' || priority, '') || ',"createdAt":"' || created_at
+    || iif(run_at IS NULL, '', '","runAt":"' || strftime('%Y-%m-%dT%H:%M:%fZ', run_at / 1000.0, 'unixepoch'))
+    || iif(start_by IS NULL, '', '","startBy":"' || strftime('%Y-%m-%dT%H:%M:%fZ', start_by / 1000.0, 'unixepoch'))
+    || ifnull('","startedAt":"' || started_at, '')
     || ifnull('","finishedAt":"' || finished_at, '') || '"}' AS BLOB), status
 FROM job WHERE job_id = :job_id;
 
@@ -129,7 +183,7 @@ SELECT status, attempt FROM job WHERE job_id = :job_id;
 
 -- name: find_request
 -- Finds what a job was submitted with.
-SELECT type, CAST(parameters AS BLOB), notify FROM job WHERE job_id = :job_id;
+SELECT type, CAST(parameters AS BLOB), notify, options FROM job WHERE job_id = :job_id;
 
 -- name: earlier_attempts
 -- Lists the attempts of a job that were followed by another, beginning after number :after.
@@ -159,9 +213,13 @@ SELECT
 -- Counts all jobs.
 SELECT count(*) FROM job;
 
--- name: count_pending
--- Counts the jobs that wait.
-SELECT count(*) FROM job WHERE status = 'Pending';
+-- name: count_waiting
+-- Counts the jobs that wait for a time, and all that wait.
+SELECT (SELECT count(*) FROM job WHERE run_at IS NOT NULL), (SELECT count(*) FROM job WHERE status = 'Pending');
+
+-- name: count_limited
+-- Counts the jobs that wait before the gates of their functions.
+SELECT (SELECT count(*) FROM job WHERE stage = 0) + (SELECT count(*) FROM job WHERE stage = 1);
 
 -- name: count_tables
 -- Counts the tables, indexes and triggers of a file. A new file has none.
@@ -203,25 +261,29 @@ SELECT job_id, attempt, type, losses, group_limit, interruptions FROM job WHERE 
 SELECT job_id, attempt, group_limit, interruptions FROM job
 WHERE status = 'Pending' AND group_limit IS NOT NULL AND type IN (SELECT value FROM json_each(:types)) ORDER BY sequence;
 
--- name: park
--- Sets waiting jobs of other types aside.
-UPDATE job SET due_at = NULL
-WHERE status = 'Pending' AND type NOT IN (SELECT value FROM json_each(:types));
-
--- name: unpark
--- Makes jobs of these types due that were set aside, or that are due too late because a clock was wrong.
-UPDATE job SET due_at = :due_at
-WHERE status = 'Pending' AND group_limit IS NULL AND (due_at IS NULL OR due_at > :latest)
-    AND type IN (SELECT value FROM json_each(:types));
+-- name: set_aside
+-- Takes the waiting jobs of other types out of the queue and the gates.
+UPDATE job SET due_at = NULL, stage = NULL, turn = NULL
+WHERE status = 'Pending' AND run_at IS NULL AND type NOT IN (SELECT value FROM json_each(:types));
 
 -- name: hold_suspects
 -- Withdraws the admission of all suspects, when the server starts.
-UPDATE job SET due_at = NULL WHERE status = 'Pending' AND group_limit IS NOT NULL;
+UPDATE job SET {nowhere} WHERE status = 'Pending' AND group_limit IS NOT NULL;
+
+-- name: set_back
+-- Makes jobs ready now that were ready at a time that has not come: the clock was set back.
+UPDATE job SET due_at = :now - priority * {level} WHERE due_at + priority * {level} > :now;
+
+-- name: take_up
+-- Makes jobs of these types ready that were set aside. They have no limits.
+UPDATE job SET due_at = coalesce(turn, :now - priority * {level}), stage = NULL, turn = NULL
+WHERE status = 'Pending' AND due_at IS NULL AND run_at IS NULL AND group_limit IS NULL
+    AND type IN (SELECT value FROM json_each(:types));
 
 -- name: count_parked
 -- Counts the waiting jobs of other types, by type.
 SELECT type, count(*) FROM job
-WHERE status = 'Pending' AND due_at IS NULL AND type NOT IN (SELECT value FROM json_each(:types)) GROUP BY type;
+WHERE status = 'Pending' AND type NOT IN (SELECT value FROM json_each(:types)) GROUP BY type;
 
 -- name: oldest
 -- Lists the next jobs that a purge looks at, in the order of submission.

@@ -9,22 +9,40 @@ import asyncio
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from asyncjob.contract import Submission
-from asyncjob.job import TRANSITIONS, Error, Progress, Status, now_ms, timestamp, utc_now
+from asyncjob.job import Error, Progress, Status, now_ms, timestamp, utc_now
+from asyncjob.registry import JobFunction
 from asyncjob.sqlite.database import Database
 from asyncjob.sqlite.deliveries import SqliteDeliveries
-from asyncjob.sqlite.notifying import tell
+from asyncjob.sqlite.inserting import Inserting, InsertingSpecial, special
+from asyncjob.sqlite.places import NOWHERE, Places, take_over
 from asyncjob.sqlite.reads import NEVER, Reads
 from asyncjob.sqlite.statements import SQL
 from asyncjob.sqlite.transaction import EndedJob, Insisted, Item, NewJob, Results, Taken, Transaction
 from asyncjob.sqlite.writer import Writer
-from asyncjob.store import FIRST, Change, Lost, Observer, Success, Suspect, Told, Unreadable, Unusable
+from asyncjob.sqlite.writing import State, as_json, find_state, put_back, write
+from asyncjob.store import (
+    FIRST,
+    MAX_POSTPONEMENTS,
+    Change,
+    Claims,
+    Duplicate,
+    Lost,
+    Observer,
+    Success,
+    Suspect,
+    Told,
+    Unreadable,
+    Unusable,
+)
+
+Key = dict[str, Any]  # the values of a statement
 
 
 class SqliteStore(Reads):
@@ -41,7 +59,8 @@ class SqliteStore(Reads):
         self._database = Database(path)
         try:
             super().__init__(self._database)
-            self.pending: int = self._lookup.one("count_pending")[0]
+            self.scheduled, waiting = self._lookup.one("count_waiting")
+            self.pending: int = waiting - self.scheduled
             self._writer = Writer(self._database.connect(), self._transact, self._committed, self._tell_claims)
             self.deliveries = SqliteDeliveries(self._database, self._writer)
         except (sqlite3.Error, Unreadable) as error:  # only the first page was read before
@@ -50,8 +69,8 @@ class SqliteStore(Reads):
         self._observer = Observer()
         self._slots = 0
         self._slots_lock = threading.Lock()
-        self._due = 0
-        self._none_waits = False
+        self._places = Places()
+        self._taken = Taken(Claims([]), next_at=0)  # so that the first transaction looks whose time has come
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -106,27 +125,35 @@ class SqliteStore(Reads):
 
     def admit(self, suspects: Sequence[Suspect]) -> "asyncio.Future[list[bool]]":
         """Let suspects be claimed, next of all."""
-        rows = [{"job_id": one.job_id, "attempt": one.attempt, "due_at": FIRST} for one in suspects]
+
+        def admitted(connection: sqlite3.Connection, suspect: Suspect) -> bool:
+            state = find_state(connection, suspect.job_id)
+            if state is None:
+                return False
+            place = self._places.ready(state.type, state.priority, FIRST)
+            values = place._asdict() | {"job_id": suspect.job_id, "attempt": suspect.attempt}
+            return connection.execute(SQL["admit"], values).rowcount == 1
+
         return self._writer.do(
-            lambda connection: [connection.execute(SQL["admit"], row).rowcount == 1 for row in rows],
+            lambda connection: [admitted(connection, one) for one in suspects],
             Insisted("admit", [one.job_id for one in suspects]),
         )
 
     def _transact(
         self, connection: sqlite3.Connection, batch: Sequence[Item], singly: frozenset[str]
     ) -> tuple[Results, Taken]:
-        self._due = max(self._due, now_ms())  # a clock that is set back must not hide waiting jobs
         transaction = Transaction(
-            connection, SQL, slots=self._slots, due=self._due, none_waits=self._none_waits, singly=singly
+            connection, SQL, slots=self._slots, places=self._places, before=self._taken, singly=singly
         )
         return transaction.run(batch)
 
     def _committed(self, taken: Taken) -> None:
-        self._none_waits = taken.none_left
+        self._taken = taken
         self.offer(-len(taken.claims.jobs))
 
     def _tell_claims(self, taken: Taken) -> None:
-        self.pending -= len(taken.claims.jobs)
+        self.scheduled -= taken.promoted
+        self.pending += taken.promoted - len(taken.claims.jobs) - len(taken.claims.expired)
         if taken.go_on:
             self.wake()
         self._observer.claimed(taken.claims)
@@ -135,26 +162,47 @@ class SqliteStore(Reads):
 
     def submit(
         self, job_id: str, submission: Submission, traceparent: str | None = None
-    ) -> "asyncio.Future[Submission | None]":
+    ) -> "asyncio.Future[Submission | Duplicate | None]":
         """Save a new job as Pending."""
-        answer: asyncio.Future[Submission | None] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Submission | Duplicate | None] = asyncio.get_running_loop().create_future()
         self.insert(answer, job_id, submission, traceparent)
         return answer
 
     def insert(self, told: Told, job_id: str, submission: Submission, traceparent: str | None = None) -> None:
         """The same, without a future."""
         now = now_ms()
-        notify = submission.options.notify
-        row = NewJob(job_id, submission.type, now, timestamp(now), traceparent, notify, submission.parameters)
-        Inserting(self, row, self._writer, told).insert()
+        if self._places.is_plain(submission):
+            notify = submission.options.notify
+            row = NewJob(job_id, submission.type, now, timestamp(now), traceparent, notify, submission.parameters)
+            Inserting(self, row, self._writer, told).insert()
+        else:
+            job = special(self._places, job_id, submission, traceparent, now)
+            InsertingSpecial(self, job, self._writer, told).insert()
 
     def cancel(self, job_id: str) -> "asyncio.Future[Change]":
         """Pending or Running → Canceled."""
-        return self._change("cancel", job_id, now=utc_now())
+        now = utc_now()
+        return self._change(job_id, lambda connection, key, state: write(connection, "cancel", key | {"now": now}))
 
     def retry(self, job_id: str) -> "asyncio.Future[Change]":
         """Final → Pending."""
-        return self._change("retry", job_id, due_at=now_ms())
+        now = now_ms()
+
+        def retry(connection: sqlite3.Connection, key: Key, state: State) -> bool:
+            place = self._places.ready(state.type, state.priority, now)
+            return write(connection, "retry", key | place._asdict())
+
+        return self._change(job_id, retry, waits_after=True)
+
+    def run_now(self, job_id: str) -> "asyncio.Future[Change]":
+        """Have a job that waits for its time be ready."""
+        now = now_ms()
+
+        def run(connection: sqlite3.Connection, key: Key, state: State) -> bool:
+            place = self._places.ready(state.type, state.priority, now)
+            return connection.execute(SQL["run_now"], key | place._asdict()).rowcount == 1
+
+        return self._change(job_id, run, waits_after=True)
 
     def progress(self, job_id: str, attempt: int, progress: Progress) -> "asyncio.Future[bool]":
         """Save how far a running attempt is."""
@@ -169,14 +217,39 @@ class SqliteStore(Reads):
 
     def fail(self, job_id: str, attempt: int, error: Error) -> "asyncio.Future[bool]":
         """Running → Failure."""
-        return self._end_attempt("fail", job_id, attempt, {"error": _json(error), "now": utc_now()})
+        values = {"job_id": job_id, "attempt": attempt, "error": as_json(error), "now": utc_now()}
+        return self._writer.do(lambda connection: write(connection, "fail", values), Insisted("fail", [job_id]))
 
     def repeat(
-        self, job_id: str, attempt: int, due_at: int | None, error: Error, group_limit: int | None = None
+        self, job_id: str, attempt: int, pause: int, error: Error, group_limit: int | None = None
     ) -> "asyncio.Future[bool]":
         """Running → Pending, with one loss more."""
-        values = {"due_at": due_at, "group_limit": group_limit}
-        return self._end_attempt("repeat", job_id, attempt, values, error)
+        key = {"job_id": job_id, "attempt": attempt}
+        return self._put_back("repeat", key, error, pause, {"group_limit": group_limit, "error": as_json(error)})
+
+    def postpone(self, job_id: str, attempt: int, pause: int, error: Error) -> "asyncio.Future[Status | None]":
+        """Running → Pending, because the function asked for it."""
+        values = {"job_id": job_id, "attempt": attempt, "error": as_json(error)}
+
+        def operation(connection: sqlite3.Connection) -> Status | None:
+            state = find_state(connection, job_id)
+            if state is None:
+                return None
+            if state.postponements >= MAX_POSTPONEMENTS:
+                over = Error("RetryLater", f"it was postponed {MAX_POSTPONEMENTS:,} times; last: {error.message}")
+                values_then = values | {"error": as_json(over), "now": utc_now()}
+                return Status.FAILURE if write(connection, "fail", values_then) else None
+            place = self._places.after(pause, state.type, state.priority, now_ms())
+            written = put_back(connection, "postpone", values | place._asdict(), error)
+            return Status.PENDING if written else None
+
+        def count(postponed: "asyncio.Future[Status | None]") -> None:
+            if _succeeded(postponed) and postponed.result() is Status.PENDING:
+                self._count_waiting(1, is_scheduled=pause > 0)
+
+        future = self._writer.do(operation, Insisted("postpone", [job_id]))
+        future.add_done_callback(count)
+        return future
 
     def release(
         self,
@@ -184,68 +257,82 @@ class SqliteStore(Reads):
         attempt: int,
         error: Error,
         *,
-        due_at: int | None = FIRST,
         group_limit: int | None = None,
         interrupted: bool = False,
     ) -> "asyncio.Future[bool]":
         """Running → Pending, with no further loss."""
-        values = {"due_at": due_at, "group_limit": group_limit, "interrupted": interrupted}
-        return self._end_attempt("release", job_id, attempt, values, error)
+        values = {"group_limit": group_limit, "interrupted": interrupted}
+        return self._put_back("release", {"job_id": job_id, "attempt": attempt}, error, None, values)
 
     def hand_back(self, job_id: str, attempt: int, group_limit: int | None = None) -> "asyncio.Future[bool]":
         """Running → Pending, because the server stops; tried once."""
-        values = {"due_at": FIRST, "group_limit": group_limit, "interrupted": False}
-        return self._end_attempt("release", job_id, attempt, values, insists=False)
+        values = {"group_limit": group_limit, "interrupted": False}
+        return self._put_back("release", {"job_id": job_id, "attempt": attempt}, None, None, values, insists=False)
 
-    def _end_attempt(
+    def _put_back(
         self,
         name: str,
-        job_id: str,
-        attempt: int,
-        values: dict[str, Any],
-        how: Error | None = None,
+        key: Key,
+        error: Error | None,
+        pause: int | None,
+        values: Key,
         *,
         insists: bool = True,
     ) -> "asyncio.Future[bool]":
-        """Write one transition of a running attempt, and `how` it ended if another one follows."""
-        key = {"job_id": job_id, "attempt": attempt}
+        """Running → Pending: a suspect until it is admitted, after a pause, or first of all if that is None."""
+        is_suspect = values["group_limit"] is not None
 
         def operation(connection: sqlite3.Connection) -> bool:
-            written = _write(connection, name, values | key)
-            if written and how is not None:
-                connection.execute(SQL["explain"], key | {"error": _json(how)})
-            return written
+            state = find_state(connection, key["job_id"])
+            if state is None:
+                return False
+            if is_suspect:
+                place = NOWHERE
+            elif pause is None:
+                place = self._places.ready(state.type, state.priority, FIRST)
+            else:
+                place = self._places.after(pause, state.type, state.priority, now_ms())
+            return put_back(connection, name, key | values | place._asdict(), error)
 
         def count(written: "asyncio.Future[bool]") -> None:
             if _succeeded(written) and written.result():
-                self._count_pending(name, Status.RUNNING)
+                self._count_waiting(1, is_scheduled=bool(pause) and not is_suspect)
 
-        future = self._writer.do(operation, Insisted(name, [job_id]) if insists else None)
+        future = self._writer.do(operation, Insisted(name, [key["job_id"]]) if insists else None)
         future.add_done_callback(count)
         return future
 
-    def _change(self, name: str, job_id: str, **values: Any) -> "asyncio.Future[Change]":
-        """Write one transition of a job, whatever its attempt."""
+    def _change(
+        self, job_id: str, call: Callable[[sqlite3.Connection, Key, State], bool], *, waits_after: bool = False
+    ) -> "asyncio.Future[Change]":
+        """Write one change of a job, whatever its attempt; `waits_after` says whether the job waits then."""
+        found: list[State] = []
 
         def operation(connection: sqlite3.Connection) -> Change:
-            row = connection.execute(SQL["find_status"], {"job_id": job_id}).fetchone()
-            if row is None:
+            state = find_state(connection, job_id)
+            if state is None:
                 return Change(None, 0, applied=False)
-            status, attempt = row
-            guarded = values | {"job_id": job_id, "attempt": attempt}
-            return Change(Status(status), attempt, _write(connection, name, guarded))
+            found[:] = [state]
+            applied = call(connection, {"job_id": job_id, "attempt": state.attempt}, state)
+            return Change(state.status, state.attempt, applied)
 
         def count(changed: "asyncio.Future[Change]") -> None:
             if _succeeded(changed) and changed.result().applied:
-                self._count_pending(name, changed.result().before)
+                if found[0].status is Status.PENDING:
+                    self._count_waiting(-1, is_scheduled=found[0].is_scheduled)
+                if waits_after:
+                    self._count_waiting(1)
 
         future = self._writer.do(operation)
         future.add_done_callback(count)
         return future
 
-    def _count_pending(self, name: str, before: Status | None) -> None:
-        """Count one job more or less as waiting, after a transition was written."""
-        self.pending += (TRANSITIONS[name].target is Status.PENDING) - (before is Status.PENDING)
+    def _count_waiting(self, jobs: int, *, is_scheduled: bool = False) -> None:
+        """Count so many more jobs as waiting: for their time, or for their turn."""
+        if is_scheduled:
+            self.scheduled += jobs
+        else:
+            self.pending += jobs
 
     # -- taking over, tidying up ---------------------------------------------------------------------------------
 
@@ -257,15 +344,13 @@ class SqliteStore(Reads):
         """The suspects of these types that wait."""
         return [Suspect(*row) for row in self._lookup.all("suspects", types=json.dumps(list(types)))]
 
-    async def park(self, types: Iterable[str], latest_due: int) -> dict[str, int]:
+    async def take_over(self, functions: Iterable[JobFunction]) -> dict[str, int]:
         """Set waiting jobs of other types aside, and let those of these types be claimed again."""
-        values = {"types": json.dumps(list(types)), "due_at": now_ms(), "latest": latest_due}
+        known = list(functions)
 
         def operation(connection: sqlite3.Connection) -> dict[str, int]:
-            connection.execute(SQL["park"], values)
-            connection.execute(SQL["unpark"], values)
-            connection.execute(SQL["hold_suspects"])
-            return dict(connection.execute(SQL["count_parked"], values).fetchall())
+            self._places.take_over(known)
+            return take_over(connection, self._places, now_ms())
 
         return await self._writer.do(operation)
 
@@ -281,78 +366,6 @@ class SqliteStore(Reads):
             return len(old), None if over else rows[-1][0]
 
         return await self._writer.do(operation)
-
-
-class Inserting:
-    """A new job on its way into the file: makes the answer of `submit` of what the writer says.
-
-    It does so in the same turn of the event loop, because claims are told in the next.
-
-    Args:
-        store: whose `pending` counts the job from `insert` on, so that a burst cannot pass the limit.
-        row: the job.
-        writer: the file's.
-        told: who waits for the answer.
-    """
-
-    __slots__ = ("_row", "_store", "_told", "_writer")
-
-    def __init__(self, store: SqliteStore, row: NewJob, writer: Writer[Any], told: Told) -> None:
-        self._store = store
-        self._row = row
-        self._writer = writer
-        self._told = told
-
-    def insert(self) -> None:
-        """Have the row written in the next transaction."""
-        self._store.pending += 1
-        self._writer.tell(self, "submit", [self._row])
-
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        """The loop that it belongs to."""
-        return self._told.get_loop()
-
-    def done(self) -> bool:
-        """Whether nobody needs the writer's result: never, since it is counted even if whoever waited was canceled."""
-        return False
-
-    def set_result(self, written: list[bool]) -> None:
-        """The transaction is on the disk."""
-        earlier = None
-        if not written[0]:
-            self._store.pending -= 1
-            try:
-                earlier = self._store.find_submission(self._row.job_id)
-            except Unreadable as error:
-                if not self._told.done():
-                    self._told.set_exception(error)
-                return
-            if earlier is None:  # purged since
-                self.insert()
-                return
-        if not self._told.done():  # whoever waited may have been canceled
-            self._told.set_result(earlier)
-
-    def set_exception(self, error: BaseException) -> None:
-        """Nothing was saved."""
-        self._store.pending -= 1
-        if not self._told.done():
-            self._told.set_exception(error)
-
-
-def _write(connection: sqlite3.Connection, name: str, values: dict[str, Any]) -> bool:
-    """Write one transition of one job, and its notification if that ends it; False if the guard refused it."""
-    written = connection.execute(SQL[name], values)
-    if not TRANSITIONS[name].target.is_final:
-        return written.rowcount == 1
-    told = written.fetchall()  # a row if the job was written, with its `notify`
-    if told and told[0][0] is not None:
-        tell(connection, [values["job_id"]])
-    return bool(told)
-
-
-def _json(error: Error) -> str:
-    return msgspec.json.encode(error).decode()
 
 
 def _succeeded(future: "asyncio.Future[Any]") -> bool:

@@ -1,4 +1,4 @@
-"""What one transaction does: first the operations, then the rows, then the claims.
+"""What one transaction does: first the operations, then the rows, then what has become ready, then the claims.
 
 All rows for the same statement are written by one execution of it. SQLite works through them without Python's lock,
 which the event loop needs in the meantime. That halves the cost of a row and keeps the two threads from waiting for
@@ -13,9 +13,12 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 
-from asyncjob.job import utc_now
+from asyncjob.job import now_ms, timestamp
 from asyncjob.sqlite.notifying import tell, to_tell
-from asyncjob.store import Claim, Claims, Told
+from asyncjob.sqlite.places import Places
+from asyncjob.sqlite.promotion import NEVER, Promoted, promote
+from asyncjob.sqlite.writing import expire
+from asyncjob.store import Claim, Claims, Expired, Told
 
 MAX_TEXT = 16 << 20  # bytes of text for one statement
 MAX_CLAIM_BYTES = 16 << 20  # bytes of parameters that one transaction claims; a single job has 1 MB at most
@@ -79,13 +82,17 @@ class Taken(NamedTuple):
 
     Attributes:
         claims: for the server.
-        none_left: True if no job waits, not even for a later time.
-        go_on: True if slots are free and more jobs may be due than one transaction claims.
+        none_left: True if no job is ready.
+        go_on: True if there is more to do than one transaction does: jobs to claim, or whose time has come.
+        promoted: how many jobs wait for their time no longer.
+        next_at: when the next job's time comes, in milliseconds since 1970.
     """
 
     claims: Claims
     none_left: bool = False
     go_on: bool = False
+    promoted: int = 0
+    next_at: int = NEVER
 
 
 class RowsRefused(Exception):
@@ -106,6 +113,7 @@ class Waiting(NamedTuple):
     due_at: int
     traceparent: str | None
     group_limit: int | None
+    start_by: int | None
     length: int
 
 
@@ -119,8 +127,8 @@ class Transaction:
         connection: to the file.
         statements: SQL by name.
         slots: how many jobs may be claimed.
-        due: the time, in milliseconds since 1970; jobs that are due later are not claimed.
-        none_waits: whether no job waited after the last commit.
+        places: says where jobs wait.
+        before: what the last transaction said that was committed.
         singly: names of statements whose rows must be written one by one.
     """
 
@@ -130,18 +138,21 @@ class Transaction:
         statements: Mapping[str, str],
         *,
         slots: int,
-        due: int,
-        none_waits: bool,
+        places: Places,
+        before: Taken,
         singly: frozenset[str],
     ) -> None:
         self._connection = connection
         self._statements = statements
         self._slots = slots
-        self._due = due
-        self._none_waits = none_waits
+        self._places = places
+        self._none_waits = before.none_left
         self._singly = singly
-        self._now = utc_now()
+        self._now_ms = now_ms()
+        self._now = timestamp(self._now_ms)
         self._claimed: list[Claim] = []
+        self._expired: list[Expired] = []
+        self._promoted = Promoted(0, before.next_at)
 
     def run(self, batch: Sequence[Item]) -> tuple[Results, Taken]:
         """Write a whole batch, then claim.
@@ -157,7 +168,9 @@ class Transaction:
                 results.append((item.future, item.call(self._connection)))
             else:
                 together.setdefault(item.statement, []).append(item)
-        self._none_waits = self._none_waits and not results  # each of them may have put a job back into the queue
+        if results or self._now_ms >= self._promoted.next_at:  # each operation may have changed where a job waits
+            self._promoted = promote(self._connection, self._places, self._now_ms)
+            self._none_waits = False
         for statement, items in together.items():
             written = self._write(statement, [row for item in items for row in item.rows])
             start = 0
@@ -200,25 +213,41 @@ class Transaction:
     def _claim(self) -> Taken:
         free = self._slots - len(self._claimed)
         if self._none_waits or free <= 0:
-            return Taken(Claims(self._claimed), none_left=self._none_waits)
+            return self._taken(none_left=self._none_waits)
         most = min(free, MAX_CLAIMED)
-        rows, texts, next_due = self._connection.execute(
-            self._statements["waiting"], {"due": self._due, "slots": most, "most": MAX_CLAIM_BYTES}
+        rows, texts = self._connection.execute(
+            self._statements["waiting"], {"slots": most, "most": MAX_CLAIM_BYTES}
         ).fetchone()
-        jobs = _claims(rows, texts or b"")
-        if jobs:
+        jobs = _decode_waiting(rows)
+        claims = _claims(jobs, texts or b"")
+        late = {job.job_id for job in jobs if job.start_by is not None and self._is_too_late(job)}
+        if late:
+            claims = [claim for claim in claims if claim.job_id not in late]
+        if claims:
             self._connection.execute(self._statements["claim"], {"rows": rows, "now": self._now})
-        cut_off = len(jobs) == most or sum(len(job.parameters) for job in jobs) > MAX_CLAIM_BYTES // 2
-        if cut_off:
-            return Taken(Claims(self._claimed + jobs), go_on=len(jobs) < free)
-        return Taken(Claims(self._claimed + jobs, next_due), none_left=next_due is None)
+        self._claimed += claims
+        cut_off = len(jobs) == most or sum([job.length for job in jobs]) > MAX_CLAIM_BYTES // 2
+        return self._taken(none_left=not cut_off, go_on=cut_off and len(claims) < free)
+
+    def _is_too_late(self, job: Waiting) -> bool:
+        """Whether the job should have begun before now; if so, it has ended."""
+        if job.attempt > 1 or job.start_by is None or job.start_by >= self._now_ms:
+            return False
+        expire(self._connection, job.job_id, job.start_by, self._now)
+        self._expired.append(Expired(job.job_id, job.attempt, job.type))
+        return True
+
+    def _taken(self, *, none_left: bool, go_on: bool = False) -> Taken:
+        promoted, next_at = self._promoted
+        claims = Claims(self._claimed, next_at if self._now_ms < next_at < NEVER else None, self._expired)
+        return Taken(claims, none_left, go_on or next_at <= self._now_ms, promoted, next_at)
 
 
-def _claims(rows: str, texts: bytes) -> list[Claim]:
+def _claims(jobs: list[Waiting], texts: bytes) -> list[Claim]:
     """The claims of jobs that waited; `texts` has their parameters, one after the other."""
     claims = []
     start = 0
-    for job in _decode_waiting(rows):
+    for job in jobs:
         end = start + job.length
         claims.append(
             Claim(

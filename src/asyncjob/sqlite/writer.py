@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from asyncjob.sqlite.transaction import Insisted, Item, Operation, Results, Row, Rows, RowsRefused
 from asyncjob.store import NotSaved, Observer, Told
@@ -71,8 +71,12 @@ class Writer(Generic[Claimed]):
             the call was saved.
         """
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._gather(Operation(call, future, insisted))
+        self.ask(future, call, insisted)
         return future
+
+    def ask(self, told: Told, call: Callable[[sqlite3.Connection], Any], insisted: Insisted | None = None) -> None:
+        """Make a call in the next transaction, as `do` does, and tell its result."""
+        self._gather(Operation(call, told, insisted))
 
     def write(
         self, statement: str, rows: Sequence[Row], insisted: Insisted | None = None

@@ -26,10 +26,14 @@ from asyncjob.store.deliveries import Deliveries, Delivery, DeliveryStatus, Due,
 from asyncjob.store.protocol import Observer, Store, Told
 from asyncjob.store.records import (
     FIRST,
+    LEVEL_MS,
+    MAX_POSTPONEMENTS,
     Attempt,
     Change,
     Claim,
     Claims,
+    Duplicate,
+    Expired,
     Lost,
     NotSaved,
     Shown,
@@ -42,6 +46,8 @@ from asyncjob.store.records import (
 
 __all__ = [
     "FIRST",
+    "LEVEL_MS",
+    "MAX_POSTPONEMENTS",
     "Attempt",
     "Change",
     "Claim",
@@ -50,6 +56,8 @@ __all__ = [
     "Delivery",
     "DeliveryStatus",
     "Due",
+    "Duplicate",
+    "Expired",
     "Lost",
     "NotSaved",
     "Notification",

@@ -7,8 +7,9 @@ from typing import Any, Protocol
 
 from asyncjob.contract import ListQuery, Submission
 from asyncjob.job import Error, Job, Progress, Status
+from asyncjob.registry import JobFunction
 from asyncjob.store.deliveries import Deliveries
-from asyncjob.store.records import FIRST, Attempt, Change, Claims, Lost, NotSaved, Shown, Success, Suspect
+from asyncjob.store.records import Attempt, Change, Claims, Duplicate, Lost, NotSaved, Shown, Success, Suspect
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,13 @@ class Store(Protocol):
     def offer(self, slots: int) -> None:
         """Let that many more jobs be claimed for this server, or fewer if negative, from the next transaction on.
 
-        Every transaction ends with claims, Pending → Running: it claims as many jobs that are due as there are slots,
-        the one due first before the others, and jobs due at the same time in the order of submission. Each takes a
+        Every transaction ends with claims, Pending → Running: it claims as many jobs that are ready as there are slots.
+        A job is ready if its time has come and the limits of its function let it run. The one with the lowest rank goes
+        first: the time at which it became ready, less LEVEL_MS for each level of its priority; of those that passed the
+        limit of their key, the time at which they did. Jobs of one rank go in the order of submission. Each takes a
         slot. No two servers ever claim the same attempt.
+
+        A job whose `start_by` has passed is not claimed for its first attempt: it becomes a Failure of type `Expired`.
         """
 
     @property
@@ -101,7 +106,7 @@ class Store(Protocol):
         """How many more jobs may be claimed for this server."""
 
     def wake(self) -> None:
-        """Run a transaction, if only to claim, until it is saved. Call it after `offer`, and when a job becomes due."""
+        """Run a transaction, if only to claim, until it is saved. Call it after `offer`, and at `Claims.next_due`."""
 
     async def stop_claiming(self) -> None:
         """Claim nothing more, whatever is offered. When this returns, the observer knows of every claim.
@@ -121,11 +126,13 @@ class Store(Protocol):
 
     def submit(
         self, job_id: str, submission: Submission, traceparent: str | None = None
-    ) -> "asyncio.Future[Submission | None]":
-        """Save a new job: Pending, due now, in its first attempt. If a job has that id already, write nothing.
+    ) -> "asyncio.Future[Submission | Duplicate | None]":
+        """Save a new job: Pending, in its first attempt, ready now or at the time that its options name.
+
+        If a job has that id already, or is the same (see `Unique`), write nothing.
 
         Returns:
-            None if the job was saved; the earlier submission if there was one.
+            None if the job was saved; the earlier submission under its id; or the job that is the same.
 
         Raises:
             NotSaved: in the future.
@@ -147,7 +154,16 @@ class Store(Protocol):
         """
 
     def retry(self, job_id: str) -> "asyncio.Future[Change]":
-        """Final → Pending, due now, with the next attempt. Its losses and interruptions are 0; it is no suspect.
+        """Final → Pending, ready now, with the next attempt. Its losses and other counts are 0; it is no suspect.
+
+        It is refused if another job that is the same has not ended.
+
+        Raises:
+            NotSaved: in the future.
+        """
+
+    def run_now(self, job_id: str) -> "asyncio.Future[Change]":
+        """Have a Pending job that waits for its time be ready now. One that does not wait for a time is refused.
 
         Raises:
             NotSaved: in the future.
@@ -180,19 +196,34 @@ class Store(Protocol):
         """
 
     def repeat(
-        self, job_id: str, attempt: int, due_at: int | None, error: Error, group_limit: int | None = None
+        self, job_id: str, attempt: int, pause: int, error: Error, group_limit: int | None = None
     ) -> "asyncio.Future[bool]":
         """Running → Pending, with the next attempt and one more loss, until it is saved.
 
         Args:
             job_id: the job's.
             attempt: the lost one, which is kept among the earlier ones as a Failure.
-            due_at: when the next one is due, in milliseconds since 1970; None: once a server knows the function again.
-            error: how the attempt was lost.
-            group_limit: given for a suspect, which waits until it is admitted.
+            pause: milliseconds until the next one is ready; never longer, even if the clock is set back.
+            error: how the attempt was lost. The job shows it until the next attempt begins.
+            group_limit: given for a suspect, which waits until it is admitted, whatever its pause.
 
         Returns:
             False if the guard refused it.
+        """
+
+    def postpone(self, job_id: str, attempt: int, pause: int, error: Error) -> "asyncio.Future[Status | None]":
+        """Running → Pending, with the next attempt and no more losses, because the function asked for it.
+
+        Until it is saved. A job that was postponed MAX_POSTPONEMENTS times becomes a Failure of type `RetryLater`.
+
+        Args:
+            job_id: the job's.
+            attempt: the one that ended, which is kept among the earlier ones as Pending.
+            pause: as in `repeat`.
+            error: as in `repeat`: what the function said.
+
+        Returns:
+            What the job is now; None if the guard refused it.
         """
 
     def release(
@@ -201,17 +232,15 @@ class Store(Protocol):
         attempt: int,
         error: Error,
         *,
-        due_at: int | None = FIRST,
         group_limit: int | None = None,
         interrupted: bool = False,
     ) -> "asyncio.Future[bool]":
-        """Running → Pending, with the next attempt and no more losses, until it is saved.
+        """Running → Pending, before all other jobs, with the next attempt and no more losses, until it is saved.
 
         Args:
             job_id: the job's.
             attempt: the one that ended, which is kept among the earlier ones as Pending.
             error: how it ended.
-            due_at: as in `repeat`; by default before all other jobs.
             group_limit: as in `repeat`.
             interrupted: True if the attempt ended because its server did; the store counts these.
 
@@ -234,11 +263,19 @@ class Store(Protocol):
 
     @property
     def pending(self) -> int:
-        """How many jobs are Pending, whether or not they are due, as far as this server knows.
+        """How many jobs are Pending and do not wait for a time, as far as this server knows.
 
         This server's own submissions are counted before they are saved, so that a burst of them cannot pass a limit.
         If several servers share the store, the changes that others make may be counted later.
         """
+
+    @property
+    def scheduled(self) -> int:
+        """How many jobs are Pending and wait for a time: a delayed start, or the pause between two attempts."""
+
+    @property
+    def limited(self) -> int:
+        """How many jobs are Pending and wait for a limit of their function."""
 
     def find(self, job_id: str) -> Job | None:
         """The job as it was last saved."""
@@ -280,14 +317,11 @@ class Store(Protocol):
 
     # -- taking over, tidying up ---------------------------------------------------------------------------------
 
-    async def park(self, types: Iterable[str], latest_due: int) -> dict[str, int]:
-        """Say which types of job this server runs. Jobs of other types are set aside: they are not claimed for it.
+    async def take_over(self, functions: Iterable[JobFunction]) -> dict[str, int]:
+        """Say which job functions this server runs, with their limits. Asked at the start, before any claim.
 
-        Waiting jobs of these types that were set aside may be claimed again. Suspects must be admitted again.
-
-        Args:
-            types: the registered types.
-            latest_due: milliseconds since 1970. A job that is due later, because a clock was wrong, becomes due now.
+        Waiting jobs are sorted anew: those of other types are set aside and not claimed for this server; those of these
+        types may be claimed again, as far as the limits allow. Suspects must be admitted again.
 
         Returns:
             How many waiting jobs no server runs, by type.

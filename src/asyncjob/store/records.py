@@ -1,5 +1,6 @@
 """The records that a store takes and returns, and its errors."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -7,7 +8,9 @@ from msgspec import UNSET, UnsetType
 
 from asyncjob.job import Error, Status
 
-FIRST = 0  # a time before all others: a job that was interrupted has already waited its turn
+FIRST = 0  # a rank before all others: a job that was interrupted has already waited its turn
+LEVEL_MS = 600_000  # what a level of priority is worth in waiting: so what waits rises, and nothing starves
+MAX_POSTPONEMENTS = 1_000  # of one job; then it is a Failure
 
 
 class StoreError(Exception):
@@ -64,6 +67,12 @@ class Suspect(NamedTuple):
     interruptions: int = 0
 
 
+class Duplicate(NamedTuple):
+    """A job that is the same as one that was submitted, as its function defines it with `Unique`."""
+
+    job_id: str
+
+
 class Success(NamedTuple):
     """An attempt that succeeded; `results` is JSON text in UTF-8."""
 
@@ -89,11 +98,13 @@ class Change(NamedTuple):
         before: the job's status before; None if there is no such job.
         attempt: the job's attempt before.
         applied: False if the guard refused the change.
+        duplicate: the id of a job that is the same (see `Unique`) and has not ended, if that refused a retry.
     """
 
     before: Status | None
     attempt: int
     applied: bool
+    duplicate: str | None = None
 
 
 class Claim(NamedTuple):
@@ -102,7 +113,7 @@ class Claim(NamedTuple):
     Attributes:
         parameters: the submitted JSON object, in UTF-8.
         losses: how many earlier attempts counted against `retries`.
-        due_at: when it was due, in milliseconds since 1970; FIRST if it was interrupted.
+        due_at: when it became ready to run, in milliseconds since 1970; FIRST if it was interrupted.
         traceparent: the trace that the job belongs to, as W3C Trace Context writes it.
         group_limit: given for a suspect: how many jobs at most may share its process, itself included.
     """
@@ -117,13 +128,24 @@ class Claim(NamedTuple):
     group_limit: int | None = None
 
 
+class Expired(NamedTuple):
+    """A job that was not claimed, because its `start_by` had passed; it is a Failure now."""
+
+    job_id: str
+    attempt: int
+    type: str
+
+
 class Claims(NamedTuple):
     """What one transaction claimed.
 
     Attributes:
         jobs: in the order in which they should run.
-        next_due: when the next waiting job is due, in milliseconds since 1970; None if that is not known or none waits.
+        next_due: when to wake the store again, in milliseconds since 1970, because a job's time will have come; None if
+            that is not known or none waits for a time.
+        expired: the jobs that it was too late for.
     """
 
     jobs: list[Claim]
     next_due: int | None = None
+    expired: Sequence[Expired] = ()

@@ -190,7 +190,7 @@ def test_large_numbers_and_any_json_are_sent_as_they_were_entered(page: Page, se
     job_id = page.locator("header.job .id").inner_text().strip()
     assert '"large":12345678901234567890,"one":1.0' in server.client.get(f"/jobs/{job_id}").text
     page.get_by_role("link", name="Submit again").click()
-    expect(_field(page, "value")).to_have_value('{\n  "large": 12345678901234567890,\n  "one": 1,\n  "text": ""\n}')
+    expect(_field(page, "value")).to_have_value('{\n  "large": 12345678901234567890,\n  "one": 1.0,\n  "text": ""\n}')
 
 
 def test_the_built_in_job_is_submitted_by_who_enters_the_seconds(browser: Browser, tmp_path: Path) -> None:

@@ -23,7 +23,9 @@ def description(jobs: Jobs) -> dict[str, Any]:
     """The document of an API that runs these job functions on AWS."""
     whole = document(jobs, __version__, options=OPTIONS)
     paths = {path: whole["paths"][path] for path in PATHS}
-    del paths["/jobs/{jobId}"]["get"]["parameters"]  # wait
+    for operation in (paths["/jobs"]["post"], paths["/jobs/{jobId}"]["get"]):
+        del operation["parameters"]  # wait
+    del paths["/jobs"]["post"]["responses"]["200"]
     for path in ("/jobs/{jobId}", "/jobs/{jobId}/cancel"):
         for operation in ("get", "post"):
             if operation in paths[path]:

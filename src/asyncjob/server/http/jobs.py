@@ -1,4 +1,4 @@
-"""The routes of jobs: submit, get, wait, list, cancel, retry, attempts, deliveries, stats; events are in streams.py."""
+"""The routes of jobs: what clients ask for, one function each; their events are in streams.py."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,17 +8,22 @@ import msgspec
 from asyncjob.contract import parse_list_query, parse_page_query, parse_stats_query, parse_submission, parse_wait
 from asyncjob.server import tracing
 from asyncjob.server.engine import OPTIONS
-from asyncjob.server.http.answers import RETRY_AFTER, Answer, accepted, json
+from asyncjob.server.http.answers import RETRY_AFTER, Answer, Header, accepted, json, location
 from asyncjob.server.http.requests import Request
 from asyncjob.store import Shown
 
 
 async def submit(request: Request) -> Answer:
     engine = request.engine
+    seconds = parse_wait(request.query()) if request.query_string else 0
     submission = parse_submission(engine.jobs, await request.json(), OPTIONS)
     with tracing.submission(submission.type, request.headers.get(b"traceparent")) as traceparent:
-        job_id = await engine.submit(submission, traceparent)
-    return accepted(job_id)
+        submitted = await engine.submit(submission, traceparent)
+    if seconds:
+        job = await request.unless_left(engine.wait(submitted.job_id, seconds))
+        if job.status.is_final:
+            return shown(Shown(msgspec.json.encode(job), is_final=True), (location(job.job_id),))
+    return accepted(*submitted)
 
 
 async def get(request: Request) -> Answer:
@@ -28,9 +33,9 @@ async def get(request: Request) -> Answer:
     return shown(request.engine.show(request.name))
 
 
-def shown(job: Shown) -> Answer:
+def shown(job: Shown, headers: tuple[Header, ...] = ()) -> Answer:
     """A job as it is; until it is final, it is worth asking again."""
-    return json(job.text, headers=() if job.is_final else (RETRY_AFTER,))
+    return json(job.text, headers=headers if job.is_final else (*headers, RETRY_AFTER))
 
 
 async def list_jobs(request: Request) -> Answer:
@@ -44,6 +49,11 @@ async def cancel(request: Request) -> Answer:
 
 async def retry(request: Request) -> Answer:
     await request.engine.retry(request.name)
+    return accepted(request.name)
+
+
+async def run_now(request: Request) -> Answer:
+    await request.engine.run_now(request.name)
     return accepted(request.name)
 
 

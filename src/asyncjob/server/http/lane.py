@@ -17,7 +17,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from asyncjob.contract import JOB_ID, MAX_BODY_BYTES, ApiError, Submission, parse_submission
 from asyncjob.server import tracing
-from asyncjob.server.engine import OPTIONS, Engine, not_saved
+from asyncjob.server.admission import Earlier, not_saved
+from asyncjob.server.engine import OPTIONS, Engine
 from asyncjob.server.http import answers, jobs
 from asyncjob.server.http.access import Access
 from asyncjob.server.http.answers import Answer, Header
@@ -250,18 +251,18 @@ class Answering:
         """Whether nobody needs to be told: never, since the submission is counted even if its client has left."""
         return False
 
-    def set_result(self, earlier: Submission | None) -> None:
+    def set_result(self, earlier: Earlier) -> None:
         """The commit is over: answer."""
         lane = self._connection.lane
         try:
-            lane.engine.saved(self.job_id, self.submission, earlier)
+            submitted = lane.engine.saved(self.job_id, self.submission, earlier)
         except Exception as error:
             self._refuse(error)
         else:
-            if self.keep_alive:
+            if self.keep_alive and not submitted.is_duplicate:
                 self._answer(lane.accepted(self.job_id, self._connection.server_state.default_headers))
             else:
-                self._answer(self._text(answers.accepted(self.job_id)))
+                self._answer(self._text(answers.accepted(*submitted)))
 
     def set_exception(self, error: Exception) -> None:
         """Nothing was saved: say so."""

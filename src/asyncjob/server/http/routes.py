@@ -56,6 +56,7 @@ ROUTES = (
     _keyed("GET /jobs/{jobId}", jobs.get),
     _keyed("POST /jobs/{jobId}/cancel", jobs.cancel),
     _keyed("POST /jobs/{jobId}/retry", jobs.retry),
+    _keyed("POST /jobs/{jobId}/run-now", jobs.run_now),
     _keyed("GET /jobs/{jobId}/events", streams.job_events),
     _keyed("GET /events", streams.events),
     _keyed("GET /jobs/{jobId}/attempts", jobs.attempts),

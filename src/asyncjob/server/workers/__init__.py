@@ -8,7 +8,7 @@ In the server:
     deadlines.py     what is canceled or over time   standstill.py    warns when nothing moves
     processes.py     all worker processes            running.py       what is kept of each worker and attempt
     process.py       one of them, and its socket     guard.py         ends what a dead worker leaves behind
-    places.py        how many jobs may run
+    places.py        how many jobs may run           isolated.py      jobs in processes of their own
 
 channel.py is what the server and a worker say to each other; worker/ is the other end, what runs in a worker process.
 """

@@ -18,6 +18,7 @@ from asyncjob.runner import MAX_RESULTS_BYTES, Failed, Outcome, Postponed, Succe
 
 MAX_FRAME_BYTES = 8 << 20  # one message's text may be a million characters of four bytes
 FULL_FRAME_BYTES = 1 << 20  # of text, at which the next frame begins
+OUT_OF_MEMORY = 77  # the exit status of a worker that has not even the memory to say so
 TOO_DEEP = Error("InvalidResults", "the results are nested too deeply")
 
 AttemptKey = tuple[str, int]  # a job id and the number of the attempt
@@ -83,6 +84,10 @@ class Awaited(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_lik
     attempt: int
 
 
+class Full(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=True):
+    """From an isolated process: it needs nearly all the memory that it may have."""
+
+
 class Ended(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=True):
     """From the worker: this attempt is over."""
 
@@ -91,7 +96,7 @@ class Ended(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=
     outcome: Outcome
 
 
-FromWorker = Ready | Noticed | Advanced | Yielded | Awaited | Ended
+FromWorker = Ready | Noticed | Full | Advanced | Yielded | Awaited | Ended
 Message = Run | Cancel | Resume | Stop | FromWorker
 
 _encoder = msgspec.msgpack.Encoder()

@@ -65,7 +65,7 @@ class Deadlines:
                 asyncio.get_running_loop().call_later(STOP_SECONDS, self._retire_if_running, worker, attempt)
                 return
             log(logging.WARNING, "worker retired", worker=worker.process.pid, job_id=attempt.job_id)
-            if worker.group is None:
+            if worker.capacity:
                 self._places.withdraw(worker)
             self._processes.retire(worker)
         self._processes.kill_if_done(worker)

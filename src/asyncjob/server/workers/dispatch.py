@@ -15,6 +15,7 @@ from asyncjob.server.endings import Reason
 from asyncjob.server.logs import log, writes
 from asyncjob.server.workers.channel import AttemptKey, Message, Run
 from asyncjob.server.workers.deadlines import Deadlines
+from asyncjob.server.workers.isolated import IsolatedJobs
 from asyncjob.server.workers.outcomes import Outcomes
 from asyncjob.server.workers.places import Places
 from asyncjob.server.workers.processes import Processes
@@ -37,6 +38,9 @@ class Dispatch:
         outcomes: told of suspects whose process has died before they began.
         deadlines: of what begins.
         waited: called with a type and the seconds from when an attempt was due until a worker had it.
+
+    Attributes:
+        isolated: the jobs that have processes of their own.
     """
 
     def __init__(
@@ -60,13 +64,17 @@ class Dispatch:
         self._waited = waited
         self._unassigned: deque[Claim] = deque()
         self._due_timer: asyncio.TimerHandle | None = None
+        self.isolated = IsolatedJobs(jobs, processes, self._begin)
 
     def take(self, claims: Claims) -> None:
         """Hand out what was claimed, and wake the store when the next job is due."""
         if claims.next_due is not None:
             self._wake_at(claims.next_due)
-        self._unassigned.extend([job for job in claims.jobs if job.group_limit is None])
+        isolated = self.isolated.types
+        self._unassigned.extend([job for job in claims.jobs if job.group_limit is None and job.type not in isolated])
         self.hand_out()
+        if isolated and (own := [job for job in claims.jobs if job.group_limit is None and job.type in isolated]):
+            self.isolated.take(own)
         if suspects := [job for job in claims.jobs if job.group_limit is not None]:
             self._hand_out_suspects(suspects)
 
@@ -118,10 +126,13 @@ class Dispatch:
         if len(kept) < len(self._unassigned):
             self._unassigned = kept
             self.give_back(1)
+        elif self.isolated.types and self.isolated.remove(key):
+            self.give_back(1)
 
     def unassigned(self) -> list[RunningAttempt]:
         """The attempts that no worker has been given yet."""
-        return [RunningAttempt(job.job_id, job.attempt, job.type, job.losses) for job in self._unassigned]
+        jobs = [*self._unassigned, *self.isolated.waiting]
+        return [RunningAttempt(job.job_id, job.attempt, job.type, job.losses) for job in jobs]
 
     def _wake_at(self, due_at: int) -> None:
         loop = asyncio.get_running_loop()

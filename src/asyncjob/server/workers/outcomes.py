@@ -10,16 +10,17 @@ import random
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from asyncjob.job import Error, Status, now_ms
+from asyncjob.job import Error, Status
 from asyncjob.registry import DEFAULT_RETRIES, Jobs
 from asyncjob.runner import Failed, Postponed
 from asyncjob.server.endings import Ending, Reason, Tell
 from asyncjob.server.logs import log, log_each, writes
 from asyncjob.server.workers.quarantine import MAX_INTERRUPTIONS, SOLO_INTERRUPTIONS, half
 from asyncjob.server.workers.running import RunningAttempt, Worker
-from asyncjob.store import FIRST, Lost, Store, Success, Suspect
+from asyncjob.store import Lost, Store, Success, Suspect
 
 MAX_BACKOFF_SECONDS = 300.0
+TOO_OFTEN = "RetryLater"  # the error of a job that was postponed more often than the store lets it be
 
 
 class Outcomes:
@@ -77,10 +78,27 @@ class Outcomes:
 
     def raised(self, attempt: RunningAttempt, outcome: Failed | Postponed) -> None:
         """The function raised: that is its answer, unless it asked to run again."""
-        if isinstance(outcome, Postponed) or outcome.retryable:
+        if isinstance(outcome, Postponed):
+            self._postpone(attempt, outcome)
+        elif outcome.retryable:
             self.lost(attempt, outcome.error, outcome.traceback)
         else:
             self._fail(attempt, outcome.error, outcome.traceback)
+
+    def _postpone(self, attempt: RunningAttempt, outcome: Postponed) -> None:
+        error = outcome.error
+        write = self._store.postpone(*attempt.key, round(outcome.seconds * 1000), error)
+
+        def saved() -> None:
+            if write.result() is Status.FAILURE:
+                log(logging.WARNING, "job ended", **attempt.fields, outcome="Failure", error=TOO_OFTEN)
+                self._tell(attempt.becomes(Status.FAILURE), Ending(TOO_OFTEN))
+            else:
+                told = {"error": error.type, "again_in": f"{outcome.seconds:.3g}s"}
+                log(logging.INFO, "job postponed", **attempt.fields, **told)
+                self._tell(attempt.becomes(Status.PENDING), Ending(error.type, Reason.POSTPONED))
+
+        self._save(attempt, write, saved)
 
     # -- it has not ----------------------------------------------------------------------------------------------
 
@@ -99,14 +117,13 @@ class Outcomes:
             self._fail(attempt, error, traceback, Reason.LOST)
             return
         pause = self._pause(attempt)
-        due_at = now_ms() + round(pause * 1000) if known else None
 
         def saved() -> None:
             more = {"error": error.type, "again_in": f"{pause:.3g}s", "exception": traceback}
             log(logging.WARNING, "job repeated", **attempt.fields, **more)
             self._goes_on(attempt, Ending(error.type, Reason.LOST), group_limit, pause)
 
-        self._save(attempt, self._store.repeat(*attempt.key, due_at, error, group_limit), saved)
+        self._save(attempt, self._store.repeat(*attempt.key, round(pause * 1000), error, group_limit), saved)
 
     def _pause(self, attempt: RunningAttempt) -> float:
         """Seconds before the next attempt. Only losses make it longer, neither interruptions nor RetryLater."""
@@ -159,15 +176,11 @@ class Outcomes:
             self._fail(attempt, Error("WorkerLost", f"the server ended while the job ran, {times} times in all"))
             return
         group_limit = 1 if times >= SOLO_INTERRUPTIONS else lost.group_limit
+        if lost.type in self._jobs and self._jobs[lost.type].own_process is not None:
+            group_limit = None  # it is apart from others as it is
         attempt.suspect = None if group_limit is None else Suspect(*attempt.key, group_limit, times)
         error = Error("WorkerLost", "the server ended while the job ran")
-        write = self._store.release(
-            *attempt.key,
-            error,
-            due_at=FIRST if lost.type in self._jobs else None,
-            group_limit=group_limit,
-            interrupted=True,
-        )
+        write = self._store.release(*attempt.key, error, group_limit=group_limit, interrupted=True)
         self._save_put_back(attempt, write, Ending(error.type, Reason.SERVER_ENDED), group_limit)
 
     async def released(self, attempts: list[RunningAttempt]) -> None:
@@ -207,15 +220,20 @@ class Outcomes:
             suspect = Suspect(attempt.job_id, attempt.attempt + 1, group_limit, attempt.interruptions)
             self._suspected(suspect, pause)
 
-    def _save(self, attempt: RunningAttempt, write: "asyncio.Future[bool]", saved: Callable[[], None]) -> None:
+    def _save(
+        self,
+        attempt: RunningAttempt,
+        write: "asyncio.Future[bool] | asyncio.Future[Status | None]",
+        saved: Callable[[], None],
+    ) -> None:
         """Call `saved` once the outcome is written, unless the guard refused it."""
         attempt.recorded = True
 
-        def done(written: "asyncio.Future[bool]") -> None:
-            error = written.exception()
+        def done(_: object) -> None:
+            error = write.exception()
             if error is not None:
                 log(logging.ERROR, "outcome not saved", **attempt.fields, error=str(error))
-            elif written.result():
+            elif write.result():
                 saved()
             else:
                 log(logging.INFO, "late outcome refused", **attempt.fields)

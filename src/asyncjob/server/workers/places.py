@@ -44,7 +44,7 @@ class Places:
             self._resume(count)
 
     def withdraw(self, worker: Worker) -> None:
-        """A worker that is not for suspects offers no places any more: those of its attempts are not counted."""
+        """A worker with places of its own offers no places any more: those of its attempts are not counted."""
         for attempt in worker.attempts.values():
             wants = attempt.wait is not None and attempt.wait.wants
             self.end_wait(worker, attempt)
@@ -79,7 +79,7 @@ class Places:
         if attempt.wait is not None:
             return False
         attempt.wait = Wait()
-        if attempt.recorded or (worker.retired and worker.group is None):
+        if attempt.recorded or (worker.retired and worker.capacity):
             return True  # its place is not counted
         if self.awaiting >= MAX_AWAITING:
             self._say_full()

@@ -1,7 +1,7 @@
 """Worker processes: started, started again when they end, retired, and cleared up after.
 
-Each place for a worker has a number from 0, which every process that takes it has in turn. Processes for suspects have
-numbers above those, the lowest that is free.
+Each place for a worker has a number from 0, which every process that takes it has in turn. Processes for suspects and
+isolated jobs have numbers above those, the lowest that is free.
 
 A process that was given up lives on as long as an innocent job runs in it, beside the one that has taken its place. So
 their number is bounded: at the bound, a process is only given up once another has ended.
@@ -22,7 +22,7 @@ from asyncjob.server.workers.channel import FromWorker
 from asyncjob.server.workers.guard_pipe import GuardPipe
 from asyncjob.server.workers.process import WorkerProcess
 from asyncjob.server.workers.quarantine import Group
-from asyncjob.server.workers.running import Worker
+from asyncjob.server.workers.running import OwnProcess, Worker
 
 RESTART_SECONDS = (0.0, 1.0, 2.0, 5.0, 15.0, 30.0)  # before the next start, by how many died before they were ready
 START_SECONDS = 10.0  # that a start under way may take when all are closed
@@ -57,8 +57,9 @@ class Processes:
         self._mark = secrets.token_hex(8)
         self._guard = GuardPipe(f"{self._mark}.")
         self._started = 0
-        self._numbers: set[int] = set()  # of the processes for suspects
+        self._numbers: set[int] = set()  # of the processes for suspects and isolated jobs
         self._failed_starts = 0
+        self._fresh_starts = 0
         self._stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._starts: set[asyncio.Task[None]] = set()
@@ -74,15 +75,33 @@ class Processes:
             number: of its place.
             capacity: how many jobs it may run at once.
         """
-        self._starts.add(self._spawn(self._start(number, capacity, None)))
+        self._starts.add(self._spawn(self._start(number, capacity)))
 
     def start_group(self, group: Group) -> None:
         """Start a process for suspects, as above."""
+        self._starts.add(self._spawn(self._start(self._free_number(), 0, group)))
+
+    def start_isolated(self) -> None:
+        """Start a process for isolated jobs, as above."""
+        self._fresh_starts += 1
+        self._starts.add(self._spawn(self._start(self._free_number(), 0, own=OwnProcess())))
+
+    @property
+    def fresh(self) -> int:
+        """How many processes for isolated jobs have had none yet, those that are starting included."""
+        return self._fresh_starts + sum(
+            one.own is not None and not (one.own.type or one.retired or one.gone or one.stopping)
+            for one in self.workers
+        )
+
+    def _free_number(self) -> int:
         number = next(each for each in count(self._settings.worker_count) if each not in self._numbers)
         self._numbers.add(number)
-        self._starts.add(self._spawn(self._start(number, 0, group)))
+        return number
 
-    async def _start(self, number: int, capacity: int, group: Group | None) -> None:
+    async def _start(
+        self, number: int, capacity: int, group: Group | None = None, own: OwnProcess | None = None
+    ) -> None:
         pause = RESTART_SECONDS[min(self._failed_starts, len(RESTART_SECONDS) - 1)]
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), pause)
@@ -100,9 +119,10 @@ class Processes:
         except OSError as error:
             log(logging.ERROR, "worker not started, trying again", error=str(error))
             self._failed_starts += 1
-            self._starts.add(self._spawn(self._start(number, capacity, group)))
+            self._starts.add(self._spawn(self._start(number, capacity, group, own)))
         else:
-            worker = Worker(process, capacity, group, number=number)
+            worker = Worker(process, capacity, group, own, number=number)
+            self._fresh_starts -= own is not None
             self._guard.watch(process.pid)
             self.workers.append(worker)
             await process.connect()
@@ -120,12 +140,12 @@ class Processes:
 
     def may_retire(self, worker: Worker) -> bool:
         """Whether one more may be given up."""
-        return worker.group is not None or sum(one.retired for one in self.workers) < MAX_RETIRED
+        return not worker.capacity or sum(one.retired for one in self.workers) < MAX_RETIRED
 
     def retire(self, worker: Worker) -> None:
         """Give it no new job, and start another in its place."""
         worker.retired = True
-        if worker.group is None:
+        if worker.capacity:
             self.start(worker.number, worker.capacity)
 
     def kill_if_done(self, worker: Worker) -> None:
@@ -151,12 +171,12 @@ class Processes:
             self._failed_starts += 1
         if not self.is_stopping:
             self._say_ended(worker, status)
-            if not worker.retired and worker.group is None:
+            if not worker.retired and worker.capacity:
                 self.start(worker.number, worker.capacity)
         self._buried(worker, status)
 
     def _say_ended(self, worker: Worker, status: int) -> None:
-        expected = worker.retired or (worker.group is not None and worker.ready and not worker.attempts)
+        expected = worker.retired or (not worker.capacity and worker.ready and not worker.attempts)
         reason = "retired" if expected else "died"
         self.ended[reason] += 1
         fields: dict[str, object] = {"worker": worker.process.pid, "status": status, "jobs": len(worker.attempts)}

@@ -76,13 +76,30 @@ class RunningAttempt:
         return JobEvent(self.job_id, self.type, status, self.attempt + (status is Status.PENDING))
 
 
+@dataclass(slots=True)
+class OwnProcess:
+    """What a process for isolated jobs is.
+
+    Attributes:
+        type: of its jobs; empty before the first one.
+        left: how many more jobs it may begin, from the first one on.
+        is_full: it has needed nearly all the memory that it may have.
+    """
+
+    type: str = ""
+    left: int = 0
+    is_full: bool = False
+
+
 @dataclass(eq=False)
 class Worker:
     """A worker process and what it runs.
 
     Attributes:
-        capacity: how many jobs it may run at once; 0 for a process of suspects, which offers no slots.
+        capacity: how many jobs it may run at once; 0 for a process of suspects or for isolated jobs, which offers no
+            slots.
         group: the suspects that it is for; None for all other workers.
+        own: given for a process for isolated jobs.
         ready: it has imported the functions, and its slots are offered.
         retired: it gets no new job, and is killed once what it still runs is recorded.
         stuck: an attempt beyond its deadline kept it from answering, so it was killed.
@@ -96,6 +113,7 @@ class Worker:
     process: WorkerProcess
     capacity: int
     group: Group | None = None
+    own: OwnProcess | None = None
     ready: bool = False
     retired: bool = False
     stuck: bool = False
@@ -113,5 +131,10 @@ class Worker:
 
     @property
     def takes_jobs(self) -> bool:
-        """Whether it may be given jobs that are not suspects."""
-        return self.ready and self.group is None and not self.retired and not self.gone
+        """Whether it may be given jobs that are neither suspects nor isolated."""
+        return self.ready and self.capacity > 0 and not self.retired and not self.gone
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it is ready and runs nothing."""
+        return self.ready and not (self.attempts or self.retired or self.gone or self.stopping)

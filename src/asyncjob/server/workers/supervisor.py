@@ -9,17 +9,18 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
-from asyncjob.job import now_ms
-from asyncjob.registry import Jobs
+from asyncjob.policies import Limit
+from asyncjob.registry import JobFunction, Jobs
 from asyncjob.runner import Succeeded
 from asyncjob.server.endings import Tell
 from asyncjob.server.logs import log
 from asyncjob.server.settings import Settings
-from asyncjob.server.workers.channel import Advanced, Ended, FromWorker, Noticed, Ready, Stop
+from asyncjob.server.workers.channel import Advanced, Ended, FromWorker, Full, Noticed, Ready, Stop
 from asyncjob.server.workers.deadlines import Deadlines
 from asyncjob.server.workers.dispatch import Dispatch
-from asyncjob.server.workers.outcomes import MAX_BACKOFF_SECONDS, Outcomes
+from asyncjob.server.workers.outcomes import Outcomes
 from asyncjob.server.workers.places import Places
 from asyncjob.server.workers.processes import Processes
 from asyncjob.server.workers.progress import ProgressSaver
@@ -89,7 +90,7 @@ class Supervisor:
 
     async def start(self) -> None:
         """Take up what an earlier server left running, then start the workers; they become ready by and by."""
-        parked = await self._store.park(self._jobs.names, now_ms() + round(MAX_BACKOFF_SECONDS * 1000))
+        parked = await self._store.take_over([self._limited(function) for function in self._jobs])
         for name, count in parked.items():
             log(logging.WARNING, "jobs wait for a function that is not registered", type=name, jobs=count)
         suspects = self._store.suspects(self._jobs.names)
@@ -100,6 +101,13 @@ class Supervisor:
             self.processes.start(number, share + (number < rest))
         self.processes.open()
         self._suspects.begin(suspects)
+
+    def _limited(self, function: JobFunction) -> JobFunction:
+        """The function with its limits: of isolated jobs, each a process, no more run than there are workers."""
+        limits = function.limits
+        if function.own_process is None or limits.concurrency or limits.concurrency_per_key:
+            return function
+        return replace(function, limits=replace(limits, concurrency=Limit(self._settings.worker_count)))
 
     def assign(self, claims: Claims) -> None:
         """Have claimed jobs run."""
@@ -125,6 +133,9 @@ class Supervisor:
                 worker.noticed += 1
             elif isinstance(message, Ready):
                 self._welcome(worker)
+            elif isinstance(message, Full):
+                if worker.own is not None:
+                    worker.own.is_full = True
             elif (attempt := worker.attempts.get((message.job_id, message.attempt))) is None:
                 self.ignored += 1
             elif isinstance(message, Ended):
@@ -147,6 +158,8 @@ class Supervisor:
         self.processes.welcome(worker)
         if worker.group is not None:
             self._suspects.admit(worker, worker.group)
+        elif worker.own is not None:
+            self._dispatch.isolated.hand_out()
         else:
             self._dispatch.give_back(worker.capacity)
             self._dispatch.hand_out()
@@ -161,7 +174,7 @@ class Supervisor:
 
     def _take_outcomes(self, worker: Worker, ended: list[tuple[RunningAttempt, Ended]]) -> None:
         self._standstill.ended(len(ended))
-        if not worker.retired or worker.group is not None:
+        if not worker.retired or not worker.capacity:
             self.places.give(len(ended))  # now, so that the commit that saves the outcomes claims the next jobs
         succeeded: list[RunningAttempt] = []
         results: list[bytes] = []
@@ -177,6 +190,8 @@ class Supervisor:
                 self._outcomes.raised(attempt, message.outcome)
         if succeeded:
             self._outcomes.succeeded(succeeded, results)
+        if worker.own is not None:
+            self._dispatch.isolated.ended(worker)
 
     # -- deaths --------------------------------------------------------------------------------------------------
 
@@ -185,16 +200,22 @@ class Supervisor:
         together = len(worker.attempts)
         how = f"signal {-status}" if status < 0 else f"exit status {status}"
         attempts = list(worker.attempts.values())
-        if worker.group is None and worker.ready and not worker.retired:
+        if worker.capacity and worker.ready and not worker.retired:
             self.places.withdraw(worker)
         for attempt in attempts:
             self._end(worker, attempt)
-            if not attempt.recorded:
+            if attempt.recorded:
+                continue
+            if worker.own is None:
                 self._outcomes.died(worker, attempt, together, how)
-        if worker.group is not None:
+            else:
+                self._outcomes.lost(attempt, self._dispatch.isolated.error_of(worker, attempt.type, status, how))
+        if not worker.capacity:
             self._dispatch.give_back(together)
         if worker.group is not None:
             self._suspects.end(worker, worker.group)
+        elif worker.own is not None:
+            self._dispatch.isolated.ended(worker)
         self._check_stopped()
 
     # -- the end -------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from contextlib import suppress
 from asyncjob import streams
 from asyncjob.loading import load
 from asyncjob.server import logs
-from asyncjob.server.settings import LogFormat, LogLevel
+from asyncjob.server.logs import LogFormat, LogLevel
 from asyncjob.server.workers.worker.executor import Executor
 from asyncjob.server.workers.worker.output import write_by_lines
 from asyncjob.server.workers.worker.signals import ignore_stop_signals

@@ -29,9 +29,11 @@ from asyncjob.runner import Failed, Outcome, Unfinished, failed, finish, run, ru
 from asyncjob.server.logs import log
 from asyncjob.server.tracing import AttemptSpan
 from asyncjob.server.workers.channel import (
+    OUT_OF_MEMORY,
     AttemptKey,
     Cancel,
     Ended,
+    Full,
     Message,
     Noticed,
     Ready,
@@ -41,6 +43,7 @@ from asyncjob.server.workers.channel import (
     Unpacker,
 )
 from asyncjob.server.workers.worker.leftovers import JobProcesses, Leftovers
+from asyncjob.server.workers.worker.memory import Memory
 from asyncjob.server.workers.worker.outbox import Outbox, ProgressReports
 from asyncjob.server.workers.worker.output import Output
 from asyncjob.server.workers.worker.signals import let_go_in_children
@@ -93,6 +96,7 @@ class Executor:
         self._running: dict[AttemptKey, RunningJob] = {}
         self._waits = Waits(number, self._outbox, self._running)
         self._resources: Resources | None = None
+        self._memory = Memory(lambda: self._outbox.send(Full()))
 
     def start(self) -> None:
         """Make what the jobs need.
@@ -149,6 +153,8 @@ class Executor:
                     self._end(job, _unknown(message.type), self._outbox.send)
                     continue
                 function = self._jobs[message.type]
+                if function.own_process is not None and function.own_process.memory is not None:
+                    self._memory.set_limit(function.own_process.memory)
                 if function.is_async:
                     coroutines.append((self._run_async(function, job), self._isolation.context()))
                 else:
@@ -259,7 +265,7 @@ def _cannot_tell(error: BaseException) -> NoReturn:
         exception = failure.where(error)
         log(logging.ERROR, "worker cannot go on", error=failure.type_name(error), exception=exception)
     finally:
-        os._exit(1)
+        os._exit(OUT_OF_MEMORY if issubclass(type(error), MemoryError) else 1)
 
 
 def _unknown(name: str) -> Failed:

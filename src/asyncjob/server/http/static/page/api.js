@@ -21,7 +21,11 @@ const exact = (key, value, context) =>
     ? JSON.rawJSON(context.source)
     : value;
 
-export async function request(method, path, body) {
+// For a job that is submitted again: 1.0 is another value than 1 to some functions.
+const literal = (key, value, context) =>
+  typeof value === "number" && JSON.rawJSON && context?.source !== undefined ? JSON.rawJSON(context.source) : value;
+
+export async function request(method, path, body, reviver = exact) {
   const headers = body === undefined ? {} : { "content-type": "application/json" };
   let answer;
   try {
@@ -32,7 +36,7 @@ export async function request(method, path, body) {
   const text = await answer.text();
   if (answer.ok) {
     try {
-      return text ? JSON.parse(text, exact) : undefined;
+      return text ? JSON.parse(text, reviver) : undefined;
     } catch {
       throw new ApiError(answer.status, "The answer is not the server's.");
     }
@@ -68,15 +72,16 @@ export const api = {
   document: () => request("GET", "openapi.json"),
   stats: (type) => request("GET", type ? `stats?${new URLSearchParams({ type })}` : "stats"),
   jobs: (query) => request("GET", `jobs?${new URLSearchParams(query)}`),
-  job: (id) => request("GET", jobPath(id)),
-  jobIfAny: async (id) => {
+  job: (id, reviver) => request("GET", jobPath(id), undefined, reviver),
+  jobIfAny: async (id, reviver) => {
     try {
-      return isNoId(id) ? undefined : await api.job(id);
+      return isNoId(id) ? undefined : await api.job(id, reviver);
     } catch (error) {
       if (error.status === 404) return undefined;
       throw error;
     }
   },
+  jobToCopy: (id) => api.jobIfAny(id, literal),
   attempts: (id) => everyPage(`${jobPath(id)}/attempts`, "attempts"),
   deliveries: (id) => everyPage(`${jobPath(id)}/deliveries`, "deliveries"),
   cancel: (id) => request("POST", `${jobPath(id)}/cancel`),

@@ -6,7 +6,7 @@ import { clock, count } from "./format.js";
 const HEIGHT = 56; // pixels, as in the style sheet
 const ORDER = ["Failure", "Canceled", "Success"];
 
-const sum = (counts) => ORDER.reduce((all, status) => all + counts[status], 0);
+const sum = (counts) => ORDER.reduce((all, status) => all + (counts[status] ?? 0), 0);
 
 // The end of the axis: the next of 1, 2, 5, 10, 20, 50, ...
 function top(most) {
@@ -29,15 +29,20 @@ function bar(counts, index, share, end, when) {
   </g>`;
 }
 
-export function chart({ seconds, counts }, type) {
+// Of one status, where a list is filtered by it and jobs can end with it.
+const only = (status, moment) => (ORDER.includes(status) ? { [status]: moment[status] } : moment);
+
+export function chart({ seconds, counts: all }, { status, type }) {
+  const counts = all.map((moment) => only(status, moment));
   const end = top(Math.max(1, ...counts.map(sum)));
-  const ended = counts.reduce((all, moment) => all + sum(moment), 0);
+  const ended = counts.reduce((total, moment) => total + sum(moment), 0);
   const minutes = Math.round((seconds * counts.length) / 60);
   const share = 100 / counts.length;
   const began = (index) => clock(new Date(Date.now() - (counts.length - 1 - index) * seconds * 1000));
-  const of = (status) => counts.reduce((all, moment) => all + moment[status], 0);
+  const of = (one) => counts.reduce((total, moment) => total + (moment[one] ?? 0), 0);
   const told = ORDER.toReversed().filter(of);
-  const what = `${ended ? count(ended) : "No"} ${ended === 1 ? "job" : "jobs"}${type ? ` of type ${type}` : ""}`;
+  const kind = [ORDER.includes(status) ? status : "", ended === 1 ? "job" : "jobs", type ? `of type ${type}` : ""];
+  const what = [ended ? count(ended) : "No", ...kind].filter(Boolean).join(" ");
   return html`<figure class="chart">
     <figcaption>
       <span><b>${what}</b> ended in the last ${minutes} minutes</span>

@@ -5,6 +5,7 @@
 import { json } from "./format.js";
 
 export function draft(field, value) {
+  if (value === null && field.default === null) value = undefined;
   if (value !== undefined && !fits(field, value)) field = { ...field, kind: "json" };
   const node = { field, text: "", error: "" };
   if (field.kind === "object") node.children = field.fields.map((each) => draft(each, value?.[each.name]));
@@ -23,7 +24,7 @@ const FITS = {
   list: (_, value) => Array.isArray(value),
   number: (_, value) => isNumber(value),
   boolean: (_, value) => typeof value === "boolean",
-  choice: ({ schema }, value) => schema.enum.includes(value),
+  choice: ({ schema }, value) => schema.enum.some((choice) => json(choice) === json(value)),
   text: (_, value) => typeof value === "string" && value !== "",
   scalar: (_, value) => isNumber(value) || (typeof value === "string" && value.trim() !== "" && !NUMBER.test(value.trim())),
   date: (_, value) => /^\d{4}-\d\d-\d\d$/.test(value),

@@ -27,9 +27,9 @@ const hasDefault = (field) => field.default !== undefined && field.default !== n
 const isChosen = ({ kind }) => kind === "choice" || kind === "boolean";
 
 function hint(field) {
-  const bounds = Object.entries(BOUNDS).filter(([name]) => field.schema[name] !== undefined);
+  const bounds = Object.entries(BOUNDS).filter(([name]) => field.schema[name] !== undefined && field.kind !== "json");
   const zone = field.kind === "moment" ? ["in this browser's time zone"] : [];
-  const given = hasDefault(field) && !isChosen(field) ? [`default: ${JSON.stringify(field.default)}`] : [];
+  const given = hasDefault(field) && !isChosen(field) ? [`default: ${field.default === "" ? "empty" : JSON.stringify(field.default)}`] : [];
   return [field.description, ...bounds.map(([name, told]) => told(field.schema[name])), ...zone, ...given].filter(Boolean).join("; ");
 }
 

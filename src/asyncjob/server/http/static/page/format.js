@@ -34,6 +34,7 @@ function rough(ms) {
 
 export function ago(text) {
   const ms = Math.max(0, Date.now() - Date.parse(text)); // the two clocks may differ a little
+  if (ms < SECOND) return "now";
   return ms < MONTH ? `${rough(ms)} ago` : day(new Date(text));
 }
 

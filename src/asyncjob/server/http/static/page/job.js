@@ -3,7 +3,7 @@
 import { html, nothing } from "./lit-html/lit-html.js";
 import { api } from "./api.js";
 import { between, exactTime, json, until } from "./format.js";
-import { badge, copyButton, isFinal, moment, progress, shortened, value, waiting } from "./parts.js";
+import { badge, brief, copyButton, isFinal, moment, progress, shortened, value, waiting } from "./parts.js";
 import { timeLine } from "./timeline.js";
 
 export async function load(id) {
@@ -27,7 +27,7 @@ function attemptsTable(attempts) {
           (attempt, index) => html`<tr>
             <td class="number">${attempt.attempt}</td>
             <td class="status">${attempt.status === "Pending" && index < attempts.length - 1 ? "put back" : badge(attempt.status)}</td>
-            <td class="what">${attempt.error ? html`<span class="fault" title=${attempt.error.message}><b>${attempt.error.type}</b> ${attempt.error.message}</span>` : nothing}</td>
+            <td class="what">${attempt.error ? brief(`${attempt.error.type}: ${attempt.error.message}`, "fault") : nothing}</td>
             <td class="age">${moment(attempt.startedAt)}</td>
             <td class="number took">${attempt.startedAt ? between(attempt.startedAt, attempt.finishedAt) : nothing}</td>
           </tr>`,

@@ -7,7 +7,7 @@ import { chart } from "./chart.js";
 import { empty } from "./empty.js";
 import { address, chips, form, given } from "./filters.js";
 import { between } from "./format.js";
-import { STATUSES, age, badge, copyButton, jobLink, progress, shortId, shortened, waiting } from "./parts.js";
+import { STATUSES, age, badge, brief, copyButton, jobLink, progress, shortId, shortened, waiting } from "./parts.js";
 
 const LIMIT = 50;
 
@@ -38,8 +38,7 @@ const counts = (filters, { jobs, stats }) =>
 
 function what(job) {
   if (!job.error) return html`${waiting(job)}${progress(job)}`;
-  const text = `${job.error.type}: ${job.error.message}`;
-  return html`<span class="fault" title=${text}>${text}</span>`;
+  return brief(`${job.error.type}: ${job.error.message}`, "fault");
 }
 
 // A click anywhere in a row opens the job, unless it was meant for a link or a button, or selected text.
@@ -73,7 +72,7 @@ export function view({ data, filters, functions, session, go, redraw }) {
   if (!hasAny && !given(filters).length) return html`<h1>Jobs</h1>${none}`;
   return html`<h1>Jobs</h1>
     <section class="bar" aria-label="Filters">${chips(filters, counts(filters, data))} ${form(filters, [...functions.keys()], { go, redraw })}</section>
-    ${filters.id ? nothing : chart(stats.ended, filters.type)}
+    ${filters.id ? nothing : chart(stats.ended, filters)}
     ${jobs.length ? table(jobs) : next ? html`<p class="empty">None among the newest jobs; there are older ones.</p>` : none}
     <nav class="pages" aria-label="Pages">
       ${filters.cursor ? html`<a href=${address({ ...filters, cursor: undefined })}>Newest</a>` : nothing}

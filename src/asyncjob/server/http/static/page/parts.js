@@ -18,13 +18,17 @@ export const moment = (text) =>
     ? nothing
     : html`<time datetime=${text} title=${format.exactTime(text)}>${format.time(text)} <small>${format.ago(text)}</small></time>`;
 
-export const progress = (job) =>
-  job.progress === undefined || job.status === "Success"
-    ? nothing
-    : html`<span class="progress"
-        ><progress max="1" .value=${job.progress.fraction} aria-label="Progress"></progress>
-        ${Math.round(job.progress.fraction * 100)} % ${job.progress.message ?? nothing}</span
-      >`;
+const BRIEF = 600; // characters, of what may be a megabyte
+
+// A text of which a row shows two lines, behind what else is in them.
+export const brief = (text, kind, before = nothing) =>
+  html`<span class="brief ${kind}" title=${text.slice(0, BRIEF)}><span>${before}${text.slice(0, BRIEF)}</span></span>`;
+
+export function progress({ progress, status }) {
+  if (progress === undefined || status === "Success") return nothing;
+  const bar = html`<progress max="1" .value=${progress.fraction} aria-label="Progress"></progress> ${Math.round(progress.fraction * 100)} % `;
+  return brief(progress.message ?? "", "progress", bar);
+}
 
 // A job that waits for its time says when that is.
 export const waiting = (job) =>

@@ -9,7 +9,7 @@ import { functions } from "./schema.js";
 
 // `from` is the job whose parameters the form begins with.
 export async function load({ from } = {}) {
-  const [document, job] = await Promise.all([api.document(), from ? api.jobIfAny(from) : undefined]);
+  const [document, job] = await Promise.all([api.document(), from ? api.jobToCopy(from) : undefined]);
   return { functions: functions(document), job };
 }
 

@@ -1,0 +1,50 @@
+"""Moves the jobs whose time has come into the queue, or before the gates of their functions."""
+
+import sqlite3
+from typing import NamedTuple
+
+from asyncjob.sqlite.places import Places
+from asyncjob.sqlite.statements import SQL
+
+MAX_PROMOTED = 500  # jobs in one transaction, so that none lasts long when a million become ready at once
+NEVER = 2**62  # a time after all others
+
+
+class Promoted(NamedTuple):
+    """What a transaction promoted.
+
+    Attributes:
+        jobs: how many.
+        next_at: when the next one's time comes, in milliseconds since 1970; now, if more are ready already.
+    """
+
+    jobs: int
+    next_at: int
+
+
+def promote(connection: sqlite3.Connection, places: Places, now: int) -> Promoted:
+    """Move on what has waited long enough.
+
+    A pause is never longer than it was meant to be: if the clock was set back since it began, it begins again.
+
+    Args:
+        connection: inside a transaction.
+        places: says where they go.
+        now: in milliseconds since 1970.
+    """
+    next_at, latest = connection.execute(SQL["next_times"]).fetchone()
+    if latest is not None and latest > now:
+        connection.execute(SQL["shorten_pauses"], {"now": now, "limit": MAX_PROMOTED})
+        (next_at, latest) = connection.execute(SQL["next_times"]).fetchone()
+        if latest is not None and latest > now:  # there are more
+            return Promoted(0, now)
+    if next_at is None or next_at > now:
+        return Promoted(0, NEVER if next_at is None else next_at)
+    rows = connection.execute(SQL["due"], {"now": now, "limit": MAX_PROMOTED}).fetchall()
+    moved = [
+        {"sequence": sequence} | places.ready(name, priority, run_at)._asdict()
+        for sequence, name, priority, run_at in rows
+    ]
+    connection.executemany(SQL["place"], moved)
+    (next_at, _) = connection.execute(SQL["next_times"]).fetchone()
+    return Promoted(len(rows), NEVER if next_at is None else next_at)
