@@ -3,6 +3,8 @@
 Beside it: what the build says of what functions ask for and AWS will not do.
 """
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -128,7 +130,12 @@ def test_the_build_says_by_name_what_a_function_asks_for_and_aws_will_not_do(min
     assert "resize, of resize: cron(0 9 ? * 2-6 *) in Europe/Berlin" in done.stdout
     done = build("--reserve")
     assert "concurrency 4" not in done.stdout
-    assert f"Processor{own_suffix('resize')}" in load((mine / "build" / "template.yaml").read_text())["Resources"]
+    text = (mine / "build" / "template.yaml").read_text()
+    assert f"Processor{own_suffix('resize')}" in load(text)["Resources"]
+    (mine / "linted.yaml").write_text(text.replace('"code.zip"', "{S3Bucket: mine, S3Key: 0123abc}"))
+    lint = [str(Path(sys.executable).with_name("cfn-lint")), str(mine / "linted.yaml")]
+    linted = subprocess.run(lint, capture_output=True, text=True)
+    assert (linted.returncode, linted.stdout) == (0, "")
 
 
 def test_a_schedule_that_cannot_be_kept_exactly_is_refused_before_anything_is_written(mine: Path, build: Build) -> None:
