@@ -26,8 +26,11 @@ from asyncjob import Backoff, Cron, Every, Jobs, Options
 jobs = Jobs()
 
 
+TEXT = 'a "quoted" ${text} é <aws.scheduler.scheduled-time>'
+
+
 @jobs.job(
-    schedule=[Cron("30 * * * *", id="hourly", parameters={"text": 'a "quoted" ${text} é'}), Every("12h", id="noon")],
+    schedule=[Cron("30 * * * *", id="hourly", parameters={"text": TEXT}), Every("12h", id="noon")],
     timeout=2,
     backoff=Backoff(first=600),
 )
@@ -71,7 +74,7 @@ def test_each_occurrence_is_one_job_whose_id_is_made_of_its_time(api: Api) -> No
     for job in jobs:
         assert re.fullmatch(r"hourly~[0-9]{8}T[0-9]{2}3000Z", job["jobId"])
         assert (job["status"], job["type"]) == ("Success", "report")
-        assert job["results"] == 'a "quoted" ${text} é'
+        assert job["results"] == 'a "quoted" ${text} é <aws.scheduler.scheduled-time>'
         assert re.sub("[-:]", "", job["createdAt"])[:11] == job["jobId"].partition("~")[2][:11]
     item = api.double.item(jobs[0]["jobId"]) or {}
     assert (item["retries"], "pauses" in item, item["lasts"]) == ("2", True, "5000")
