@@ -105,6 +105,8 @@ jobs = Jobs()
     concurrency=[4, Limit(1, per="width")],
     rate=["60/m", Rate("1/s", per="width")],
     unique=Unique("width"),
+    isolate=True,
+    memory="1G",
     schedule=Cron("0 9 * * 1-5", tz="Europe/Berlin", parameters={"width": 1}, options=Options(priority=1)),
 )
 def resize(width: int) -> int:
@@ -125,7 +127,8 @@ def test_the_build_says_by_name_what_a_function_asks_for_and_aws_will_not_do(min
     assert all(line.startswith("resize: ") for line in said)
     for part in ("priority 3", "concurrency 4, unless", "concurrency 1 per width", "rate 60/m", "rate 1/s per width"):
         assert any(line.startswith(f"resize: {part}") for line in said), part
-    assert any("unique" in line for line in said)
+    for part in ("unique", "isolate"):
+        assert any(line.startswith(f"resize: {part}") for line in said), part
     assert any("priority of the schedule resize" in line for line in said)
     assert "resize, of resize: cron(0 9 ? * 2-6 *) in Europe/Berlin" in done.stdout
     done = build("--reserve")

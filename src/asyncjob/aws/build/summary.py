@@ -134,6 +134,8 @@ def _lacking(function: JobFunction, reserve: bool) -> Iterator[str]:
             yield f"{name}: rate {rate.text}{f' per {rate.per}' if rate.per else ''}"
     if unique is not None:
         yield f"{name}: unique. Each submission is a job of its own; a jobId that follows from the work is a way out"
+    if function.own_process is not None:
+        yield f"{name}: isolate. A process runs one job at a time, then the next; its memory is ProcessorMemory"
     for schedule_id, schedule in function.schedules.items():
         for option in ("priority", "notify"):
             if schedule.options is not None and getattr(schedule.options, option) is not None:
