@@ -218,6 +218,10 @@ def test_a_job_is_put_off_a_bounded_number_of_times(api: Api) -> None:
     job = api.get("endless").json()
     assert (job["status"], job["error"]["type"]) == ("Failure", "RetryLater")
     assert "not there yet" in job["error"]["message"]
+    assert api.client.post("/jobs/endless/retry").status_code == 202
+    api.double.advance(5)
+    assert _status(api, "endless") == "Pending"
+    assert (api.double.item("endless") or {})["postponed"] == "1"
 
 
 def test_what_has_not_begun_in_time_is_a_failure_and_a_retry_runs_it(api: Api) -> None:
