@@ -105,10 +105,10 @@ aws-localstack: .venv/test .venv/localstack
 constraints: .venv/supply
 	$(LOCK) --group build --output-file constraints-build.txt
 	$(LOCK) pyproject.toml --extra server --constraint constraints-build.txt --output-file constraints.txt
-	$(LOCK) pyproject.toml --extra aws --constraint constraints-build.txt --constraint constraints.txt \
+	$(LOCK) pyproject.toml --extra server --extra aws --constraint constraints-build.txt --constraint constraints.txt \
 		--output-file constraints-aws.txt
 	$(LOCK) pyproject.toml --extra server --extra aws --extra test --group build --constraint constraints-build.txt \
-		--constraint constraints.txt --constraint constraints-aws.txt --output-file tests/constraints.txt
+		--constraint constraints-aws.txt --output-file tests/constraints.txt
 	$(LOCK) --group aws-peer --constraint tests/constraints.txt --output-file bench/aws_peer/requirements.txt
 	$(LOCK) --group checkov --output-file tests/aws/checkov.txt
 	$(LOCK) --group awscli --output-file tests/aws/awscli.txt
@@ -121,11 +121,11 @@ constraints: .venv/supply
 
 sbom: .venv/supply
 	$(SUPPLY)/cyclonedx-py requirements --pyproject pyproject.toml --output-format JSON --output-reproducible \
-		--output-file sbom.json constraints.txt
+		--output-file sbom.json constraints-aws.txt
 
 audit: .venv/supply
 	@$(SUPPLY)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off \
-		--requirement constraints.txt --requirement constraints-aws.txt \
+		--requirement constraints-aws.txt \
 		|| { echo "make audit: a known vulnerability, or the advisory database cannot be reached: see above" >&2; exit 1; }
 
 clean:
@@ -137,8 +137,8 @@ $(VENV)/python:
 	@echo "Setting up $(VENV): a minute, once"
 	@$(PYTHON) -m venv $(VENV) && touch $@
 
-$(VENV)/run: $(VENV)/python pyproject.toml constraints.txt constraints-aws.txt constraints-build.txt
-	@$(BIN)/$(HASHED) constraints.txt --requirement constraints-aws.txt --requirement constraints-build.txt
+$(VENV)/run: $(VENV)/python pyproject.toml constraints-aws.txt constraints-build.txt
+	@$(BIN)/$(HASHED) constraints-aws.txt --requirement constraints-build.txt
 	@$(BIN)/$(PIP) --no-deps --no-build-isolation --editable . && touch $@
 
 $(VENV)/test: $(VENV)/run tests/constraints.txt

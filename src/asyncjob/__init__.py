@@ -18,8 +18,8 @@ Then `asyncjob serve mine.py` answers `POST /jobs` with 202 and an id and runs t
 import typing
 
 from asyncjob.context import JobCanceled, JobContext, RetryLater, WorkerContext
-from asyncjob.options import Options
-from asyncjob.policies import Backoff
+from asyncjob.options import InvalidOptions, Options
+from asyncjob.policies import Backoff, Limit, Rate, Unique
 from asyncjob.registry import Jobs
 from asyncjob.schedules import Cron, Every
 from asyncjob.signature import RegistrationError
@@ -60,17 +60,21 @@ __all__ = [
     "ClientError",
     "Cron",
     "Every",
+    "InvalidOptions",
     "JobCanceled",
     "JobContext",
     "JobFailed",
     "JobHandle",
     "JobSnapshot",
     "Jobs",
+    "Limit",
     "NotFound",
     "Options",
+    "Rate",
     "Refused",
     "RegistrationError",
     "RetryLater",
+    "Unique",
     "Unreachable",
     "WaitTimeout",
     "WorkerContext",

@@ -14,6 +14,8 @@ from functools import lru_cache
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from asyncjob.returnable import Returnable
+
 
 class Status(StrEnum):
     """The status of a job. The values are what the API shows."""
@@ -69,7 +71,7 @@ TRANSITIONS = {
 }
 
 
-class Progress(msgspec.Struct, frozen=True):
+class Progress(Returnable, msgspec.Struct, frozen=True):
     """The progress that a running job reports: a fraction from 0 to 1, and a few words."""
 
     fraction: float

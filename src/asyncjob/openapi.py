@@ -1,15 +1,17 @@
 """The contract as OpenAPI 3.1: what each request is answered with, and the parameters of each job function."""
 
 from collections.abc import Collection, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from asyncjob.contract import DEFAULT_PAGE, MAX_PAGE, MAX_WAIT_SECONDS
 from asyncjob.job import FINAL, Status
 from asyncjob.registry import Jobs
-from asyncjob.schema import JOB_ID_SCHEMA, OPTION_SCHEMAS, Schema, submission_schemas
+from asyncjob.schema import JOB_ID_SCHEMA, OPTION_SCHEMAS, Schema, results_schemas, submission_schemas
 
 _SCHEMAS = "#/components/schemas/"
-_PREFIX = "parameters."  # of components made from a user's classes, so that one called `Job` does not meet ours
+# Of components made from a user's functions and classes, so that one called `Job` does not meet ours.
+_PREFIX = "parameters."
+_RESULTS_PREFIX, _RETURNED_PREFIX = "results.", "returned."
 _TIME: Schema = {"type": "string", "format": "date-time", "examples": ["2024-06-06T12:34:56.789Z"]}
 _KEY: Schema = {"securitySchemes": {"apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"}}}
 _SECURITY: dict[bool | None, list[Schema]] = {True: [{"apiKey": []}], False: [], None: [{}, {"apiKey": []}]}
@@ -53,6 +55,7 @@ def document(
         key_needed: whether the API wants a key; None where that is not known.
     """
     submission, components = _submission(jobs, options)
+    schemas = {**components, **_results(jobs), **_fixed_schemas(_results_of_a_job(jobs))}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -61,7 +64,7 @@ def document(
             "summary": "POST a job, get 202 and an id at once; GET tells its status and its results.",
         },
         "paths": _paths(OPERATIONS if requests is None else requests, submission),
-        "components": {"schemas": {**components, **_fixed_schemas()}, **({} if key_needed is False else _KEY)},
+        "components": {"schemas": schemas, **({} if key_needed is False else _KEY)},
         "security": _SECURITY[key_needed],
     }
 
@@ -76,6 +79,20 @@ def _submission(jobs: Jobs, options: Collection[str]) -> tuple[Schema, Schema]:
     mapping = {schemas.bodies[name]["title"]: reference["$ref"] for name, reference in references.items()}
     discriminator = {"propertyName": "type", "mapping": mapping}
     return {"oneOf": list(references.values()), "discriminator": discriminator}, components
+
+
+def _results(jobs: Jobs) -> Schema:
+    """Components: what each function returns, where that is known, and the classes in it."""
+    schemas = results_schemas(jobs, f"{_SCHEMAS}{_RETURNED_PREFIX}{{name}}")
+    classes = {_RETURNED_PREFIX + name: schema for name, schema in schemas.components.items()}
+    return classes | {_RESULTS_PREFIX + name: schema for name, schema in schemas.bodies.items()}
+
+
+def _results_of_a_job(jobs: Jobs) -> Schema:
+    """The schema of `results`, which those of any function may be."""
+    known = [_ref(_RESULTS_PREFIX + function.name) for function in jobs if function.results is not Any]
+    schema: Schema = {"description": "What the function returned."}
+    return schema | {"anyOf": known} if len(known) == len(jobs) else schema
 
 
 def _paths(requests: Iterable[str], submission: Schema) -> Schema:
@@ -226,8 +243,8 @@ OPERATIONS = {
 # -- the bodies of answers -------------------------------------------------------------------------------------------
 
 
-def _fixed_schemas() -> Schema:
-    job = _job()
+def _fixed_schemas(results: Schema) -> Schema:
+    job = _job(results)
     attempt = {name: job[name] for name in ("attempt", "status", "startedAt", "finishedAt", "error")}
     ended = _object(
         {
@@ -257,7 +274,7 @@ def _page(name: str, items: Schema) -> Schema:
     return _object({name: {"type": "array", "items": items}, "next": cursor}, required=[name])
 
 
-def _job() -> Schema:
+def _job(results: Schema) -> Schema:
     return {
         "jobId": JOB_ID_SCHEMA,
         "type": {"type": "string", "description": "The job function."},
@@ -268,7 +285,7 @@ def _job() -> Schema:
             "properties": {"fraction": {"type": "number", "minimum": 0, "maximum": 1}, "message": {"type": "string"}},
             "required": ["fraction"],
         },
-        "results": {"description": "What the function returned: any JSON value."},
+        "results": results,
         "error": {
             "type": "object",
             "properties": {"type": {"type": "string"}, "message": {"type": "string"}},

@@ -4,10 +4,13 @@ A function's signature becomes a msgspec type (signature.py), which checks what 
 which the OpenAPI document is made.
 """
 
+import functools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypedDict, TypeVar, Unpack, overload
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -23,6 +26,7 @@ MAX_RETRIES = 100
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+_registered: "WeakKeyDictionary[Callable[..., Any], JobFunction]" = WeakKeyDictionary()
 RetryOn = type[BaseException] | tuple[type[BaseException], ...]
 
 
@@ -44,6 +48,7 @@ class JobFunction:
         takes_decimals: True if there is a Decimal anywhere in its parameters: numbers then keep the digits that were
             sent.
         takes_dataclasses: True if there is a dataclass anywhere in its parameters.
+        results: the type of what it returns, which is checked; Any if everything is allowed.
         timeout: seconds one attempt may last; None for no limit.
         retries: how many lost attempts are followed by another one.
         retry_on: exception classes after which the job runs again, within `retries`.
@@ -62,6 +67,7 @@ class JobFunction:
     takes_context: bool
     takes_decimals: bool
     takes_dataclasses: bool
+    results: Any = Any
     timeout: float | None = None
     retries: int = DEFAULT_RETRIES
     retry_on: tuple[type[BaseException], ...] = ()
@@ -110,11 +116,28 @@ class JobFunction:
         except (msgspec.ValidationError, RecursionError) as error:
             raise InvalidParameters(str(error)) from None
 
+    @functools.cached_property
+    def read_results(self) -> Callable[[bytes], Any] | None:
+        """Decodes results, which raises what msgspec raises if they are not of the type; None if all are allowed."""
+        return None if self.results is Any else msgspec.json.Decoder(self.results).decode
+
     def _arguments(self, checked: msgspec.Struct) -> dict[str, Any]:
         arguments = {field: getattr(checked, field) for field in self.parameters.__struct_fields__}
         if self.takes_dataclasses:
             fill_in_defaults(arguments)
         return arguments
+
+
+def registered(function: Callable[..., Any]) -> JobFunction:
+    """What a function was registered as, in whichever registry; in the last one if there are several.
+
+    Raises:
+        RegistrationError: it is no job function.
+    """
+    try:
+        return _registered[function]
+    except (KeyError, TypeError):
+        raise RegistrationError(f"{function!r} is not a job function: it was not registered with @jobs.job") from None
 
 
 class Policies(TypedDict, total=False):
@@ -218,6 +241,8 @@ class Jobs:
             for taken in registered.schedules.keys() & {name for other in self for name in other.schedules}:
                 raise RegistrationError(f"two schedules are called {taken!r}: give one another id=")
             self._functions[registered.name] = registered
+            with suppress(TypeError):  # some callables cannot be a key
+                _registered[function] = registered
             return function
 
         return register if function is None else register(function)

@@ -85,7 +85,7 @@ def run(function: JobFunction, context: JobContext, parameters: bytes) -> Outcom
         arguments = function.read(parameters)
         value = function.function(*([context] if function.takes_context else []), **arguments)
         _leave_if_forked(process, None)
-        return Unfinished(value, process) if _is_awaitable(value) else _succeeded(value)
+        return Unfinished(value, process) if _is_awaitable(value) else _succeeded(function, value)
     except BaseException as error:  # even SystemExit: a function that exits has answered, and its worker goes on
         _leave_if_forked(process, error)
         return failed(function, error)
@@ -96,7 +96,7 @@ async def finish(function: JobFunction, unfinished: Unfinished) -> Outcome:
     try:
         value = await unfinished.awaitable
         _leave_if_forked(unfinished.process, None)
-        return _succeeded(value)
+        return _succeeded(function, value)
     except BaseException as error:
         _leave_if_forked(unfinished.process, error)
         return failed(function, error)
@@ -159,14 +159,20 @@ def _is_retryable(function: JobFunction, error: BaseException) -> bool:
     return issubclass(type(error), named) or any(issubclass(type(leaf), named) for leaf in failure.leaves(error))
 
 
-def _succeeded(value: Any) -> Outcome:
+def _succeeded(function: JobFunction, value: Any) -> Outcome:
     try:
         results = _encode(value)
         if len(results) > MAX_RESULTS_BYTES:
             message = f"the results are {len(results):,} bytes of JSON, over the limit of {MAX_RESULTS_BYTES:,}"
             return Failed(Error("InvalidResults", message))
-        check_json(results)  # a msgspec.Raw in it was copied unread
+        if function.read_results is None:
+            check_json(results)  # a msgspec.Raw in it was copied unread
+        else:
+            function.read_results(results)
         return Succeeded(results)
+    except msgspec.ValidationError as error:
+        message = f"the results are not what the function's return type says: {failure.message(error)}"
+        return Failed(Error("InvalidResults", message))
     except MemoryError:
         raise
     except Exception as error:

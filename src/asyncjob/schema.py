@@ -70,6 +70,22 @@ def submission_schemas(jobs: Jobs, ref_template: str, *, options: Collection[str
     return SubmissionSchemas(bodies, components)
 
 
+def results_schemas(jobs: Jobs, ref_template: str) -> SubmissionSchemas:
+    """Describe what the functions return: `bodies` has the results of each whose type is known, by the function's name.
+
+    Args:
+        jobs: the registry.
+        ref_template: as above.
+    """
+    known = [function for function in jobs if function.results is not Any]
+    schemas, components = msgspec.json.schema_components(
+        [function.results for function in known], ref_template=ref_template
+    )
+    return SubmissionSchemas(
+        {function.name: schema for function, schema in zip(known, schemas, strict=True)}, components
+    )
+
+
 def _body(parameters: Schema, function: JobFunction, *, type_required: bool, options: Collection[str]) -> Schema:
     """The schema of a function's parameters, made that of the body that submits it."""
     properties = {"jobId": JOB_ID_SCHEMA, "type": {"const": function.name}, **parameters.get("properties", {})}

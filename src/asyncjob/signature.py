@@ -1,6 +1,6 @@
-"""A job function's signature, read: its parameters as one msgspec type, and how it has to be called.
+"""A job function's signature, read: its parameters and its results as types, and how it has to be called.
 
-A function's signature is the only description of its parameters.
+A function's signature is the only description of both.
 """
 
 import copy
@@ -18,6 +18,7 @@ import msgspec.inspect
 from asyncjob.context import JobContext
 
 RESERVED_PARAMETERS = ("jobId", "type", "options")
+UNCHECKED = {msgspec.inspect.CustomType, msgspec.inspect.RawType}  # msgspec cannot read the one, and does not the other
 
 
 class RegistrationError(Exception):
@@ -36,6 +37,7 @@ class Signature:
         takes_decimals: True if there is a Decimal anywhere in its parameters: numbers then keep the digits that were
             sent.
         takes_dataclasses: True if there is a dataclass anywhere in its parameters.
+        results: the type of what it returns; Any where that says nothing that JSON could be checked against.
     """
 
     parameters: type[msgspec.Struct]
@@ -43,6 +45,7 @@ class Signature:
     takes_context: bool
     takes_decimals: bool
     takes_dataclasses: bool
+    results: Any
 
 
 def read_signature(function: Callable[..., Any], name: str) -> Signature:
@@ -60,6 +63,7 @@ def read_signature(function: Callable[..., Any], name: str) -> Signature:
         takes_context=takes_context,
         takes_decimals=msgspec.inspect.DecimalType in kinds,
         takes_dataclasses=msgspec.inspect.DataclassType in kinds,
+        results=_results(function),
     )
 
 
@@ -93,6 +97,21 @@ def _is_async(function: Callable[..., Any]) -> bool:
     hint = typing.get_type_hints(code).get("return")
     kind = typing.get_origin(hint) or hint
     return isinstance(kind, type) and issubclass(kind, Awaitable)
+
+
+def _results(function: Callable[..., Any]) -> Any:
+    """The type in the return hint, of what is awaited if that is what it returns."""
+    hint = typing.get_type_hints(signed(function), include_extras=True).get("return", Any)
+    kind = typing.get_origin(hint)
+    if isinstance(kind, type) and issubclass(kind, Awaitable):
+        hint = typing.get_args(hint)[-1]
+    try:
+        msgspec.json.schema(hint)
+        msgspec.json.Decoder(hint)
+        kinds = set(_kinds(msgspec.inspect.type_info(hint), set()))
+    except (TypeError, NameError):
+        return Any
+    return Any if kinds == {msgspec.inspect.AnyType} or kinds & UNCHECKED else hint
 
 
 def _kinds(value: Any, seen: set[int]) -> Iterator[type[Any]]:

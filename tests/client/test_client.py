@@ -237,22 +237,3 @@ def test_nothing_imports_httpx_before_a_client_is_asked_for(module: str) -> None
 def test_a_name_that_is_not_public_is_no_attribute() -> None:
     with pytest.raises(AttributeError, match="Clinet"):
         asyncjob.Clinet  # type: ignore[attr-defined]  # noqa: B018
-
-
-def test_a_type_checker_sees_what_the_client_gives(tmp_path: Path) -> None:
-    code = tmp_path / "use.py"
-    code.write_text(
-        "from asyncjob import AsyncClient, Client, JobSnapshot\n"
-        "def use() -> None:\n"
-        "    job: JobSnapshot = Client().submit('add', a=1).wait(timeout=1)\n"
-        "    reveal_type(job.status)\n"
-        "    Client().submit('add').wait(timeout='1')\n"
-        "async def use_async() -> None:\n"
-        "    reveal_type(await AsyncClient().submit('add'))\n"
-    )
-    command = [sys.executable, "-m", "mypy", "--strict", "--config-file", "", "--cache-dir", str(tmp_path), str(code)]
-    said = subprocess.run(command, capture_output=True, text=True).stdout
-    assert 'Revealed type is "asyncjob.job.Status"' in said
-    assert 'Revealed type is "asyncjob.client.asynchronous.AsyncJobHandle"' in said
-    assert 'incompatible type "str"' in said
-    assert "Found 1 error" in said

@@ -12,6 +12,8 @@ import pytest
 from asyncjob import ClientError, NotFound, Refused, Unreachable, WaitTimeout
 from asyncjob.client import core
 from asyncjob.client.core import Api, Call, Following, proceed
+from asyncjob.client.functions import ask
+from asyncjob.options import NONE
 
 JOB = {"jobId": "7", "type": "add", "parameters": {}, "attempt": 1, "createdAt": "2024-06-06T12:34:56.789Z"}
 RUNNING, SUCCESS = JOB | {"status": "Running"}, JOB | {"status": "Success", "results": 3}
@@ -59,7 +61,7 @@ def api() -> Api:
 
 def test_every_repetition_of_a_submission_is_the_same_request(api: Api) -> None:
     answers = [httpx.ReadError, (503, {}), (500, {}), (202, {"jobId": "x"})]
-    done = Answering(api.submit("add", {"a": 1}), *answers)
+    done = Answering(api.submit(ask("add", NONE, {"a": 1})), *answers)
     assert len({(call.method, call.url, call.body) for call in done.calls}) == 1
     body = json.loads(done.calls[0].body or b"")
     assert list(body) == ["jobId", "type", "a"]
@@ -67,7 +69,7 @@ def test_every_repetition_of_a_submission_is_the_same_request(api: Api) -> None:
 
 
 def test_the_pauses_before_repetitions_grow_and_are_of_random_length(api: Api) -> None:
-    many = [Answering(Api(30, 9).submit("add", {}), *[httpx.ConnectError] * 8).pauses for _ in range(200)]
+    many = [Answering(Api(30, 9).submit(ask("add", NONE, {})), *[httpx.ConnectError] * 8).pauses for _ in range(200)]
     for number, pauses in enumerate(zip(*many, strict=True)):
         bound = min(20.0, 0.5 * 2**number)
         assert all(0 <= pause <= bound for pause in pauses)
@@ -79,24 +81,24 @@ def test_the_pauses_before_repetitions_grow_and_are_of_random_length(api: Api) -
 def test_retry_after_is_honoured_in_seconds_and_as_a_date(api: Api, status: int) -> None:
     in_a_minute = email.utils.formatdate(time.time() + 60, usegmt=True)
     for text, least, most in [("7", 7, 7.5), (in_a_minute, 58, 61), ("soon", 0, 0.5), ("-1", 0, 0.5)]:
-        (pause,) = Answering(api.submit("add", {}), (status, {}, {"retry-after": text})).pauses
+        (pause,) = Answering(api.submit(ask("add", NONE, {})), (status, {}, {"retry-after": text})).pauses
         assert least <= pause <= most
     with pytest.raises(Refused, match="full"):
-        Answering(api.submit("add", {}), (status, {"message": "full"}, {"retry-after": "3600"}))
+        Answering(api.submit(ask("add", NONE, {})), (status, {"message": "full"}, {"retry-after": "3600"}))
 
 
 def test_a_request_is_given_up_after_its_retries(api: Api) -> None:
     with pytest.raises(Unreachable, match="http://host/prod/jobs gave no answer: lost"):
-        Answering(api.submit("add", {}), *[httpx.ReadError] * 4)
+        Answering(api.submit(ask("add", NONE, {})), *[httpx.ReadError] * 4)
     with pytest.raises(Refused, match="no disk") as raised:
-        Answering(api.submit("add", {}), *[(503, {"message": "no disk"})] * 4)
+        Answering(api.submit(ask("add", NONE, {})), *[(503, {"message": "no disk"})] * 4)
     assert raised.value.status == 503
 
 
 @pytest.mark.parametrize("answer", [(400, {}), (403, {}), (409, {}), (413, {}), (501, {}), httpx.UnsupportedProtocol])
 def test_what_would_be_refused_again_is_not_asked_again(api: Api, answer: Any) -> None:
     with pytest.raises((Refused, Unreachable)):
-        Answering(api.submit("add", {}), answer)
+        Answering(api.submit(ask("add", NONE, {})), answer)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +132,7 @@ def test_an_api_that_does_not_hold_is_polled_with_growing_pauses(api: Api) -> No
 
 
 def test_a_job_that_was_accepted_and_is_not_seen_is_waited_for(api: Api) -> None:
-    job = Answering(api.submit("add", {"jobId": "7"}), (202, {})).result
+    job = Answering(api.submit(ask("add", NONE, {"jobId": "7"})), (202, {})).result
     done = Answering(job.wait(None), NOT_FOUND, NOT_FOUND, (200, RUNNING), (200, SUCCESS))
     assert 0 < done.pauses[0] < done.pauses[1]
     assert done.result.status == "Success"
@@ -139,10 +141,10 @@ def test_a_job_that_was_accepted_and_is_not_seen_is_waited_for(api: Api) -> None
 def test_a_job_that_is_gone_or_was_never_accepted_is_not_found(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NotFound):
         Answering(Following(api, "7").wait(None), NOT_FOUND)
-    job = Answering(api.submit("add", {"jobId": "7"}), (202, {})).result
+    job = Answering(api.submit(ask("add", NONE, {"jobId": "7"})), (202, {})).result
     with pytest.raises(NotFound):
         Answering(job.wait(None), (200, RUNNING), NOT_FOUND)
-    job = Answering(api.submit("add", {"jobId": "7"}), (202, {})).result
+    job = Answering(api.submit(ask("add", NONE, {"jobId": "7"})), (202, {})).result
     monkeypatch.setattr(core, "VISIBLE_SECONDS", -1)
     with pytest.raises(NotFound):
         Answering(job.wait(None), NOT_FOUND)
@@ -181,7 +183,7 @@ def test_a_303_that_never_ends_and_one_of_a_post_are_refused(api: Api) -> None:
     with pytest.raises(Refused, match="303"):
         Answering(Following(api, "7").get(), *[round_about] * 6)
     with pytest.raises(Refused, match="303"):
-        Answering(api.submit("add", {}), round_about)
+        Answering(api.submit(ask("add", NONE, {})), round_about)
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"\xff", {"jobId": "7"}, JOB | {"status": "Lost"}])
@@ -203,5 +205,5 @@ def test_a_field_that_a_later_version_has_is_passed_on(api: Api) -> None:
 
 def test_a_job_over_the_limit_of_every_engine_is_refused_before_it_is_sent(api: Api) -> None:
     with pytest.raises(ClientError, match=r"has 1,048,\d{3} bytes as JSON, over the limit of 1,048,576"):
-        next(api.submit("add", {"a": "x" * 1_048_560}))
-    next(api.submit("add", {"a": "x" * 1_048_000}))
+        next(api.submit(ask("add", NONE, {"a": "x" * 1_048_560})))
+    next(api.submit(ask("add", NONE, {"a": "x" * 1_048_000})))

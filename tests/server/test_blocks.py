@@ -26,7 +26,9 @@ from tests.terminal import CTRL_C, Command, Terminal, commands, is_shown
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
 CLIENT = DOCS / "client.md"  # whose code wants a server
+TESTING = DOCS / "testing.md"  # whose code wants a file beside it
 WEBHOOKS = DOCS / "webhooks.md"  # whose code wants a notification: test_webhooks.py
+OTHERWISE_RUN = (CLIENT, TESTING, WEBHOOKS)
 BLOCK = re.compile(r"(?:^<!-- (not run|before): ((?:(?!-->).)*)-->\n+)?^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# \w+\.py\n")
 CHECKED = ("python", "console", "json", "yaml", "sql")  # by a test below
@@ -97,7 +99,9 @@ def test_the_commands_of_a_page_do_what_they_show(page: Path, terminal: Terminal
             assert is_shown(said, command.output), f"{command.line}\n{said}"
 
 
-@pytest.mark.parametrize("block", [one for one in _of("python") if one.page not in (CLIENT, WEBHOOKS)], ids=_name)
+@pytest.mark.parametrize(
+    "block", [one for one in _of("python") if one.page not in (CLIENT, TESTING, WEBHOOKS)], ids=_name
+)
 def test_the_code_of_a_page_registers_functions(block: Block) -> None:
     names: dict[str, object] = {}
     exec(compile(block.code, str(block.page), "exec"), names)
@@ -113,10 +117,24 @@ def test_the_code_of_the_client_does_what_it_says(tmp_path: Path) -> None:
             code = use.replace("http://127.0.0.1:8000", server.url).replace(
                 "AsyncClient()", f"AsyncClient({server.url!r})"
             )
-            done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+            done = _run(code, tmp_path)
+            assert done.returncode == 0, done.stderr
             assert "{'pixels': 64000}" in done.stdout
-        assert len(uses) == 2
-        assert len(server.client.get("/jobs?limit=1000&status=Success").json()["jobs"]) == 102
+        assert len(uses) == 3
+        assert len(server.client.get("/jobs?limit=1000&status=Success").json()["jobs"]) == 103
+
+
+def test_the_code_for_tests_does_what_it_says(tmp_path: Path) -> None:
+    functions, *uses = [block.code for block in _of("python") if block.page == TESTING]
+    (tmp_path / "mine.py").write_text(functions)
+    assert len(uses) == 2
+    for use in uses:
+        done = _run(use, tmp_path)
+        assert done.returncode == 0, done.stderr
+
+
+def _run(code: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder)
 
 
 @pytest.mark.parametrize("block", _of("json") + _of("yaml"), ids=_name)

@@ -56,8 +56,10 @@ def _default(option: typer.core.TyperOption) -> str:
         return option.show_default
     if isinstance(option.default, bool):
         return "on" if option.default else "off"
-    if isinstance(option.default, int | float):
-        return str(option.default) if option.name == "port" else f"{option.default:,g}"
+    if isinstance(option.default, int):
+        return str(option.default) if option.name == "port" else f"{option.default:,}"
+    if isinstance(option.default, float):
+        return f"{option.default:,g}"
     return str(option.default)
 
 

@@ -12,6 +12,7 @@ from asyncjob.contract import ListQuery
 from asyncjob.job import Status
 from asyncjob.sqlite import reads
 from asyncjob.sqlite.database import Database
+from asyncjob.sqlite.gates import Gates
 from asyncjob.sqlite.places import Places
 from asyncjob.sqlite.store import SqliteStore
 from asyncjob.sqlite.transaction import Item, Results, Taken, Transaction
@@ -72,14 +73,14 @@ def test_an_operation_that_fails_takes_no_other_with_it(tmp_path: Path) -> None:
             "wrong": "INSERT INTO nowhere SELECT :rows",
         }
 
-        before = Taken(Claims([]), none_left=True)
+        places, before = Places(), Taken(Claims([]), none_left=True)
 
         def transact(
             connection: sqlite3.Connection, batch: Sequence[Item], singly: frozenset[str]
         ) -> tuple[Results, Taken]:
-            return Transaction(connection, statements, slots=0, places=Places(), before=before, singly=singly).run(
-                batch
-            )
+            return Transaction(
+                connection, statements, slots=0, places=places, gates=Gates(places), before=before, singly=singly
+            ).run(batch)
 
         writer: Writer[Taken] = Writer(connection, transact, lambda _: None, lambda _: None)
         writer.start(Observer())

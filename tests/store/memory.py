@@ -4,7 +4,7 @@ Every verb is its own transaction and is done at once. Its claims follow in the 
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
@@ -12,7 +12,9 @@ from typing import Any, NamedTuple, TypeVar
 from msgspec import UNSET, Raw, UnsetType, json, structs
 
 from asyncjob.contract import ListQuery, Submission
-from asyncjob.job import TRANSITIONS, Error, Job, Progress, Status, now_ms, timestamp, utc_now
+from asyncjob.job import TRANSITIONS, Error, Job, Progress, Status, milliseconds, now_ms, timestamp, utc_now
+from asyncjob.keys import limit_key, unique_key
+from asyncjob.policies import NO_LIMITS, Limits, Rate, Unique
 from asyncjob.registry import JobFunction
 from asyncjob.store import (
     FIRST,
@@ -41,11 +43,12 @@ Result = TypeVar("Result")
 
 
 class Place(NamedTuple):
-    """Where a job waits: in the queue, at a rank, or for its time."""
+    """Where a job waits: at a rank, in the queue or before a gate, or for its time."""
 
     rank: int | None = None
     run_at: int | None = None
     pause: int | None = None
+    stage: int | None = None  # before which gate, if its function has limits
 
 
 NOWHERE = Place()
@@ -61,6 +64,8 @@ class Row:
     traceparent: str | None
     priority: int = 0
     place: Place = NOWHERE
+    key: str | None = None  # that the limits of its function count it under
+    same: str | None = None  # equal in jobs that are the same
     losses: int = 0
     postponements: int = 0
     interruptions: int = 0
@@ -97,6 +102,7 @@ class Kept:
         self.jobs: dict[str, Row] = {}
         self.told: dict[str, Sent] = {}
         self.waiting: dict[str, Row] = {}  # the jobs that are Pending
+        self.starts: dict[tuple[str, str | None], list[int]] = {}  # of functions and keys with a rate
         self.count = 0
 
 
@@ -110,6 +116,7 @@ class MemoryStore:
         self._kept = kept
         self._observer = Observer()
         self._functions: dict[str, JobFunction] | None = None
+        self._now = 0
         self.slots = 0
         self.deliveries = MemoryDeliveries(kept)
 
@@ -143,12 +150,15 @@ class MemoryStore:
     def _claim(self) -> None:
         now = now_ms()
         self._promote(now)
-        ready = sorted((row for row in self._kept.waiting.values() if row.place.rank is not None), key=_in_order)
+        for one in self._kept.waiting.values() if now < self._now else ():  # the clock was set back
+            if one.place.rank is not None:
+                latest = now - one.priority * LEVEL_MS
+                self._move(one, one.place._replace(rank=min(one.place.rank, latest)))
+        self._now = now
+        self._next(now)  # whoever may passes the gate of its key, even if nothing is claimed
         claims, expired = list[Claim](), list[Expired]()
-        for row in ready:
+        while len(claims) < self.slots and (row := self._next(now)) is not None:
             job, start_by = row.job, row.submission.options.start_by_ms
-            if len(claims) >= self.slots:
-                break
             if start_by is not None and start_by < now and job.attempt == 1:
                 error = Error("Expired", f"it had not begun by {timestamp(start_by)}")
                 self._write("expire", job.job_id, 1, error=error, finished_at=timestamp(now))
@@ -156,9 +166,86 @@ class MemoryStore:
             else:
                 claims.append(row.claim(row.place.rank or FIRST))
                 self._write("claim", job.job_id, job.attempt, started_at=timestamp(now), error=UNSET)
+                for name in {(job.type, None), (job.type, row.key)} if self._limits(row) else ():
+                    self._kept.starts.setdefault(name, []).append(now)
         self.slots -= len(claims)
-        next_due = min((row.place.run_at or 0 for row in self._timed()), default=None)
-        self._observer.claimed(Claims(claims, next_due, expired))
+        times = [row.place.run_at or 0 for row in self._timed()]
+        self._observer.claimed(Claims(claims, min([*times, *self._openings(now)], default=None), expired))
+
+    # -- limits --------------------------------------------------------------------------------------------------
+
+    def _limits(self, row: Row) -> Limits:
+        function = None if self._functions is None else self._functions.get(row.job.type)
+        return NO_LIMITS if function is None else function.limits
+
+    def _next(self, now: int) -> Row | None:
+        """The job to claim next, after whoever may has passed the gate of its key."""
+        waiting = sorted((row for row in self._kept.waiting.values() if row.place.rank is not None), key=_in_order)
+        for row in waiting:
+            if row.place.stage == 0 and self._may_pass(row, now):
+                self._move(row, Place(rank=now - row.priority * LEVEL_MS, stage=1))
+        ready = (row for row in waiting if self._is_ready(row, now))
+        return min(ready, key=_in_order, default=None)
+
+    def _is_ready(self, row: Row, now: int) -> bool:
+        return row.place.stage is None or (row.place.stage == 1 and self._may_start(row, now))
+
+    def _may_pass(self, row: Row, now: int) -> bool:
+        limits = self._limits(row)
+        same = [one for one in self._kept.jobs.values() if (one.job.type, one.key) == (row.job.type, row.key)]
+        past = [one for one in same if one.place.stage == 1 or self._runs(one)]
+        if limits.concurrency_per_key is not None and len(past) >= limits.concurrency_per_key.count:
+            return False
+        reserved = sum(one.place.stage == 1 for one in past)
+        return self._has_room((row.job.type, row.key), limits.rate_per_key, now, reserved)
+
+    def _may_start(self, row: Row, now: int) -> bool:
+        limits = self._limits(row)
+        running = sum(self._runs(one) for one in self._kept.jobs.values() if one.job.type == row.job.type)
+        if limits.concurrency is not None and running >= limits.concurrency.count:
+            return False
+        return self._has_room((row.job.type, None), limits.rate, now, 0)
+
+    def _has_room(self, name: tuple[str, str | None], rate: Rate | None, now: int, reserved: int) -> bool:
+        return rate is None or len(self._recent(name, rate, now)) + reserved < rate.count
+
+    def _recent(self, name: tuple[str, str | None], rate: Rate, now: int) -> list[int]:
+        starts = self._kept.starts.get(name, [])
+        starts[:] = [min(start, now) for start in starts]  # the clock was set back
+        return [start for start in starts if start > now - rate.seconds * 1000]
+
+    def _openings(self, now: int) -> Iterator[int]:
+        """When the rates of those that wait let one more start."""
+        for row in self._kept.waiting.values():
+            limits, type_ = self._limits(row), row.job.type
+            if row.place.stage is not None:
+                for name, rate in (((type_, None), limits.rate), ((type_, row.key), limits.rate_per_key)):
+                    if rate is not None and len(recent := self._recent(name, rate, now)) >= rate.count:
+                        yield recent[-rate.count] + rate.seconds * 1000
+
+    @staticmethod
+    def _runs(row: Row) -> bool:
+        return row.job.status is Status.RUNNING
+
+    def _the_same(self, row: Row, unique: Unique, now: int) -> str | None:
+        """The id of another job that is in the way of this one."""
+        for one in reversed(self._kept.jobs.values()):
+            if one.same != row.same or one is row:
+                continue
+            status, job = one.job.status, one.job
+            if unique.while_ == "waiting":
+                is_in_the_way = status is Status.PENDING and job.attempt == 1
+            elif unique.while_ == "unfinished":
+                is_in_the_way = not status.is_final
+            else:
+                age = now - milliseconds(job.created_at)
+                is_in_the_way = status not in (Status.FAILURE, Status.CANCELED)
+                is_in_the_way &= abs(age) <= (unique.within or 0) * 1000
+            if is_in_the_way:
+                return job.job_id
+        return None
+
+    # -- time ----------------------------------------------------------------------------------------------------
 
     def _timed(self) -> list[Row]:
         return [row for row in self._kept.waiting.values() if row.place.run_at is not None]
@@ -172,8 +259,10 @@ class MemoryStore:
                 self._move(row, self._ready(row, run_at))
 
     def _ready(self, row: Row, since: int) -> Place:
-        known = self._functions is None or row.job.type in self._functions
-        return Place(rank=since and since - row.priority * LEVEL_MS) if known else NOWHERE
+        if self._functions is not None and row.job.type not in self._functions:
+            return NOWHERE
+        limits, rank = self._limits(row), since and since - row.priority * LEVEL_MS
+        return Place(rank=rank, stage=(1 if limits.per is None else 0) if limits else None)
 
     def _after(self, row: Row, pause: int, now: int) -> Place:
         return Place(run_at=now + pause, pause=pause) if pause > 0 else self._ready(row, now)
@@ -223,6 +312,12 @@ class MemoryStore:
         )
         saved = structs.replace(submission, job_id=job_id)
         row = Row(self._kept.count, job, saved, traceparent, priority)
+        if function is not None:
+            row.key = limit_key(function, submission.parameters)
+            row.same = unique_key(function, submission.parameters)
+            if function.unique is not None and (same := self._the_same(row, function.unique, now)) is not None:
+                asyncio.get_running_loop().call_soon(_tell, told, Duplicate(same))
+                return
         run_at = options.run_at_ms
         later = Place(run_at=run_at) if run_at is not None and run_at > now else None
         self._move(row, later or self._after(row, options.pause_ms, now))
@@ -234,6 +329,14 @@ class MemoryStore:
         return self._change("cancel", job_id, finished_at=utc_now(), error=UNSET)
 
     def retry(self, job_id: str) -> "asyncio.Future[Change]":
+        row = self._kept.jobs.get(job_id)
+        function = None if row is None or self._functions is None else self._functions.get(row.job.type)
+        if row is not None and function is not None:
+            row.key = limit_key(function, row.submission.parameters)
+            if row.job.status.is_final and function.unique is not None and function.unique.while_ == "unfinished":
+                same = self._the_same(row, function.unique, now_ms())
+                if same is not None:
+                    return self._done(Change(row.job.status, row.job.attempt, applied=False, duplicate=same))
         change = self._change("retry", job_id, results=UNSET, error=UNSET, finished_at=UNSET)
         if change.result().applied:
             row = self._kept.jobs[job_id]
@@ -361,7 +464,7 @@ class MemoryStore:
 
     @property
     def limited(self) -> int:
-        return 0
+        return sum(row.place.stage is not None for row in self._kept.waiting.values())
 
     def find(self, job_id: str) -> Job | None:
         row = self._kept.jobs.get(job_id)
@@ -400,6 +503,9 @@ class MemoryStore:
     async def take_over(self, functions: Iterable[JobFunction]) -> dict[str, int]:
         self._functions = {function.name: function for function in functions}
         now, parked = now_ms(), list[str]()
+        for row in self._kept.jobs.values():
+            if row.job.type in self._functions:
+                row.key = limit_key(self._functions[row.job.type], row.submission.parameters)
         for row in self._kept.waiting.values():
             if row.group_limit is not None:
                 self._move(row, NOWHERE)
@@ -432,7 +538,7 @@ class MemoryStore:
         return await self._done((len(old), None if over else rows[-1].sequence))
 
 
-def _tell(told: Told, earlier: Submission | None) -> None:
+def _tell(told: Told, earlier: Submission | Duplicate | None) -> None:
     if not told.done():
         told.set_result(earlier)
 

@@ -47,6 +47,7 @@ class Opened:
         self.store = open()
         self.claims: list[Claim] = []
         self.expired: list[str] = []
+        self._seen = 0
         self.next_due: int | None = None
         self._told = asyncio.Event()
 
@@ -68,6 +69,11 @@ class Opened:
     @property
     def claimed(self) -> list[tuple[str, int]]:
         return [(job.job_id, job.attempt) for job in self.claims]
+
+    def newly_claimed(self) -> list[str]:
+        """The jobs that have been claimed since this was last asked."""
+        before, self._seen = self._seen, len(self.claims)
+        return [claim.job_id for claim in self.claims[before:]]
 
     async def submit(
         self,

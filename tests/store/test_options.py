@@ -232,6 +232,24 @@ def test_what_waits_rises_until_nothing_overtakes_it(run: Run, clock: Clock) -> 
     run(test)
 
 
+def test_a_clock_that_is_set_back_lets_nobody_go_before_what_waits(run: Run, clock: Clock) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over("echo", function_of("limited", concurrency=1))
+        for type_ in ("echo", "limited"):
+            await opened.submit(f"{type_}-first", type=type_, priority=1)
+            await opened.submit(f"{type_}-second", type=type_, priority=1)
+        clock.now -= DAY
+        await opened.claim(0)
+        clock.now += 1
+        for type_ in ("echo", "limited"):
+            await opened.submit(f"{type_}-third", type=type_, priority=1)
+        for _ in range(4):
+            await opened.claim()
+        assert [job_id for job_id, _ in opened.claimed] == ["echo-first", "echo-second", "limited-first", "echo-third"]
+
+    run(test)
+
+
 def test_a_job_keeps_its_priority_through_all_that_becomes_of_it(run: Run, clock: Clock) -> None:
     async def test(opened: Opened) -> None:
         await opened.run("other")

@@ -26,6 +26,7 @@ ROOMS = {
     "aws": {"core"},
     "serve": {"core", "server", "sqlite"},
     "commands": {"core", "client", "server", "sqlite"},
+    "testing": {"core", "client"},
     "reload": {"core", "commands", "serve", "server"},
     "cli": {"core", "commands", "reload", "serve", "server", "sqlite", "aws", "aws.build"},
     "face": {"core", "client", "cli"},

@@ -2,17 +2,19 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, overload
 
 import httpx
 
 from asyncjob.client.connection import DEFAULT_URL, UNSENDABLE, http_client, unsendable
 from asyncjob.client.core import Api, Call, Following, Operation, list_query, proceed
+from asyncjob.client.functions import P, R, Takes, TakesContext, ask
 from asyncjob.client.snapshot import JobSnapshot
 from asyncjob.contract import MAX_PAGE
 from asyncjob.job import Progress, Status
+from asyncjob.options import NONE, Options
 
 T = TypeVar("T")
 
@@ -37,11 +39,45 @@ class AsyncClient:
         self._api = Api(timeout, retries)
         self._http = http_client(httpx.AsyncClient, url, api_key, aws_iam)
 
-    async def submit(self, type: str | None = None, /, **parameters: Any) -> "AsyncJobHandle":  # noqa: A002
-        """See `Client.submit`."""
-        return AsyncJobHandle(self, await self._run(self._api.submit(type, parameters)))
+    def use(self, http: httpx.AsyncClient) -> None:
+        """Send all further requests with that client of httpx, whose `base_url` is the API; it is closed with this one.
 
-    def job(self, job_id: str) -> "AsyncJobHandle":
+        For a transport of your own, such as one that answers in tests.
+        """
+        self._http = http
+
+    @overload
+    async def submit(
+        self, function: TakesContext[P, Awaitable[R]], options: Options = ..., /, *_: P.args, **parameters: P.kwargs
+    ) -> "AsyncJobHandle[R]": ...
+
+    @overload
+    async def submit(
+        self, function: TakesContext[P, R], options: Options = ..., /, *_: P.args, **parameters: P.kwargs
+    ) -> "AsyncJobHandle[R]": ...
+
+    @overload
+    async def submit(
+        self, function: Takes[P, Awaitable[R]], options: Options = ..., /, *_: P.args, **parameters: P.kwargs
+    ) -> "AsyncJobHandle[R]": ...
+
+    @overload
+    async def submit(
+        self, function: Takes[P, R], options: Options = ..., /, *_: P.args, **parameters: P.kwargs
+    ) -> "AsyncJobHandle[R]": ...
+
+    @overload
+    async def submit(
+        self, type: str | None = None, options: Options = ..., /, **parameters: Any
+    ) -> "AsyncJobHandle[Any]": ...
+
+    async def submit(
+        self, job: Any = None, options: Options = NONE, /, *_: Any, **parameters: Any
+    ) -> "AsyncJobHandle[Any]":
+        """See `Client.submit`."""
+        return AsyncJobHandle(self, await self._run(self._api.submit(ask(job, options, parameters))))
+
+    def job(self, job_id: str) -> "AsyncJobHandle[Any]":
         """See `Client.job`."""
         return AsyncJobHandle(self, Following(self._api, job_id))
 
@@ -72,9 +108,9 @@ class AsyncClient:
         parameters: Iterable[Mapping[str, Any]],
         *,
         concurrency: int = 32,
-    ) -> AsyncIterator["AsyncJobHandle"]:
+    ) -> AsyncIterator["AsyncJobHandle[Any]"]:
         """See `Client.map`; for `async for`. Here all jobs of a batch are submitted and awaited concurrently."""
-        running: deque[asyncio.Task[AsyncJobHandle]] = deque()
+        running: deque[asyncio.Task[AsyncJobHandle[Any]]] = deque()
         try:
             for each in parameters:
                 running.append(asyncio.create_task(self._submit_and_wait(type, each)))
@@ -111,7 +147,7 @@ class AsyncClient:
     ) -> None:
         await self.aclose()
 
-    async def _submit_and_wait(self, type: str | None, parameters: Mapping[str, Any]) -> "AsyncJobHandle":  # noqa: A002
+    async def _submit_and_wait(self, type: str | None, parameters: Mapping[str, Any]) -> "AsyncJobHandle[Any]":  # noqa: A002
         handle = await self.submit(type, **parameters)
         await handle.wait()
         return handle
@@ -137,15 +173,17 @@ class AsyncClient:
             raise unsendable(call.url, error) from None
 
 
-class AsyncJobHandle:
+class AsyncJobHandle(Generic[R]):
     """`JobHandle` with an `await` before what takes time.
 
     Attributes:
         id: the job's id.
+        duplicate: as in `JobHandle`.
     """
 
     def __init__(self, client: AsyncClient, job: Following) -> None:
         self.id = job.job_id
+        self.duplicate = job.duplicate
         self._client = client
         self._job = job
 
@@ -161,9 +199,10 @@ class AsyncJobHandle:
         """See `JobHandle.wait`."""
         return await self._client._run(self._job.wait(timeout))
 
-    async def result(self, timeout: float | None = None) -> Any:  # noqa: ASYNC109
+    async def result(self, timeout: float | None = None) -> R:  # noqa: ASYNC109
         """See `JobHandle.result`."""
-        return await self._client._run(self._job.result(timeout))
+        result: R = await self._client._run(self._job.result(timeout))
+        return result
 
     async def cancel(self) -> JobSnapshot:
         """See `JobHandle.cancel`."""

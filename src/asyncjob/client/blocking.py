@@ -8,19 +8,21 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, overload
 
 import httpx
 
 from asyncjob.client.connection import DEFAULT_URL, UNSENDABLE, http_client, unsendable
 from asyncjob.client.core import Api, Call, Following, Operation, list_query, proceed
+from asyncjob.client.functions import P, R, Takes, TakesContext, ask
 from asyncjob.client.snapshot import JobSnapshot
 from asyncjob.context import JobContext, running
 from asyncjob.contract import MAX_PAGE
 from asyncjob.job import Progress, Status
+from asyncjob.options import NONE, Options
 
 T = TypeVar("T")
 Answer = httpx.Response | httpx.RequestError
@@ -60,23 +62,56 @@ class Client:
         self._api = Api(timeout, retries)
         self._http = http_client(httpx.Client, url, api_key, aws_iam)
 
-    def submit(self, type: str | None = None, /, **parameters: Any) -> "JobHandle":  # noqa: A002
+    def use(self, http: httpx.Client) -> None:
+        """Send all further requests with that client of httpx, whose `base_url` is the API; it is closed with this one.
+
+        For a transport of your own, such as one that answers in tests.
+        """
+        self._http = http
+
+    @overload
+    def submit(
+        self, function: TakesContext[P, Awaitable[R]], options: Options = ..., /, *_: P.args, **parameters: P.kwargs
+    ) -> "JobHandle[R]": ...
+
+    @overload
+    def submit(
+        self, function: TakesContext[P, R], options: Options = ..., /, *_: P.args, **parameters: P.kwargs
+    ) -> "JobHandle[R]": ...
+
+    @overload
+    def submit(
+        self, function: Takes[P, Awaitable[R]], options: Options = ..., /, *_: P.args, **parameters: P.kwargs
+    ) -> "JobHandle[R]": ...
+
+    @overload
+    def submit(
+        self, function: Takes[P, R], options: Options = ..., /, *_: P.args, **parameters: P.kwargs
+    ) -> "JobHandle[R]": ...
+
+    @overload
+    def submit(self, type: str | None = None, options: Options = ..., /, **parameters: Any) -> "JobHandle[Any]": ...
+
+    def submit(self, job: Any = None, options: Options = NONE, /, *_: Any, **parameters: Any) -> "JobHandle[Any]":
         """Submit a job.
 
         Args:
-            type: the job function's name; optional if the API has only one.
-            parameters: those of the function: JSON values, dataclasses, datetimes and whatever else msgspec can write
-                as JSON. `jobId` sets the job's id; without it the client makes a new one.
+            job: the job function itself, which a type checker then knows; or its name, which is optional if the API has
+                only one.
+            options: of this job; by name too, where the function is given by its name.
+            parameters: those of the function, by name: JSON values, dataclasses, datetimes and whatever else msgspec
+                can write as JSON. Beside them, `jobId` sets the job's id; without it the client makes a new one.
 
         Raises:
+            RegistrationError: it is a function, but no job function.
             ClientError: the parameters cannot be written as JSON.
             Refused: the parameters are wrong (400), the id belongs to another job (409), and so on.
             Unreachable: there was no answer. The job may have been accepted all the same; if you chose its `jobId` you
                 can ask for it, or submit it again.
         """
-        return JobHandle(self, self._run(self._api.submit(type, parameters)))
+        return JobHandle(self, self._run(self._api.submit(ask(job, options, parameters))))
 
-    def job(self, job_id: str) -> "JobHandle":
+    def job(self, job_id: str) -> "JobHandle[Any]":
         """The handle of a job that was submitted before. Sends no request.
 
         Raises:
@@ -120,7 +155,7 @@ class Client:
         parameters: Iterable[Mapping[str, Any]],
         *,
         concurrency: int = 32,
-    ) -> Iterator["JobHandle"]:
+    ) -> Iterator["JobHandle[Any]"]:
         """Submit many jobs, a few at a time, and yield each once it has ended, in the order of the parameters.
 
         Args:
@@ -131,7 +166,7 @@ class Client:
         Yields:
             The handle of a job that has ended: `result()` returns at once, or raises how the job failed.
         """
-        running: deque[JobHandle] = deque()
+        running: deque[JobHandle[Any]] = deque()
         for each in parameters:
             running.append(self.submit(type, **each))
             if len(running) >= concurrency:
@@ -198,15 +233,17 @@ class Client:
             raise unsendable(call.url, error) from None
 
 
-class JobHandle:
+class JobHandle(Generic[R]):
     """A job to wait for, cancel or retry. `Client.submit` and `Client.job` make it.
 
     Attributes:
         id: the job's id.
+        duplicate: whether the submission started nothing new, since this job of a `unique` function was there.
     """
 
     def __init__(self, client: Client, job: Following) -> None:
         self.id = job.job_id
+        self.duplicate = job.duplicate
         self._client = client
         self._job = job
 
@@ -237,20 +274,25 @@ class JobHandle:
         """
         return self._client._run(self._job.wait(timeout))
 
-    def result(self, timeout: float | None = None) -> Any:
+    def result(self, timeout: float | None = None) -> R:
         """Wait until the job has ended, and return what its function returned.
 
         Args:
             timeout: seconds; None for as long as it takes.
 
+        Returns:
+            If the function itself was submitted, a value of its return type; else a JSON value.
+
         Raises:
+            ClientError: the results are not of the return type: the server runs another version of the function.
             JobFailed: it is a Failure; `type` and `message` say why.
             AwaitedJobCanceled: it was canceled; a JobCanceled.
             WaitTimeout: it has not ended in time; a TimeoutError.
             NotFound: there is no such job.
             JobCanceled: as `wait` does.
         """
-        return self._client._run(self._job.result(timeout))
+        result: R = self._client._run(self._job.result(timeout))
+        return result
 
     def cancel(self) -> JobSnapshot:
         """Cancel the job. A running function is told.
@@ -296,6 +338,6 @@ def _unless_canceled(job: JobContext, delay: float, send: Callable[[], Answer]) 
     return answered
 
 
-def _ended(handle: JobHandle) -> JobHandle:
+def _ended(handle: JobHandle[Any]) -> JobHandle[Any]:
     handle.wait()
     return handle

@@ -26,6 +26,7 @@ from asyncjob.client.errors import (
     Unreachable,
     WaitTimeout,
 )
+from asyncjob.client.functions import Asked, ReadResults
 from asyncjob.client.snapshot import JobSnapshot
 from asyncjob.contract import JOB_ID, JOB_ID_RULE, MAX_BODY_BYTES
 from asyncjob.job import Status, new_job_id
@@ -87,9 +88,9 @@ class Api:
         self._timeout = timeout
         self._retries = retries
 
-    def submit(self, type: str | None, fields: Mapping[str, Any]) -> Operation["Following"]:  # noqa: A002
+    def submit(self, asked: Asked) -> Operation["Following"]:
         """Submit a job. Its id is chosen here, so submitting it twice makes one job."""
-        chosen = {"jobId": new_job_id()} | ({} if type is None else {"type": type}) | dict(fields)
+        chosen = {"jobId": new_job_id()} | asked.fields
         try:
             body = msgspec.json.encode(chosen)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
@@ -102,7 +103,13 @@ class Api:
             raise Refused(404, "there is no POST /jobs: this URL is not a job API") from None
         if response.status_code != 202:
             raise _foreign(response)
-        return Following(self, chosen["jobId"], accepted_at=time.monotonic())
+        answer = _document(response)
+        try:
+            duplicate = answer.get("duplicate") is True
+            job_id = str(answer["jobId"] if duplicate else chosen["jobId"])
+            return Following(self, job_id, time.monotonic(), asked.read_results, duplicate=duplicate)
+        except (KeyError, ValueError):
+            raise _foreign(response) from None
 
     def page(self, query: Mapping[str, str]) -> Operation[tuple[list[JobSnapshot], str | None]]:
         """A page of jobs, newest first, and the cursor of the next one if there is one."""
@@ -191,15 +198,27 @@ class Following:
         api: the API that has it.
         job_id: its id.
         accepted_at: when this client got a 202 for it, on the monotonic clock; None if someone else submitted it.
+        read_results: makes the function's results of JSON values.
+        duplicate: whether the submission named a job that was there already.
 
     Raises:
         ValueError: no job can have that id.
     """
 
-    def __init__(self, api: Api, job_id: str, accepted_at: float | None = None) -> None:
+    def __init__(
+        self,
+        api: Api,
+        job_id: str,
+        accepted_at: float | None = None,
+        read_results: ReadResults = lambda results: results,
+        *,
+        duplicate: bool = False,
+    ) -> None:
         if not JOB_ID.fullmatch(job_id):
             raise ValueError(f"{job_id!r} cannot be a job's id: it must be {JOB_ID_RULE}")
         self.job_id = job_id
+        self.duplicate = duplicate
+        self._read_results = read_results
         self._api = api
         self._accepted_at = accepted_at
         self._seen: JobSnapshot | None = None
@@ -251,7 +270,7 @@ class Following:
             raise AwaitedJobCanceled(job)
         if job.status is Status.FAILURE:
             raise JobFailed(job)
-        return job.results
+        return self._read_results(job.results)
 
     def cancel(self) -> Operation[JobSnapshot]:
         """Cancel the job. Canceling twice is the same as canceling once."""

@@ -1,15 +1,19 @@
 """A job as a client sees it: the contract's fields as Python values, immutable."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from asyncjob.job import Error, Progress, Status
+from asyncjob.returnable import Returnable
 
 
-class JobSnapshot(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class JobSnapshot(Returnable, msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A job as it was when the API was asked. A field that has no value yet is None.
+
+    A route of FastAPI may return it as it is: that answers with `document`.
 
     Attributes:
         job_id: the job's id.
@@ -42,6 +46,10 @@ class JobSnapshot(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     document: dict[str, Any]
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        """The fields of `document`."""
+        return iter(self.document.items())
 
     @classmethod
     def of(cls, document: dict[str, Any]) -> "JobSnapshot":

@@ -145,7 +145,7 @@ def retry(
     waits = wait or timeout is not None
     retried = []
 
-    def run_again(handle: "JobHandle") -> None:
+    def run_again(handle: "JobHandle[Any]") -> None:
         handle.retry()
         retried.append(handle)
         if not waits:
@@ -310,37 +310,40 @@ def _is_text(word: str) -> bool:
 
 
 def _described(target: str) -> dict[str, Any]:
+    """What `asyncjob serve` publishes of these functions, if nothing else is set."""
     from asyncjob.loading import load, unmoved
     from asyncjob.openapi import document
+    from asyncjob.options import WIRE_NAMES
     from asyncjob.signature import RegistrationError
     from asyncjob.version import __version__
 
+    options = [name for name in WIRE_NAMES.values() if name != "notify"]  # which it takes with --notify-allow alone
     try:
         with unmoved():
-            return document(load(target), __version__)
+            return document(load(target), __version__, options=options, key_needed=False)
     except RegistrationError as error:
         fail(error, USAGE)
 
 
-def _handles(client: "Client", job_ids: list[str]) -> "list[JobHandle]":
+def _handles(client: "Client", job_ids: list[str]) -> "list[JobHandle[Any]]":
     """The handles of jobs, of each one once. An id that no job can have is a mistake before anything is done."""
     return [client.job(job_id) for job_id in dict.fromkeys(job_ids)]
 
 
-def _print_id(handle: "JobHandle", as_json: bool) -> None:
+def _print_id(handle: "JobHandle[Any]", as_json: bool) -> None:
     if as_json:
         print_json({"jobId": handle.id})
     else:
         typer.echo(handle.id)
 
 
-def _finish(handles: "list[JobHandle]", timeout: float | None, as_json: bool) -> int:
+def _finish(handles: "list[JobHandle[Any]]", timeout: float | None, as_json: bool) -> int:
     """Wait for jobs, and show each; the exit status."""
     from asyncjob.commands import console
 
     deadline = None if timeout is None else time.monotonic() + timeout
 
-    def follow(handle: "JobHandle") -> "JobSnapshot":
+    def follow(handle: "JobHandle[Any]") -> "JobSnapshot":
         return console.follow(handle, None if deadline is None else max(0.0, deadline - time.monotonic()))
 
     status, jobs = _show_each(handles, follow, as_json)
@@ -348,12 +351,12 @@ def _finish(handles: "list[JobHandle]", timeout: float | None, as_json: bool) ->
 
 
 def _show_each(
-    handles: "list[JobHandle]", ask: "Callable[[JobHandle], JobSnapshot]", as_json: bool
+    handles: "list[JobHandle[Any]]", ask: "Callable[[JobHandle[Any]], JobSnapshot]", as_json: bool
 ) -> "tuple[int, list[JobSnapshot]]":
     """Show jobs, each as soon as it was asked for; the exit status, and those that there are."""
     shown: list[JobSnapshot] = []
 
-    def show(handle: "JobHandle") -> None:
+    def show(handle: "JobHandle[Any]") -> None:
         job = ask(handle)
         if shown and not as_json:
             say("")

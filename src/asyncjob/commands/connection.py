@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asyncjob.commands.output import complain, fail
 
@@ -43,7 +43,7 @@ def reported() -> Iterator[None]:
         fail("interrupted", INTERRUPTED)
 
 
-def with_each(handles: "Iterable[JobHandle]", act: "Callable[[JobHandle], None]") -> int:
+def with_each(handles: "Iterable[JobHandle[Any]]", act: "Callable[[JobHandle[Any]], None]") -> int:
     """Do something with each job. What the API refuses for one is said at once, and done for the others all the same.
 
     Returns:

@@ -142,7 +142,7 @@ def watch(newest: Callable[[], list[JobSnapshot]], write: Callable[[Any], None] 
         return
 
 
-def follow(handle: JobHandle, timeout: float | None) -> JobSnapshot:
+def follow(handle: JobHandle[Any], timeout: float | None) -> JobSnapshot:
     """Wait for a job. If standard error is a terminal, show its progress.
 
     Raises:

@@ -37,7 +37,7 @@ Signed = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one document per line.")]
 JobIds = Annotated[
-    list[str], typer.Argument(metavar="ID", help="The job's id. There may be several.", autocompletion=complete_id)
+    list[str], typer.Argument(metavar="ID...", help="The job's id. There may be several.", autocompletion=complete_id)
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until the job has ended, and show it.")]
 Timeout = Annotated[

@@ -12,6 +12,9 @@ import msgspec
 
 from asyncjob.contract import Submission
 from asyncjob.job import timestamp
+from asyncjob.keys import limit_key, unique_key
+from asyncjob.registry import JobFunction
+from asyncjob.sqlite.gates import Gates
 from asyncjob.sqlite.places import Place, Places
 from asyncjob.sqlite.statements import SQL
 from asyncjob.sqlite.transaction import NewJob
@@ -107,21 +110,23 @@ class InsertingSpecial(Inserting):
         store: as above.
         job: as `special` makes it.
         writer: as above.
+        gates: of functions with limits.
         told: as above.
     """
 
-    __slots__ = ("_job",)
+    __slots__ = ("_gates", "_job")
 
-    def __init__(self, store: Counting, job: dict[str, Any], writer: Writer[Any], told: Told) -> None:
+    def __init__(self, store: Counting, job: dict[str, Any], writer: Writer[Any], gates: Gates, told: Told) -> None:
         self._store = store
         self._job = job
+        self._gates = gates
         self._writer = writer
         self._told = told
 
     def insert(self) -> None:
         """Have the job written in the next transaction."""
         self._count(1)
-        self._writer.ask(self, lambda connection: insert_special(connection, self._job))
+        self._writer.ask(self, lambda connection: insert_special(connection, self._gates, self._job))
 
     def _not_inserted(self) -> None:
         self._count(-1)
@@ -161,9 +166,8 @@ def special(places: Places, job_id: str, submission: Submission, traceparent: st
         "type": submission.type,
         "parameters": submission.parameters,
         "priority": priority,
-        "limit_key": None,
-        "unique_key": None,
-        "unique_in": None,
+        "limit_key": None if function is None else limit_key(function, submission.parameters),
+        **_unique(function, submission.parameters, now),
         "start_by": options.start_by_ms,
         "created_at": timestamp(now),
         "traceparent": traceparent,
@@ -172,6 +176,25 @@ def special(places: Places, job_id: str, submission: Submission, traceparent: st
     }
 
 
-def insert_special(connection: sqlite3.Connection, job: dict[str, Any]) -> list[bool | Duplicate]:
+def _unique(function: JobFunction | None, parameters: bytes, now: int) -> dict[str, Any]:
+    """What says which other jobs are the same."""
+    unique = None if function is None else function.unique
+    if function is None or unique is None:
+        return {"unique_key": None, "unique_in": None}
+    key = {"unique_key": unique_key(function, parameters), "unique_in": unique.while_ or "within"}
+    if unique.within is None:
+        return key
+    period = round(unique.within * 1000)
+    return key | {"since": timestamp(now - period), "until": timestamp(now + period)}
+
+
+def insert_special(connection: sqlite3.Connection, gates: Gates, job: dict[str, Any]) -> list[bool | Duplicate]:
     """Save a new job; False if its id is taken, or the job that is the same."""
+    if job["unique_in"] is not None:
+        if connection.execute(SQL["find_status"], job).fetchone() is not None:
+            return [False]
+        same = connection.execute(SQL[f"same_{job['unique_in']}"], job).fetchone()
+        if same is not None:
+            return [Duplicate(same[0])]
+    gates.touch(job["type"], job["limit_key"])
     return [connection.execute(SQL["submit_one"], job).rowcount == 1]

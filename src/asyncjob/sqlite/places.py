@@ -4,8 +4,6 @@ The queue holds what is ready and is claimed in the order of rank, so a claim lo
 is in an index of its own, which costs a claim nothing however many there are; promotion.py moves it on.
 """
 
-import json
-import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -13,8 +11,9 @@ from asyncjob.contract import Submission
 from asyncjob.options import NONE
 from asyncjob.policies import NO_LIMITS, Limits
 from asyncjob.registry import JobFunction
-from asyncjob.sqlite.statements import SQL
 from asyncjob.store import LEVEL_MS
+
+NEVER = 2**62  # a time after all others
 
 
 class Place(NamedTuple):
@@ -43,10 +42,16 @@ class Places:
 
     Attributes:
         functions: by type; None before it is told.
+        has_limits: whether any of them has limits.
+        has_keys: whether any has limits for each value of a parameter.
+        has_rates: whether any has a rate.
+        longest_period_ms: of all rates.
     """
 
     def __init__(self) -> None:
         self.functions: Mapping[str, JobFunction] | None = None
+        self.has_limits = self.has_keys = self.has_rates = False
+        self.longest_period_ms = 0
         self._special: frozenset[str] = frozenset()  # types whose jobs are never plain
 
     def take_over(self, functions: Iterable[JobFunction]) -> None:
@@ -55,6 +60,11 @@ class Places:
         self._special = frozenset(
             name for name, one in self.functions.items() if one.limits or one.unique is not None or one.priority
         )
+        limits = [function.limits for function in self.functions.values() if function.limits]
+        rates = [rate for one in limits for rate in (one.rate, one.rate_per_key) if rate is not None]
+        self.has_limits, self.has_rates = bool(limits), bool(rates)
+        self.has_keys = any(one.per is not None for one in limits)
+        self.longest_period_ms = max((rate.seconds * 1000 for rate in rates), default=0)
 
     def is_plain(self, submission: Submission) -> bool:
         """Whether a new job is ready at once, and is like any other."""
@@ -91,17 +101,3 @@ class Places:
         if pause <= 0:
             return self.ready(name, priority, now)
         return Place(run_at=now + pause, pause=pause)
-
-
-def take_over(connection: sqlite3.Connection, places: Places, now: int) -> dict[str, int]:
-    """Sort what waits anew, when a server starts; how many jobs wait for a function that it does not have, by type.
-
-    Args:
-        connection: inside a transaction.
-        places: knows the functions.
-        now: in milliseconds since 1970.
-    """
-    values = {"types": json.dumps(list(places.functions or ())), "now": now}
-    for name in ("set_aside", "hold_suspects", "set_back", "take_up"):
-        connection.execute(SQL[name], values)
-    return dict(connection.execute(SQL["count_parked"], values).fetchall())

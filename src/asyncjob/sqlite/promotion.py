@@ -3,11 +3,11 @@
 import sqlite3
 from typing import NamedTuple
 
-from asyncjob.sqlite.places import Places
+from asyncjob.sqlite.gates import Gates
+from asyncjob.sqlite.places import NEVER, Places
 from asyncjob.sqlite.statements import SQL
 
 MAX_PROMOTED = 500  # jobs in one transaction, so that none lasts long when a million become ready at once
-NEVER = 2**62  # a time after all others
 
 
 class Promoted(NamedTuple):
@@ -22,7 +22,18 @@ class Promoted(NamedTuple):
     next_at: int
 
 
-def promote(connection: sqlite3.Connection, places: Places, now: int) -> Promoted:
+def set_back(connection: sqlite3.Connection, now: int) -> None:
+    """Have what is ready be so since now at the latest, after the clock was set back: else what comes goes before it.
+
+    Args:
+        connection: inside a transaction.
+        now: in milliseconds since 1970.
+    """
+    for name in ("set_back", "set_turns_back"):
+        connection.execute(SQL[name], {"now": now})
+
+
+def promote(connection: sqlite3.Connection, places: Places, gates: Gates, now: int) -> Promoted:
     """Move on what has waited long enough.
 
     A pause is never longer than it was meant to be: if the clock was set back since it began, it begins again.
@@ -30,6 +41,7 @@ def promote(connection: sqlite3.Connection, places: Places, now: int) -> Promote
     Args:
         connection: inside a transaction.
         places: says where they go.
+        gates: told of those that go there.
         now: in milliseconds since 1970.
     """
     next_at, latest = connection.execute(SQL["next_times"]).fetchone()
@@ -41,10 +53,10 @@ def promote(connection: sqlite3.Connection, places: Places, now: int) -> Promote
     if next_at is None or next_at > now:
         return Promoted(0, NEVER if next_at is None else next_at)
     rows = connection.execute(SQL["due"], {"now": now, "limit": MAX_PROMOTED}).fetchall()
-    moved = [
-        {"sequence": sequence} | places.ready(name, priority, run_at)._asdict()
-        for sequence, name, priority, run_at in rows
-    ]
+    moved = []
+    for sequence, name, priority, run_at, key in rows:
+        moved.append({"sequence": sequence} | places.ready(name, priority, run_at)._asdict())
+        gates.touch(name, key)
     connection.executemany(SQL["place"], moved)
     (next_at, _) = connection.execute(SQL["next_times"]).fetchone()
     return Promoted(len(rows), NEVER if next_at is None else next_at)

@@ -3,7 +3,9 @@
 Each kind has its own connection: in WAL mode a read waits for no write, and no count waits for a search.
 """
 
+import json
 import sqlite3
+from collections.abc import Iterable
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -16,7 +18,7 @@ from asyncjob.options import WIRE_NAMES, Options, parse_options
 from asyncjob.sqlite.database import Database
 from asyncjob.sqlite.reading import Lookup, Reader
 from asyncjob.sqlite.statements import SQL
-from asyncjob.store import Attempt, Shown
+from asyncjob.store import Attempt, Lost, Shown, Suspect
 
 PAGE_SECONDS = 1.0  # a search that takes longer ends its page early
 SEARCHED = 50_000  # jobs that a search looks at before it looks at the clock again
@@ -112,6 +114,14 @@ class Reads:
             if len(attempts) == limit or size > MAX_PAGE_BYTES:
                 return attempts, True
         return attempts, False
+
+    def lost(self) -> list[Lost]:
+        """All jobs that are Running, since no other server has the file."""
+        return [Lost(*row) for row in self._lookup.all("running")]
+
+    def suspects(self, types: Iterable[str]) -> list[Suspect]:
+        """The suspects of these types that wait."""
+        return [Suspect(*row) for row in self._lookup.all("suspects", types=json.dumps(list(types)))]
 
     async def counts(self, of_type: str | None = None) -> dict[Status, int]:
         """How many jobs there are of each status, of one type or of all.

@@ -59,7 +59,7 @@ SELECT (SELECT min(run_at) FROM job WHERE run_at IS NOT NULL), (SELECT max(run_a
 
 -- name: due
 -- Lists the jobs whose time has come.
-SELECT sequence, type, priority, run_at FROM job
+SELECT sequence, type, priority, run_at, limit_key FROM job
 WHERE run_at IS NOT NULL AND run_at <= :now ORDER BY run_at, sequence LIMIT :limit;
 
 -- name: shorten_pauses
@@ -67,6 +67,134 @@ WHERE run_at IS NOT NULL AND run_at <= :now ORDER BY run_at, sequence LIMIT :lim
 UPDATE job SET run_at = :now + pause WHERE sequence IN (
     SELECT sequence FROM job WHERE pause IS NOT NULL AND run_at - pause > :now ORDER BY run_at - pause DESC LIMIT :limit
 );
+
+-- name: keys_of
+-- Finds the keys of those of these jobs that run and have one. Rows: EndedJob.
+SELECT type, limit_key FROM job
+WHERE job_id IN (SELECT value ->> 0 FROM json_each(:rows)) AND stage = 2 AND limit_key IS NOT NULL;
+
+-- name: gates_of_keys
+-- Lists the gates of keys that a job waits at.
+SELECT DISTINCT type, limit_key FROM job WHERE stage = 0;
+
+-- name: any_before_gates
+-- Whether any job waits before a gate.
+SELECT EXISTS (SELECT 1 FROM job WHERE stage = 0) OR EXISTS (SELECT 1 FROM job WHERE stage = 1);
+
+-- name: before_key
+-- Lists the next jobs before the gate of a key.
+SELECT sequence, priority FROM job
+WHERE stage = 0 AND type = :type AND limit_key = :limit_key ORDER BY turn, sequence LIMIT :limit;
+
+-- name: past_key
+-- Counts the jobs past the gate of a key, and those of them that run.
+SELECT count(*), count(*) FILTER (WHERE stage = 2) FROM job
+WHERE stage >= 1 AND type = :type AND limit_key = :limit_key;
+
+-- name: pass_key
+-- Lets a job past the gate of its key.
+UPDATE job SET stage = 1, turn = :turn WHERE sequence = :sequence AND stage = 0;
+
+-- name: types_at_gates
+-- Lists the functions that a job waits before the gate of; one look at an index for each.
+WITH RECURSIVE found (type) AS (
+    SELECT min(type) FROM job WHERE stage = 1
+    UNION ALL
+    SELECT (SELECT min(type) FROM job WHERE stage = 1 AND type > found.type) FROM found WHERE type IS NOT NULL
+)
+SELECT type FROM found WHERE type IS NOT NULL;
+
+-- name: running_of_type
+-- Counts the running jobs of a function with limits.
+SELECT count(*) FROM job WHERE stage = 2 AND type = :type;
+
+-- name: before_function
+-- Lists the next jobs before the gate of a function.
+SELECT turn, sequence FROM job WHERE stage = 1 AND type = :type ORDER BY turn, sequence LIMIT :limit;
+
+-- name: head_of_queue
+-- Lists the next jobs in the queue.
+SELECT due_at, sequence FROM job WHERE due_at IS NOT NULL ORDER BY due_at, sequence LIMIT :limit;
+
+-- name: chosen
+-- Finds jobs to claim, as `waiting` does, given which: a JSON array of their sequence, in order.
+SELECT
+    json_group_array(json_array(job_id, attempt, type, losses, iif(rank, rank + priority * {level}, 0), traceparent,
+        group_limit, start_by, length)),
+    CAST(group_concat(parameters, '') AS BLOB)
+FROM (
+    SELECT *, sum(length) OVER (ORDER BY place ROWS UNBOUNDED PRECEDING) AS size FROM (
+        SELECT job.*, coalesce(due_at, turn) AS rank, length(CAST(parameters AS BLOB)) AS length, chosen.key AS place
+        FROM json_each(:sequences) AS chosen CROSS JOIN job ON sequence = chosen.value
+        WHERE status = 'Pending' ORDER BY chosen.key
+    )
+) WHERE size <= :most;
+
+-- name: with_limits
+-- Finds the types and keys of those of these jobs whose functions have limits.
+SELECT type, limit_key FROM job WHERE job_id IN (SELECT value FROM json_each(:job_ids)) AND stage = 2;
+
+-- name: last_start
+-- Finds the last start that was counted for a function or a key.
+SELECT number, started_ms FROM start WHERE type = :type AND limit_key = :limit_key ORDER BY number DESC LIMIT 1;
+
+-- name: set_starts_back
+-- Has starts be now that were at a time that has not come: the clock was set back.
+UPDATE start SET started_ms = :now WHERE type = :type AND limit_key = :limit_key AND started_ms > :now;
+
+-- name: recent_starts
+-- Counts those of some starts that are in the period that ends now.
+SELECT count(*) FROM start
+WHERE type = :type AND limit_key = :limit_key AND number > :after AND number <= :until AND started_ms > :since;
+
+-- name: count_start
+-- Saves a start.
+INSERT INTO start (type, limit_key, number, started_ms)
+SELECT :type, :limit_key, coalesce(max(number), 0) + 1, :now FROM start WHERE type = :type AND limit_key = :limit_key;
+
+-- name: forget_start
+-- Deletes the starts of a function or a key that no longer matter, since as many followed as there may be in a period.
+DELETE FROM start WHERE type = :type AND limit_key = :limit_key AND number <= (
+    SELECT max(number) FROM start WHERE type = :type AND limit_key = :limit_key
+) - :count;
+
+-- name: forget_starts
+-- Deletes starts of any function or key that are in no period any more.
+DELETE FROM start WHERE (type, limit_key, number) IN (
+    SELECT type, limit_key, number FROM start WHERE started_ms < :before ORDER BY started_ms LIMIT :limit
+);
+
+-- part: opening
+SELECT type, limit_key, started_ms + :period FROM start
+WHERE type = :type AND limit_key = :limit_key AND started_ms + :period > :now AND number = (
+    SELECT max(number) FROM start WHERE type = :type AND limit_key = :limit_key
+) - :count + 1
+
+-- name: close_key
+-- Saves when the gate of a key opens, if it is closed by its rate and a job waits there.
+INSERT OR REPLACE INTO gate (type, limit_key, opens_at)
+{opening} AND EXISTS (SELECT 1 FROM job WHERE stage = 0 AND job.type = :type AND job.limit_key = :limit_key);
+
+-- name: close_function
+-- The same for the gate of a function.
+INSERT OR REPLACE INTO gate (type, limit_key, opens_at)
+{opening} AND EXISTS (SELECT 1 FROM job WHERE stage = 1 AND job.type = :type);
+
+-- name: opened_gates
+-- Lists the gates whose rate lets one more start; and those that would open too late, because the clock was set back.
+SELECT type, limit_key FROM gate WHERE opens_at <= :now OR opens_at > :latest LIMIT :limit;
+
+-- name: next_gate
+-- Finds when the next gate opens.
+SELECT min(opens_at) FROM gate;
+
+-- name: forget_gate
+-- Deletes a gate that has opened.
+DELETE FROM gate WHERE type = :type AND limit_key = :limit_key;
+
+-- name: forget_gates
+-- Deletes all gates, when the limits may have changed.
+DELETE FROM gate;
 
 -- name: place
 -- Says where a Pending job waits.
@@ -272,13 +400,54 @@ UPDATE job SET {nowhere} WHERE status = 'Pending' AND group_limit IS NOT NULL;
 
 -- name: set_back
 -- Makes jobs ready now that were ready at a time that has not come: the clock was set back.
-UPDATE job SET due_at = :now - priority * {level} WHERE due_at + priority * {level} > :now;
+UPDATE job SET due_at = :now - priority * {level} WHERE due_at IS NOT NULL AND due_at + priority * {level} > :now;
 
--- name: take_up
--- Makes jobs of these types ready that were set aside. They have no limits.
+-- name: set_turns_back
+-- The same before the gates.
+UPDATE job SET turn = :now - priority * {level} WHERE turn IS NOT NULL AND turn + priority * {level} > :now;
+
+-- part: sorted
+status = 'Pending' AND run_at IS NULL AND group_limit IS NULL AND type IN (SELECT value FROM json_each(:types))
+
+-- name: put_in_queue
+-- Puts the waiting jobs of functions without limits into the queue.
 UPDATE job SET due_at = coalesce(turn, :now - priority * {level}), stage = NULL, turn = NULL
-WHERE status = 'Pending' AND due_at IS NULL AND run_at IS NULL AND group_limit IS NULL
-    AND type IN (SELECT value FROM json_each(:types));
+WHERE due_at IS NULL AND {sorted};
+
+-- name: put_before_gates
+-- Puts the waiting jobs of functions with limits before their gates.
+UPDATE job SET turn = coalesce(turn, due_at, :now - priority * {level}), due_at = NULL, stage = :stage WHERE {sorted};
+
+-- name: without_key
+-- Lists jobs of a function that have not ended and that no value of this parameter is known of.
+SELECT sequence, CAST(parameters AS BLOB) FROM job
+WHERE type = :type AND (status = 'Pending' OR status = 'Running')
+    AND ifnull(substr(limit_key, 1, length(:per) + 1), '') <> :per || '=' AND sequence > :after ORDER BY sequence LIMIT 1000;
+
+-- name: find_parameters
+-- Finds the parameters of a job.
+SELECT sequence, CAST(parameters AS BLOB) FROM job WHERE job_id = :job_id;
+
+-- name: set_key
+-- Saves which value of a parameter a job is counted under.
+UPDATE job SET limit_key = :limit_key WHERE sequence = :sequence;
+
+-- name: same_waiting
+-- Finds a job that is the same and has not begun.
+SELECT job_id FROM job
+WHERE unique_key = :unique_key AND unique_in = 'waiting' AND status = 'Pending' AND attempt = 1;
+
+-- name: same_unfinished
+-- Finds a job that is the same and has not ended.
+SELECT job_id FROM job WHERE unique_key = :unique_key AND unique_in = 'unfinished' AND finished_at IS NULL;
+
+-- name: same_within
+-- Finds the last job that is the same, was submitted within a time, and has not failed. After the clock was set back,
+-- one that was submitted long after now is none of these.
+SELECT job_id FROM job
+WHERE unique_key = :unique_key AND unique_in = 'within' AND status IN ('Pending', 'Running', 'Success')
+    AND created_at BETWEEN :since AND :until
+ORDER BY created_at DESC LIMIT 1;
 
 -- name: count_parked
 -- Counts the waiting jobs of other types, by type.

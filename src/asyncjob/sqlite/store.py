@@ -6,7 +6,6 @@ that saves a job claims it too.
 """
 
 import asyncio
-import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -20,20 +19,21 @@ from asyncjob.job import Error, Progress, Status, now_ms, timestamp, utc_now
 from asyncjob.registry import JobFunction
 from asyncjob.sqlite.database import Database
 from asyncjob.sqlite.deliveries import SqliteDeliveries
+from asyncjob.sqlite.gates import Gates
 from asyncjob.sqlite.inserting import Inserting, InsertingSpecial, special
-from asyncjob.sqlite.places import NOWHERE, Places, take_over
+from asyncjob.sqlite.places import NOWHERE, Places
 from asyncjob.sqlite.reads import NEVER, Reads
 from asyncjob.sqlite.statements import SQL
+from asyncjob.sqlite.taking_over import current_key, take_over
 from asyncjob.sqlite.transaction import EndedJob, Insisted, Item, NewJob, Results, Taken, Transaction
 from asyncjob.sqlite.writer import Writer
-from asyncjob.sqlite.writing import State, as_json, find_state, put_back, write
+from asyncjob.sqlite.writing import State, as_json, find_state, find_unfinished, put_back, write
 from asyncjob.store import (
     FIRST,
     MAX_POSTPONEMENTS,
     Change,
     Claims,
     Duplicate,
-    Lost,
     Observer,
     Success,
     Suspect,
@@ -70,7 +70,8 @@ class SqliteStore(Reads):
         self._slots = 0
         self._slots_lock = threading.Lock()
         self._places = Places()
-        self._taken = Taken(Claims([]), next_at=0)  # so that the first transaction looks whose time has come
+        self._gates = Gates(self._places)
+        self._taken = Taken(Claims([]), next_run=0)  # so that the first transaction looks whose time has come
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -127,7 +128,7 @@ class SqliteStore(Reads):
         """Let suspects be claimed, next of all."""
 
         def admitted(connection: sqlite3.Connection, suspect: Suspect) -> bool:
-            state = find_state(connection, suspect.job_id)
+            state = self._find(connection, suspect.job_id)
             if state is None:
                 return False
             place = self._places.ready(state.type, state.priority, FIRST)
@@ -142,13 +143,21 @@ class SqliteStore(Reads):
     def _transact(
         self, connection: sqlite3.Connection, batch: Sequence[Item], singly: frozenset[str]
     ) -> tuple[Results, Taken]:
+        self._gates.begin()
         transaction = Transaction(
-            connection, SQL, slots=self._slots, places=self._places, before=self._taken, singly=singly
+            connection,
+            SQL,
+            slots=self._slots,
+            places=self._places,
+            gates=self._gates,
+            before=self._taken,
+            singly=singly,
         )
         return transaction.run(batch)
 
     def _committed(self, taken: Taken) -> None:
         self._taken = taken
+        self._gates.committed()
         self.offer(-len(taken.claims.jobs))
 
     def _tell_claims(self, taken: Taken) -> None:
@@ -177,7 +186,7 @@ class SqliteStore(Reads):
             Inserting(self, row, self._writer, told).insert()
         else:
             job = special(self._places, job_id, submission, traceparent, now)
-            InsertingSpecial(self, job, self._writer, told).insert()
+            InsertingSpecial(self, job, self._writer, self._gates, told).insert()
 
     def cancel(self, job_id: str) -> "asyncio.Future[Change]":
         """Pending or Running → Canceled."""
@@ -188,7 +197,12 @@ class SqliteStore(Reads):
         """Final → Pending."""
         now = now_ms()
 
-        def retry(connection: sqlite3.Connection, key: Key, state: State) -> bool:
+        def retry(connection: sqlite3.Connection, key: Key, state: State) -> bool | str:
+            same = find_unfinished(connection, state) if state.status.is_final else None
+            if same is not None:
+                return same
+            function = self._places.function(state.type)
+            self._gates.touch(state.type, current_key(connection, function, job_id, state.limit_key))
             place = self._places.ready(state.type, state.priority, now)
             return write(connection, "retry", key | place._asdict())
 
@@ -218,7 +232,12 @@ class SqliteStore(Reads):
     def fail(self, job_id: str, attempt: int, error: Error) -> "asyncio.Future[bool]":
         """Running → Failure."""
         values = {"job_id": job_id, "attempt": attempt, "error": as_json(error), "now": utc_now()}
-        return self._writer.do(lambda connection: write(connection, "fail", values), Insisted("fail", [job_id]))
+
+        def operation(connection: sqlite3.Connection) -> bool:
+            self._find(connection, job_id)
+            return write(connection, "fail", values)
+
+        return self._writer.do(operation, Insisted("fail", [job_id]))
 
     def repeat(
         self, job_id: str, attempt: int, pause: int, error: Error, group_limit: int | None = None
@@ -232,7 +251,7 @@ class SqliteStore(Reads):
         values = {"job_id": job_id, "attempt": attempt, "error": as_json(error)}
 
         def operation(connection: sqlite3.Connection) -> Status | None:
-            state = find_state(connection, job_id)
+            state = self._find(connection, job_id)
             if state is None:
                 return None
             if state.postponements >= MAX_POSTPONEMENTS:
@@ -283,7 +302,7 @@ class SqliteStore(Reads):
         is_suspect = values["group_limit"] is not None
 
         def operation(connection: sqlite3.Connection) -> bool:
-            state = find_state(connection, key["job_id"])
+            state = self._find(connection, key["job_id"])
             if state is None:
                 return False
             if is_suspect:
@@ -303,17 +322,25 @@ class SqliteStore(Reads):
         return future
 
     def _change(
-        self, job_id: str, call: Callable[[sqlite3.Connection, Key, State], bool], *, waits_after: bool = False
+        self, job_id: str, call: Callable[[sqlite3.Connection, Key, State], bool | str], *, waits_after: bool = False
     ) -> "asyncio.Future[Change]":
-        """Write one change of a job, whatever its attempt; `waits_after` says whether the job waits then."""
+        """Write one change of a job, whatever its attempt.
+
+        Args:
+            job_id: the job's.
+            call: writes the change; False if its guard refused it, or the id of another job that did.
+            waits_after: whether the job waits then.
+        """
         found: list[State] = []
 
         def operation(connection: sqlite3.Connection) -> Change:
-            state = find_state(connection, job_id)
+            state = self._find(connection, job_id)
             if state is None:
                 return Change(None, 0, applied=False)
             found[:] = [state]
             applied = call(connection, {"job_id": job_id, "attempt": state.attempt}, state)
+            if isinstance(applied, str):
+                return Change(state.status, state.attempt, applied=False, duplicate=applied)
             return Change(state.status, state.attempt, applied)
 
         def count(changed: "asyncio.Future[Change]") -> None:
@@ -327,6 +354,13 @@ class SqliteStore(Reads):
         future.add_done_callback(count)
         return future
 
+    def _find(self, connection: sqlite3.Connection, job_id: str) -> State | None:
+        """What is about to change, which may make room for others before the same gate."""
+        state = find_state(connection, job_id)
+        if state is not None:
+            self._gates.touch(state.type, state.limit_key)
+        return state
+
     def _count_waiting(self, jobs: int, *, is_scheduled: bool = False) -> None:
         """Count so many more jobs as waiting: for their time, or for their turn."""
         if is_scheduled:
@@ -336,21 +370,13 @@ class SqliteStore(Reads):
 
     # -- taking over, tidying up ---------------------------------------------------------------------------------
 
-    def lost(self) -> list[Lost]:
-        """All jobs that are Running, since no other server has the file."""
-        return [Lost(*row) for row in self._lookup.all("running")]
-
-    def suspects(self, types: Iterable[str]) -> list[Suspect]:
-        """The suspects of these types that wait."""
-        return [Suspect(*row) for row in self._lookup.all("suspects", types=json.dumps(list(types)))]
-
     async def take_over(self, functions: Iterable[JobFunction]) -> dict[str, int]:
         """Set waiting jobs of other types aside, and let those of these types be claimed again."""
         known = list(functions)
 
         def operation(connection: sqlite3.Connection) -> dict[str, int]:
             self._places.take_over(known)
-            return take_over(connection, self._places, now_ms())
+            return take_over(connection, self._places, self._gates, now_ms())
 
         return await self._writer.do(operation)
 

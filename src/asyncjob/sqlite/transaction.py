@@ -14,9 +14,10 @@ from typing import Any, NamedTuple, cast
 import msgspec
 
 from asyncjob.job import now_ms, timestamp
+from asyncjob.sqlite.gates import Gates, Head, merged
 from asyncjob.sqlite.notifying import tell, to_tell
-from asyncjob.sqlite.places import Places
-from asyncjob.sqlite.promotion import NEVER, Promoted, promote
+from asyncjob.sqlite.places import NEVER, Places
+from asyncjob.sqlite.promotion import Promoted, promote, set_back
 from asyncjob.sqlite.writing import expire
 from asyncjob.store import Claim, Claims, Expired, Told
 
@@ -85,14 +86,18 @@ class Taken(NamedTuple):
         none_left: True if no job is ready.
         go_on: True if there is more to do than one transaction does: jobs to claim, or whose time has come.
         promoted: how many jobs wait for their time no longer.
-        next_at: when the next job's time comes, in milliseconds since 1970.
+        next_run: when the next job's time comes, in milliseconds since 1970.
+        next_gate: when a rate lets one more job start that waits.
+        now: when this was, in milliseconds since 1970.
     """
 
     claims: Claims
     none_left: bool = False
     go_on: bool = False
     promoted: int = 0
-    next_at: int = NEVER
+    next_run: int = NEVER
+    next_gate: int = NEVER
+    now: int = 0
 
 
 class RowsRefused(Exception):
@@ -128,6 +133,7 @@ class Transaction:
         statements: SQL by name.
         slots: how many jobs may be claimed.
         places: says where jobs wait.
+        gates: of functions with limits.
         before: what the last transaction said that was committed.
         singly: names of statements whose rows must be written one by one.
     """
@@ -139,6 +145,7 @@ class Transaction:
         *,
         slots: int,
         places: Places,
+        gates: Gates,
         before: Taken,
         singly: frozenset[str],
     ) -> None:
@@ -146,13 +153,16 @@ class Transaction:
         self._statements = statements
         self._slots = slots
         self._places = places
+        self._gates = gates
         self._none_waits = before.none_left
         self._singly = singly
         self._now_ms = now_ms()
         self._now = timestamp(self._now_ms)
         self._claimed: list[Claim] = []
         self._expired: list[Expired] = []
-        self._promoted = Promoted(0, before.next_at)
+        self._promoted = Promoted(0, before.next_run)
+        self._is_set_back = self._now_ms < before.now
+        self._moves = self._is_set_back or self._now_ms >= min(before.next_run, before.next_gate)
 
     def run(self, batch: Sequence[Item]) -> tuple[Results, Taken]:
         """Write a whole batch, then claim.
@@ -168,8 +178,7 @@ class Transaction:
                 results.append((item.future, item.call(self._connection)))
             else:
                 together.setdefault(item.statement, []).append(item)
-        if results or self._now_ms >= self._promoted.next_at:  # each operation may have changed where a job waits
-            self._promoted = promote(self._connection, self._places, self._now_ms)
+        if results or self._moves:  # each operation may have changed where a job waits
             self._none_waits = False
         for statement, items in together.items():
             written = self._write(statement, [row for item in items for row in item.rows])
@@ -178,7 +187,17 @@ class Transaction:
                 end = start + len(item.rows)
                 results.append((item.future, written[start:end]))
                 start = end
+        if not self._none_waits or self._gates.touched:
+            self._move()
         return results, self._claim()
+
+    def _move(self) -> None:
+        """Move on what has become ready, or may pass a gate."""
+        if self._is_set_back:
+            set_back(self._connection, self._now_ms)
+        self._promoted = promote(self._connection, self._places, self._gates, self._now_ms)
+        if self._places.has_limits:
+            self._gates.open(self._connection, self._now_ms)
 
     def _write(self, statement: str, rows: list[Row]) -> list[bool]:
         """Write all rows at once if none is refused, otherwise one by one to learn which are."""
@@ -194,7 +213,10 @@ class Transaction:
         places = _places(rows)
         values: dict[str, object] = {"rows": places, "texts": b"".join([row[-1] for row in rows])}
         values |= {"claimed": claimed, "now": self._now}
-        told = to_tell(self._connection, places) if statement == "succeed" else []
+        told: list[str] = []
+        if statement == "succeed":
+            told = to_tell(self._connection, places)
+            self._gates.touch_those_of(self._connection, places)
         written = self._connection.execute(self._statements[statement], values).rowcount
         if told:
             tell(self._connection, told)
@@ -215,9 +237,7 @@ class Transaction:
         if self._none_waits or free <= 0:
             return self._taken(none_left=self._none_waits)
         most = min(free, MAX_CLAIMED)
-        rows, texts = self._connection.execute(
-            self._statements["waiting"], {"slots": most, "most": MAX_CLAIM_BYTES}
-        ).fetchone()
+        rows, texts = self._next(most)
         jobs = _decode_waiting(rows)
         claims = _claims(jobs, texts or b"")
         late = {job.job_id for job in jobs if job.start_by is not None and self._is_too_late(job)}
@@ -225,22 +245,38 @@ class Transaction:
             claims = [claim for claim in claims if claim.job_id not in late]
         if claims:
             self._connection.execute(self._statements["claim"], {"rows": rows, "now": self._now})
+            self._gates.started(self._connection, [claim.job_id for claim in claims], self._now_ms)
         self._claimed += claims
         cut_off = len(jobs) == most or sum([job.length for job in jobs]) > MAX_CLAIM_BYTES // 2
-        return self._taken(none_left=not cut_off, go_on=cut_off and len(claims) < free)
+        none_left = not cut_off and not self._gates.any_waits(self._connection)
+        return self._taken(none_left=none_left, go_on=cut_off and len(claims) < free)
+
+    def _next(self, most: int) -> tuple[str, bytes | None]:
+        """The jobs to claim: from the queue, and from the gates of functions that have room."""
+        heads = self._gates.heads(self._connection, self._now_ms, most)
+        if not heads:
+            values = {"slots": most, "most": MAX_CLAIM_BYTES}
+            return cast(tuple[str, bytes], self._connection.execute(self._statements["waiting"], values).fetchone())
+        queue = self._connection.execute(self._statements["head_of_queue"], {"limit": most}).fetchall()
+        chosen = msgspec.json.encode(merged(map(Head._make, queue), heads, most)).decode()
+        found = self._connection.execute(self._statements["chosen"], {"sequences": chosen, "most": MAX_CLAIM_BYTES})
+        return cast(tuple[str, bytes], found.fetchone())
 
     def _is_too_late(self, job: Waiting) -> bool:
         """Whether the job should have begun before now; if so, it has ended."""
         if job.attempt > 1 or job.start_by is None or job.start_by >= self._now_ms:
             return False
-        expire(self._connection, job.job_id, job.start_by, self._now)
+        expire(self._connection, self._gates, job.job_id, job.start_by, self._now)
         self._expired.append(Expired(job.job_id, job.attempt, job.type))
         return True
 
     def _taken(self, *, none_left: bool, go_on: bool = False) -> Taken:
-        promoted, next_at = self._promoted
+        promoted, next_run = self._promoted
+        next_gate = self._gates.next_opening(self._connection)
+        next_at = min(next_run, next_gate)
         claims = Claims(self._claimed, next_at if self._now_ms < next_at < NEVER else None, self._expired)
-        return Taken(claims, none_left, go_on or next_at <= self._now_ms, promoted, next_at)
+        more = go_on or next_at <= self._now_ms or self._gates.touched
+        return Taken(claims, none_left, more, promoted, next_run, next_gate, self._now_ms)
 
 
 def _claims(jobs: list[Waiting], texts: bytes) -> list[Claim]:

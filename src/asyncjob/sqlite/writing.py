@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from asyncjob.job import TRANSITIONS, Error, Status, timestamp
+from asyncjob.sqlite.gates import Gates
 from asyncjob.sqlite.notifying import tell
 from asyncjob.sqlite.statements import SQL
 
@@ -29,6 +30,14 @@ def find_state(connection: sqlite3.Connection, job_id: str) -> State | None:
     """The job as it is in this transaction."""
     row = connection.execute(SQL["find_state"], {"job_id": job_id}).fetchone()
     return None if row is None else State(Status(row[0]), *row[1:])
+
+
+def find_unfinished(connection: sqlite3.Connection, state: State) -> str | None:
+    """The id of another job that has not ended, and is the same as this one, which has."""
+    if state.unique_in != "unfinished":
+        return None
+    row = connection.execute(SQL["same_unfinished"], {"unique_key": state.unique_key}).fetchone()
+    return None if row is None else str(row[0])
 
 
 def write(connection: sqlite3.Connection, name: str, values: dict[str, Any]) -> bool:
@@ -59,8 +68,11 @@ def put_back(connection: sqlite3.Connection, name: str, values: dict[str, Any], 
     return written
 
 
-def expire(connection: sqlite3.Connection, job_id: str, start_by: int, now: str) -> None:
+def expire(connection: sqlite3.Connection, gates: Gates, job_id: str, start_by: int, now: str) -> None:
     """End a job that waits in its first attempt, because it is too late for it."""
+    state = find_state(connection, job_id)
+    if state is not None:
+        gates.touch(state.type, state.limit_key)
     error = Error("Expired", f"it had not begun by {timestamp(start_by)}")
     write(connection, "expire", {"job_id": job_id, "attempt": 1, "error": as_json(error), "now": now})
 

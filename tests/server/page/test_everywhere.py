@@ -5,7 +5,7 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.server.page.browser import go, watched_page
 from tests.serving import FUNCTIONS, Server
@@ -13,7 +13,8 @@ from tests.serving import FUNCTIONS, Server
 HTML = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 AXE = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text()
 SWAGGERS = ["heading-order", "nested-interactive", "region"]  # faults of Swagger UI's own markup, at /docs
-WIDTHS = [360, 390, 1280]  # pixels
+WIDTHS = [390, 1280]  # pixels: a phone's, and a laptop's
+NARROW = 360  # a smaller phone's
 
 
 @pytest.mark.parametrize("address", ["#/jobs/%", "#/jobs/%E0%A4%A", "#/jobs/..", "#/jobs/a%2Fb", "#/?id=%", "#/?id=.."])
@@ -91,6 +92,22 @@ def test_who_has_the_key_signs_in_and_out(browser: Browser, tmp_path: Path) -> N
             assert page.context.cookies() == []
 
 
+def test_the_page_and_the_documentation_work_below_a_prefix(page: Page, server: Server) -> None:
+    def strip(route: Route) -> None:  # as a proxy does
+        route.continue_(url=route.request.url.replace("/work/", "/", 1))
+
+    page.route("**/work/**", strip)
+    page.goto("/work/#/submit?type=add")
+    page.locator('[id="$.a"]').fill("1")
+    page.get_by_role("button", name="Submit", exact=True).click()
+    expect(page.locator("header.job .badge")).to_have_text("Success")
+    page.get_by_role("link", name="API", exact=True).click()
+    expect(page.locator(".opblock").first).to_be_visible()
+    page.get_by_role("link", name="← Jobs").click()
+    expect(page.locator("table.jobs tbody tr")).to_have_count(1)
+    assert page.url == f"{server.url}/work/"
+
+
 def _views(server: Server, tmp_path: Path) -> dict[str, str]:
     """The address of each view, and what is on it once it is there."""
     failed = server.submit("dies", runs=str(tmp_path / ("runs" * 20)))
@@ -129,7 +146,9 @@ def test_every_view_fits_and_axe_finds_nothing(
         for address, shown in _views(server, tmp_path).items():
             go(page, address)
             expect(page.locator(shown).first).to_be_visible()
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, address
+            for wide in (NARROW, width):
+                page.set_viewport_size({"width": wide, "height": 740})
+                assert page.evaluate("document.documentElement.scrollWidth") <= wide, address
             assert _axe(page, []) == [], address
         page.get_by_role("link", name="Submit", exact=True).click()
         page.get_by_role("button", name="Submit", exact=True).click()

@@ -153,9 +153,15 @@ def test_a_refusal_of_the_server_is_said_at_the_field_that_it_is_about(
         _field(page, "jobId").fill(".dot")
         _submit(page)
         expect(_wrong(page, "jobId")).to_contain_text("jobId must be")
+        page.get_by_text("options").click()
+        _field(page, "options.delay").fill("soon")
         _field(page, "jobId").fill("dot")
         _submit(page)
+        expect(_wrong(page, "options.delay")).to_contain_text("options.delay must be")
+        _field(page, "options.delay").fill("1h30m")
+        _submit(page)
         expect(page.locator("header.job .id")).to_have_text("dot")
+        assert "runAt" in server.get("dot")
 
 
 def test_defaults_are_shown_and_the_id_is_asked_for_last(browser: Browser, tmp_path: Path, shop: Path) -> None:

@@ -86,6 +86,7 @@ export const api = {
   deliveries: (id) => everyPage(`${jobPath(id)}/deliveries`, "deliveries"),
   cancel: (id) => request("POST", `${jobPath(id)}/cancel`),
   retry: (id) => request("POST", `${jobPath(id)}/retry`),
+  runNow: (id) => request("POST", `${jobPath(id)}/run-now`),
   submit: (body) => request("POST", "jobs", body),
 };
 

@@ -2,15 +2,16 @@
 
 import { html, nothing } from "./lit-html/lit-html.js";
 import { api } from "./api.js";
-import { between, exactTime, json, until } from "./format.js";
-import { badge, brief, copyButton, isFinal, moment, progress, shortened, value, waiting } from "./parts.js";
+import { between, count, exactTime, json, until } from "./format.js";
+import { badge, copyButton, fault, isFinal, moment, progress, shortened, value, waiting } from "./parts.js";
 import { timeLine } from "./timeline.js";
 
 export async function load(id) {
   const job = await api.jobIfAny(id);
   if (!job) return { missing: id };
   const [attempts, deliveries] = await Promise.all([api.attempts(id), api.deliveries(id)]);
-  return { job, attempts, deliveries };
+  // Written out once and not at each drawing: a value may have a megabyte.
+  return { job, attempts, deliveries, parameters: json(job.parameters), results: "results" in job ? json(job.results) : undefined };
 }
 
 export const title = ({ job, missing }) =>
@@ -18,16 +19,20 @@ export const title = ({ job, missing }) =>
 
 // -- its attempts and notifications ----------------------------------------------------------------------------------
 
+const SHOWN = 50; // rows; of more, the last ones
+
+const heading = (text, rows) => html`<h2>${text}${rows.length > SHOWN ? html` <small>the last ${SHOWN} of ${count(rows.length)}</small>` : nothing}</h2>`;
+
 function attemptsTable(attempts) {
-  return html`<h2>Attempts</h2>
+  return html`${heading("Attempts", attempts)}
     <table class="attempts">
       <thead><tr><th class="number">#</th><th>Status</th><th>Error</th><th>Started</th><th class="number">Ran for</th></tr></thead>
       <tbody>
-        ${attempts.map(
-          (attempt, index) => html`<tr>
+        ${attempts.slice(-SHOWN).map(
+          (attempt) => html`<tr>
             <td class="number">${attempt.attempt}</td>
-            <td class="status">${attempt.status === "Pending" && index < attempts.length - 1 ? "put back" : badge(attempt.status)}</td>
-            <td class="what">${attempt.error ? brief(`${attempt.error.type}: ${attempt.error.message}`, "fault") : nothing}</td>
+            <td class="status">${attempt.status === "Pending" && attempt !== attempts.at(-1) ? "put back" : badge(attempt.status)}</td>
+            <td class="what">${attempt.error ? fault(attempt.error) : nothing}</td>
             <td class="age">${moment(attempt.startedAt)}</td>
             <td class="number took">${attempt.startedAt ? between(attempt.startedAt, attempt.finishedAt) : nothing}</td>
           </tr>`,
@@ -37,11 +42,11 @@ function attemptsTable(attempts) {
 }
 
 function deliveriesTable(deliveries) {
-  return html`<h2>Notifications</h2>
+  return html`${heading("Notifications", deliveries)}
     <table class="deliveries">
       <thead><tr><th class="number">Attempt</th><th>Status</th><th>To</th><th class="number">Tries</th><th>Finished, or next try</th></tr></thead>
       <tbody>
-        ${deliveries.map(
+        ${deliveries.slice(-SHOWN).map(
           (delivery) => html`<tr>
             <td class="number">${delivery.attempt}</td>
             <td class="status">${delivery.status} ${delivery.error ? html`<small>${delivery.error}</small>` : nothing}</td>
@@ -80,6 +85,7 @@ const facts = (job, attempts) => html`<dl class="facts">
 
 function actions(job, act) {
   return html`<span class="actions">
+    ${waiting(job) === nothing ? nothing : html`<button @click=${() => act(() => api.runNow(job.jobId))}>Run now</button>`}
     <button class="danger" ?disabled=${isFinal(job)} @click=${() => act(() => api.cancel(job.jobId))}>Cancel</button>
     <button class="primary" ?disabled=${!isFinal(job)} @click=${() => act(() => api.retry(job.jobId))}>Retry</button>
     <a class="button" href=${`#/submit?${new URLSearchParams({ type: job.type, from: job.jobId })}`}>Submit again with changes</a>
@@ -90,7 +96,8 @@ const missingJob = (id, back) => html`<h1>No such job</h1>
   <p>There is no job with the id <code>${id}</code>: it was never submitted here, or has been deleted.</p>
   <p><a href=${back}>Back to the jobs</a></p>`;
 
-export function view({ data: { job, missing, attempts, deliveries }, act, back }) {
+export function view({ data, act, back }) {
+  const { job, missing, attempts, deliveries, parameters, results } = data;
   if (!job) return missingJob(missing, back);
   return html`<p class="crumbs"><a href=${back}>← Jobs</a></p>
     <header class="job">
@@ -103,8 +110,8 @@ export function view({ data: { job, missing, attempts, deliveries }, act, back }
       ? html`<h2>Error</h2>
           ${value(`${job.error.type}: ${job.error.message}`, "error", "the error")}`
       : nothing}
-    ${"results" in job ? html`<h2>Results</h2>${value(json(job.results), "results", "the results")}` : nothing}
+    ${results === undefined ? nothing : html`<h2>Results</h2>${value(results, "results", "the results")}`}
     <h2>Parameters</h2>
-    ${value(json(job.parameters), "parameters", "the parameters")} ${timeLine(job, attempts)} ${attemptsTable(attempts)}
+    ${value(parameters, "parameters", "the parameters")} ${timeLine(job, attempts)} ${attemptsTable(attempts)}
     ${deliveries.length ? deliveriesTable(deliveries) : nothing}`;
 }

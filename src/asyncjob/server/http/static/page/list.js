@@ -7,7 +7,7 @@ import { chart } from "./chart.js";
 import { empty } from "./empty.js";
 import { address, chips, form, given } from "./filters.js";
 import { between } from "./format.js";
-import { STATUSES, age, badge, brief, copyButton, jobLink, progress, shortId, shortened, waiting } from "./parts.js";
+import { STATUSES, age, badge, copyButton, fault, jobLink, progress, shortId, shortened, waiting } from "./parts.js";
 
 const LIMIT = 50;
 
@@ -36,10 +36,7 @@ export const title = (_, filters) => (given(filters).length ? `Jobs: ${given(fil
 const counts = (filters, { jobs, stats }) =>
   filters.id ? Object.fromEntries(STATUSES.map((status) => [status, jobs.filter((job) => job.status === status).length])) : stats.jobs;
 
-function what(job) {
-  if (!job.error) return html`${waiting(job)}${progress(job)}`;
-  return brief(`${job.error.type}: ${job.error.message}`, "fault");
-}
+const what = (job) => (job.error ? fault(job.error) : html`${waiting(job)}${progress(job)}`);
 
 // A click anywhere in a row opens the job, unless it was meant for a link or a button, or selected text.
 const opens = (id) => (event) => {

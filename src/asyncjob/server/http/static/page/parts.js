@@ -21,8 +21,10 @@ export const moment = (text) =>
 const BRIEF = 600; // characters, of what may be a megabyte
 
 // A text of which a row shows two lines, behind what else is in them.
-export const brief = (text, kind, before = nothing) =>
+const brief = (text, kind, before = nothing) =>
   html`<span class="brief ${kind}" title=${text.slice(0, BRIEF)}><span>${before}${text.slice(0, BRIEF)}</span></span>`;
+
+export const fault = ({ type, message }) => brief(`${type}: ${message.slice(0, BRIEF)}`, "fault");
 
 export function progress({ progress, status }) {
   if (progress === undefined || status === "Success") return nothing;

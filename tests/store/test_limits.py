@@ -1,0 +1,398 @@
+"""Limits of functions: how many run at once, how many start in a period, of all or for each value of a parameter."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from asyncjob.job import Status, timestamp
+from asyncjob.policies import Limit, Rate
+from asyncjob.store import LEVEL_MS, Success
+from tests.store.conftest import Clock, Run
+from tests.store.opened import ERROR, Opened, apply, function_of
+
+MINUTE = 60_000
+TWO = function_of("echo", concurrency=2)
+ONE_PER_KEY = function_of("echo", concurrency=Limit(1, per="key"))
+RATED = function_of("echo", rate="2/m")
+RATED_PER_KEY = function_of("echo", rate=Rate("2/m", per="key"))
+
+
+async def _submit(opened: Opened, *job_ids: str, **options: Any) -> None:
+    """Jobs whose key is what comes before the dash in their id."""
+    for job_id in job_ids:
+        assert await opened.submit(job_id, b'{"key":"%b"}' % job_id.partition("-")[0].encode(), **options) is None
+
+
+async def _claimed(opened: Opened, slots: int = 0) -> list[str]:
+    """What has been claimed since this was last asked, with so many more slots."""
+    await opened.claim(slots)
+    for _ in range(3):  # the next transaction may go on
+        await opened.claim(0)
+    return opened.newly_claimed()
+
+
+def test_no_more_jobs_of_a_function_run_than_its_limit_and_others_go_past_them(run: Run) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(TWO, "other")
+        await _submit(opened, "a-1", "a-2", "a-3", "a-4")
+        await opened.submit("free", type="other")
+        assert await _claimed(opened, 9) == ["a-1", "a-2", "free"]
+        assert (opened.store.pending, opened.store.limited) == (2, 2)
+        assert await opened.store.succeed([Success("a-2", 1, b"1")]) == [True]
+        assert await _claimed(opened) == ["a-3"]
+        assert await apply(opened, "fail", "a-1", 1)
+        assert await _claimed(opened) == ["a-4"]
+        assert opened.store.limited == 0
+
+    run(test)
+
+
+def test_the_room_that_an_end_makes_is_taken_by_the_transaction_that_saves_it(run: Run) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(ONE_PER_KEY)
+        await _submit(opened, "a-1", "a-2")
+        opened.store.offer(5)
+        assert await _claimed(opened) == ["a-1"]
+        saved = opened.store.succeed([Success("a-1", 1, b"1")])
+        await saved
+        await opened.claim_all(2)
+        assert opened.claimed[1:] == [("a-2", 1)]
+
+    run(test)
+
+
+FREE: dict[str, Callable[[Opened], Awaitable[object]]] = {
+    "succeed": lambda opened: opened.store.succeed([Success("a-1", 1, b"1")]),
+    "fail": lambda opened: opened.store.fail("a-1", 1, ERROR),
+    "cancel": lambda opened: opened.store.cancel("a-1"),
+    "repeat": lambda opened: opened.store.repeat("a-1", 1, MINUTE, ERROR),
+    "postpone": lambda opened: opened.store.postpone("a-1", 1, MINUTE, ERROR),
+    "repeat as a suspect": lambda opened: opened.store.repeat("a-1", 1, 0, ERROR, group_limit=1),
+    "release as a suspect": lambda opened: opened.store.release("a-1", 1, ERROR, group_limit=2),
+}
+
+
+@pytest.mark.parametrize("function", [function_of("echo", concurrency=1), ONE_PER_KEY], ids=["function", "key"])
+@pytest.mark.parametrize("how", FREE)
+def test_each_way_out_makes_room_for_the_next(run: Run, how: str, function: object) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(function)  # type: ignore[arg-type]
+        await _submit(opened, "a-1", "a-2", "a-3")
+        assert await _claimed(opened, 9) == ["a-1"]
+        assert await FREE[how](opened)
+        assert await _claimed(opened) == ["a-2"]
+
+    run(test)
+
+
+def test_a_released_job_gets_its_place_back_before_the_others(run: Run) -> None:
+    async def test(opened: Opened) -> None:
+        for function in (function_of("echo", concurrency=1), ONE_PER_KEY):
+            await opened.take_over(function)
+            job_id, other = f"{function.limits.per}-1", f"{function.limits.per}-2"
+            await _submit(opened, job_id, other)
+            assert await _claimed(opened, 1) == [job_id]
+            assert await opened.store.hand_back(job_id, 1)
+            assert await _claimed(opened, 1) == [job_id]
+            assert (await opened.store.cancel(job_id)).applied
+            assert await _claimed(opened, 1) == [other]
+            assert await apply(opened, "fail", other, 1)
+
+    run(test)
+
+
+def test_a_saturated_key_keeps_no_other_waiting(run: Run, clock: Clock) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(ONE_PER_KEY)
+        await _submit(opened, *[f"a-{number}" for number in range(10)])
+        clock.now += 1
+        await _submit(opened, "b-0", "c-0", "b-1")
+        assert await _claimed(opened, 9) == ["a-0", "b-0", "c-0"]
+        assert await apply(opened, "fail", "b-0", 1)
+        assert await _claimed(opened) == ["b-1"]
+
+    run(test)
+
+
+def test_keys_take_turns_however_many_wait_behind_one_of_them(run: Run, clock: Clock) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(function_of("echo", concurrency=[1, Limit(1, per="key")]))
+        await _submit(opened, *[f"a-{number}" for number in range(6)])
+        clock.now += 1
+        await _submit(opened, *[f"b-{number}" for number in range(3)])
+        order = []
+        opened.store.offer(9)
+        for _ in range(9):
+            (job_id,) = await _claimed(opened)
+            order.append(job_id[0])
+            clock.now += 1
+            assert await apply(opened, "fail", job_id, 1)
+            opened.store.offer(1)
+        assert "".join(order) == "ababab" + "aaa"
+
+    run(test)
+
+
+def test_a_rate_bounds_the_starts_of_any_period_and_the_store_says_when_to_wake_it(run: Run, clock: Clock) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(RATED)
+        begin = clock.now
+        await _submit(opened, "a-1", "a-2", "a-3", "a-4", "a-5")
+        assert await _claimed(opened, 9) == ["a-1", "a-2"]
+        assert opened.next_due == begin + MINUTE
+        clock.now += MINUTE - 1
+        assert await _claimed(opened) == []
+        clock.now += 1
+        assert await _claimed(opened) == ["a-3", "a-4"]
+        assert opened.next_due == begin + 2 * MINUTE
+        clock.now += MINUTE
+        assert await _claimed(opened) == ["a-5"]
+        assert opened.next_due is None
+
+    run(test)
+
+
+def test_a_rate_is_a_sliding_window(run: Run, clock: Clock) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(RATED)
+        opened.store.offer(9)
+        begin = clock.now
+        await _submit(opened, "a-1")
+        clock.now += 50_000
+        await _submit(opened, "a-2", "a-3", "a-4")
+        assert await _claimed(opened) == ["a-1", "a-2"]
+        assert opened.next_due == begin + MINUTE
+        clock.now = begin + MINUTE
+        assert await _claimed(opened) == ["a-3"]
+        assert opened.next_due == begin + 50_000 + MINUTE
+        clock.now += 50_000
+        assert await _claimed(opened) == ["a-4"]
+
+    run(test)
+
+
+def test_a_rate_of_a_key_bounds_that_key_alone(run: Run, clock: Clock) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(RATED_PER_KEY)
+        begin = clock.now
+        await _submit(opened, *[f"a-{number}" for number in range(4)], "b-0")
+        assert await _claimed(opened, 9) == ["a-0", "a-1", "b-0"]
+        assert opened.next_due == begin + MINUTE
+        clock.now += MINUTE
+        assert await _claimed(opened) == ["a-2", "a-3"]
+        assert opened.next_due is None
+
+    run(test)
+
+
+def test_what_passed_its_keys_rate_finds_it_open_even_if_its_function_was_busy(run: Run, clock: Clock) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(function_of("echo", concurrency=1, rate=Rate("2/m", per="key")))
+        await _submit(opened, *[f"a-{number}" for number in range(5)])
+        times = []
+        opened.store.offer(9)
+        for number in range(5):
+            while await _claimed(opened) != [f"a-{number}"]:
+                assert opened.next_due is not None and opened.next_due > clock.now
+                clock.now = opened.next_due
+            times.append(clock.now)
+            clock.now += 45_000
+            assert await apply(opened, "fail", f"a-{number}", 1)
+        assert all(later - first >= MINUTE for first, later in zip(times, times[2:], strict=False)), times
+
+    run(test)
+
+
+def test_each_attempt_is_a_start(run: Run, clock: Clock) -> None:
+    async def test(opened: Opened) -> None:
+        for function in (RATED, RATED_PER_KEY):
+            await opened.take_over(function)
+            job_id = f"{function.limits.per}-1"
+            await _submit(opened, job_id)
+            assert await _claimed(opened, 9) == [job_id]
+            for attempt in (1, 2):
+                assert await opened.store.repeat(job_id, attempt, 0, ERROR)
+                assert await _claimed(opened) == ([job_id] if attempt == 1 else [])
+            clock.now += MINUTE
+            assert await _claimed(opened) == [job_id]
+            clock.now += MINUTE
+
+    run(test)
+
+
+@pytest.mark.parametrize("function", [RATED, RATED_PER_KEY], ids=["function", "key"])
+def test_a_clock_that_is_set_back_closes_a_rate_for_one_period_at_most(
+    run: Run, clock: Clock, function: object
+) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(function)  # type: ignore[arg-type]
+        await _submit(opened, "a-1", "a-2", "a-3", "a-4")
+        assert await _claimed(opened, 9) == ["a-1", "a-2"]
+        clock.now -= 1_000 * MINUTE
+        assert await _claimed(opened) == []
+        assert opened.next_due == clock.now + MINUTE
+        clock.now += MINUTE
+        assert await _claimed(opened) == ["a-3", "a-4"]
+
+    run(test)
+
+
+def test_a_higher_priority_goes_first_at_a_gate_too(run: Run, clock: Clock) -> None:
+    async def test(opened: Opened) -> None:
+        keyed = function_of("keyed", concurrency=Limit(1, per="key"))
+        await opened.take_over(function_of("echo", concurrency=1), keyed)
+        await _submit(opened, "low", "lower")
+        await _submit(opened, "high", priority=3)
+        for job_id in ("low", "high"):
+            priority = 3 if job_id == "high" else None
+            await opened.submit(f"keyed-{job_id}", b'{"key":"a"}', "keyed", priority=priority)
+        opened.store.offer(-opened.store.slots)
+        assert sorted(await _claimed(opened, 2)) == ["high", "keyed-low"]  # which had passed before the other came
+        assert await apply(opened, "fail", "high", 1)
+        assert await apply(opened, "fail", "keyed-low", 1)
+        assert await _claimed(opened, 2) == ["keyed-high", "low"]
+        clock.now += 4 * LEVEL_MS
+        await _submit(opened, "late", priority=3)
+        assert await apply(opened, "fail", "low", 1)
+        assert await _claimed(opened, 1) == ["lower"]
+
+    run(test)
+
+
+def test_a_delayed_job_meets_its_limit_when_its_time_has_come(run: Run, clock: Clock) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(ONE_PER_KEY)
+        opened.store.offer(9)
+        await _submit(opened, "a-later", "b-later", delay=60)
+        await _submit(opened, "a-1")
+        assert await _claimed(opened) == ["a-1"]
+        assert opened.store.limited == 0
+        clock.now += MINUTE
+        assert await _claimed(opened) == ["b-later"]
+        assert opened.store.limited == 1
+        assert await apply(opened, "fail", "a-1", 1)
+        assert await _claimed(opened) == ["a-later"]
+
+    run(test)
+
+
+def test_one_that_is_too_late_makes_room_for_the_next_of_its_key(run: Run, clock: Clock) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(ONE_PER_KEY)
+        await _submit(opened, "a-late", "a-later", start_by=timestamp(clock.now))
+        await _submit(opened, "a-1")
+        clock.now += 1
+        await opened.claim(9)
+        await opened.claim_all(1)
+        assert opened.claimed == [("a-1", 1)]
+        assert opened.expired == ["a-late", "a-later"]
+
+    run(test)
+
+
+def test_a_waiting_job_can_be_canceled_at_each_gate_and_makes_room_there(run: Run) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(function_of("echo", concurrency=[1, Limit(1, per="key")]))
+        await _submit(opened, "a-1", "b-passed", "b-waits", "b-next")
+        assert await _claimed(opened, 9) == ["a-1"]
+        for job_id in ("b-passed", "b-waits"):
+            assert (await opened.store.cancel(job_id)).applied
+        assert await apply(opened, "fail", "a-1", 1)
+        assert await _claimed(opened) == ["b-next"]
+        assert (await opened.store.retry("b-passed")).applied
+        assert await _claimed(opened) == []
+        assert (await opened.store.cancel("b-next")).applied
+        assert await _claimed(opened) == ["b-passed"]
+        assert (opened.store.pending, opened.store.limited) == (0, 0)
+
+    run(test)
+
+
+@pytest.mark.parametrize("function", [function_of("echo", concurrency=1), ONE_PER_KEY], ids=["function", "key"])
+def test_suspects_pass_the_same_gates_once_they_are_admitted(run: Run, function: object) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(function)  # type: ignore[arg-type]
+        await _submit(opened, "a-1", "a-2", "a-3")
+        assert await _claimed(opened, 9) == ["a-1"]
+        assert await opened.store.release("a-1", 1, ERROR, group_limit=1)
+        assert await _claimed(opened) == ["a-2"]
+        assert await opened.store.admit(opened.store.suspects(["echo"])) == [True]
+        assert await _claimed(opened) == []
+        assert await apply(opened, "fail", "a-2", 1)
+        assert await _claimed(opened) == ["a-1"]  # before those that came after it
+        assert opened.claims[-1].group_limit == 1
+
+    run(test)
+
+
+def test_the_next_server_may_have_other_limits(run: Run) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over("echo")
+        await _submit(opened, "a-1", "a-2", "b-1", "b-2")
+        await opened.take_over(ONE_PER_KEY)
+        assert opened.store.limited == 4
+        assert await _claimed(opened, 9) == ["a-1", "b-1"]
+        await opened.reopen()
+        await opened.take_over(function_of("echo", concurrency=3))
+        assert await _claimed(opened, 9) == ["a-2"]  # with those that run still
+        await opened.reopen()
+        assert [lost.job_id for lost in opened.store.lost()] == ["a-1", "a-2", "b-1"]
+        await opened.take_over(function_of("echo", concurrency=Limit(1, per="value")))
+        for job_id in ("a-1", "a-2", "b-1"):
+            assert await opened.store.release(job_id, 1, ERROR, interrupted=True)
+        assert await _claimed(opened, 9) == ["a-1"]  # their values are all the same
+        assert await opened.take_over("other") == {"echo": 3}
+        assert (opened.store.limited, await _claimed(opened, 9)) == (0, [])
+        await opened.take_over("echo")
+        assert await _claimed(opened, 9) == ["a-2", "b-1", "b-2"]
+
+    run(test)
+
+
+def test_a_job_that_ended_before_its_function_got_limits_keeps_them_when_it_is_retried(run: Run) -> None:
+    async def test(opened: Opened) -> None:
+        for job_id in ("a-1", "a-2"):
+            await _submit(opened, job_id)
+            await opened.store.cancel(job_id)
+        await opened.take_over(ONE_PER_KEY)
+        for job_id in ("a-1", "a-2"):
+            assert (await opened.store.retry(job_id)).applied
+        assert await _claimed(opened, 9) == ["a-1"]
+        assert (await opened.store.cancel("a-1")).applied
+        assert await _claimed(opened) == ["a-2"]
+
+    run(test)
+
+
+def test_a_value_that_is_left_out_is_counted_as_the_default(run: Run) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(ONE_PER_KEY)
+        for number, parameters in enumerate([b"{}", b'{"key":""}', b'{"value":1,"key":""}']):
+            await opened.submit(f"job-{number}", parameters)
+        long = b'{"key":"%b"}' % (b"x" * 100_000)
+        await opened.submit("long-0", long)
+        await opened.submit("long-1", long)
+        assert await _claimed(opened, 9) == ["job-0", "long-0"]
+
+    run(test)
+
+
+def test_many_keys_and_many_of_one_all_run_in_the_end(run: Run) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(function_of("echo", concurrency=[7, Limit(2, per="key")]))
+        ids = [f"{'ab'[number % 2]}-{number}" for number in range(30)] + [f"{number}-x" for number in range(30)]
+        await asyncio.gather(*[_submit(opened, job_id) for job_id in ids])
+        opened.store.offer(100)
+        done = 0
+        while done < len(ids):
+            await opened.claim(0)
+            running = [job_id for job_id, _ in opened.claimed if opened.status(job_id)[0] is Status.RUNNING]
+            assert 0 < len(running) <= 7
+            assert max(sum(one.startswith(f"{key}-") for one in running) for key in "ab") <= 2
+            assert await opened.store.succeed([Success(running[0], 1, b"1")]) == [True]
+            done += 1
+        assert sorted(job_id for job_id, _ in opened.claimed) == sorted(ids)
+
+    run(test)

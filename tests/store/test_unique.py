@@ -1,0 +1,161 @@
+"""No two jobs that are the same: as long as the first one waits, or has not ended, or for a time."""
+
+import asyncio
+import json
+
+import pytest
+
+from asyncjob.contract import Submission
+from asyncjob.job import Status
+from asyncjob.policies import Unique
+from asyncjob.store import Duplicate
+from tests.store.conftest import Clock, Run
+from tests.store.opened import ERROR, Opened, apply, function_of
+
+HOUR = 3_600_000
+WAITING = function_of("echo", unique=Unique("key", while_="waiting"))
+UNFINISHED = function_of("echo", unique=Unique("key"))
+WITHIN = function_of("echo", unique=Unique("key", within="1h"))
+
+
+async def _submit(opened: Opened, job_id: str, key: str = "a", value: int = 0) -> str | None:
+    """The id of the job that is the same, if there is one."""
+    parameters = json.dumps({"key": key, "value": value}).encode()
+    found = await opened.submit(job_id, parameters)
+    assert not isinstance(found, Submission)
+    return None if found is None else found.job_id
+
+
+def test_one_more_may_wait_behind_the_one_that_runs(run: Run) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(WAITING)
+        assert await _submit(opened, "first", value=1) is None
+        assert await _submit(opened, "second", value=2) == "first"  # whatever else they say
+        assert await _submit(opened, "other", key="b") is None
+        await opened.claim(2)
+        assert await _submit(opened, "behind") is None
+        assert await _submit(opened, "no more") == "behind"
+        assert opened.store.find("second") is None
+        assert opened.store.pending == 1
+
+    run(test)
+
+
+def test_a_job_that_waits_for_its_next_attempt_is_in_nobodys_way_and_collides_with_none(run: Run) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(WAITING)
+        assert await _submit(opened, "first") is None
+        await opened.claim()
+        assert await _submit(opened, "second") is None
+        assert await opened.store.repeat("first", 1, 0, ERROR)
+        assert await _submit(opened, "third") == "second"
+        await opened.claim(2)
+        assert await _submit(opened, "third") is None
+        assert await apply(opened, "fail", "first", 2)
+        assert (await opened.store.retry("first")).applied
+
+    run(test)
+
+
+@pytest.mark.parametrize("end", ["succeed", "fail", "cancel"])
+def test_until_the_first_one_has_ended_there_is_no_second(run: Run, end: str) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(UNFINISHED)
+        assert await _submit(opened, "first") is None
+        assert await _submit(opened, "second") == "first"
+        await opened.claim()
+        assert await _submit(opened, "second") == "first"
+        assert await apply(opened, "repeat", "first", 1)
+        assert await _submit(opened, "second") == "first"
+        await opened.claim()
+        assert await apply(opened, end, "first", 2)
+        assert await _submit(opened, "second") is None
+        change = await opened.store.retry("first")
+        assert (change.before, change.applied, change.duplicate) == (opened.status("first")[0], False, "second")
+        assert (await opened.store.cancel("second")).applied
+        assert (await opened.store.retry("first")).applied
+        assert (await opened.store.retry("second")).duplicate == "first"
+
+    run(test)
+
+
+def test_a_time_begins_with_the_submission_and_what_failed_is_in_nobodys_way(run: Run, clock: Clock) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(WITHIN)
+        assert await _submit(opened, "first") is None
+        await opened.claim()
+        assert await apply(opened, "succeed", "first", 1)
+        clock.now += HOUR
+        assert await _submit(opened, "second") == "first"
+        clock.now += 1
+        assert await _submit(opened, "second") is None
+        await opened.claim()
+        assert await apply(opened, "fail", "second", 1)
+        assert await _submit(opened, "third") is None
+        assert (await opened.store.cancel("third")).applied
+        assert await _submit(opened, "fourth") is None
+        clock.now -= 3 * HOUR  # the clock was wrong until now: that must not last for ever
+        assert await _submit(opened, "fifth") is None
+
+    run(test)
+
+
+def test_the_same_id_comes_first(run: Run) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(UNFINISHED)
+        assert await _submit(opened, "first") is None
+        found = await opened.submit("first", b'{"key": "a", "value": 0}')
+        assert isinstance(found, Submission) and found.job_id == "first"
+        found = await opened.submit("first", b'{"key": "other"}')
+        assert isinstance(found, Submission) and found.job_id == "first"
+
+    run(test)
+
+
+def test_values_are_compared_as_the_function_gets_them(run: Run) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(function_of("echo", unique=Unique()), function_of("other", unique=Unique()))
+        assert await opened.submit("first", b'{"value":0,"key":""}') is None
+        assert await opened.submit("second", b"{}") == Duplicate("first")
+        assert await opened.submit("third", b'{"value":1}') is None
+        assert await opened.submit("fourth", b"{}", "other") is None
+
+    run(test)
+
+
+def test_of_many_that_come_at_once_one_is_saved(run: Run) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(UNFINISHED)
+        found = await asyncio.gather(*[_submit(opened, f"job-{number}") for number in range(50)])
+        assert found == [None] + ["job-0"] * 49
+        assert opened.store.pending == 1
+
+    run(test)
+
+
+def test_a_duplicate_that_waits_for_its_time_is_found_too(run: Run, clock: Clock) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(WAITING)
+        assert await opened.submit("later", b'{"key":"a"}', delay="1h") is None
+        assert await _submit(opened, "now") == "later"
+        assert (opened.store.pending, opened.store.scheduled) == (0, 1)
+        clock.now += HOUR
+        await opened.claim()
+        assert opened.status("later") == (Status.RUNNING, 1)
+        assert await _submit(opened, "now") is None
+
+    run(test)
+
+
+def test_other_servers_find_the_same(run: Run) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(UNFINISHED)
+        assert await _submit(opened, "first") is None
+        await opened.reopen()
+        await opened.take_over(UNFINISHED)
+        assert await _submit(opened, "second") == "first"
+        await opened.reopen()
+        await opened.take_over("echo")  # it has no such rule any more
+        assert await _submit(opened, "second") is None
+
+    run(test)
