@@ -29,6 +29,7 @@ if typing.TYPE_CHECKING:
     from asyncjob.client import (
         AsyncClient,
         AsyncJobHandle,
+        AsyncScheduleHandle,
         AwaitedJobCanceled,
         Client,
         ClientError,
@@ -37,6 +38,8 @@ if typing.TYPE_CHECKING:
         JobSnapshot,
         NotFound,
         Refused,
+        ScheduleHandle,
+        ScheduleSnapshot,
         Unreachable,
         WaitTimeout,
     )
@@ -54,6 +57,7 @@ else:
 __all__ = [
     "AsyncClient",
     "AsyncJobHandle",
+    "AsyncScheduleHandle",
     "AwaitedJobCanceled",
     "Backoff",
     "Client",
@@ -74,6 +78,8 @@ __all__ = [
     "Refused",
     "RegistrationError",
     "RetryLater",
+    "ScheduleHandle",
+    "ScheduleSnapshot",
     "Unique",
     "Unreachable",
     "WaitTimeout",

@@ -1,9 +1,9 @@
 """Reads cron expressions in a time zone, by Debian's rules: the library cronsim, corrected where the clock is changed.
 
-An expression whose minute or hour begins with `*` has a period. It goes on in real time, so it runs in both of the hours
-that the clock shows twice. Any other expression has times of day. One that the clock passes over in spring does not
-come on that day (cronsim, as Debian's cron, would run it right after the change), and one that comes twice in autumn
-counts the first time.
+An expression whose minute or hour begins with `*` has a period. It goes on in real time, so it runs in both of two
+hours that the clock shows alike. Any other expression has times of day. One that the clock passes over in spring does
+not come on that day (cronsim, as Debian's cron, would run it right after the change), and one that comes twice in
+autumn counts the first time.
 """
 
 import re

@@ -56,8 +56,8 @@ class JobFunction:
         limits: how many of its jobs run at once, and start within a period.
         unique: which of its jobs are the same; None if all are different.
         priority: that its jobs have unless their submission says another.
-        schedules: those that begin its jobs by themselves, by id.
         own_process: how its jobs run, if each has a process of its own.
+        schedules: those that begin its jobs by themselves, by id.
     """
 
     name: str
@@ -151,10 +151,10 @@ class Policies(TypedDict, total=False):
     rate: str | Rate | Sequence[str | Rate] | None
     unique: Unique | None
     priority: int
-    schedule: Schedule | Sequence[Schedule] | None
     isolate: bool
     memory: str | int | None
     max_jobs: int | None
+    schedule: Schedule | Sequence[Schedule] | None
 
 
 class Jobs:
@@ -217,13 +217,13 @@ class Jobs:
             unique: which of its jobs are the same, such as `Unique("accountId", while_="waiting")`: the submission of
                 a second one names the first.
             priority: from -10 to 10, for jobs whose submission says nothing else.
-            schedule: when jobs of it begin by themselves: `Cron("0 9 * * 1-5", tz="Europe/Berlin")`, `Every("15m")`, or
-                several of them.
             isolate: whether each of its jobs has a process of its own, which is ended with its deadline or its cancel.
             memory: of such a process, the most that it may need: `"512M"`, `"2G"`, or bytes. Beyond that the job is
                 lost, or a Failure, of type `OutOfMemory`.
             max_jobs: how many jobs such a process runs, one after the other, before a fresh one takes its place; 1 by
                 default.
+            schedule: when jobs of it begin by themselves: `Cron("0 9 * * 1-5", tz="Europe/Berlin")`, `Every("15m")`, or
+                several of them.
 
         Raises:
             RegistrationError: the function cannot be a job as it stands, or an argument has no such value.

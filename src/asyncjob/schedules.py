@@ -115,7 +115,7 @@ class Cron(Schedule):
         if find_spec("cronsim") is None:  # as on Lambda, whose build has read the expression
             return
         if times_of(self.timing).after(now_ms() // 1_000) is None:
-            raise ValueError(f"the cron expression {self.expression!r} names no time that ever comes")
+            raise ValueError(f"the cron expression {self.expression!r} names a time that never comes")
 
     @property
     def timing(self) -> "Timing":

@@ -40,6 +40,20 @@ def test_each_job_has_a_process_of_its_own_beside_the_workers_and_that_ends_with
     assert isolated.result(isolated.submit("single"))["results"][0] == spare
 
 
+def test_no_more_isolated_jobs_run_at_once_than_there_are_workers_unless_the_function_says_so(
+    isolated: Server, tmp_path: Path
+) -> None:
+    started, gate = tmp_path / "started", tmp_path / "gate"
+    jobs = [isolated.submit("lasts", started=str(started), gate=str(gate)) for _ in range(4)]
+    many = [isolated.submit("lasts_in_three", started=str(started), gate=str(gate)) for _ in range(4)]
+    wait_for(lambda: len(lines(started)) == 5, "two and three jobs")
+    assert sorted(isolated.get(job_id)["status"] for job_id in jobs) == ["Pending"] * 2 + ["Running"] * 2
+    assert sorted(isolated.get(job_id)["status"] for job_id in many) == ["Pending"] + ["Running"] * 3
+    gate.touch()
+    assert {isolated.result(job_id)["status"] for job_id in jobs + many} == {"Success"}
+    _has_only_a_spare(isolated)
+
+
 def test_a_process_runs_as_many_jobs_as_it_may_one_at_a_time(isolated: Server) -> None:
     pids = [isolated.result(isolated.submit("in_pairs"))["results"] for _ in range(6)]
     assert pids[0::2] == pids[1::2] and len(set(pids)) == 3

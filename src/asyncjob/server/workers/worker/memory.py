@@ -8,9 +8,11 @@ import resource
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 NEARLY = 0.9  # of the limit
 LOOK_SECONDS = 0.05
+WATCH = "asyncjob-memory"  # the thread that looks, and ends when it has told
 
 _KIB = 1024
 
@@ -32,13 +34,14 @@ class Memory:
             self.limit = limit
             _, hard = resource.getrlimit(resource.RLIMIT_DATA)
             most = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-            threading.Thread(target=self._watch, daemon=True).start()
+            threading.Thread(target=self._watch, name=WATCH, daemon=True).start()
             resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
     def _watch(self) -> None:
         assert self.limit is not None
-        while _data_bytes() < NEARLY * self.limit:
-            time.sleep(LOOK_SECONDS)
+        with suppress(MemoryError):  # not even enough to look
+            while _data_bytes() < NEARLY * self.limit:
+                time.sleep(LOOK_SECONDS)
         self._nearly_met()
 
 
