@@ -21,6 +21,7 @@ from asyncjob.context import JobCanceled, JobContext, RetryLater, WorkerContext
 from asyncjob.options import InvalidOptions, Options
 from asyncjob.policies import Backoff, Limit, Rate, Unique
 from asyncjob.registry import Jobs
+from asyncjob.schedules import Cron, Every
 from asyncjob.signature import RegistrationError
 from asyncjob.version import __version__
 
@@ -28,6 +29,7 @@ if typing.TYPE_CHECKING:
     from asyncjob.client import (
         AsyncClient,
         AsyncJobHandle,
+        AsyncScheduleHandle,
         AwaitedJobCanceled,
         Client,
         ClientError,
@@ -36,6 +38,8 @@ if typing.TYPE_CHECKING:
         JobSnapshot,
         NotFound,
         Refused,
+        ScheduleHandle,
+        ScheduleSnapshot,
         Unreachable,
         WaitTimeout,
     )
@@ -53,10 +57,13 @@ else:
 __all__ = [
     "AsyncClient",
     "AsyncJobHandle",
+    "AsyncScheduleHandle",
     "AwaitedJobCanceled",
     "Backoff",
     "Client",
     "ClientError",
+    "Cron",
+    "Every",
     "InvalidOptions",
     "JobCanceled",
     "JobContext",
@@ -71,6 +78,8 @@ __all__ = [
     "Refused",
     "RegistrationError",
     "RetryLater",
+    "ScheduleHandle",
+    "ScheduleSnapshot",
     "Unique",
     "Unreachable",
     "WaitTimeout",

@@ -97,21 +97,30 @@ def parse_submission(jobs: Jobs, body: bytes, options: Collection[str] = ()) -> 
     Raises:
         ApiError: 400, whose message says what is wrong, and where.
     """
-    fields = _decode_object(body)
+    fields = decode_object(body)
     job_id = fields.pop("jobId", UNSET)
     if job_id is not UNSET and not (isinstance(job_id, str) and JOB_ID.fullmatch(job_id)):
         raise ApiError(400, f"jobId must be {JOB_ID_RULE}")
     given = fields.pop("options", UNSET)
-    name = _select_type(jobs, fields.pop("type", UNSET))
+    name = select_type(jobs, fields.pop("type", UNSET))
     try:
         chosen = NONE if given is UNSET else parse_options(given, options)
-        return Submission(job_id, name, _checked(jobs[name], fields, body), chosen)
+        return Submission(job_id, name, checked_parameters(jobs[name], fields, body), chosen)
     except (InvalidParameters, InvalidOptions) as error:
         raise ApiError(400, str(error)) from None
 
 
-def _checked(function: JobFunction, fields: dict[str, Any], body: bytes) -> bytes:
-    """The parameters as they are saved. For a function that takes decimals, numbers keep the digits that were sent."""
+def checked_parameters(function: JobFunction, fields: dict[str, Any], body: bytes) -> bytes:
+    """The parameters as they are saved. For a function that takes decimals, numbers keep the digits that were sent.
+
+    Args:
+        function: theirs.
+        fields: the parameters.
+        body: the JSON object that they were sent in, perhaps with other fields.
+
+    Raises:
+        InvalidParameters: they do not fit.
+    """
     if not function.takes_decimals:
         function.check(fields)
         return _encode(fields)
@@ -121,7 +130,12 @@ def _checked(function: JobFunction, fields: dict[str, Any], body: bytes) -> byte
     return parameters
 
 
-def _decode_object(body: bytes) -> dict[str, Any]:
+def decode_object(body: bytes) -> dict[str, Any]:
+    """The JSON object that a body is.
+
+    Raises:
+        ApiError: 400, it is none.
+    """
     body = body.removeprefix(BYTE_ORDER_MARK)  # which Windows' PowerShell sends
     try:
         fields = _decode(body)
@@ -161,7 +175,12 @@ def _find_surrogate(body: bytes) -> str | None:
     return None
 
 
-def _select_type(jobs: Jobs, name: Any) -> str:
+def select_type(jobs: Jobs, name: Any) -> str:
+    """The function that a request names; UNSET names the only one.
+
+    Raises:
+        ApiError: 400, there is no such function, or more than one.
+    """
     if isinstance(name, str) and name in jobs:
         return name
     names = jobs.names

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 from asyncjob.contract import DEFAULT_PAGE, MAX_PAGE, MAX_WAIT_SECONDS
 from asyncjob.job import FINAL, Status
 from asyncjob.registry import Jobs
-from asyncjob.schema import JOB_ID_SCHEMA, OPTION_SCHEMAS, Schema, results_schemas, submission_schemas
+from asyncjob.schedules import SCHEDULE_ID
+from asyncjob.schema import JOB_ID_SCHEMA, OPTION_SCHEMAS, PLAN_SCHEMA, Schema, results_schemas, submission_schemas
 
 _SCHEMAS = "#/components/schemas/"
 # Of components made from a user's functions and classes, so that one called `Job` does not meet ours.
@@ -27,6 +28,7 @@ class Operation(NamedTuple):
         refusals: the statuses of refusals.
         parameters: in the query or the headers.
         submits: whether its body is a submission.
+        body: the schema that its body has, if that is another.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Operation(NamedTuple):
     refusals: tuple[int, ...]
     parameters: tuple[Schema, ...] = ()
     submits: bool = False
+    body: str | None = None
 
 
 def document(
@@ -99,8 +102,9 @@ def _paths(requests: Iterable[str], submission: Schema) -> Schema:
     paths: Schema = {}
     for request in requests:
         method, path = request.split(" ")
-        job_id = {"name": "jobId", "in": "path", "required": True, "schema": {"type": "string"}}
-        item = paths.setdefault(path, {"parameters": [job_id]} if "{jobId}" in path else {})
+        names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+        ids = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+        item = paths.setdefault(path, {"parameters": ids} if ids else {})
         item[method.lower()] = _described(OPERATIONS[request], submission)
     return paths
 
@@ -109,6 +113,8 @@ def _described(operation: Operation, submission: Schema) -> Schema:
     described: Schema = {"operationId": operation.name, "summary": operation.summary}
     if operation.submits:
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": submission}}}
+    if operation.body is not None:
+        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(operation.body)}}}
     if operation.parameters:
         described["parameters"] = list(operation.parameters)
     refusals = {status: _json(_REFUSALS[status], "Message") for status in operation.refusals}
@@ -170,7 +176,7 @@ _LAST_EVENT: Schema = {
 _REFUSALS = {
     400: "The request is malformed: the message says what is wrong, and where.",
     403: "The server wants an API key in `x-api-key`.",
-    404: "No such job.",
+    404: "No such job, or schedule.",
     408: "The body did not arrive in time.",
     409: "The job's state does not allow it.",
     413: "The body is over 1 MB.",
@@ -229,6 +235,38 @@ OPERATIONS = {
         (400, 403, 404),
         _PAGE,
     ),
+    "GET /schedules": Operation(
+        "schedules",
+        "List schedules, the one that was made first in front",
+        {200: _json("A page of schedules.", "Schedules")},
+        (400, 403),
+        _PAGE,
+    ),
+    "GET /schedules/{scheduleId}": Operation(
+        "schedule", "Get a schedule", {200: _json("The schedule.", "Schedule")}, (403, 404)
+    ),
+    "PUT /schedules/{scheduleId}": Operation(
+        "putSchedule",
+        "Make a schedule, or change it",
+        {200: _json("The schedule.", "Schedule")},
+        (400, 403, 408, 409, 413, 415, 429, 503),
+        body="Plan",
+    ),
+    "DELETE /schedules/{scheduleId}": Operation(
+        "deleteSchedule",
+        "Delete a schedule that the code does not declare; its jobs stay",
+        {204: {"description": "It is deleted."}},
+        (403, 404, 409, 503),
+    ),
+    "POST /schedules/{scheduleId}/pause": Operation(
+        "pauseSchedule", "Begin nothing until resumed", {200: _json("The schedule.", "Schedule")}, (403, 404, 503)
+    ),
+    "POST /schedules/{scheduleId}/resume": Operation(
+        "resumeSchedule", "Go on with the next time", {200: _json("The schedule.", "Schedule")}, (403, 404, 503)
+    ),
+    "POST /schedules/{scheduleId}/run-now": Operation(
+        "runSchedule", "Begin a job beside its times", {202: _ACCEPTED}, (403, 404, 409, 429, 503)
+    ),
     "GET /stats": Operation(
         "stats",
         "Count jobs by status and by when they ended",
@@ -260,6 +298,12 @@ def _fixed_schemas(results: Schema) -> Schema:
         "Page": _page("jobs", _ref("Job")),
         "Attempts": _page("attempts", _object(attempt, required=["attempt", "status"])),
         "Deliveries": _page("deliveries", _delivery()),
+        "Plan": _object(PLAN_SCHEMA, required=[]),
+        "Schedule": _object(
+            _schedule(),
+            required=["scheduleId", "type", "parameters", "missed", "overlap", "declared", "paused", "createdAt"],
+        ),
+        "Schedules": _page("schedules", _ref("Schedule")),
         "Stats": _object({"jobs": _counts(list(Status)), "ended": ended}, required=["jobs", "ended"]),
         "Message": _object({"message": {"type": "string"}}, required=["message"]),
     }
@@ -315,6 +359,21 @@ def _delivery() -> Schema:
         "error": text | {"description": "What became of the last try that failed."},
     }
     return _object(properties, required=["id", "attempt", "url", "status", "tries", "createdAt"])
+
+
+def _schedule() -> Schema:
+    last = {"jobId": JOB_ID_SCHEMA, "runAt": _TIME, "status": _ref("Status"), "error": {"type": "object"}}
+    return {
+        "scheduleId": {"type": "string", "pattern": f"^{SCHEDULE_ID.pattern}$"},
+        **PLAN_SCHEMA,
+        "every": {"type": "integer", "minimum": 1, "description": "Seconds."},
+        "declared": {"type": "boolean", "description": "Whether the code declares it; if not, a client has made it."},
+        "paused": {"type": "boolean"},
+        "createdAt": _TIME,
+        "nextRunAt": _TIME | {"description": "Absent while it is paused."},
+        "lastRun": _object(last, required=["jobId", "runAt", "status"])
+        | {"description": "The job that it has begun last, and what became of it."},
+    }
 
 
 def _counts(statuses: Collection[Status]) -> Schema:

@@ -8,7 +8,7 @@ import functools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypedDict, TypeVar, Unpack, overload
 from weakref import WeakKeyDictionary
 
@@ -18,6 +18,7 @@ from asyncjob import policies
 from asyncjob.lifespan import Lifespan, read_lifespan
 from asyncjob.options import PRIORITY_RULE, is_priority
 from asyncjob.policies import NO_LIMITS, Backoff, Limit, Limits, OwnProcess, Rate, Unique
+from asyncjob.schedules import Schedule, schedules_of
 from asyncjob.signature import RegistrationError, Signature, fill_in_defaults, generates, read_signature, signed
 
 DEFAULT_RETRIES = 2
@@ -56,6 +57,7 @@ class JobFunction:
         unique: which of its jobs are the same; None if all are different.
         priority: that its jobs have unless their submission says another.
         own_process: how its jobs run, if each has a process of its own.
+        schedules: those that begin its jobs by themselves, by id.
     """
 
     name: str
@@ -74,6 +76,7 @@ class JobFunction:
     unique: Unique | None = None
     priority: int = 0
     own_process: OwnProcess | None = None
+    schedules: Mapping[str, Schedule] = field(default_factory=dict)
 
     def check(self, parameters: Mapping[str, Any]) -> msgspec.Struct:
         """Check parameters against the type hints.
@@ -151,6 +154,7 @@ class Policies(TypedDict, total=False):
     isolate: bool
     memory: str | int | None
     max_jobs: int | None
+    schedule: Schedule | Sequence[Schedule] | None
 
 
 class Jobs:
@@ -218,6 +222,8 @@ class Jobs:
                 lost, or a Failure, of type `OutOfMemory`.
             max_jobs: how many jobs such a process runs, one after the other, before a fresh one takes its place; 1 by
                 default.
+            schedule: when jobs of it begin by themselves: `Cron("0 9 * * 1-5", tz="Europe/Berlin")`, `Every("15m")`, or
+                several of them.
 
         Raises:
             RegistrationError: the function cannot be a job as it stands, or an argument has no such value.
@@ -232,6 +238,8 @@ class Jobs:
             registered = _describe(function, chosen, policies)
             if registered.name in self._functions:
                 raise RegistrationError(f"two job functions are called {registered.name!r}: give one another name=")
+            for taken in registered.schedules.keys() & {name for other in self for name in other.schedules}:
+                raise RegistrationError(f"two schedules are called {taken!r}: give one another id=")
             self._functions[registered.name] = registered
             with suppress(TypeError):  # some callables cannot be a key
                 _registered[function] = registered
@@ -264,9 +272,30 @@ def _describe(function: Callable[..., Any], name: str, given: Policies) -> JobFu
         )
     signature = read_signature(function, name)
     try:
-        return JobFunction(name=name, function=function, **vars(signature), **_checked(given, signature))
+        described = JobFunction(
+            name=name,
+            function=function,
+            **vars(signature),
+            **_checked(given, signature),
+            schedules=schedules_of(given.get("schedule"), name),
+        )
+        for schedule_id, schedule in described.schedules.items():
+            _check_schedule(described, schedule_id, schedule)
     except ValueError as error:
         raise RegistrationError(f"{name}: {error}") from None
+    return described
+
+
+def _check_schedule(function: JobFunction, schedule_id: str, schedule: Schedule) -> None:
+    """Check the parameters of a schedule's jobs, which nobody will be there to send.
+
+    Raises:
+        ValueError: they do not fit.
+    """
+    try:
+        function.read(schedule.parameters_json)
+    except InvalidParameters as error:
+        raise ValueError(f"the parameters of its schedule {schedule_id!r}: {error}") from None
 
 
 def _checked(given: Policies, signature: Signature) -> dict[str, Any]:

@@ -39,6 +39,31 @@ OPTION_SCHEMAS: dict[str, Schema] = {
 }
 
 
+PLAN_SCHEMA: Schema = {
+    "type": {"type": "string", "description": "The job function; it may be left out if there is only one."},
+    "cron": {"type": "string", "examples": ["0 9 * * 1-5"], "description": "Five fields. Give this or `every`."},
+    "tz": {"type": "string", "examples": ["Europe/Berlin"], "description": "Of `cron`: a time zone. Default: UTC."},
+    "every": {
+        "anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}],
+        "examples": ["15m", 900],
+        "description": "At the multiples of this period since 1970, in UTC: seconds, or with units.",
+    },
+    "parameters": {"type": "object", "description": "Of each job."},
+    "missed": {
+        "enum": ["last", "all", "none"],
+        "default": "last",
+        "description": "Which times to make up for, if nobody was there.",
+    },
+    "overlap": {
+        "enum": ["run", "skip"],
+        "default": "run",
+        "description": "Whether to begin a job while the last one has not ended.",
+    },
+    "options": {"type": "object", "description": "Of each job, as in a submission, without `runAt` and `startBy`."},
+}
+"""What a client may say of a schedule."""
+
+
 class SubmissionSchemas(NamedTuple):
     """What may be submitted, in JSON Schema 2020-12.
 
@@ -92,6 +117,8 @@ def _body(parameters: Schema, function: JobFunction, *, type_required: bool, opt
     if options:
         known = {name: schema for name, schema in OPTION_SCHEMAS.items() if name in options}
         properties["options"] = {"type": "object", "properties": known, "additionalProperties": False}
+        if {"delay", "runAt"} <= known.keys():
+            properties["options"]["not"] = {"required": ["delay", "runAt"]}
     body = {**parameters, "title": function.name, "properties": properties}
     if function.function.__doc__:
         body["description"] = function.function.__doc__.strip().splitlines()[0]

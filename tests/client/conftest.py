@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from asyncjob import AsyncClient, AsyncJobHandle, Client
+from asyncjob import AsyncClient, AsyncJobHandle, AsyncScheduleHandle, Client
 from tests.serving import FUNCTIONS, Server
 
 
@@ -46,7 +46,7 @@ class Awaited:
             self._runner.run(values.aclose())
 
     def _wrap(self, value: Any) -> Any:
-        return Awaited(value, self._runner) if isinstance(value, AsyncJobHandle) else value
+        return Awaited(value, self._runner) if isinstance(value, (AsyncJobHandle, AsyncScheduleHandle)) else value
 
 
 @pytest.fixture(params=["blocking", "asynchronous"])

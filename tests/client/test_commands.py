@@ -23,9 +23,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from asyncjob import cli, commands
+from asyncjob import cli
 from asyncjob.client import JobSnapshot
 from asyncjob.commands import console
+from asyncjob.commands.parameters import parse_words
 from tests.server.conftest import lines, wait_for
 from tests.serving import COMMAND, FUNCTIONS, Server
 
@@ -76,7 +77,7 @@ def test_a_value_is_json_where_it_is_json_and_else_a_string(run: Run) -> None:
         *[("3", 3), ("3.5", 3.5), ("true", True), ("null", None), ("[1, 2]", [1, 2]), ('"3"', "3"), ("three", "three")],
         *[("a=b", "a=b"), ("", ""), ("NaN", "NaN"), ("03", "03"), ("{a}", "{a}")],
     ]:
-        assert commands._request(["echo", f"value={value}"], None) == ("echo", {"value": meant})
+        assert parse_words(["echo", f"value={value}"], None) == ("echo", {"value": meant})
     sent = run("submit", "echo", 'value={"a": [3, "three"]}', "--wait", "--json")
     assert json.loads(sent.stdout)["results"] == {"a": [3, "three"]}
 

@@ -18,6 +18,13 @@ ROUTES = {  # what an engine must declare to have them
     ("/events", "get"): "events",
     ("/jobs/{jobId}/deliveries", "get"): "notify",
     ("/stats", "get"): "stats",
+    ("/schedules", "get"): "schedules",
+    ("/schedules/{scheduleId}", "get"): "schedules",
+    ("/schedules/{scheduleId}", "put"): "schedules",
+    ("/schedules/{scheduleId}", "delete"): "schedules",
+    ("/schedules/{scheduleId}/pause", "post"): "schedules",
+    ("/schedules/{scheduleId}/resume", "post"): "schedules",
+    ("/schedules/{scheduleId}/run-now", "post"): "schedules",
 }
 
 

@@ -120,8 +120,8 @@ def test_the_code_of_the_client_does_what_it_says(tmp_path: Path) -> None:
             done = _run(code, tmp_path)
             assert done.returncode == 0, done.stderr
             assert "{'pixels': 64000}" in done.stdout
-        assert len(uses) == 3
-        assert len(server.client.get("/jobs?limit=1000&status=Success").json()["jobs"]) == 103
+        assert len(uses) == 4
+        assert len(server.client.get("/jobs?limit=1000&status=Success").json()["jobs"]) == 104
 
 
 def test_the_code_for_tests_does_what_it_says(tmp_path: Path) -> None:

@@ -39,10 +39,12 @@ def test_every_command_is_documented_with_its_options(name: str) -> None:
     parts = [section] if name in ("backup", "build", "replay", "serve") else [common, section]
     if name == "serve":  # whose options are the server's operator's
         parts = [LOCAL.read_text()]
-    for parameter in COMMANDS[name].params:
-        for option in parameter.opts:
-            if option.startswith("--") and option != "--help":
-                assert any(re.search(rf"(?<![\w-]){option}(?![\w-])", part) for part in parts), option
+    for command in getattr(COMMANDS[name], "commands", {name: COMMANDS[name]}).values():
+        assert command is COMMANDS[name] or f"asyncjob {name} {command.name}" in section
+        for parameter in command.params:
+            for option in parameter.opts:
+                if option.startswith("--") and option != "--help":
+                    assert any(re.search(rf"(?<![\w-]){option}(?![\w-])", part) for part in parts), option
 
 
 def test_the_table_of_options_is_what_serve_takes() -> None:

@@ -38,6 +38,8 @@ from asyncjob.store import (
     Told,
     notification_of,
 )
+from tests.store import memory_schedules
+from tests.store.memory_schedules import MemorySchedules
 
 Result = TypeVar("Result")
 
@@ -104,6 +106,7 @@ class Kept:
         self.waiting: dict[str, Row] = {}  # the jobs that are Pending
         self.starts: dict[tuple[str, str | None], list[int]] = {}  # of functions and keys with a rate
         self.count = 0
+        self.schedules: dict[str, memory_schedules.Kept] = {}
 
 
 class MemoryStore:
@@ -119,6 +122,7 @@ class MemoryStore:
         self._now = 0
         self.slots = 0
         self.deliveries = MemoryDeliveries(kept)
+        self.schedules = MemorySchedules(self, kept.schedules)
 
     async def start(self, observer: Observer) -> None:
         self._observer = observer
@@ -534,6 +538,7 @@ class MemoryStore:
         for row in old:
             del self._kept.jobs[row.job.job_id]
             self.deliveries.forget(row.job.job_id)
+            self.schedules.forget(row.job)
         over = len(rows) < limit or rows[-1].job.created_at >= before
         return await self._done((len(old), None if over else rows[-1].sequence))
 

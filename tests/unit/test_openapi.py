@@ -82,6 +82,13 @@ def test_a_tool_that_reads_openapi_finds_every_operation() -> None:
         "POST /jobs/{jobId}/retry",
         "POST /jobs/{jobId}/run-now",
         "GET /events",
+        "GET /schedules",
+        "GET /schedules/{scheduleId}",
+        "PUT /schedules/{scheduleId}",
+        "DELETE /schedules/{scheduleId}",
+        "POST /schedules/{scheduleId}/pause",
+        "POST /schedules/{scheduleId}/resume",
+        "POST /schedules/{scheduleId}/run-now",
         "GET /stats",
     }
 

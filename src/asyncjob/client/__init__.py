@@ -15,11 +15,14 @@ from asyncjob.client.errors import (
     Unreachable,
     WaitTimeout,
 )
+from asyncjob.client.schedule_handles import AsyncScheduleHandle, ScheduleHandle
+from asyncjob.client.schedules import ScheduleSnapshot
 from asyncjob.client.snapshot import JobSnapshot
 
 __all__ = [
     "AsyncClient",
     "AsyncJobHandle",
+    "AsyncScheduleHandle",
     "AwaitedJobCanceled",
     "Client",
     "ClientError",
@@ -28,6 +31,8 @@ __all__ = [
     "JobSnapshot",
     "NotFound",
     "Refused",
+    "ScheduleHandle",
+    "ScheduleSnapshot",
     "Unreachable",
     "WaitTimeout",
 ]

@@ -11,6 +11,9 @@ import httpx
 from asyncjob.client.connection import DEFAULT_URL, UNSENDABLE, http_client, unsendable
 from asyncjob.client.core import Api, Call, Following, Operation, list_query, proceed
 from asyncjob.client.functions import P, R, Takes, TakesContext, ask
+from asyncjob.client.schedule_handles import AsyncScheduleHandle
+from asyncjob.client.schedules import ScheduleSnapshot, Scheduling
+from asyncjob.client.schedules import page as schedule_page
 from asyncjob.client.snapshot import JobSnapshot
 from asyncjob.contract import MAX_PAGE
 from asyncjob.job import Progress, Status
@@ -122,6 +125,21 @@ class AsyncClient:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+
+    async def schedules(self) -> AsyncIterator[ScheduleSnapshot]:
+        """See `Client.schedules`; for `async for`."""
+        cursor: str | None = None
+        while True:
+            schedules, cursor = await self._run(schedule_page(self._api, cursor))
+            for schedule in schedules:
+                yield schedule
+            if cursor is None:
+                return
+
+    def schedule(self, schedule_id: str) -> "AsyncScheduleHandle[AsyncJobHandle[Any]]":
+        """See `Client.schedule`."""
+        schedule = Scheduling(self._api, schedule_id)
+        return AsyncScheduleHandle(schedule, self._run, lambda job: AsyncJobHandle(self, job))
 
     async def stats(self) -> dict[str, Any]:
         """See `Client.stats`."""

@@ -18,6 +18,9 @@ import httpx
 from asyncjob.client.connection import DEFAULT_URL, UNSENDABLE, http_client, unsendable
 from asyncjob.client.core import Api, Call, Following, Operation, list_query, proceed
 from asyncjob.client.functions import P, R, Takes, TakesContext, ask
+from asyncjob.client.schedule_handles import ScheduleHandle
+from asyncjob.client.schedules import ScheduleSnapshot, Scheduling
+from asyncjob.client.schedules import page as schedule_page
 from asyncjob.client.snapshot import JobSnapshot
 from asyncjob.context import JobContext, running
 from asyncjob.contract import MAX_PAGE
@@ -173,6 +176,28 @@ class Client:
                 yield _ended(running.popleft())
         while running:
             yield _ended(running.popleft())
+
+    def schedules(self) -> Iterator[ScheduleSnapshot]:
+        """All schedules, in the order in which they were made.
+
+        Raises:
+            Refused: this API has none.
+        """
+        cursor: str | None = None
+        while True:
+            schedules, cursor = self._run(schedule_page(self._api, cursor))
+            yield from schedules
+            if cursor is None:
+                return
+
+    def schedule(self, schedule_id: str) -> "ScheduleHandle[JobHandle[Any]]":
+        """The handle of a schedule, whether or not it is there. Sends no request.
+
+        Raises:
+            ValueError: it cannot be a schedule's id.
+        """
+        schedule = Scheduling(self._api, schedule_id)
+        return ScheduleHandle(schedule, self._run, lambda job: JobHandle(self, job))
 
     def stats(self) -> dict[str, Any]:
         """`GET /stats`: how many jobs have each status, and how many ended in each of the last 60 times 10 seconds.

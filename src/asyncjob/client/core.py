@@ -52,7 +52,7 @@ class Call:
     """A request to carry out.
 
     Attributes:
-        method: GET or POST.
+        method: GET, POST, PUT or DELETE.
         url: a path of the API, or a whole URL.
         timeout: seconds allowed for each of connecting, sending and waiting for the answer.
         body: JSON, or None.
@@ -85,7 +85,7 @@ class Api:
     """
 
     def __init__(self, timeout: float, retries: int) -> None:
-        self._timeout = timeout
+        self.timeout = timeout
         self._retries = retries
 
     def submit(self, asked: Asked) -> Operation["Following"]:
@@ -98,51 +98,51 @@ class Api:
         if len(body) > MAX_BODY_BYTES:
             raise ClientError(f"the job has {len(body):,} bytes as JSON, over the limit of {MAX_BODY_BYTES:,}")
         try:
-            response = yield from self.exchange(Call("POST", "/jobs", self._timeout, body))
+            response = yield from self.exchange(Call("POST", "/jobs", self.timeout, body))
         except NotFound:
             raise Refused(404, "there is no POST /jobs: this URL is not a job API") from None
         if response.status_code != 202:
-            raise _foreign(response)
-        answer = _document(response)
+            raise foreign(response)
+        answer = document(response)
         try:
             duplicate = answer.get("duplicate") is True
             job_id = str(answer["jobId"] if duplicate else chosen["jobId"])
             return Following(self, job_id, time.monotonic(), asked.read_results, duplicate=duplicate)
         except (KeyError, ValueError):
-            raise _foreign(response) from None
+            raise foreign(response) from None
 
     def page(self, query: Mapping[str, str]) -> Operation[tuple[list[JobSnapshot], str | None]]:
         """A page of jobs, newest first, and the cursor of the next one if there is one."""
         try:
-            response = yield from self.exchange(Call("GET", f"/jobs?{httpx.QueryParams(query)}", self._timeout))
+            response = yield from self.exchange(Call("GET", f"/jobs?{httpx.QueryParams(query)}", self.timeout))
         except NotFound:
             raise Refused(404, "this API does not list jobs") from None
-        page = _document(response)
+        page = document(response)
         try:
             return [JobSnapshot.of(job) for job in page["jobs"]], page.get("next")
         except (KeyError, TypeError, msgspec.ValidationError, RecursionError):
-            raise _foreign(response) from None
+            raise foreign(response) from None
 
     def stats(self) -> Operation[dict[str, Any]]:
         """What the API counts."""
-        return _document((yield from self.exchange(Call("GET", "/stats", self._timeout))))
+        return document((yield from self.exchange(Call("GET", "/stats", self.timeout))))
 
     def openapi(self) -> Operation[dict[str, Any]]:
         """The OpenAPI document."""
-        return _document((yield from self.exchange(Call("GET", "/openapi.json", self._timeout))))
+        return document((yield from self.exchange(Call("GET", "/openapi.json", self.timeout))))
 
     def health(self) -> Operation[None]:
         """Return if the API is healthy."""
-        yield from self.exchange(Call("GET", "/healthz", self._timeout))
+        yield from self.exchange(Call("GET", "/healthz", self.timeout))
 
     def job(self, job_id: str, then: str = "", *, repeatable: bool = True) -> Operation[httpx.Response]:
         """GET a job or, with `then`, POST to one of its routes."""
-        call = Call("POST" if then else "GET", f"/jobs/{job_id}{then}", self._timeout)
+        call = Call("POST" if then else "GET", f"/jobs/{job_id}{then}", self.timeout)
         return self.exchange(call, repeatable=repeatable)
 
     def hold(self, job_id: str, seconds: float, delay: float, deadline: float | None) -> Operation[httpx.Response]:
         """GET a job. An API that can holds the answer until the job is final or the seconds are over."""
-        patience = self._timeout if deadline is None else min(self._timeout, LATE_SECONDS)
+        patience = self.timeout if deadline is None else min(self.timeout, LATE_SECONDS)
         path = f"/jobs/{job_id}?wait={math.floor(seconds * 1_000) / 1_000:.3f}"
         call = Call("GET", path, seconds + patience, delay=delay, waits=True)
         return self.exchange(call, deadline=deadline)
@@ -284,9 +284,9 @@ class Following:
 
     def _look(self, response: httpx.Response) -> JobSnapshot:
         try:
-            self._seen = JobSnapshot.of(_document(response))
+            self._seen = JobSnapshot.of(document(response))
         except (msgspec.ValidationError, RecursionError):
-            raise _foreign(response) from None
+            raise foreign(response) from None
         return self._seen
 
 
@@ -344,17 +344,23 @@ def _elsewhere(response: httpx.Response) -> str:
     return str(there)
 
 
-def _document(response: httpx.Response) -> dict[str, Any]:
+def document(response: httpx.Response) -> dict[str, Any]:
+    """The JSON object that an answer is.
+
+    Raises:
+        Unreachable: it is none, or cannot be read.
+    """
     try:
         return msgspec.json.decode(response.content, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        raise _foreign(response) from None
+        raise foreign(response) from None
     except RecursionError:
         url = shown(response.request.url)
         raise Unreachable(f"{url} answered with JSON that is nested too deeply for this Python to read") from None
 
 
-def _foreign(response: httpx.Response) -> ClientError:
+def foreign(response: httpx.Response) -> ClientError:
+    """The error for an answer that no job API gives."""
     return Unreachable(f"{shown(response.request.url)} answered ({response.status_code}), but it is not a job API")
 
 

@@ -3,7 +3,7 @@
     ClientError
     ├── Unreachable             no answer after all retries, or an answer from something else
     ├── Refused                 the API said no: `status`, and `message` says why
-    │   └── NotFound            404: there is no such job
+    │   └── NotFound            404: there is no such job or schedule
     ├── JobFailed               the job is a Failure: `type`, `message`
     ├── AwaitedJobCanceled      the job was canceled; is a JobCanceled too
     └── WaitTimeout             the job has not ended in time; is a TimeoutError too
@@ -43,7 +43,7 @@ class Refused(ClientError):
 
 
 class NotFound(Refused):
-    """There is no such job; on AWS, until it starts."""
+    """There is no such job or schedule; of a job on AWS, until it starts."""
 
 
 class JobFailed(ClientError):

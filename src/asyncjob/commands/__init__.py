@@ -1,4 +1,4 @@
-"""The commands for users of an API: submit, get, wait, list, cancel, retry, stats, openapi, check.
+"""The commands for users of an API: submit, get, wait, list, cancel, retry, stats, openapi, check, schedules.
 
 Most call the client's method of that name and print the result for people or, with --json, for programs: one JSON
 document per line on standard output. An error is one line on standard error, and the exit status says what kind it was.
@@ -19,6 +19,8 @@ from asyncjob.commands.connection import FAILED, UNREACHABLE, USAGE, connected, 
 from asyncjob.commands.help import CommandLine
 from asyncjob.commands.options import LOCAL, Filter, JobIds, Json, Key, Signed, Timeout, TypeFilter, Url, Wait
 from asyncjob.commands.output import fail, print_json, say
+from asyncjob.commands.parameters import parse_words
+from asyncjob.commands.schedules import app as schedules
 from asyncjob.contract import MAX_PAGE
 from asyncjob.job import Status
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:  # the client and its libraries are imported by the commands t
     from asyncjob.commands.soundness import Finding
 
 app = CommandLine()
+app.add_typer(schedules, name="schedules")
 
 
 @app.command()
@@ -55,7 +58,7 @@ def submit(
     as_json: Json = False,
 ) -> None:
     """Submit a job, such as `asyncjob submit resize width=640`; print its id."""
-    function, parameters = _request(words or [], body)
+    function, parameters = parse_words(words or [], body)
     if job_id is not None:
         parameters["jobId"] = job_id
     with connected(url, api_key, aws_iam) as client:
@@ -270,43 +273,6 @@ def _check_contract(
     with reported(), http_client(httpx.Client, *api) as http:
         for finding in contract(http, job, timeout):
             tell(finding)
-
-
-def _request(words: list[str], body: typer.FileText | None) -> tuple[str | None, dict[str, Any]]:
-    """The type and the parameters given on the command line."""
-    function = words.pop(0) if words and "=" not in words[0] else None
-    parameters: dict[str, Any] = {}
-    if body is not None:
-        try:
-            parameters = msgspec.json.decode(body.read(), type=dict[str, Any])
-        except (msgspec.MsgspecError, UnicodeError, OSError, RecursionError) as error:
-            fail(f"{body.name if isinstance(body.name, str) else '<stdin>'} is not a JSON object: {error}", USAGE)
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not (name and equals):
-            fail(f"{word!r} is not a parameter: write NAME=VALUE", USAGE)
-        if not _is_text(word):
-            fail(f"{word!r} is not UTF-8", USAGE)
-        parameters[name] = _value(value)
-    return function, parameters
-
-
-def _value(text: str) -> Any:
-    try:
-        return msgspec.json.decode(text)
-    except msgspec.MsgspecError:
-        return text
-    except RecursionError:
-        fail("a parameter is JSON that is nested too deeply for this Python to read", USAGE)
-
-
-def _is_text(word: str) -> bool:
-    """False for an argument that is not UTF-8: Python passes such bytes on as surrogates."""
-    try:
-        word.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _described(target: str) -> dict[str, Any]:

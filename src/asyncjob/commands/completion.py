@@ -39,6 +39,14 @@ def complete_id(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     return [(job.job_id, f"{job.type} {job.status}") for job in jobs]
 
 
+def complete_schedule(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """The schedules, each with what a shell may show beside its id."""
+    given = ctx.params.get("schedule_ids") or ()
+    schedules = _answer(ctx, lambda client: list(islice(client.schedules(), NEWEST))) or []
+    offered = [one for one in schedules if one.schedule_id.startswith(incomplete) and one.schedule_id not in given]
+    return [(one.schedule_id, one.type) for one in offered]
+
+
 def types(client: "Client") -> list[str] | None:
     """The names of the API's job functions, from its OpenAPI document; None if it does not say.
 

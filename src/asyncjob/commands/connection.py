@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncjob.commands.output import complain, fail
 
 if TYPE_CHECKING:  # the client and its libraries are imported by the commands that need them
-    from asyncjob.client import Client, JobHandle, Refused
+    from asyncjob.client import Client, JobHandle, Refused, ScheduleHandle
+
+    Handle = TypeVar("Handle", JobHandle[Any], ScheduleHandle[JobHandle[Any]])
 
 FAILED, USAGE, UNREACHABLE, TIMED_OUT, INTERRUPTED = 1, 2, 3, 124, 130  # the last two as timeout(1) and shells do
 RETRIES = 2  # a person is waiting
@@ -43,8 +45,8 @@ def reported() -> Iterator[None]:
         fail("interrupted", INTERRUPTED)
 
 
-def with_each(handles: "Iterable[JobHandle[Any]]", act: "Callable[[JobHandle[Any]], None]") -> int:
-    """Do something with each job. What the API refuses for one is said at once, and done for the others all the same.
+def with_each(handles: "Iterable[Handle]", act: "Callable[[Handle], None]") -> int:
+    """Do something with each job or schedule. What the API refuses for one is said at once, and the others are done.
 
     Returns:
         The exit status: 0, or that of the worst refusal.

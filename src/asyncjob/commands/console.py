@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn
 from rich.table import Table
 from rich.text import Text
 
-from asyncjob.client import JobHandle, JobSnapshot, WaitTimeout
+from asyncjob.client import JobHandle, JobSnapshot, ScheduleSnapshot, WaitTimeout
 from asyncjob.commands.output import printable
 from asyncjob.job import Status
 
@@ -98,6 +98,23 @@ def details(job: JobSnapshot) -> RenderableType:
         rows.append(("took", Text(took)))
     for name, value in rows:
         shown.add_row(name, value)
+    return shown
+
+
+def schedules(found: list[ScheduleSnapshot]) -> RenderableType:
+    """Schedules, one per line."""
+    if not found:
+        return Text("no schedules")
+    shown = _columns("ID", "TYPE", "WHEN", "NEXT", "LAST", "")
+    for one in found:
+        when = f"every {_duration(one.every)}" if one.every is not None else f"{one.cron} {one.tz}"
+        coming = "paused" if one.paused else "never" if one.next_run_at is None else _local(one.next_run_at)
+        last = one.last_run
+        status = (
+            Text("") if last is None else Text(f"{last.status} {_ago(last.run_at)}", style=STYLES.get(last.status, ""))
+        )
+        error = "" if last is None or last.error is None else f"{last.error.type}: {last.error.message}".split("\n")[0]
+        shown.add_row(plain(one.schedule_id), plain(one.type), plain(when), Text(coming), status, plain(error[:100]))
     return shown
 
 

@@ -57,12 +57,21 @@ class Admission:
 
     def full(self, options: Options = NONE) -> Full | None:
         """The refusal of one more job, if too many wait for what it would wait for: its turn, or its time."""
-        if options is not NONE and (options.pause_ms > 0 or (options.run_at_ms or 0) > now_ms()):
-            if self._store.scheduled >= self._settings.max_scheduled:
-                return Full(f"{self._store.scheduled:,} jobs are waiting for their time already; try again later")
-        elif self._store.pending >= self._settings.max_pending:
-            return Full(f"{self._store.pending:,} jobs are waiting already; try again later")
-        return None
+        if self.room(options) > 0:
+            return None
+        if _waits_for_its_time(options):
+            return Full(f"{self._store.scheduled:,} jobs are waiting for their time already; try again later")
+        return Full(f"{self._store.pending:,} jobs are waiting already; try again later")
+
+    def room(self, options: Options = NONE) -> int:
+        """How many more such jobs may wait; none, if it is not above 0."""
+        if _waits_for_its_time(options):
+            return self._settings.max_scheduled - self._store.scheduled
+        return self._settings.max_pending - self._store.pending
+
+
+def _waits_for_its_time(options: Options) -> bool:
+    return options is not NONE and (options.pause_ms > 0 or (options.run_at_ms or 0) > now_ms())
 
 
 def not_saved(error: NotSaved) -> Unavailable:

@@ -21,6 +21,7 @@ from asyncjob.server.logs import log
 from asyncjob.server.purging import purge_for_ever
 from asyncjob.server.reads import Reads
 from asyncjob.server.refusals import Conflict, NotFound, Refusal, Unavailable
+from asyncjob.server.schedules import Schedules
 from asyncjob.server.settings import Settings
 from asyncjob.server.telling import Telling
 from asyncjob.server.webhooks.receivers import NotifyPolicy
@@ -77,7 +78,9 @@ class Engine(Reads):
         self._tries = Counter(delivered=0, again=0, failed=0)
         self._purging: asyncio.Task[None] | None = None
         self._admission = Admission(settings, store)
+        self.schedules = Schedules(jobs, store, self._policy, self._admission, self._tell.submitted)
         self.metrics.measure(settings, store, self._supervisor, lambda: self._tries)
+        self.metrics.measure_schedules(lambda: self.schedules.outcomes, lambda: self.schedules.lateness)
 
     async def start(self) -> None:
         """Start the workers, and go on with what an earlier server left.
@@ -99,6 +102,7 @@ class Engine(Reads):
                 self._tries,
             )
             self._tell.wake_sender = self._sender.wake
+        await self.schedules.start()
         if self._settings.keep is not None:
             self._purging = asyncio.create_task(purge_for_ever(self._store, self._settings.keep))
 
@@ -114,6 +118,7 @@ class Engine(Reads):
 
     async def stop(self, hurry: asyncio.Event) -> None:
         """Let running jobs end within the grace period, or until `hurry` is set, and put the others back."""
+        self.schedules.stop()
         await self._supervisor.stop(hurry)
         self._stopping.set()
         self.events.stop()
@@ -126,6 +131,7 @@ class Engine(Reads):
             fault: why; whoever submits is told.
         """
         self._admission.fault = fault
+        self.schedules.stop()
 
     async def close(self) -> None:
         """Close the store; the engine can do nothing more.
@@ -133,6 +139,7 @@ class Engine(Reads):
         Raises:
             Unusable: it must not be closed; see `Store.close`.
         """
+        self.schedules.stop()
         if self._purging is not None:
             self._purging.cancel()
         if self._sender is not None:

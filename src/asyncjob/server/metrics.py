@@ -236,6 +236,12 @@ class Metrics:
         )
         count("asyncjob_deliveries", "Tries to notify of a job's end.", ["outcome"], tries)
 
+    def measure_schedules(self, outcomes: Callable[[], Mapping[str, int]], lateness: Callable[[], int]) -> None:
+        """Show what has become of the times that schedules name, and for how long one is due."""
+        self.count("asyncjob_schedule_occurrences", "Times that schedules named.", ["outcome"], outcomes)
+        text = "How long the time of a schedule that was due first is over."
+        self.gauge("asyncjob_schedule_lateness_seconds", text, lateness)
+
     def tell(self, event: JobEvent, ending: Ending = BY_ITSELF) -> None:
         """Count what became of a job."""
         status = event.status

@@ -43,12 +43,12 @@ class Head(NamedTuple):
 class Gates:
     """The gates of all functions. Used by the writer's thread alone.
 
-    Args:
+    Attributes:
         places: knows the functions and their limits.
     """
 
     def __init__(self, places: Places) -> None:
-        self._places = places
+        self.places = places
         self._touched: set[Gate] = set()  # of keys, at which something may have changed
         self._looked_at: set[Gate] = set()  # the same, in a transaction that is not committed yet
 
@@ -72,7 +72,7 @@ class Gates:
 
     def touch_those_of(self, connection: sqlite3.Connection, rows: str) -> None:
         """The same for running jobs that are about to end. Rows: JSON, an array for each, its id the first element."""
-        if self._places.has_keys:
+        if self.places.has_keys:
             self._touched.update(connection.execute(SQL["keys_of"], {"rows": rows}).fetchall())
 
     def touch_all(self, connection: sqlite3.Connection) -> None:
@@ -82,7 +82,7 @@ class Gates:
 
     def open(self, connection: sqlite3.Connection, now: int) -> None:
         """Let jobs past the gates of their keys, where there is room."""
-        values = {"now": now, "latest": now + self._places.longest_period_ms, "limit": MAX_OPENED}
+        values = {"now": now, "latest": now + self.places.longest_period_ms, "limit": MAX_OPENED}
         for name, key in connection.execute(SQL["opened_gates"], values).fetchall():
             connection.execute(SQL["forget_gate"], {"type": name, "limit_key": key})
             if key != WHOLE:
@@ -93,7 +93,7 @@ class Gates:
 
     def _pass(self, connection: sqlite3.Connection, name: str, key: str, now: int) -> None:
         """Let as many jobs past the gate of one key as there is room for."""
-        limits, gate = self._places.limits(name), {"type": name, "limit_key": key}
+        limits, gate = self.places.limits(name), {"type": name, "limit_key": key}
         if not connection.execute(SQL["before_key"], gate | {"limit": 1}).fetchall():
             return
         past, running = connection.execute(SQL["past_key"], gate).fetchone()
@@ -114,10 +114,10 @@ class Gates:
     def heads(self, connection: sqlite3.Connection, now: int, most: int) -> list[Head]:
         """The jobs before the gates of functions that may be claimed, at most so many of each function."""
         found: list[Head] = []
-        if not self._places.has_limits:
+        if not self.places.has_limits:
             return found
         for (name,) in connection.execute(SQL["types_at_gates"]).fetchall():
-            limits, room = self._places.limits(name), most
+            limits, room = self.places.limits(name), most
             if limits.concurrency is not None:
                 (running,) = connection.execute(SQL["running_of_type"], {"type": name}).fetchone()
                 room = min(room, limits.concurrency.count - running)
@@ -132,28 +132,28 @@ class Gates:
 
     def any_waits(self, connection: sqlite3.Connection) -> bool:
         """Whether any job waits before a gate."""
-        return self._places.has_limits and bool(connection.execute(SQL["any_before_gates"]).fetchone()[0])
+        return self.places.has_limits and bool(connection.execute(SQL["any_before_gates"]).fetchone()[0])
 
     # -- rates -------------------------------------------------------------------------------------------------------
 
     def started(self, connection: sqlite3.Connection, job_ids: Sequence[str], now: int) -> None:
         """Count the starts of jobs that were claimed."""
-        if not (self._places.has_rates and job_ids):
+        if not (self.places.has_rates and job_ids):
             return
         rows = connection.execute(SQL["with_limits"], {"job_ids": json.dumps(job_ids)}).fetchall()
         for name, key in rows:
-            limits = self._places.limits(name)
+            limits = self.places.limits(name)
             for of, rate in ((WHOLE, limits.rate), (key, limits.rate_per_key)):
                 if rate is not None and of is not None:
                     connection.execute(SQL["count_start"], {"type": name, "limit_key": of, "now": now})
                     connection.execute(SQL["forget_start"], {"type": name, "limit_key": of, "count": rate.count})
                     self._wait_for(connection, name, of, rate, now)
-        before = now - self._places.longest_period_ms
+        before = now - self.places.longest_period_ms
         connection.execute(SQL["forget_starts"], {"before": before, "limit": MAX_OPENED})
 
     def next_opening(self, connection: sqlite3.Connection) -> int:
         """When a rate lets one more start that waits now, in milliseconds since 1970; NEVER if none waits for that."""
-        if not self._places.has_rates:
+        if not self.places.has_rates:
             return NEVER
         (opens_at,) = connection.execute(SQL["next_gate"]).fetchone()
         return NEVER if opens_at is None else int(opens_at)

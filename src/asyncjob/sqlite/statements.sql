@@ -497,3 +497,75 @@ WHERE delivery_id = :delivery_id AND status = 'Waiting';
 -- Deletes a finished notification if its job is gone.
 DELETE FROM delivery
 WHERE delivery_id = :delivery_id AND NOT EXISTS (SELECT 1 FROM job WHERE job.job_id = delivery.job_id);
+
+-- part: planned
+schedule_id, schedule.type, cron, tz, every, CAST(schedule.parameters AS BLOB), schedule.options, missed, overlap, declared,
+    created_ms, paused, next_at, handled_at, last_job_id, last_at, ifnull(job.status, last_status),
+    CASE WHEN job.status IS NULL THEN last_error WHEN job.status = 'Failure' THEN job.error END
+
+-- name: find_schedule
+-- Finds a schedule, with what has become of the job that it has begun last.
+SELECT {planned} FROM schedule LEFT JOIN job ON job_id = last_job_id WHERE schedule_id = :schedule_id;
+
+-- name: schedules
+-- Lists schedules, beginning after :after.
+SELECT {planned}, schedule.sequence FROM schedule LEFT JOIN job ON job_id = last_job_id
+WHERE schedule.sequence > :after ORDER BY schedule.sequence LIMIT :limit;
+
+-- name: count_schedules
+-- Counts the schedules.
+SELECT count(*) FROM schedule;
+
+-- name: due_schedules
+-- Lists schedules of these types that are due, the one that was due first before the others.
+SELECT {planned}, schedule.sequence FROM schedule LEFT JOIN job ON job_id = last_job_id
+WHERE next_at <= :now AND schedule.type IN (SELECT value FROM json_each(:types)) ORDER BY next_at LIMIT :limit;
+
+-- name: next_occurrence
+-- Finds when the next of all schedules of these types is due.
+SELECT next_at FROM schedule
+WHERE next_at IS NOT NULL AND type IN (SELECT value FROM json_each(:types)) ORDER BY next_at LIMIT 1;
+
+-- name: plan
+-- Saves what a schedule does and when. It keeps its next occurrence if it keeps its timing, and stays paused if it is.
+INSERT INTO schedule (schedule_id, type, cron, tz, every, parameters, options, missed, overlap, declared, created_ms,
+    next_at)
+VALUES (:schedule_id, :type, :cron, :tz, :every, CAST(:parameters AS TEXT), :options, :missed, :overlap, :declared, :now,
+    :next_at)
+ON CONFLICT (schedule_id) DO UPDATE SET type = excluded.type, cron = excluded.cron, tz = excluded.tz,
+    every = excluded.every, parameters = excluded.parameters, options = excluded.options, missed = excluded.missed,
+    overlap = excluded.overlap, declared = excluded.declared,
+    next_at = CASE WHEN paused THEN NULL
+        WHEN (cron, tz, every) IS (excluded.cron, excluded.tz, excluded.every) AND next_at IS NOT NULL THEN next_at
+        ELSE excluded.next_at END;
+
+-- name: find_declared
+-- Finds whether the code declares a schedule.
+SELECT declared FROM schedule WHERE schedule_id = :schedule_id;
+
+-- name: forget_undeclared
+-- Deletes the schedules that the code has declared and does not now.
+DELETE FROM schedule WHERE declared AND schedule_id NOT IN (SELECT value FROM json_each(:declared))
+RETURNING schedule_id;
+
+-- name: forget_schedule
+-- Deletes a schedule of a client.
+DELETE FROM schedule WHERE schedule_id = :schedule_id AND NOT declared;
+
+-- name: pause_schedule
+-- Has a schedule begin nothing.
+UPDATE schedule SET paused = 1, next_at = NULL WHERE schedule_id = :schedule_id;
+
+-- name: resume_schedule
+-- Has a paused schedule go on. One that is not paused stays as it is.
+UPDATE schedule SET next_at = iif(paused, :next_at, next_at), paused = 0 WHERE schedule_id = :schedule_id;
+
+-- name: step_schedule
+-- Saves what comes next.
+UPDATE schedule SET next_at = :next_at, handled_at = :handled_at
+WHERE schedule_id = :schedule_id AND next_at IS :expected;
+
+-- name: begin_scheduled
+-- Saves which job was begun last.
+UPDATE schedule SET last_job_id = :job_id, last_at = :at, last_status = NULL, last_error = NULL
+WHERE schedule_id = :schedule_id;

@@ -23,6 +23,7 @@ from asyncjob.sqlite.gates import Gates
 from asyncjob.sqlite.inserting import Inserting, InsertingSpecial, special
 from asyncjob.sqlite.places import NOWHERE, Places
 from asyncjob.sqlite.reads import NEVER, Reads
+from asyncjob.sqlite.schedules import SqliteSchedules
 from asyncjob.sqlite.statements import SQL
 from asyncjob.sqlite.taking_over import current_key, take_over
 from asyncjob.sqlite.transaction import EndedJob, Insisted, Item, NewJob, Results, Taken, Transaction
@@ -61,16 +62,17 @@ class SqliteStore(Reads):
             super().__init__(self._database)
             self.scheduled, waiting = self._lookup.one("count_waiting")
             self.pending: int = waiting - self.scheduled
+            self._places = Places()
+            self._gates = Gates(self._places)
             self._writer = Writer(self._database.connect(), self._transact, self._committed, self._tell_claims)
             self.deliveries = SqliteDeliveries(self._database, self._writer)
+            self.schedules = SqliteSchedules(self._lookup, self._writer, self._gates, self._count_waiting)
         except (sqlite3.Error, Unreadable) as error:  # only the first page was read before
             self._database.close()
             raise Unusable(f"cannot read {self._database.path}: {error}") from error
         self._observer = Observer()
         self._slots = 0
         self._slots_lock = threading.Lock()
-        self._places = Places()
-        self._gates = Gates(self._places)
         self._taken = Taken(Claims([]), next_run=0)  # so that the first transaction looks whose time has come
 
     # -- life ----------------------------------------------------------------------------------------------------

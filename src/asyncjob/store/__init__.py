@@ -10,6 +10,7 @@ A server knows only these files. `serve.py` chooses the store. Every store passe
     protocol.py     what a store does
     records.py      what it takes and returns, and its errors
     deliveries.py   the same for notifications
+    schedules.py    the same for schedules
 
 Three rules hold for every verb:
 
@@ -43,12 +44,14 @@ from asyncjob.store.records import (
     Unreadable,
     Unusable,
 )
+from asyncjob.store.schedules import Begin, Fired, Firing, LastJob, Scheduled, Schedules
 
 __all__ = [
     "FIRST",
     "LEVEL_MS",
     "MAX_POSTPONEMENTS",
     "Attempt",
+    "Begin",
     "Change",
     "Claim",
     "Claims",
@@ -58,10 +61,15 @@ __all__ = [
     "Due",
     "Duplicate",
     "Expired",
+    "Fired",
+    "Firing",
+    "LastJob",
     "Lost",
     "NotSaved",
     "Notification",
     "Observer",
+    "Scheduled",
+    "Schedules",
     "Shown",
     "Store",
     "StoreError",

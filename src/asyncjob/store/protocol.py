@@ -10,6 +10,7 @@ from asyncjob.job import Error, Job, Progress, Status
 from asyncjob.registry import JobFunction
 from asyncjob.store.deliveries import Deliveries
 from asyncjob.store.records import Attempt, Change, Claims, Duplicate, Lost, NotSaved, Shown, Success, Suspect
+from asyncjob.store.schedules import Schedules
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,10 @@ class Store(Protocol):
     @property
     def deliveries(self) -> Deliveries:
         """The notifications of ended jobs."""
+
+    @property
+    def schedules(self) -> Schedules:
+        """What begins jobs by itself."""
 
     # -- life ----------------------------------------------------------------------------------------------------
 

@@ -114,6 +114,10 @@ def _views(server: Server, tmp_path: Path) -> dict[str, str]:
     long = server.submit("echo", value=["x" * 300] * 100)
     for job_id in (failed, long):
         server.result(job_id)
+    body = {"type": "raises", "parameters": {"message": "x" * 500}, "cron": "0 3 * * 1-5", "tz": "Europe/Berlin"}
+    server.client.put("/schedules/a-schedule-with-a-name-that-is-rather-long", json=body).raise_for_status()
+    run = server.client.post("/schedules/a-schedule-with-a-name-that-is-rather-long/run-now")
+    server.result(run.json()["jobId"])
     return {
         "#/": ".chart",
         "#/?status=Canceled": ".empty",
@@ -121,6 +125,7 @@ def _views(server: Server, tmp_path: Path) -> dict[str, str]:
         f"#/jobs/{failed}": "pre.error",
         f"#/jobs/{long}": ".folded",
         "#/jobs/nobody": "h1:has-text('No such job')",
+        "#/schedules": "table.schedules",
         "#/submit?type=draw": "form.submit",
         f"#/submit?type=echo&from={long}": "form.submit",
         "#/nowhere": "h1:has-text('Not found')",

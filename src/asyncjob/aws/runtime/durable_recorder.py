@@ -15,7 +15,7 @@ from asyncjob.job import Status
 
 PATIENCE_SECONDS = 20.0
 RECORD_MS = 30_000  # between the two writes of a Failure that never ran
-PASSING = ("EventAgeExceeded", "StillRunning", "TableError")
+PASSING = ("EventAgeExceeded", "StillRunning", "TableError", "TooEarly")
 TIMEOUT = "Sandbox.Timedout"
 TIMEOUT_SWEEPS = 3  # after them, a job that never began and timed out again has functions whose import hangs
 

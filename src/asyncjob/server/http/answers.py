@@ -1,6 +1,6 @@
 """What is answered: JSON, files, a 202, and every refusal with its status, headers and one shape."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -45,6 +45,14 @@ def accepted(job_id: str, is_duplicate: bool = False) -> Answer:
 def location(job_id: str) -> Header:
     """Where a job is."""
     return b"location", b"/jobs/" + job_id.encode()
+
+
+def page(name: str, items: Sequence[object], cursor: int | None) -> Answer:
+    """A page of a list, with the cursor of the next one if there is one."""
+    answer: dict[str, object] = {name: items}
+    if cursor is not None:
+        answer["next"] = str(cursor)
+    return json(msgspec.json.encode(answer))
 
 
 def file(content: bytes, media_type: bytes, headers: Iterable[Header] = ()) -> Answer:

@@ -1,14 +1,11 @@
 """The routes of jobs: what clients ask for, one function each; their events are in streams.py."""
 
-from collections.abc import Sequence
-from typing import Any
-
 import msgspec
 
 from asyncjob.contract import parse_list_query, parse_page_query, parse_stats_query, parse_submission, parse_wait
 from asyncjob.server import tracing
 from asyncjob.server.engine import OPTIONS
-from asyncjob.server.http.answers import RETRY_AFTER, Answer, Header, accepted, json, location
+from asyncjob.server.http.answers import RETRY_AFTER, Answer, Header, accepted, json, location, page
 from asyncjob.server.http.requests import Request
 from asyncjob.store import Shown
 
@@ -40,7 +37,7 @@ def shown(job: Shown, headers: tuple[Header, ...] = ()) -> Answer:
 
 async def list_jobs(request: Request) -> Answer:
     query = parse_list_query(request.query())
-    return _page("jobs", *await request.unless_left(request.engine.page(query)))
+    return page("jobs", *await request.unless_left(request.engine.page(query)))
 
 
 async def cancel(request: Request) -> Answer:
@@ -58,19 +55,12 @@ async def run_now(request: Request) -> Answer:
 
 
 async def attempts(request: Request) -> Answer:
-    return _page("attempts", *request.engine.attempts(request.name, parse_page_query(request.query())))
+    return page("attempts", *request.engine.attempts(request.name, parse_page_query(request.query())))
 
 
 async def deliveries(request: Request) -> Answer:
-    return _page("deliveries", *request.engine.deliveries(request.name, parse_page_query(request.query())))
+    return page("deliveries", *request.engine.deliveries(request.name, parse_page_query(request.query())))
 
 
 async def stats(request: Request) -> Answer:
     return json(msgspec.json.encode(await request.engine.stats(parse_stats_query(request.query()))))
-
-
-def _page(name: str, page: Sequence[object], cursor: int | None) -> Answer:
-    answer: dict[str, Any] = {name: page}
-    if cursor is not None:
-        answer["next"] = str(cursor)
-    return json(msgspec.json.encode(answer))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from asyncjob.openapi import OPERATIONS, Operation
-from asyncjob.server.http import docs, jobs, monitoring, page, sign_in, streams
+from asyncjob.server.http import docs, jobs, monitoring, page, schedules, sign_in, streams
 from asyncjob.server.http.answers import Answer
 from asyncjob.server.http.requests import Request
 from asyncjob.server.http.streams import EventStream
@@ -61,6 +61,13 @@ ROUTES = (
     _keyed("GET /events", streams.events),
     _keyed("GET /jobs/{jobId}/attempts", jobs.attempts),
     _keyed("GET /jobs/{jobId}/deliveries", jobs.deliveries),
+    _keyed("GET /schedules", schedules.list_schedules),
+    _keyed("GET /schedules/{scheduleId}", schedules.get),
+    _keyed("PUT /schedules/{scheduleId}", schedules.put),
+    _keyed("DELETE /schedules/{scheduleId}", schedules.delete),
+    _keyed("POST /schedules/{scheduleId}/pause", schedules.pause),
+    _keyed("POST /schedules/{scheduleId}/resume", schedules.resume),
+    _keyed("POST /schedules/{scheduleId}/run-now", schedules.run_now),
     _keyed("GET /stats", jobs.stats),
     _keyed("GET /metrics", monitoring.metrics),
     _open("GET /healthz", monitoring.health),  # a load balancer has no key

@@ -88,6 +88,10 @@ export const api = {
   retry: (id) => request("POST", `${jobPath(id)}/retry`),
   runNow: (id) => request("POST", `${jobPath(id)}/run-now`),
   submit: (body) => request("POST", "jobs", body),
+  schedules: () => everyPage("schedules", "schedules"),
+  runSchedule: (id) => request("POST", `schedules/${id}/run-now`),
+  pauseSchedule: (id) => request("POST", `schedules/${id}/pause`),
+  resumeSchedule: (id) => request("POST", `schedules/${id}/resume`),
 };
 
 const AGAIN_MS = 3000;

@@ -7,7 +7,7 @@ import { nothing, render } from "./lit-html/lit-html.js";
 import { Listener, api } from "./api.js";
 import { unfold } from "./filters.js";
 import * as frame from "./frame.js";
-import { job, list, route, submit } from "./route.js";
+import { job, list, route, schedules, submit } from "./route.js";
 
 const PAUSE_MS = 400; // between two loads, at least; and five times what a load takes
 const TICK_MS = 1000; // ages, and durations that go on
@@ -101,7 +101,7 @@ function navigate() {
 
 function changed(change) {
   const { view, id } = state.route;
-  if (view === list || (view === job && (change === undefined || change.jobId === id))) refresh();
+  if (view === list || view === schedules || (view === job && (change === undefined || change.jobId === id))) refresh();
 }
 
 const listener = new Listener(changed, (connected) => {

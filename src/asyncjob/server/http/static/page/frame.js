@@ -2,7 +2,7 @@
 
 import { html, nothing } from "./lit-html/lit-html.js";
 import { clock } from "./format.js";
-import { list, submit } from "./route.js";
+import { list, schedules, submit } from "./route.js";
 
 const NAME = "Async Job API";
 
@@ -14,7 +14,9 @@ const link = (route, view, address, text) =>
 const top = ({ session, route, lostAt }, signOut) => html`<header class="top">
   <a class="name" href="#/">${NAME}</a>
   <nav aria-label="Main">
-    ${isIn(session) ? html`${link(route, list, "#/", "Jobs")} ${link(route, submit, "#/submit", "Submit")}` : nothing}
+    ${isIn(session)
+      ? html`${link(route, list, "#/", "Jobs")} ${link(route, schedules, "#/schedules", "Schedules")} ${link(route, submit, "#/submit", "Submit")}`
+      : nothing}
     <a href="docs">API</a>
   </nav>
   ${isIn(session) ? html`<span class="live ${lostAt ? "off" : "on"}" role="status">${lostAt ? "not connected" : "live"}</span>` : nothing}

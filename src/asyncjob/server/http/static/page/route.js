@@ -3,9 +3,10 @@
 import * as job from "./job.js";
 import * as list from "./list.js";
 import * as missing from "./missing.js";
+import * as schedules from "./schedules.js";
 import * as submit from "./submit.js";
 
-export { job, list, submit };
+export { job, list, schedules, submit };
 
 // What is no percent-encoding is taken for what it says: there is no such job, and the page says so.
 function decoded(text) {
@@ -24,6 +25,7 @@ export function route(address) {
   const id = encoded && decoded(encoded);
   if (path === "" || path === "jobs") return { view: list, filters, load: () => list.load(filters) };
   if (first === "jobs" && id && !rest.length) return { view: job, filters, id, load: () => job.load(id) };
+  if (path === "schedules") return { view: schedules, filters, load: schedules.load };
   if (path === "submit") return { view: submit, filters, load: () => submit.load(filters) };
   return { view: missing, filters, load: async () => ({ address }) };
 }
