@@ -4,7 +4,8 @@
 # template: write template.yaml; aws-local: serve it as AWS would, on this machine
 # aws-localstack: the conformance suite against both editions on LocalStack (it needs Python 3.13)
 # bench: what the server can do on this machine; bench-growth: its curves; bench-peers: the same on other stacks;
-# bench-listeners: what 1,000 listeners to events cost; bench-aws: what a job costs on AWS
+# bench-listeners: what 1,000 listeners to events cost; bench-claims: what a claim costs beside a million scheduled jobs;
+# bench-aws: what a job costs on AWS
 # soak, overload: whether it holds up; differential: whether it reads HTTP as another parser does;
 # fuzz: hostile input, SECONDS for each target
 # screenshot: the pictures of the page; lifecycle: the one in docs/lifecycle.md
@@ -32,7 +33,7 @@ LOCK := UV_CUSTOM_COMPILE_COMMAND="make constraints" $(SUPPLY)/uv pip compile --
 	--generate-hashes --no-annotate $(UPGRADE)
 LOCALSTACK := tests/aws/localstack
 
-.PHONY: run test test-all $(PYTHONS:%=test-%) check screenshot lifecycle bench bench-aws bench-growth bench-listeners bench-peers soak overload \
+.PHONY: run test test-all $(PYTHONS:%=test-%) check screenshot lifecycle bench bench-aws bench-growth bench-listeners bench-claims bench-peers soak overload \
 	differential fuzz template aws-local aws-localstack constraints sbom audit clean
 
 run: .venv/run
@@ -85,6 +86,9 @@ fuzz: .venv/fuzz
 
 bench-listeners: .venv/test
 	$(BIN)/python bench/listeners.py
+
+bench-claims: .venv/test
+	$(BIN)/python bench/claims.py
 
 bench-aws: .venv/test .venv/aws-peer
 	$(BIN)/python -m bench.aws

@@ -4,6 +4,7 @@ import asyncio
 import ctypes
 import os
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,11 @@ def lasts(started: str, gate: str) -> int:
     return os.getpid()
 
 
+@jobs.job(isolate=True, concurrency=3)
+def lasts_in_three(started: str, gate: str) -> int:
+    return lasts(started, gate)
+
+
 @jobs.job(isolate=True, retries=1)
 def dies(runs: str) -> None:
     _say(runs, os.getpid())
@@ -74,10 +80,14 @@ def hoards(how: str) -> int:
             kept.append([None] * 500)
     if how == "results":
         return "x" * (180 << 20)  # type: ignore[return-value]  # which cannot be written as JSON as well
-    libc = ctypes.CDLL(None)
-    libc.malloc.restype = ctypes.c_void_p
-    while libc.malloc(1 << 20):  # as a library in C would
-        time.sleep(0.001)
+    libc = ctypes.CDLL(None)  # as a library in C would, which then gives up
+    libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    while block := libc.malloc(1 << 20):
+        kept.append(block)
+    for block in kept[-8:]:
+        libc.free(block)
+    while any(thread.name == "asyncjob-memory" for thread in threading.enumerate()):
+        time.sleep(0.01)
     os.abort()
 
 

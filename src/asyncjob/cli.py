@@ -290,6 +290,12 @@ def build(
         Path | None, typer.Option(exists=True, dir_okay=False, help="What your functions may do: IAM statements, JSON.")
     ] = None,
     include: Include = [],  # noqa: B006  # typer only reads it
+    reserve: Annotated[
+        bool,
+        typer.Option(
+            "--reserve", help="Give each function with a concurrency a Lambda of its own, with that many reserved."
+        ),
+    ] = False,
 ) -> None:
     """For AWS: make a folder with your functions and the template that deploys them."""
     with needs("aws"):
@@ -309,6 +315,7 @@ def build(
             timeout=timeout,
             policy=policy,
             include=include,
+            reserve=reserve,
         )
         typer.echo(run(target, out, plan, tell))
     except (RegistrationError, BuildError) as error:

@@ -20,10 +20,20 @@ from asyncjob.registry import Jobs
 from asyncjob.signature import RegistrationError
 
 LIBRARIES = {
-    *("annotated_doc", "annotated_types", "anyio", "asyncjob", "botocore", "certifi", "click", "dateutil", "h11"),
-    *("httpcore", "httptools", "httpx", "idna", "jmespath", "markdown_it", "mdurl", "msgspec", "opentelemetry"),
+    *("annotated_doc", "annotated_types", "anyio", "asyncjob", "botocore", "certifi", "click", "cronsim", "dateutil"),
+    *("h11", "httpcore", "httptools", "httpx", "idna", "jmespath", "markdown_it", "mdurl", "msgspec", "opentelemetry"),
     *("packaging", "prometheus_client", "pydantic", "pydantic_core", "pygments", "rich", "shellingham", "six"),
-    *("standardwebhooks", "typer", "typing_extensions", "typing_inspection", "urllib3", "uvicorn", "uvloop", "yaml"),
+    *(
+        "standardwebhooks",
+        "typer",
+        "typing_extensions",
+        "typing_inspection",
+        "tzdata",
+        "urllib3",
+        "uvicorn",
+        "uvloop",
+        "yaml",
+    ),
 }
 """What asyncjob imports besides the standard library, some of it only when needed."""
 STDLIB = os.path.dirname(os.__file__)

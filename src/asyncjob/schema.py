@@ -117,6 +117,8 @@ def _body(parameters: Schema, function: JobFunction, *, type_required: bool, opt
     if options:
         known = {name: schema for name, schema in OPTION_SCHEMAS.items() if name in options}
         properties["options"] = {"type": "object", "properties": known, "additionalProperties": False}
+        if {"delay", "runAt"} <= known.keys():
+            properties["options"]["not"] = {"required": ["delay", "runAt"]}
     body = {**parameters, "title": function.name, "properties": properties}
     if function.function.__doc__:
         body["description"] = function.function.__doc__.strip().splitlines()[0]

@@ -5,11 +5,12 @@ import base64
 import os
 import random
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 from greetings import greeting  # from outside: the tests make it
 
-from asyncjob import JobCanceled, JobContext, Jobs
+from asyncjob import Backoff, JobCanceled, JobContext, Jobs, RetryLater
 
 jobs = Jobs()
 
@@ -99,6 +100,29 @@ def flaky(context: JobContext, failures: int, value: str = "") -> int:
     return context.attempt
 
 
+@jobs.job(retries=3, retry_on=(ConnectionError,), backoff=(600, 3_600))
+def patient(context: JobContext, failures: int) -> int:
+    """Fails with long pauses between."""
+    if context.attempt <= failures:
+        raise ConnectionError(f"failure {context.attempt}")
+    return context.attempt
+
+
+@jobs.job(timeout=1, retries=1, backoff=Backoff(first=600, jitter=0))
+def die_patiently(context: JobContext) -> int:
+    if context.attempt == 1:
+        os._exit(7)
+    return context.attempt
+
+
+@jobs.job
+def later(context: JobContext, times: int, seconds: float) -> int:
+    """Puts itself off so many times."""
+    if context.attempt <= times:
+        raise RetryLater(seconds, "not there yet")
+    return context.attempt
+
+
 @jobs.job(retries=0, retry_on=(ConnectionError,))
 def once() -> None:
     raise ConnectionError("no more")
@@ -146,3 +170,15 @@ def noise(size: int) -> str:
 def fails(text: str) -> None:
     """As many words as an error may have, and more."""
     raise ValueError(text[:20_000])
+
+
+@jobs.lifespan
+async def made_once() -> AsyncIterator[dict[str, int]]:
+    """Counts the jobs of its process."""
+    yield {"jobs": 0}
+
+
+@jobs.job
+def counted(context: JobContext) -> list[int]:
+    context.resources["jobs"] += 1
+    return [context.worker, context.resources["jobs"], os.getpid()]

@@ -16,7 +16,14 @@ FUNCTIONS = Path(__file__).with_name("package_functions.py")
 GREETINGS = {"greetings/__init__.py": "def greeting(name: str) -> str:\n    return f'hello, {name}'\n"}
 
 
-def packaged(folder: Path, jobs: Jobs, files: Mapping[str, str], target: str = "jobs", timeout: int = 6) -> str:
+def packaged(
+    folder: Path,
+    jobs: Jobs,
+    files: Mapping[str, str],
+    target: str = "jobs",
+    timeout: int = 6,
+    reserve: bool = False,
+) -> str:
     """Write `code.zip` into the folder; the text of the template that belongs to it."""
     with zipfile.ZipFile(folder / "code.zip", "w") as code:
         for part in runtime_parts(jobs):
@@ -33,6 +40,7 @@ def packaged(folder: Path, jobs: Jobs, files: Mapping[str, str], target: str = "
         architecture="arm64",
         timeout=timeout,
         statements=[],
+        reserve=reserve,
     )
     return fill_durable(jobs, package)
 

@@ -40,3 +40,12 @@ def test_the_202_names_the_job_where_its_template_can_know_the_name(template: st
         assert (answer.status_code, answer.json()) == (202, {})
         assert "location" not in answer.headers
         assert answer.headers["x-request-id"] != "chosen"
+
+
+def test_the_original_edition_refuses_options_by_name(template: str) -> None:
+    with Double(template) as double:
+        answer = httpx.post(f"{double.url}/jobs", json={"jobId": "7", "seconds": 0, "options": {"delay": 5}})
+        assert answer.status_code == 400
+        assert "options" in answer.json()["message"]
+        double.idle()
+        assert httpx.get(f"{double.url}/jobs/7").status_code == 404

@@ -198,7 +198,7 @@ def test_a_role_makes_schedules_only_with_the_right_and_the_right_to_pass_the_ro
         {"ActionAfterCompletion": "DELETE"},
         {"KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/a"},
         {"State": "PAUSED"},
-        {"ScheduleExpressionTimezone": "Asia/Tokyo"},
+        {"ScheduleExpressionTimezone": "Asia/Nowhere"},
         {
             "Target": {
                 "Arn": "arn:aws:lambda:us-east-1:123456789012:function:nobody",
@@ -245,7 +245,7 @@ def test_an_expression_has_its_times(expression: str, expected: list[str]) -> No
     "expression",
     [
         *("rate(0 minutes)", "rate(1 minutes)", "rate(5 seconds)", "cron(0 12 * * * *)", "cron(0 12 ? * ? *)"),
-        *("cron(* *)", "cron(0 12 L * ? *)", "cron(60 12 * * ? *)", "at(tomorrow)", "5 minutes"),
+        *("cron(* *)", "cron(0 12 LW * ? *)", "cron(60 12 * * ? *)", "at(tomorrow)", "5 minutes"),
     ],
 )
 def test_what_is_no_expression_is_refused(expression: str) -> None:

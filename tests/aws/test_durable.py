@@ -119,6 +119,26 @@ def test_functions_that_cannot_be_imported_make_their_jobs_failures_that_say_so(
     assert api.double.messages() == []
 
 
+def test_a_lifespan_makes_what_the_jobs_of_a_process_share(api: Api) -> None:
+    results = []
+    for number in range(3):
+        _submit(api, f"counted-{number}", type="counted")
+        results.append(api.job(f"counted-{number}")["results"])
+    of_process = [result for result in results if result[2] == results[0][2]]
+    assert [result[:2] for result in of_process] == [[0, number + 1] for number in range(len(of_process))]
+
+
+def test_a_lifespan_that_fails_makes_jobs_failures_that_say_so(deploy: Deploy, folder: Path) -> None:
+    bucket = folder / "lifeless"
+    bucket.mkdir()
+    source = "from asyncjob.sleep import jobs\n\n@jobs.lifespan\ndef opened():\n    yield open('/not/there')\n"
+    api = deploy(packaged(bucket, load("asyncjob.sleep"), {"jobs.py": source}), bucket=bucket)
+    api.submit("lifeless")
+    job = api.job("lifeless")
+    assert job["error"]["type"] == "RegistrationError"
+    assert "the lifespan opened failed: FileNotFoundError" in job["error"]["message"]
+
+
 def test_code_in_a_bucket_runs_as_the_aws_command_line_leaves_it(deploy: Deploy, package: str, folder: Path) -> None:
     (folder / "0123abc").write_bytes((folder / "code.zip").read_bytes())
     api = deploy(package.replace('Code: "code.zip"', "Code: {S3Bucket: mine, S3Key: 0123abc}"))

@@ -28,7 +28,8 @@ Deploy = Callable[..., Api]
 # Where each statement of a role stands; a test holds it against the template.
 STATEMENTS = [
     *("ApiRole[0]", "ApiRole[1]", "ProcessorRole[0]", "ProcessorRole[1]", "ProcessorRole[2]"),
-    *("DispatcherRole[0]", "DispatcherRole[1]", "DispatcherRole[2]", "DispatcherRole[3]", "SweepsRole[0]"),
+    *(f"DispatcherRole[{number}]" for number in range(7)),
+    *("StarterRole[0]", "SweepsRole[0]"),
     *("SweeperRole[0]", "SweeperRole[1]", "SweeperRole[2]", "RecorderRole[0]", "RecorderRole[1]", "RecorderRole[2]"),
     *("ReaderRole[0]", "ReaderRole[1]", "ReaderRole[2]", "ReaderRole[3]"),
 ]
@@ -90,6 +91,12 @@ def _use(api: Api) -> None:
     api.job("ask", "Running")
     assert api.client.post("/jobs/ask/cancel").status_code == 200
     _wait_for(lambda: any("ask has noticed" in line for line in double.services.logs[f"/aws/lambda/{PROCESSOR}"]))
+    for job_id, delay in (("near", 1), ("far", 100)):
+        assert api.post(jobId=job_id, type="add", a=2, options={"delay": delay}).status_code == 202
+    double.advance(10)
+    assert api.get("near").json()["status"] == "Success"
+    double.advance(170)  # the sweeper would find the other one later
+    assert api.get("far").json()["status"] == "Success"
     with double.stream("Jobs").losing():
         assert api.post(jobId="swept", type="add", a=2).status_code == 202
     double.advance(300)

@@ -236,6 +236,133 @@ def test_one_record_that_the_dispatcher_cannot_pass_on_holds_up_nobody(system: S
     assert set(system.ends.values()) == {1}
 
 
+# ---- jobs whose time is ahead: the dispatcher makes a one-time schedule, which calls the dispatcher
+
+
+DELAY = 1_800
+LATE = 60  # seconds that Scheduler may be
+
+
+def _delayed(system: System, count: int = JOBS) -> list[str]:
+    return system.submit_all(count, type="add", a=1, options={"delay": DELAY})
+
+
+def _none_has_begun(system: System) -> bool:
+    return {item["status"]["S"] for item in system.jobs()} == {"Pending"}
+
+
+def _in_time(system: System, jobs: list[str], late: int, passed: int = 60) -> None:
+    """None begins `passed` seconds before its time; all have ended `late` seconds after it."""
+    system.double.advance(DELAY - passed)
+    assert _none_has_begun(system)
+    system.double.advance(passed + late)
+    _all_ended_once(system, jobs)
+
+
+def test_delayed_jobs_begin_within_a_minute_of_their_time(system: System) -> None:
+    jobs = _delayed(system)
+    system.double.advance(5)
+    assert len(system.double.schedules.names) == len(jobs)
+    _in_time(system, jobs, LATE)
+    assert system.double.schedules.names == []
+
+
+def test_schedules_that_call_early_in_their_minute_start_nothing_before_its_time(system: System) -> None:
+    system.double.schedules.late = -8
+    jobs = _delayed(system, 5)
+    _in_time(system, jobs, 5)
+
+
+def test_records_of_delayed_jobs_that_come_twice_make_one_schedule_each(system: System) -> None:
+    system.double.mapping("Dispatches").deliver_twice()
+    jobs = _delayed(system)
+    system.double.advance(5)
+    assert len(system.double.schedules.names) == len(jobs)
+    _in_time(system, jobs, LATE)
+
+
+def test_calls_of_schedules_that_come_twice_start_nothing_twice(system: System) -> None:
+    jobs = _delayed(system)
+    system.double.call(lambda: system.double.functions.deliver_twice(DISPATCHER))
+    _in_time(system, jobs, LATE)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (402, "ServiceQuotaExceededException"),
+        (400, "ValidationException"),
+        (429, "ThrottlingException"),
+        (403, "AccessDeniedException"),
+        (500, "InternalServerException"),
+    ],
+)
+def test_delayed_jobs_that_no_schedule_was_made_for_are_found_by_the_sweeper(
+    system: System, status: int, kind: str
+) -> None:
+    with system.double.schedules.failing(status, kind):
+        jobs = _delayed(system, 3)
+        system.double.advance(700)
+    assert system.double.schedules.names == []
+    system.double.advance(DELAY - 760)
+    assert _none_has_begun(system)
+    system.double.advance(60 + BOUND)
+    _all_ended_once(system, jobs)
+
+
+def test_schedules_that_were_throttled_are_made_when_scheduler_takes_them_again(system: System) -> None:
+    with system.double.schedules.failing(429, "ThrottlingException"):
+        jobs = _delayed(system, 3)
+        system.double.advance(30)
+    system.double.advance(120)
+    assert len(system.double.schedules.names) == len(jobs)
+    _in_time(system, jobs, LATE, passed=210)
+
+
+def test_delayed_jobs_whose_stream_records_were_lost_run_within_the_bound_of_their_time(system: System) -> None:
+    with system.double.stream("Jobs").losing():
+        jobs = _delayed(system)
+    _in_time(system, jobs, BOUND)
+
+
+def test_delayed_jobs_whose_schedules_called_nobody_run_within_the_bound_of_their_time(system: System) -> None:
+    jobs = _delayed(system)
+    system.double.advance(5)
+    with system.double.dropping(DISPATCHER):
+        system.double.advance(DELAY + LATE)
+    assert _none_has_begun(system)
+    system.double.advance(BOUND)
+    _all_ended_once(system, jobs)
+
+
+def test_jobs_whose_time_is_near_run_though_the_call_that_waited_for_it_died(system: System) -> None:
+    with system.double.dropping(DISPATCHER):
+        jobs = system.submit_all(5, type="add", a=1, options={"delay": 3})
+        system.double.advance(10)
+    system.double.advance(BOUND)
+    _all_ended_once(system, jobs)
+
+
+def test_attempts_whose_process_died_between_the_claim_and_a_pause_run_again(system: System) -> None:
+    def is_repeat(request: dict[str, Any]) -> bool:
+        return ":next" in request.get("ExpressionAttributeValues", {})
+
+    with system.double.services.killing("dynamodb:UpdateItem", after=True, matching=is_repeat, times=5):
+        jobs = system.submit_all(5, type="patient", failures=1)
+        system.double.advance(5)
+    system.double.advance(600 + LATE + BOUND)
+    _all_ended_once(system, jobs, attempts=2)
+
+
+def test_run_now_and_the_time_at_once_start_a_job_once(system: System) -> None:
+    jobs = _delayed(system, 5)
+    system.double.advance(DELAY - 1)
+    for job_id in jobs:
+        assert system.client.post(f"/jobs/{job_id}/run-now").status_code == 202
+    system.double.advance(LATE + BOUND)
+    _all_ended_once(system, jobs)
+
+
 def test_without_the_sweeper_a_lost_job_stays_as_the_parameter_says(package: str, folder: Path) -> None:
     with ExitStack() as stack:
         double = stack.enter_context(Double(package, {"Sweeping": "false"}, scale=1, bucket=folder))

@@ -1,6 +1,7 @@
 """The benchmark's own load generator, which is there for machines without wrk; overload and soak, for some seconds."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,19 @@ def test_the_benchmark_says_what_share_of_a_bare_handler_each_figure_is(tmp_path
     assert figures["processor time a job, all processes, us"] > figures["processor time a job, server process, us"]
     share = figures["submissions/s, 64 connections"] / figures["bare ASGI handler, POSTs/s"]
     assert f"{share:.2f}" in done.stdout.partition("as a share of the bare handler")[2].splitlines()[1]
+
+
+def test_the_benchmark_of_claims_has_a_figure_for_each_kind_of_waiting() -> None:
+    command = [
+        sys.executable,
+        "bench/claims.py",
+        *["--rounds", "2", "--jobs", "5", "--scheduled", "300", "--behind", "200"],
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    figures = dict(re.findall(r"^(.*?) +([0-9.]+) us$", done.stdout, re.MULTILINE))
+    assert len(figures) == 7 and all(float(value) > 0 for value in figures.values())
+    assert "a plain job; 300 wait for their time" in figures
 
 
 @pytest.mark.parametrize("command", ["bench/overload.py --seconds 2", "-m bench.soak --minutes 0.06"])

@@ -23,13 +23,13 @@ from asyncjob.cli import app
 from asyncjob.server import events
 from asyncjob import serve as server
 
-def listen_with_small_buffers(settings, listen=server._listen):
+def listen_with_small_buffers(settings, listen=server.listen):
     listener = listen(settings)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
     return listener
 
 events.RING = 32
-server._listen = listen_with_small_buffers
+server.listen = listen_with_small_buffers
 app()
 """
 

@@ -33,11 +33,26 @@ def test_each_job_has_a_process_of_its_own_beside_the_workers_and_that_ends_with
     pids = [pid for pid, _ in ended]
     assert len(set(pids)) == 5 and not set(pids) & set(workers)
     assert all(number >= 2 for _, number in ended)
+    assert 'asyncjob_worker_restarts_total{reason="retired"} 0.0' in isolated.client.get("/metrics").text
     wait_for(lambda: not any(map(alive, pids)), "their end")
     _has_only_a_spare(isolated)
     (spare,) = set(isolated.worker_pids()) - set(workers)
     wait_for(lambda: f"worker ready worker={spare}" in isolated.log.read_text(), "the spare")
     assert isolated.result(isolated.submit("single"))["results"][0] == spare
+
+
+def test_no_more_isolated_jobs_run_at_once_than_there_are_workers_unless_the_function_says_so(
+    isolated: Server, tmp_path: Path
+) -> None:
+    started, gate = tmp_path / "started", tmp_path / "gate"
+    jobs = [isolated.submit("lasts", started=str(started), gate=str(gate)) for _ in range(4)]
+    many = [isolated.submit("lasts_in_three", started=str(started), gate=str(gate)) for _ in range(4)]
+    wait_for(lambda: len(lines(started)) == 5, "two and three jobs")
+    assert sorted(isolated.get(job_id)["status"] for job_id in jobs) == ["Pending"] * 2 + ["Running"] * 2
+    assert sorted(isolated.get(job_id)["status"] for job_id in many) == ["Pending"] + ["Running"] * 3
+    gate.touch()
+    assert {isolated.result(job_id)["status"] for job_id in jobs + many} == {"Success"}
+    _has_only_a_spare(isolated)
 
 
 def test_a_process_runs_as_many_jobs_as_it_may_one_at_a_time(isolated: Server) -> None:

@@ -224,6 +224,34 @@ def test_a_server_that_stops_ends_the_connection_after_the_lane_has_answered(tmp
     compare(tmp_path, test)
 
 
+@pytest.mark.parametrize("request_", [POSTED, SHOWN])
+def test_a_connection_is_closed_when_nothing_follows_an_answer_of_the_lane(tmp_path: Path, request_: bytes) -> None:
+    async def test(lane: Side, ordinary: Side) -> None:
+        await prepare(lane, ordinary)
+        client = lane.connect()
+        protocol = client.protocol
+        assert isinstance(protocol, LaneProtocol)
+        long_after = protocol.loop.time() + 2 * protocol.timeout_keep_alive
+
+        async def closed(packet: bytes, answers: int) -> bool:
+            client.send(packet)
+            while client.wire.sent.count(b"HTTP/1.1 ") < answers:
+                protocol.close_if_idle(long_after)  # it waits for the answer
+                await asyncio.sleep(0)
+            protocol.close_if_idle(protocol.loop.time())
+            assert not client.wire.closed
+            protocol.close_if_idle(long_after)
+            return client.wire.closed
+
+        assert not await closed(b"", 0)  # it has sent nothing yet
+        assert not await closed(request_[:20], 0)
+        assert not await closed(request_[20:], 1)  # the ordinary way has a timer
+        assert await closed(request_, 2) and client.in_lane
+        await client.answers()
+
+    compare(tmp_path, test)
+
+
 def test_a_client_that_leaves_takes_nothing_with_it(tmp_path: Path) -> None:
     async def test(lane: Side, ordinary: Side) -> None:
         await prepare(lane, ordinary)

@@ -32,6 +32,33 @@ def test_too_many_waiting_jobs_are_refused_until_there_is_room(tmp_path: Path, g
         assert server.result(jobs[-2])["results"] == 2
 
 
+def test_jobs_that_wait_for_a_time_have_a_limit_of_their_own(tmp_path: Path, gate: Gate) -> None:
+    arguments = ("--workers", "1", "--concurrency", "1", "--max-pending", "1", "--max-scheduled", "2")
+    with Server(tmp_path / "jobs.db", *arguments, target=FUNCTIONS) as server:
+        started = tmp_path / "started"
+        jobs = [server.submit("holds", started=str(started), gate=gate.path)]
+        wait_for(lambda: lines(started), "the first job")
+        later = [server.submit("add", a=1, options={"delay": "1h"}) for _ in range(2)]
+        for _ in range(2):  # the ordinary way, and the fast one
+            answer = server.client.post("/jobs", json={"type": "add", "a": 1, "options": {"delay": 1}})
+            assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+            assert "2 jobs are waiting for their time" in answer.json()["message"]
+        jobs.append(server.submit("add", a=1, options={"delay": 0, "priority": 1}))
+        answer = server.client.post("/jobs", json={"type": "add", "a": 1})
+        assert answer.status_code == 429 and "1 jobs are waiting already" in answer.json()["message"]
+        metrics = server.client.get("/metrics").text
+        for line in ("asyncjob_scheduled 2.0", "asyncjob_scheduled_limit 2.0", "asyncjob_waiting 1.0"):
+            assert line in metrics.splitlines()
+        assert server.client.post(f"/jobs/{later[0]}/run-now").status_code == 202
+        later.append(server.submit("add", a=1, options={"runAt": "2099-01-01T00:00:00Z"}))
+        gate.open()
+        assert {server.result(job_id)["status"] for job_id in [*jobs, later[0]]} == {"Success"}
+        server.stop()
+        server.start()
+        assert "asyncjob_scheduled 2.0" in server.client.get("/metrics").text
+        assert {server.get(job_id)["status"] for job_id in later[1:]} == {"Pending"}
+
+
 def test_the_same_request_again_takes_no_room(tmp_path: Path, gate: Gate) -> None:
     arguments = ("--workers", "1", "--concurrency", "1", "--max-pending", "5")
     with Server(tmp_path / "jobs.db", *arguments, target=FUNCTIONS) as server:

@@ -191,6 +191,7 @@ def test_every_option_reaches_the_setting_of_its_name(monkeypatch: pytest.Monkey
         workers=999,  # no machine has as many
         concurrency=3,
         max_pending=4,
+        max_scheduled=8,
         keep=5.0,
         grace=6.0,
         backoff=7.0,

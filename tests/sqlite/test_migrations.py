@@ -11,13 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncjob.job import Error, Status, timestamp
+from asyncjob.contract import Submission
+from asyncjob.job import Error, Status, milliseconds, now_ms, timestamp
+from asyncjob.options import Options
 from asyncjob.sqlite.database import APPLICATION_ID, SCHEMA_VERSION, Database
 from asyncjob.sqlite.reads import job_of
 from asyncjob.sqlite.statements import MIGRATIONS, SQL
 from asyncjob.sqlite.store import SqliteStore
 from asyncjob.sqlite.writing import as_json
-from asyncjob.store import notification_of, receiver
+from asyncjob.store import Suspect, Unusable, notification_of, receiver
+from tests.store.opened import ERROR, Opened
 
 ENDED = "2024-06-06T12:34:56.789Z"
 URLS = ["https://Hooks.example:8443/a?b#c", "http://127.0.0.1", "https://x.example?q=/", "https://y.example#/"]
@@ -88,6 +91,103 @@ def test_notifications_that_wait_are_found_by_their_receiver_after_an_upgrade(tm
             await store.close()
 
     assert asyncio.run(due()) == {receiver(url): [f"msg_{number}"] for number, url in enumerate(URLS)}
+
+
+STATES: dict[str, dict[str, object]] = {  # what schema 6 has of each, beside what every job has
+    "waits": {"status": "Pending", "due_at": 1},
+    "interrupted": {"status": "Pending", "due_at": 0, "attempt": 2, "interruptions": 1},
+    "paused": {"status": "Pending", "due_at": 60_000, "attempt": 2, "losses": 1},  # from now on
+    "parked": {"status": "Pending"},
+    "suspect": {"status": "Pending", "attempt": 3, "group_limit": 2},
+    "running": {"status": "Running", "started_at": ENDED, "progress": '{"fraction":0.5}'},
+    "success": {"status": "Success", "started_at": ENDED, "finished_at": ENDED, "results": "[1]", "notify": URLS[0]},
+    "failure": {"status": "Failure", "started_at": ENDED, "finished_at": ENDED, "error": '{"type":"E","message":"m"}'},
+    "canceled": {"status": "Canceled", "finished_at": ENDED},
+}
+
+
+def _file_of_schema_6(path: Path) -> None:
+    with closing(_file(path, 6)) as old, old:
+        old.execute("DELETE FROM job")
+        for job_id, values in STATES.items():
+            due_at = values.get("due_at")
+            more = {"due_at": now_ms() + 60_000} if due_at == 60_000 else {}
+            fields: dict[str, object] = {
+                "job_id": job_id,
+                "type": "echo",
+                "parameters": '{"key":"é"}',
+                "created_at": ENDED,
+            }
+            fields |= values | more
+            places = ", ".join("?" * len(fields))
+            old.execute(f"INSERT INTO job ({', '.join(fields)}) VALUES ({places})", [*fields.values()])
+        old.execute("INSERT INTO attempt VALUES ('suspect', 2, 'Pending', ?, ?, NULL)", [ENDED, ENDED])
+
+
+def test_jobs_in_every_state_go_on_after_an_upgrade_where_they_were(tmp_path: Path) -> None:
+    _file_of_schema_6(tmp_path / "jobs.db")
+
+    async def test() -> None:
+        opened = Opened(lambda: SqliteStore(tmp_path / "jobs.db"))
+        store = opened.store
+        before = now_ms()
+        assert (store.pending, store.scheduled) == (4, 1)
+        for job_id, values in STATES.items():
+            job = opened.job(job_id)
+            assert (job.status, job.attempt) == (values["status"], values.get("attempt", 1))
+            assert bytes(job.parameters).decode() == '{"key":"é"}'
+        run_at = opened.job("paused").run_at
+        assert isinstance(run_at, str) and before < milliseconds(run_at) <= before + 60_000
+        told = Submission("success", "echo", '{"key":"é"}'.encode(), Options(notify=URLS[0]))
+        assert store.find_submission("success") == told
+        assert [one.attempt for one in store.earlier_attempts("suspect", 0, 9)[0]] == [2]
+        await opened.start()
+        assert await opened.take_over("echo") == {}
+        assert store.suspects(["echo"]) == [Suspect("suspect", 3, 2, 0)]
+        assert [lost.job_id for lost in store.lost()] == ["running"]
+        assert await store.release("running", 1, ERROR, interrupted=True)
+        await opened.claim_all(4)
+        assert opened.claimed == [("interrupted", 2), ("running", 2), ("waits", 1), ("parked", 1)]
+        for job_id in ("success", "failure", "canceled"):
+            assert (await store.retry(job_id)).applied
+        await store.close()
+
+    asyncio.run(test())
+
+
+def test_an_older_version_refuses_the_file_and_leaves_it_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Database(tmp_path / "jobs.db").close()
+    before = (tmp_path / "jobs.db").read_bytes()
+    monkeypatch.setattr("asyncjob.sqlite.database.SCHEMA_VERSION", 6)
+    with pytest.raises(Unusable, match="from a newer version"):
+        Database(tmp_path / "jobs.db")
+    assert (tmp_path / "jobs.db").read_bytes() == before
+
+
+def test_an_upgrade_that_is_cut_short_leaves_the_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _file_of_schema_6(tmp_path / "jobs.db")
+    cut = [*MIGRATIONS[:7], MIGRATIONS[7].replace("DROP TABLE job;", "DROP TABLE job; SELECT no_such_function();")]
+    monkeypatch.setattr("asyncjob.sqlite.database.MIGRATIONS", cut)
+    with pytest.raises(Unusable, match="no_such_function"):
+        Database(tmp_path / "jobs.db")
+    with closing(sqlite3.connect(tmp_path / "jobs.db")) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (7,)
+        assert {row[0] for row in connection.execute("SELECT job_id FROM job")} == STATES.keys()
+    monkeypatch.undo()
+    Database(tmp_path / "jobs.db").close()
+    assert _schema(tmp_path / "jobs.db")
+
+
+@settings(max_examples=50, deadline=None)
+@given(time=st.integers(0, 253_402_300_799_999))
+def test_a_time_is_shown_to_the_millisecond_as_python_writes_it(time: int) -> None:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        shown = "SELECT strftime('%Y-%m-%dT%H:%M:%fZ', ? / 1000.0, 'unixepoch')"
+        assert connection.execute(shown, [time]).fetchone() == (timestamp(time),)
 
 
 @settings(max_examples=50, deadline=None)

@@ -1,6 +1,7 @@
 """What SQLite's store promises beside the protocol (tests/store/): group commit, bounds, indexes, one server a file."""
 
 import asyncio
+import re
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from asyncjob.sqlite import reads
 from asyncjob.sqlite.database import Database
 from asyncjob.sqlite.gates import Gates
 from asyncjob.sqlite.places import Places
+from asyncjob.sqlite.statements import SQL
 from asyncjob.sqlite.store import SqliteStore
 from asyncjob.sqlite.transaction import Item, Results, Taken, Transaction
 from asyncjob.sqlite.writer import Writer
@@ -218,6 +220,23 @@ def test_a_listing_by_status_reads_an_index_and_not_the_table(tmp_path: Path, st
         assert "INDEX job_" in plan, plan
 
     _with_store(tmp_path / "jobs.db", test)
+
+
+LOOKS = ["waiting", "head_of_queue", "due", "next_times", "keys_of", "any_before_gates", "before_key", "past_key"]
+LOOKS += ["types_at_gates", "running_of_type", "before_function", "with_limits", "last_start", "recent_starts"]
+LOOKS += ["close_key", "close_function", "opened_gates", "next_gate", "same_waiting", "same_unfinished", "same_within"]
+
+
+@pytest.mark.parametrize("name", LOOKS)
+def test_what_a_claim_or_a_submission_looks_at_is_found_by_an_index(tmp_path: Path, name: str) -> None:
+    database = Database(tmp_path / "jobs.db")
+    connection = database.connect()
+    values = dict.fromkeys(re.findall(r":(\w+)", SQL[name]), 1)
+    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {SQL[name]}", values)]
+    assert not [step for step in plan if re.match(r"SCAN (job|start|gate)(?! USING)", step)], plan
+    assert name == "waiting" or "USE TEMP B-TREE FOR ORDER BY" not in plan, plan  # which adds up sizes after its limit
+    connection.close()
+    database.close()
 
 
 def test_a_file_is_free_again_once_it_is_closed(tmp_path: Path) -> None:

@@ -11,13 +11,14 @@ import pytest
 
 from asyncjob import Jobs
 from asyncjob.aws.runtime.attempt import Attempt
+from asyncjob.context import ALONE
 from asyncjob.runner import Failed, Outcome, Succeeded
 
 
 def _attempt(function: Callable[..., Any]) -> Attempt:
     jobs = Jobs()
     jobs.job(name="it")(function)
-    attempt = Attempt(jobs["it"], {"jobId": "12345", "attempt": 1})
+    attempt = Attempt(jobs["it"], {"jobId": "12345", "attempt": 1}, ALONE)
     attempt.start(b"{}")
     return attempt
 

@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any, cast
 
+import pytest
+
 from asyncjob import Jobs
 from asyncjob.server.workers.channel import Message, Run
 from asyncjob.server.workers.dispatch import Dispatch
@@ -111,5 +113,22 @@ def test_the_store_is_woken_when_the_next_job_is_due_and_sooner_if_one_comes_tha
         server.dispatch.take(Claims([], next_due=2**62 // 1_000_000))
         server.dispatch.take(Claims([], next_due=1))
         await asyncio.wait_for(woken.wait(), 60)
+
+    asyncio.run(run())
+
+
+def test_the_store_is_asked_again_and_again_while_a_job_waits_for_its_time_since_the_clock_may_be_set_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("asyncjob.server.workers.dispatch.MAX_SLEEP_SECONDS", 0.01)
+
+    async def run() -> None:
+        server = Server(_worker())
+        woken = asyncio.Event()
+        server.wake = woken.set  # type: ignore[method-assign]
+        for _ in range(3):
+            woken.clear()
+            server.dispatch.take(Claims([], next_due=2**62 // 1_000_000))
+            await asyncio.wait_for(woken.wait(), 60)
 
     asyncio.run(run())

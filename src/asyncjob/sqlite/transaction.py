@@ -178,8 +178,9 @@ class Transaction:
                 results.append((item.future, item.call(self._connection)))
             else:
                 together.setdefault(item.statement, []).append(item)
-        if results or self._moves:  # each operation may have changed where a job waits
-            self._none_waits = False
+        if results:  # each of them may have changed where a job waits
+            self._moves = True
+        self._none_waits = self._none_waits and not self._moves
         for statement, items in together.items():
             written = self._write(statement, [row for item in items for row in item.rows])
             start = 0
@@ -187,7 +188,7 @@ class Transaction:
                 end = start + len(item.rows)
                 results.append((item.future, written[start:end]))
                 start = end
-        if not self._none_waits or self._gates.touched:
+        if self._moves or self._gates.touched:
             self._move()
         return results, self._claim()
 

@@ -79,6 +79,9 @@ _KINDS = {
     "AWS::Lambda::Permission": _numbered("Id"),
     "AWS::Logs::LogGroup": _Kind("LogGroupName", "{name}", {"Arn": "arn:aws:logs:{place}:log-group:{name}:*"}),
     "AWS::Scheduler::Schedule": _Kind("Name", "{name}", {"Arn": "arn:aws:scheduler:{place}:schedule/default/{name}"}),
+    "AWS::Scheduler::ScheduleGroup": _Kind(
+        "Name", "{name}", {"Arn": "arn:aws:scheduler:{place}:schedule-group/{name}"}
+    ),
     "AWS::SNS::Subscription": _numbered(),
     "AWS::SNS::Topic": _Kind("TopicName", _TOPIC_ARN, {"TopicArn": _TOPIC_ARN, "TopicName": "{name}"}),
     "AWS::SNS::TopicPolicy": _numbered("Id"),

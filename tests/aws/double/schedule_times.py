@@ -1,11 +1,14 @@
-"""When a schedule is due: the expressions of EventBridge, `rate(...)`, `cron(...)` and `at(...)`, in UTC.
+"""When a schedule is due: the expressions of EventBridge, `rate(...)`, `cron(...)` and `at(...)`; cron in any zone.
 
 https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html. A rate counts from the schedule's creation.
+Where a clock is changed, what it passes over is skipped, and what it shows twice comes once: here the first time, since
+the page does not say which.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from tests.aws.double.cloudformation import TemplateError
 
@@ -16,16 +19,19 @@ FIELDS = ((0, 59), (0, 23), (1, 31), (1, 12), (1, 7), (1970, 2199))
 LONGEST_SEARCH = timedelta(days=4 * 366)
 
 
-def times(expression: str, created: float) -> Iterator[float]:
+def times(expression: str, created: float, zone: str = "UTC") -> Iterator[float]:
     """The times of a schedule, in seconds since 1970, in order.
 
     Args:
         expression: such as `rate(5 minutes)`.
         created: when the schedule was made; `cron` has no time before it, `at` may have.
+        zone: of `cron`; the double knows UTC alone for `at`.
 
     Raises:
         TemplateError: it is no expression, or one that the double does not know.
     """
+    if zone != "UTC" and not expression.startswith("cron("):
+        raise TemplateError(f"{expression}: this double knows it in UTC alone")
     if found := re.fullmatch(r"rate\(([1-9]\d*) (minute|hour|day)(s?)\)", expression):
         number, unit, plural = int(found[1]), found[2], bool(found[3])
         if plural == (number == 1):
@@ -34,7 +40,7 @@ def times(expression: str, created: float) -> Iterator[float]:
     if found := re.fullmatch(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\)", expression):
         return iter([datetime.fromisoformat(found[1]).replace(tzinfo=UTC).timestamp()])
     if found := re.fullmatch(r"cron\((.+)\)", expression):
-        return _cron(found[1].split(" "), expression, created)
+        return _cron(found[1].split(" "), expression, created, zone)
     raise TemplateError(f"{expression!r} is no rate, cron or at")
 
 
@@ -44,19 +50,45 @@ def _rate(created: float, seconds: float) -> Iterator[float]:
         yield created
 
 
-def _cron(fields: list[str], expression: str, created: float) -> Iterator[float]:
+def _cron(fields: list[str], expression: str, created: float, zone: str) -> Iterator[float]:
     if len(fields) != len(FIELDS) or (fields[2] == "?") == (fields[4] == "?"):
         raise TemplateError(f"{expression}: six fields, and ? for one of the two kinds of days")
-    allowed = [_allowed(text, *limits, expression) for text, limits in zip(fields, FIELDS, strict=True)]
-    return _minutes(allowed, datetime.fromtimestamp(created, UTC).replace(second=0, microsecond=0))
+    try:
+        shown_in = ZoneInfo(zone)
+    except (KeyError, ValueError):
+        raise TemplateError(f"{expression}: {zone!r} is no time zone") from None
+    days, weekdays = _DAY.get(fields[2]), _NTH.fullmatch(fields[4])
+    plain = ["*" if days else fields[2], "*" if weekdays else fields[4]]
+    texts = [*fields[:2], plain[0], fields[3], plain[1], fields[5]]
+    allowed = [_allowed(text, *limits, expression) for text, limits in zip(texts, FIELDS, strict=True)]
+
+    def is_day(at: datetime) -> bool:
+        return (days is None or days(at)) and (weekdays is None or _is_nth(at, int(weekdays[1]), int(weekdays[2])))
+
+    return _minutes(allowed, is_day, datetime.fromtimestamp(created, UTC).replace(second=0, microsecond=0), shown_in)
 
 
-def _minutes(allowed: list[set[int]], at: datetime) -> Iterator[float]:
+_DAY = {"L": lambda at: (at + timedelta(days=1)).day == 1}
+_NTH = re.compile(r"([1-7])#([1-5])")
+
+
+def _is_nth(at: datetime, weekday: int, number: int) -> bool:
+    return at.isoweekday() % 7 + 1 == weekday and (at.day - 1) // 7 + 1 == number
+
+
+def _minutes(
+    allowed: list[set[int]], is_day: Callable[[datetime], bool], at: datetime, zone: ZoneInfo
+) -> Iterator[float]:
     latest = at + LONGEST_SEARCH
     while at < latest:
         at += timedelta(minutes=1)
-        parts = (at.minute, at.hour, at.day, at.month, at.isoweekday() % 7 + 1, at.year)
-        if all(part in values for part, values in zip(parts, allowed, strict=True)):
+        shown = at.astimezone(zone)
+        parts = (shown.minute, shown.hour, shown.day, shown.month, shown.isoweekday() % 7 + 1, shown.year)
+        if (
+            all(part in values for part, values in zip(parts, allowed, strict=True))
+            and is_day(shown)
+            and not shown.fold
+        ):
             latest = at + LONGEST_SEARCH
             yield at.timestamp()
 

@@ -12,7 +12,8 @@ import asyncio
 import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -25,12 +26,15 @@ from tests.aws.double.schedule_times import times
 from tests.aws.double.services import ACCOUNT, REGION, Answer, Services
 
 LATEST = 59.0  # seconds
+DAY = 86_400.0
 MOST_RETRIES = 185
 RETRY_SECONDS = 60.0  # EventBridge backs off "with jitter", and says no more
 RULE = {"Name", "Description", "ScheduleExpression", "State", "Targets"}
 SCHEDULE = {"Name", "Description", "ScheduleExpression", "State", "Target", "FlexibleTimeWindow"}
 SCHEDULE |= {"ActionAfterCompletion", "ScheduleExpressionTimezone"}  # of the API; CloudFormation has no action
-TARGET = {"Arn", "RoleArn", "Input"}
+TARGET = {"Arn", "RoleArn", "Input", "RetryPolicy"}
+RETRY_POLICY = {"MaximumEventAgeInSeconds", "MaximumRetryAttempts"}
+SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
 NAME = re.compile(r"[0-9a-zA-Z_.-]{1,64}")
 
 
@@ -43,6 +47,8 @@ class _Schedule:
     input: str | None
     created: float
     vanishes: bool = False
+    zone: str = "UTC"
+    longest: float = DAY  # seconds after its time in which it may be called
 
 
 class Schedules:
@@ -60,11 +66,13 @@ class Schedules:
         self._services = services
         self._functions = functions
         self._clock = clock
+        self._groups = {"default", *(each.ref for each in stack.of_type("AWS::Scheduler::ScheduleGroup"))}
         self._arns = {each.attributes["Arn"] for each in stack.of_type("AWS::Lambda::Function")}
         self._declared = [self._rule(each) for each in stack.of_type("AWS::Events::Rule")]
         self._declared += [self._of_template(each) for each in stack.of_type("AWS::Scheduler::Schedule")]
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._made: dict[str, dict[str, Any]] = {}
+        self._made: dict[str, dict[str, Any]] = {}  # by name: this double keeps names apart across groups too
+        self._fault: tuple[int, str] | None = None
 
     @property
     def names(self) -> list[str]:
@@ -86,13 +94,16 @@ class Schedules:
                 raise ending
 
     def answer(self, role: str | None, method: str, name: str, body: bytes) -> Answer:
-        """Answer CreateSchedule, GetSchedule or DeleteSchedule, called by a role."""
-        arn = _schedule_arn(name)
+        """Answer CreateSchedule, GetSchedule or DeleteSchedule, called by a role; the last two in the default group."""
         kinds = {"POST": "CreateSchedule", "GET": "GetSchedule", "DELETE": "DeleteSchedule"}
         try:
+            request = json.loads(body) if method == "POST" else {}
+            arn = _schedule_arn(name, request.get("GroupName", "default"))
             self._services.require(role, f"scheduler:{kinds[method]}", arn)
+            if self._fault is not None:
+                return _refused(*self._fault, "a fault of this test")
             if method == "POST":
-                return self._create(role, name, json.loads(body))
+                return self._create(role, name, arn, request)
         except AccessDenied as denied:
             return _refused(403, "AccessDeniedException", str(denied))
         except (TemplateError, KeyError, ValueError) as error:
@@ -104,11 +115,22 @@ class Schedules:
         self._forget(name)
         return Answer(200, b"{}")
 
-    def _create(self, role: str | None, name: str, request: dict[str, Any]) -> Answer:
+    @contextmanager
+    def failing(self, status: int, kind: str) -> Iterator[None]:
+        """While it lasts, Scheduler's API refuses every call so, such as with 429 and ThrottlingException."""
+        self._fault = status, kind
+        try:
+            yield
+        finally:
+            self._fault = None
+
+    def _create(self, role: str | None, name: str, arn: str, request: dict[str, Any]) -> Answer:
         if not NAME.fullmatch(name):
             raise TemplateError(f"{name!r} is no name of a schedule")
+        if request.get("GroupName", "default") not in self._groups:
+            return _refused(404, "ResourceNotFoundException", f"Schedule group {request['GroupName']} does not exist.")
         request = {key: value for key, value in request.items() if key not in ("ClientToken", "GroupName")}
-        schedule = self._schedule(f"the schedule {name}", _schedule_arn(name), request)
+        schedule = self._schedule(f"the schedule {name}", arn, request)
         passed = {"iam:PassedToService": "scheduler.amazonaws.com"}
         self._services.require(role, "iam:PassRole", request["Target"]["RoleArn"], passed)
         if name in self._made:
@@ -116,7 +138,7 @@ class Schedules:
         self._made[name] = request
         if schedule is not None:
             self._tasks[schedule.arn] = self._clock.spawn(self._run(schedule))
-        return Answer(200, json.dumps({"ScheduleArn": _schedule_arn(name)}).encode())
+        return Answer(200, json.dumps({"ScheduleArn": arn}).encode())
 
     def _forget(self, name: str) -> None:
         del self._made[name]
@@ -125,7 +147,7 @@ class Schedules:
             task.cancel()
 
     async def _run(self, schedule: _Schedule) -> None:
-        for due in times(schedule.expression, schedule.created):
+        for due in times(schedule.expression, schedule.created, schedule.zone):
             await self._clock.wait(until=due + self.late)
             await self._call(schedule, due)
         if schedule.vanishes:
@@ -133,14 +155,15 @@ class Schedules:
 
     async def _call(self, schedule: _Schedule, due: float) -> None:
         service = "scheduler" if schedule.role else "events"
-        event = schedule.input or json.dumps(
+        when = datetime.fromtimestamp(due, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        event = (schedule.input or "").replace(SCHEDULED_TIME, when) or json.dumps(
             {
                 "version": "0",
                 "id": str(uuid.uuid4()),
                 "detail-type": "Scheduled Event",
                 "source": f"aws.{service}",
                 "account": ACCOUNT,
-                "time": datetime.fromtimestamp(due, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "time": when,
                 "region": REGION,
                 "resources": [schedule.arn],
                 "detail": "{}" if schedule.role else {},
@@ -155,6 +178,8 @@ class Schedules:
                 self._services.refused.append(str(denied))
                 return
             except InvocationRefused:
+                if self._clock.now() + RETRY_SECONDS > due + schedule.longest:
+                    return
                 await self._clock.wait(until=self._clock.now() + RETRY_SECONDS)
 
     def _require(self, schedule: _Schedule) -> None:
@@ -187,8 +212,7 @@ class Schedules:
         _check(properties["Target"], {"Arn", "RoleArn"}, TARGET, f"{where}.Target")
         if properties["FlexibleTimeWindow"] != {"Mode": "OFF"}:
             raise TemplateError(f"{where}: this double knows a FlexibleTimeWindow that is OFF")
-        if properties.get("ScheduleExpressionTimezone", "UTC") != "UTC":
-            raise TemplateError(f"{where}: this double knows UTC alone")
+        _check(properties["Target"].get("RetryPolicy", {}), set(), RETRY_POLICY, f"{where}.Target.RetryPolicy")
         if properties.get("ActionAfterCompletion", "NONE") not in ("NONE", "DELETE"):
             raise TemplateError(f"{where}: ActionAfterCompletion is NONE or DELETE")
         return self._checked(where, arn, properties, properties["Target"])
@@ -200,7 +224,9 @@ class Schedules:
         if properties.get("State", "ENABLED") not in ("ENABLED", "DISABLED"):
             raise TemplateError(f"{where}: State is ENABLED or DISABLED")
         expression, created = properties["ScheduleExpression"], self._clock.now()
-        times(expression, created)
+        zone = properties.get("ScheduleExpressionTimezone", "UTC")
+        times(expression, created, zone)
+        policy = target.get("RetryPolicy", {})
         made = _Schedule(
             arn=arn,
             expression=expression,
@@ -209,12 +235,14 @@ class Schedules:
             input=target.get("Input"),
             created=created,
             vanishes=properties.get("ActionAfterCompletion") == "DELETE",
+            zone=zone,
+            longest=float(policy.get("MaximumEventAgeInSeconds", DAY)),
         )
         return made if properties.get("State", "ENABLED") == "ENABLED" else None
 
 
-def _schedule_arn(name: str) -> str:
-    return f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/default/{name}"
+def _schedule_arn(name: str, group: str = "default") -> str:
+    return f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/{group}/{name}"
 
 
 def _refused(status: int, kind: str, message: str) -> Answer:

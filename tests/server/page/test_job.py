@@ -97,7 +97,7 @@ def test_a_job_that_waits_for_its_time_says_when_it_runs_and_runs_now_if_asked(p
     page.clock.set_fixed_time("2998-12-31T23:59:48Z")
     go(page, f"#/jobs/{job_id}")
     expect(page.locator("header.job")).to_contain_text("runs in 12 s")
-    expect(_fact(page, "Runs")).to_have_text("in 12 s")
+    expect(_fact(page, "Runs")).to_contain_text("in 12 s")
     expect(_fact(page, "Priority")).to_have_text("5")
     expect(_fact(page, "Waiting for")).to_have_count(0)
     page.get_by_role("button", name="Run now").click()

@@ -165,6 +165,16 @@ def test_an_id_is_shortened_and_a_button_copies_all_of_it(page: Page, server: Se
     assert page.url.endswith("/")  # and the row was not opened
 
 
+def test_an_id_is_copied_over_plain_http_too(page: Page, server: Server) -> None:
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")  # as browsers have it there
+    job_id = server.submit("add", a=1)
+    page.get_by_role("button", name=f"Copy the id {job_id}").click()
+    expect(page.locator("#said")).to_have_text("Copied")
+    page.get_by_role("searchbox").focus()
+    page.keyboard.press("Control+V")
+    expect(page.get_by_role("searchbox")).to_have_value(job_id)
+
+
 def test_a_click_on_a_row_opens_its_job(page: Page, server: Server) -> None:
     job_id = server.submit("add", a=1)
     page.locator("tr", has_text=job_id).locator("td.type").click()

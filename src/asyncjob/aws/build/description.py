@@ -5,12 +5,16 @@ Nothing may be paid for while it waits, so there are no held answers and no stre
 
 from typing import Any
 
+from asyncjob.aws.build.durable import OPTIONS
 from asyncjob.openapi import document
 from asyncjob.registry import Jobs
 from asyncjob.version import __version__
 
-PATHS = ("/jobs", "/jobs/{jobId}", "/jobs/{jobId}/cancel", "/jobs/{jobId}/retry", "/jobs/{jobId}/attempts")
-SCHEMAS = ("Deliveries", "Stats")  # of other paths alone
+PATHS = (
+    *("/jobs", "/jobs/{jobId}", "/jobs/{jobId}/cancel", "/jobs/{jobId}/retry", "/jobs/{jobId}/run-now"),
+    "/jobs/{jobId}/attempts",
+)
+SCHEMAS = ("Deliveries", "Stats", "Plan", "Schedule", "Schedules")  # of other paths alone
 LARGE = {
     "description": "The job is too large to be read here: `Location` answers with it.",
     "headers": {"Location": {"schema": {"type": "string"}}},
@@ -20,7 +24,7 @@ LARGE = {
 
 def description(jobs: Jobs) -> dict[str, Any]:
     """The document of an API that runs these job functions on AWS."""
-    whole = document(jobs, __version__)
+    whole = document(jobs, __version__, options=OPTIONS)
     paths = {path: whole["paths"][path] for path in PATHS}
     for operation in (paths["/jobs"]["post"], paths["/jobs/{jobId}"]["get"]):
         del operation["parameters"]  # wait

@@ -12,24 +12,33 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import starmap
+from typing import Any
 
 import msgspec
 
 from asyncjob.aws.build.forms import durable_model, forms
+from asyncjob.aws.build.planned import Planned
 from asyncjob.aws.build.policy import Statement
 from asyncjob.aws.build.template import HERE, least_timeout
+from asyncjob.aws.runtime.durable_dispatcher import own_suffix
 from asyncjob.aws.runtime.durable_job import DISPATCH_MS, NEVER_MS, SHELVES
 from asyncjob.contract import MAX_BODY_BYTES
+from asyncjob.durations import MAX_SECONDS, RULE
 from asyncjob.job import TRANSITIONS, Status
+from asyncjob.policies import Backoff, Pauses
 from asyncjob.registry import JobFunction, Jobs
 
-SOURCE = HERE / "durable.yaml"
+SOURCE, PLANNED = HERE / "durable.yaml", HERE / "schedules.yaml"
 TEMPLATES = HERE / "durable"
 MAX_UPLOADED_BYTES = 1_048_576  # of a template, what CloudFormation takes from a bucket
 MAX_PARAMETERS_BYTES = 300_000
 """Of all parameters as JSON, a character beyond ASCII counted as three: the rest of an item is the outcome's."""
 TOO_LARGE = "(?s).*[0-9.][eE][+]?0*(309|3[1-9][0-9]|[4-9][0-9]{2}|[1-9][0-9]{3,})([^0-9].*)?"
 """What a JSON text looks like that has a number beyond every float, of which `$input.json` may make a null."""
+OPTIONS = ("delay", "runAt", "startBy")
+"""Those of a submission that this edition keeps."""
 OVERHEAD_SECONDS = 3.0  # of an attempt: its claim, its outcome, and the end of a function that does not notice the end
 
 API_BEGINS, API_ENDS = "# ---- The API.", "# ---- The stage."
@@ -51,6 +60,7 @@ class Package:
         architecture: of Lambda, `arm64` or `x86_64`.
         timeout: seconds that one attempt may last where its function says no less.
         statements: of IAM, further ones for the role of the processor.
+        reserve: whether each function with a limit for all its jobs gets a processor of its own, so many reserved.
     """
 
     code: str
@@ -59,6 +69,7 @@ class Package:
     architecture: str
     timeout: int
     statements: list[Statement]
+    reserve: bool = False
 
 
 def fill_durable(jobs: Jobs, package: Package) -> str:
@@ -69,9 +80,15 @@ def fill_durable(jobs: Jobs, package: Package) -> str:
         package: what the build decides.
 
     Raises:
-        ValueError: it is over the limit of a template that is deployed from a bucket.
+        ValueError: it is over the limit of a template that is deployed from a bucket, or a schedule cannot be kept.
     """
-    source = SOURCE.read_text()
+    planned = Planned(jobs, {function.name: facts(function) for function in jobs}, datetime.now(UTC))
+    own = reserved(jobs) if package.reserve else {}
+    source = SOURCE.read_text().replace("  # {{ planned }}\n", f"{PLANNED.read_text()}\n" if planned else "")
+    source = source.replace("  # {{ own }}\n", "".join(starmap(_own_processor, own.items())))
+    source = source.replace(
+        "  # {{ own alarms }}\n", "".join(f'  #{{{{ failing name="{_own(name)}" }}}}\n' for name in own)
+    )
     text = _expanded(DEFINED.sub("", source), dict(DEFINED.findall(source)))
     text = FILE.sub(lambda place: _indented(place, jobs), text)
     values = {
@@ -83,6 +100,10 @@ def fill_durable(jobs: Jobs, package: Package) -> str:
         "methods": ", ".join(DEPLOYED.findall(text)),
         "preflights": " ".join(f"${{{name}}}" for name in re.findall(r"^  (\w+Preflight):", text, re.M)),
         "target retry": TRANSITIONS["retry"].target.value,
+        "planner actions": planned.actions,
+        "own types": ",".join(own),
+        "processors": f"[{', '.join(f'!GetAtt {name}.Arn' for name in ('Processor', *map(_own, own)))}]",
+        "processor names": ", ".join(("Processor", *map(_own, own))),
     }
     text = _replaced(text, values)
     line = re.compile(r"^( *)- \{\{ statements \}\}\n", re.M)
@@ -90,10 +111,29 @@ def fill_durable(jobs: Jobs, package: Package) -> str:
     text = text.replace('"{{ model }}"', json.dumps(durable_model(jobs), separators=(", ", ": ")))
     api = text[text.index(API_BEGINS) : text.index(API_ENDS)]
     text = text.replace("{{ hash }}", hashlib.sha256(api.encode()).hexdigest()[:8])
+    text = text.replace("  {{ schedules }}\n", planned.resources)  # last: users' texts are in it
     size = len(text.encode())
     if size > MAX_UPLOADED_BYTES:
         raise ValueError(f"the template is {size:,} bytes, over CloudFormation's limit of {MAX_UPLOADED_BYTES:,}")
     return text
+
+
+def reserved(jobs: Jobs) -> dict[str, int]:
+    """The functions with a limit for all their jobs together, and how many may run at once."""
+    limits = {function.name: function.limits.concurrency for function in jobs}
+    return {name: limit.count for name, limit in limits.items() if limit is not None}
+
+
+def _own(name: str) -> str:
+    """The logical id of a function's own processor."""
+    return f"Processor{own_suffix(name)}"
+
+
+def _own_processor(name: str, count: int) -> str:
+    at = f'function_name="!Sub ${{ProcessorName}}-{own_suffix(name)}" reserved="{count}"'
+    return (
+        f'  #{{{{ processor name="{_own(name)}" {at} description="Runs jobs of {name}, at most {count} at once" }}}}\n'
+    )
 
 
 def mapping_template(name: str, jobs: Jobs, **arguments: str) -> str:
@@ -117,6 +157,9 @@ def mapping_template(name: str, jobs: Jobs, **arguments: str) -> str:
         "shelves": str(SHELVES),
         "default type": jobs.names[0] if len(jobs) == 1 else ".",
         "known types": ", ".join(jobs.names),
+        "known options": ", ".join(OPTIONS),
+        "delay rule": RULE.replace('"', "'"),
+        "longest delay": str(MAX_SECONDS * 1_000),
     }
     for each in ("cancel", "retry"):
         sources = [status.value for status in Status if status in TRANSITIONS[each].sources]
@@ -153,9 +196,22 @@ def _types(jobs: Jobs) -> str:
     return "\n".join([*lines, '#elseif($refused == "")', '#set($refused = "type")', "#end", ""])
 
 
+def facts(function: JobFunction) -> dict[str, Any]:
+    """What the item of a job says of its function."""
+    said: dict[str, Any] = {"retries": function.retries}
+    if function.timeout is not None:
+        said["lasts"] = math.ceil((function.timeout + OVERHEAD_SECONDS) * 1_000)
+    if function.backoff is not None:
+        said["pauses"] = _pauses(function.backoff)
+    return said
+
+
 def _type(function: JobFunction, known: dict[str, str]) -> list[str]:
     fields = msgspec.structs.fields(function.parameters)
-    lines = [f"#set($retries = {function.retries})"]
+    lines = [
+        f"#set(${name} = {value if isinstance(value, int) else _quoted(value)})"
+        for name, value in facts(function).items()
+    ]
     if fields:
         lines.append(f"#set($names = {_list(field.name for field in fields)})")
     if needed := [field.name for field in fields if field.required]:
@@ -163,9 +219,18 @@ def _type(function: JobFunction, known: dict[str, str]) -> list[str]:
     if known:
         entries = ", ".join(f"\"{name}\": '{form}'" for name, form in known.items())
         lines.append(f"#set($forms = {{{entries}}})")
-    if function.timeout is not None:
-        lines.append(f"#set($lasts = {math.ceil((function.timeout + OVERHEAD_SECONDS) * 1_000)})")
     return lines
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"'
+
+
+def _pauses(backoff: Backoff) -> str:
+    """A backoff as `durable_job.pause_ms` reads it."""
+    if isinstance(backoff, Pauses):
+        return json.dumps(backoff.seconds)
+    return json.dumps([[backoff.first, backoff.factor, backoff.most, backoff.jitter]])
 
 
 def _list(names: Iterable[str]) -> str:

@@ -4,11 +4,12 @@ The folder is written beside its final place and then renamed, so it appears who
 replaced only if this command made it.
 """
 
+import ast
 import math
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -22,13 +23,14 @@ from asyncjob.aws.build.lambdas import DEFAULT_PYTHON, MAX_TIMEOUT, Architecture
 from asyncjob.aws.build.policy import load_statements
 from asyncjob.aws.build.sources import Sources, find_sources
 from asyncjob.aws.build.summary import summary
-from asyncjob.aws.build.template import CORE, PACKAGE, RUNTIME, SPARE_SECONDS
+from asyncjob.aws.build.template import PACKAGE, RUNTIME, SPARE_SECONDS
 from asyncjob.aws.build.wheels import Wheels
 from asyncjob.loading import load, unmoved
 from asyncjob.registry import Jobs
 
 TEMPLATE, CODE, PACKAGED = "template.yaml", "code.zip", "packaged.yaml"
 DOCUMENT = "asyncjob/aws/runtime/openapi.json"
+LATER = ("loop", "sleep")  # of the core's modules, those that Lambda imports when it needs them
 MARKS = {"asyncjob/aws/runtime/__init__.py", "asyncjob/aws/processor.py"}  # the second of earlier versions
 PYTHONS_OWN = sys.stdlib_module_names - {"test"}  # some wheels contain a `test` by mistake; nobody imports it
 LAMBDAS_OWN = {"boto3", "botocore"}
@@ -48,6 +50,7 @@ class Plan:
         timeout: seconds that one attempt may last; None for enough for each function's own timeout.
         policy: a JSON file of further IAM statements for the functions, or None.
         include: files to take although they would be left out, by their names in the zip.
+        reserve: whether each function with a limit for all its jobs gets a Lambda function of its own.
     """
 
     requirements: Path | None = None
@@ -56,6 +59,7 @@ class Plan:
     timeout: int | None = None
     policy: Path | None = None
     include: Sequence[str] = ()
+    reserve: bool = False
 
 
 def build(target: str, out: Path, plan: Plan, say: Callable[[str], None]) -> str:
@@ -89,13 +93,14 @@ def build(target: str, out: Path, plan: Plan, say: Callable[[str], None]) -> str
             architecture=plan.architecture,
             timeout=_timeout(jobs, plan.timeout),
             statements=statements,
+            reserve=plan.reserve,
         )
         template = fill_durable(jobs, package)
         contents = _make(out, template, jobs, sources, plan, say)
     except (OSError, ValueError) as error:
         raise BuildError(str(error)) from None
     head = f"{out}: {TEMPLATE} and {CODE}, for Python {plan.python} on {plan.architecture}"
-    return "\n".join([head, *contents, "", summary(template, jobs, out)])
+    return "\n".join([head, *contents, "", summary(template, jobs, out, reserve=plan.reserve)])
 
 
 def _make(out: Path, template: str, jobs: Jobs, sources: Sources, plan: Plan, say: Callable[[str], None]) -> list[str]:
@@ -127,8 +132,20 @@ def _timeout(jobs: Jobs, timeout: int | None) -> int:
 
 def runtime_files() -> list[Path]:
     """The files of this package that the zip holds: what runs in Lambda, and what that needs of the core."""
-    core = [PACKAGE / f"{name}.py" for name in ("__init__", *CORE)]
-    return [*core, PACKAGE / "aws" / "__init__.py", *sorted(RUNTIME.glob("*.py"))]
+    files = [PACKAGE / "__init__.py", PACKAGE / "aws" / "__init__.py", *sorted(RUNTIME.glob("*.py"))]
+    files += [PACKAGE / f"{name}.py" for name in LATER]
+    for file in files:  # it grows meanwhile
+        files += [each for each in _imported(file) if each not in files]
+    return files
+
+
+def _imported(file: Path) -> Iterator[Path]:
+    """The modules of the core that a file imports when it is imported itself."""
+    for node in ast.parse(file.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            names = [node.module, *(f"{node.module}.{each.name}" for each in node.names)]
+            files = [PACKAGE.parent / f"{name.replace('.', '/')}.py" for name in names if name.startswith("asyncjob.")]
+            yield from (each for each in files if each.exists())
 
 
 def runtime_parts(jobs: Jobs) -> list[Part]:

@@ -47,13 +47,14 @@ def _short_form(loader: _Loader, tag: str, node: Any) -> Tree:
 _Loader.add_multi_constructor("!", _short_form)
 
 
-def summary(template: str, jobs: Jobs, out: Path) -> str:
+def summary(template: str, jobs: Jobs, out: Path, *, reserve: bool) -> str:
     """What to tell the user.
 
     Args:
         template: the text that was made.
         jobs: the registry it was made for.
         out: the folder that it is in, as the user named it.
+        reserve: see `Package`.
     """
     tree: Tree = yaml.load(template, _Loader)  # noqa: S506 - a SafeLoader
     resources = tree["Resources"]
@@ -68,6 +69,10 @@ def summary(template: str, jobs: Jobs, out: Path) -> str:
     ]
     lines += _indented(line for each in jobs for line in _describe(each, len(jobs) > 1))
     lines += _indented(iter([LIMIT]))
+    if begins := list(_schedules(resources)):
+        lines += ["", "What begins by itself, up to a minute late", *_indented(iter(begins))]
+    if lacks := [line for each in jobs for line in _lacking(each, reserve)]:
+        lines += ["", "What functions ask for and AWS will not do", *_indented(iter(lacks))]
     lines += ["", "What the roles may do", *_indented(_roles(resources))]
     lines += [
         "",
@@ -105,6 +110,36 @@ def _callers(tree: Tree) -> Iterator[str]:
     yield f"{CALLERS[default]} (Authorization = {default})"
     yield "For everybody on the internet, at your cost: deploy with --parameter-overrides Authorization=NONE"
     yield "A stack that exists keeps the Authorization it has; the same option changes it"
+
+
+def _schedules(resources: Tree) -> Iterator[str]:
+    for _, schedule in _of_type(resources, "Scheduler::Schedule"):
+        properties = schedule["Properties"]
+        if "Description" in properties:
+            when = f"{properties['ScheduleExpression']} in {properties['ScheduleExpressionTimezone']}"
+            yield f"{properties['Description']}: {when}"
+
+
+def _lacking(function: JobFunction, reserve: bool) -> Iterator[str]:
+    """What the function asks for, and the durable edition does not keep."""
+    name, limits, unique = function.name, function.limits, function.unique
+    if function.priority:
+        yield f"{name}: priority {function.priority}. Its jobs start in the order in which the stream has them"
+    if limits.concurrency is not None and not reserve:
+        yield f"{name}: concurrency {limits.concurrency.count}, unless you build with --reserve"
+    if limits.concurrency_per_key is not None:
+        yield f"{name}: concurrency {limits.concurrency_per_key.count} per {limits.per}"
+    for rate in (limits.rate, limits.rate_per_key):
+        if rate is not None:
+            yield f"{name}: rate {rate.text}{f' per {rate.per}' if rate.per else ''}"
+    if unique is not None:
+        yield f"{name}: unique. Each submission is a job of its own; a jobId that follows from the work is a way out"
+    if function.own_process is not None:
+        yield f"{name}: isolate. A process runs one job at a time, then the next; its memory is ProcessorMemory"
+    for schedule_id, schedule in function.schedules.items():
+        for option in ("priority", "notify"):
+            if schedule.options is not None and getattr(schedule.options, option) is not None:
+                yield f"{name}: {option} of the schedule {schedule_id}"
 
 
 def _describe(function: JobFunction, type_required: bool) -> Iterator[str]:

@@ -27,12 +27,6 @@ MAX_TEMPLATE_BYTES = 51_200  # what CloudFormation takes without a bucket
 MAX_UPLOADED_BYTES = 1_048_576  # and from one
 API_BEGINS, API_ENDS = "# ---- The API.", "# ---- The stage."
 
-CORE = (
-    *("context", "contract", "failure", "isolation", "job", "loading", "loop", "registry", "runner", "sleep"),
-    *("version",),
-)
-"""The modules of the core that aws/runtime/ needs in the zip. Beside the standard library they need msgspec."""
-
 
 def fill(source: str, jobs: Jobs) -> str:
     """The inline edition, for these job functions.

@@ -16,13 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from asyncjob.aws.runtime.durable_job import Changed, Job, read, tell
+from asyncjob.aws.runtime.durable_item import Job, read
+from asyncjob.aws.runtime.durable_job import Changed, tell
 from asyncjob.aws.runtime.dynamodb import TableError, call
-from asyncjob.context import JobContext
+from asyncjob.context import JobContext, WorkerContext
 from asyncjob.isolation import Isolation
 from asyncjob.job import Progress
-from asyncjob.registry import JobFunction
+from asyncjob.lifespan import Resources
+from asyncjob.loading import told
+from asyncjob.registry import JobFunction, Jobs
 from asyncjob.runner import Outcome, Unfinished, failed, finish, run, run_async
+from asyncjob.signature import RegistrationError
 
 if TYPE_CHECKING:
     from asyncjob.loop import EventLoop
@@ -39,13 +43,14 @@ class Attempt:
     Args:
         function: what is to be run.
         job: as it was claimed.
+        worker: this process, as its functions see it.
     """
 
-    def __init__(self, function: JobFunction, job: Job) -> None:
+    def __init__(self, function: JobFunction, job: Job, worker: WorkerContext) -> None:
         self.job = job
         self._progress: str | None = None
         self._function = function
-        self._context = JobContext(job["jobId"], job["attempt"], self._tell)
+        self._context = JobContext(job["jobId"], job["attempt"], self._tell, worker)
         self._outcomes: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()  # None: it now runs on the loop
         self._stop: Callable[[], Any] | None = None  # cancels an async function
         self._is_untold = False
@@ -162,6 +167,22 @@ class Attempt:
         }
         found = call("GetItem", request, until).get("Item", {})
         return read(found) == {name: self.job[name] for name in ("status", "attempt")}
+
+
+def start_worker(jobs: Jobs) -> WorkerContext:
+    """Begin the lifespan: this process as its functions see it, with the resources that are made for them.
+
+    Raises:
+        RegistrationError: the lifespan failed.
+    """
+    worker, lifespan = WorkerContext(), jobs.worker_lifespan
+    if lifespan is not None:
+        try:
+            Resources(lifespan, worker, _isolation().context(), _loop).start()
+        except BaseException as error:
+            raise RegistrationError(f"the lifespan {lifespan.name} failed: {told(error)}") from error
+        _isolation().restore()
+    return worker
 
 
 @cache

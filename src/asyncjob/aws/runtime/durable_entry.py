@@ -1,18 +1,21 @@
 """What Lambda calls: the processor of the durable edition with the functions that were deployed.
 
-They are imported while the environment starts, before its first event: Lambda gives that more of a processor core. What
-fails here fails each delivery, and the recorder then records it.
+They are imported while the environment starts, before its first event: Lambda gives that more of a processor core.
+Their lifespan begins there too; Lambda tells nobody when an environment ends, so the rest of it never runs. What fails
+here fails each delivery, and the recorder then records it.
 """
 
 import os
 
+from asyncjob.aws.runtime.attempt import start_worker
 from asyncjob.aws.runtime.durable_processor import process
 from asyncjob.aws.runtime.shapes import Context, DurableEvent
 from asyncjob.loading import load
 
 jobs = load(os.environ["ASYNCJOB_TARGET"])
+worker = start_worker(jobs)
 
 
 def handler(event: DurableEvent, context: Context) -> None:
     """Run an attempt of a job."""
-    process(jobs, event, context)
+    process(jobs, worker, event, context)

@@ -3,28 +3,29 @@
 A job is one item: `jobId`, `type`, `status`, `parameters` (JSON text by name), `attempt`, `createdAt`, what its
 function told and returned, and
 
-    current     a list of one map: the attempt that `attempt` counts, its `startedAt`, `finishedAt`, `status`, `error`
+    current     a list of one map: the attempt that `attempt` counts, its `startedAt`, `finishedAt`, `status`, `error`;
+                while it waits, `runAt` if it is not to begin before, and the `error` of the one before
     attempts    the maps of those before; a retry moves one over without having to read it
     spent       how many attempts were lost since the job was submitted or retried, of the `retries` that it has
+    pauses      between attempts, see `pause_ms`; absent where there are none
+    postponed   how often the function has put the job off
+    options     as the submission had them, for comparison; `startBy`, if it has one
     lasts       milliseconds that an attempt may last; of a function without a timeout, as long as its invocation does
     deadline    when the attempt that runs is lost (milliseconds since 1970), `claimId` whose write began it
     shelf       the eighth of the jobs in which the indexes have it
     dueAt       when the sweeper is to look after it (milliseconds since 1970)
 """
 
-import base64
-import gzip
 import json
 import os
 import time
 from typing import Any
 
+from asyncjob.aws.runtime.durable_item import MAX_ITEM_BYTES, Job, Request, TooLarge, kept, packed, read, typed
 from asyncjob.aws.runtime.dynamodb import Conflict, TableError, call
-from asyncjob.aws.runtime.record import error, now_ms, timestamp, to_json
+from asyncjob.aws.runtime.record import error, now_ms, timestamp
 from asyncjob.job import TRANSITIONS, Status
-
-Job = dict[str, Any]
-Request = dict[str, Any]
+from asyncjob.policies import Backoff, Pauses
 
 CLOCK_SKEW_MS = 1_500
 SHELVES = 8  # of the indexes; a job is on one of them by the millisecond of its POST
@@ -34,13 +35,20 @@ LOSS_MS = 60_000  # past a deadline, before the sweeper gives the attempt up: wh
 NEVER_MS = 9_999_999_999_999  # when a job that has ended is due
 LONGEST_SWEEP_MS = 3_600_000
 
-MAX_ITEM_BYTES = 400 * 1024
-ROOM_BYTES = 4_096  # for what a cancel and a retry add, and what DynamoDB counts beside names and values
-KEPT_ATTEMPTS = 50
-KEPT_BYTES = 40_000  # of all of them
-KEPT_MESSAGE_BYTES = 500  # of the error of an earlier attempt
+FIRST = 1  # the attempt that `startBy` is about
+MAX_POSTPONEMENTS = 1_000
 
-RESERVED = ("status", "current", "error", "results", "large")  # and what stands beside them; DynamoDB wants a # there
+RESERVED = (
+    "status",
+    "current",
+    "error",
+    "results",
+    "large",
+    "type",
+    "parameters",
+    "options",
+    "last",
+)  # and what stands beside them; DynamoDB wants a # there
 
 LOST = ("WorkerLost", "the process ended, or could not record what became of the job")
 
@@ -51,10 +59,6 @@ class Changed(Exception):
     def __init__(self, job: Job) -> None:
         super().__init__(f"the job is {job.get('status')}, attempt {job.get('attempt')}")
         self.job = job
-
-
-class TooLarge(Exception):
-    """DynamoDB does not take the item, compressed or not and without its history; the message says how large it is."""
 
 
 def fetch(job_id: str, until: float) -> Job | None:
@@ -68,6 +72,42 @@ def fetch(job_id: str, until: float) -> Job | None:
     return read(found["Item"]) if "Item" in found else None
 
 
+def submit(job_id: str, job: Job, until: float) -> None:
+    """Write a new job, as a POST does (build/durable/post_request.vtl).
+
+    Args:
+        job_id: the job's.
+        job: what its item says of its function: `type`, `parameters`, `retries` and more; and its `delay` in ms.
+        until: see `fetch`.
+
+    Raises:
+        Changed: there is a job with that id.
+        TableError: see `fetch`.
+    """
+    now = now_ms()
+    delay = job.get("delay", 0)
+    values = {name: value for name, value in job.items() if name != "delay"} | {
+        "status": Status.PENDING.value,
+        "attempt": FIRST,
+        "spent": 0,
+        "createdAt": timestamp(now),
+        "shelf": str(now % SHELVES),
+        "dueAt": now + delay + DISPATCH_MS,
+        "attempts": [],
+        "current": [{"runAt": timestamp(now + delay)} if delay else {}],
+    }
+    names = {name: f"#{name}" if name in RESERVED else name for name in values}
+    expression = "SET " + ", ".join(f"{written} = :{name}" for name, written in names.items())
+    _written(job_id, "attribute_not_exists(jobId)", expression, until, values)
+
+
+def point(key: str, before: str | None, after: str, until: float) -> None:
+    """Have an item, which is no job's, say another `last`. Raises as `claim`."""
+    guard = "attribute_not_exists(#last)" if before is None else "#last = :before"
+    values = {"after": after, **({} if before is None else {"before": before})}
+    _written(key, guard, "SET #last = :after", until, values)
+
+
 def claim(job_id: str, attempt: int, lasts: int, until: float) -> Job:
     """Make the job Running, and this its attempt.
 
@@ -78,7 +118,7 @@ def claim(job_id: str, attempt: int, lasts: int, until: float) -> Job:
         until: see `fetch`.
 
     Raises:
-        Changed: the job does not wait for this attempt.
+        Changed: the job does not wait for this attempt, not yet (`is_early`), or not any more (`is_late`).
         TableError: see `fetch`.
     """
     now, claim_id = now_ms(), os.urandom(8).hex()
@@ -88,9 +128,14 @@ def claim(job_id: str, attempt: int, lasts: int, until: float) -> Job:
             "claim",
             {"jobId": job_id, "attempt": attempt},
             f"SET #status = :target, #current[0].attempt = attempt, #current[0].startedAt = :now, claimId = :claimId, "
-            f"deadline = {lasts_from} + :deadline, dueAt = {lasts_from} + :due REMOVE sweeps",
+            f"deadline = {lasts_from} + :deadline, dueAt = {lasts_from} + :due "
+            "REMOVE sweeps, #current[0].runAt, #current[0].#error",
             until,
+            guard="(attribute_not_exists(#current[0].runAt) OR #current[0].runAt <= :soon) "
+            "AND (attribute_not_exists(startBy) OR startBy > :now OR attempt > :first)",
             now=timestamp(now),
+            soon=timestamp(now + CLOCK_SKEW_MS),
+            first=FIRST,
             claimId=claim_id,
             lasts=lasts,
             deadline=now + CLOCK_SKEW_MS,
@@ -109,7 +154,7 @@ def succeed(job: Job, results: str, progress: str | None, until: float) -> str:
         Changed, TableError: see `claim`.
     """
     try:
-        return _end(job, "succeed", _packed(job, {"results": results}), None, progress, until)
+        return _end(job, "succeed", packed(job, {"results": results}), None, progress, until)
     except TooLarge as large:
         return fail(job, error("InvalidResults", f"the results cannot be kept: {large}"), progress, until)
 
@@ -119,22 +164,71 @@ def fail(job: Job, reason: str, progress: str | None, until: float) -> str:
     return _end(job, "fail", {}, reason, progress, until)
 
 
+def is_early(job: Job) -> bool:
+    """Whether the time of a job that waits is ahead."""
+    return bool(job["current"][0].get("runAt", "") > timestamp(now_ms() + CLOCK_SKEW_MS))
+
+
+def is_late(job: Job) -> bool:
+    """Whether a job that waits must not begin any more."""
+    return bool(job["attempt"] == FIRST and job.get("startBy", "9999") <= timestamp(now_ms()))
+
+
+def expire(job: Job, until: float) -> str:
+    """Record that a job has not begun in time. Raises as `succeed`."""
+    reason = error("Expired", f"it had not begun by {job['startBy']}")
+    return _end(job, "expire", {}, reason, None, until)
+
+
 def repeat(job: Job, reason: str, until: float) -> str:
     """Let the job wait for its next attempt, because of `reason`. Raises as `succeed`."""
+    return _wait(job, "repeat", Status.FAILURE, reason, pause_ms(job), "spent = spent + :one", until)
+
+
+def postpone(job: Job, pause: float, reason: str, until: float) -> str:
+    """Let the job wait for so many seconds, as its function wants; a Failure if that was too often.
+
+    Raises:
+        Changed, TableError: see `claim`.
+    """
+    count = job.get("postponed", 0) + 1
+    if count > MAX_POSTPONEMENTS:
+        told = f"it was put off {MAX_POSTPONEMENTS:,} times; the last time: {json.loads(reason)['message']}"
+        return fail(job, error("RetryLater", told), None, until)
+    more = "postponed = :postponed"
+    return _wait(job, "postpone", Status.PENDING, reason, round(pause * 1_000), more, until, postponed=count)
+
+
+def _wait(
+    job: Job, transition: str, ended_as: Status, reason: str, pause: int, more: str, until: float, **values: Any
+) -> str:
     now = now_ms()
-    ended = {**job["current"][0], "status": Status.FAILURE.value, "finishedAt": timestamp(now), "error": reason}
+    ended = {**job["current"][0], "status": ended_as.value, "finishedAt": timestamp(now), "error": reason}
     change = _change(
-        "repeat",
+        transition,
         job,
-        "SET #status = :target, attempt = attempt + :one, spent = spent + :one, attempts = :attempts, "
-        "#current = :first, dueAt = :due REMOVE claimId, deadline, progress",
+        f"SET #status = :target, attempt = attempt + :one, {more}, attempts = :attempts, "
+        "#current = :next, dueAt = :due REMOVE claimId, deadline, progress",
         until,
         one=1,
-        attempts=_kept([*job["attempts"], ended]),
-        first=[{}],
-        due=now + DISPATCH_MS,
+        attempts=kept([*job["attempts"], ended]),
+        next=[{"error": reason, **({"runAt": timestamp(now + pause)} if pause else {})}],
+        due=now + pause + DISPATCH_MS,
+        **values,
     )
     return str(change["status"])
+
+
+def pause_ms(job: Job) -> int:
+    """Milliseconds before the next attempt of a job whose attempt was lost, by the backoff that it was accepted with.
+
+    `pauses` is JSON: the pauses in seconds one by one, or a list with the values of a Backoff in it.
+    """
+    if "pauses" not in job:
+        return 0
+    pauses = json.loads(job["pauses"])
+    backoff = Backoff(*pauses[0]) if isinstance(pauses[0], list) else Pauses(seconds=tuple(pauses))
+    return round(backoff.pause(job["spent"]) * 1_000)
 
 
 def lose(job: Job, reason: str, until: float) -> str:
@@ -147,7 +241,7 @@ def may_repeat(job: Job) -> bool:
     return bool(job["spent"] < job["retries"])
 
 
-def postpone(job: Job, until: float) -> None:
+def dispatch_again(job: Job, until: float) -> None:
     """Have a job that waits dispatched once more: the write itself does it, by the table's stream.
 
     Each time the next one is twice as far away: the events of a job that waits for a free processor must not pile up.
@@ -184,22 +278,10 @@ def expired(job: Job) -> bool:
     return "expiresAt" in job and bool(job["expiresAt"] <= time.time())
 
 
-def unpacked(job: Job) -> Job:
-    """The job with everything in its own attribute."""
-    if "large" not in job:
-        return job
-    return {**job, **json.loads(gzip.decompress(base64.b64decode(job["large"]["B"])))}
-
-
-def read(item: Request) -> Job:
-    """An item out of DynamoDB's JSON."""
-    return {name: _plain(value) for name, value in item.items()}
-
-
-def _end(job: Job, transition: str, kept: Request, reason: str | None, progress: str | None, until: float) -> str:
-    values: Request = {**kept, "now": timestamp(now_ms()), "never": NEVER_MS}
+def _end(job: Job, transition: str, more: Request, reason: str | None, progress: str | None, until: float) -> str:
+    values: Request = {**more, "now": timestamp(now_ms()), "never": NEVER_MS}
     sets = ["#status = :target", "#current[0].#status = :target", "#current[0].finishedAt = :now", "dueAt = :never"]
-    sets += [f"#{name} = :{name}" for name in kept]
+    sets += [f"#{name} = :{name}" for name in more]
     if reason is not None:
         values["error"] = reason
         sets.append("#current[0].#error = :error")
@@ -209,17 +291,17 @@ def _end(job: Job, transition: str, kept: Request, reason: str | None, progress:
     if days := int(os.environ["RETENTION_DAYS"]):
         values["expiresAt"] = int(time.time()) + days * 86_400
         sets.append("expiresAt = :expiresAt")
-    if (attempts := _kept(job["attempts"])) != job["attempts"]:
+    if (attempts := kept(job["attempts"])) != job["attempts"]:
         values["attempts"] = attempts
         sets.append("attempts = :attempts")
     return str(_change(transition, job, f"SET {', '.join(sets)} REMOVE claimId, deadline", until, **values)["status"])
 
 
-def _change(transition: str, job: Job, expression: str, until: float, **values: Any) -> Job:
-    """Write a transition, guarded by the status and the attempt that it expects; the job after it."""
+def _change(transition: str, job: Job, expression: str, until: float, guard: str = "", **values: Any) -> Job:
+    """Write a transition, guarded by the status and the attempt that it expects, and by `guard`; the job after it."""
     known = TRANSITIONS[transition]
     (source,) = known.sources
-    guard = "#status = :source AND attempt = :attempt"
+    guard = " AND ".join(["#status = :source AND attempt = :attempt", *([guard] if guard else [])])
     values |= {"target": known.target.value, "source": source.value, "attempt": job["attempt"]}
     return _write(job["jobId"], guard, expression, until, **values)
 
@@ -244,7 +326,7 @@ def _written(job_id: str, guard: str, expression: str, until: float, values: Req
         "ConditionExpression": guard,
         "UpdateExpression": expression,
         "ExpressionAttributeNames": names,
-        "ExpressionAttributeValues": {f":{name}": _typed(value) for name, value in values.items()},
+        "ExpressionAttributeValues": {f":{name}": typed(value) for name, value in values.items()},
         "ReturnValues": "ALL_NEW",
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
     }
@@ -256,82 +338,3 @@ def _written(job_id: str, guard: str, expression: str, until: float, values: Req
         if "maximum allowed size" in str(refusal):
             raise TooLarge(f"DynamoDB has room for {MAX_ITEM_BYTES:,} bytes") from None
         raise
-
-
-def _packed(job: Job, texts: dict[str, str]) -> Request:
-    """The texts as they are, or all of them compressed in `large` where the item has no room.
-
-    Raises:
-        TooLarge: it has none even so.
-    """
-    held = _size({name: value for name, value in job.items() if name not in texts}) + ROOM_BYTES
-    size = held + _size(texts)
-    if size <= MAX_ITEM_BYTES:
-        return dict(texts)
-    compressed = gzip.compress(json.dumps(texts, ensure_ascii=False).encode(), compresslevel=6, mtime=0)
-    if held + len(compressed) > MAX_ITEM_BYTES:
-        most = f"DynamoDB has room for {MAX_ITEM_BYTES:,}"
-        raise TooLarge(f"with them the job has {size:,} bytes, {held + len(compressed):,} compressed; {most}")
-    return {"large": {"B": base64.b64encode(compressed).decode()}}
-
-
-def _kept(attempts: list[Job]) -> list[Job]:
-    """The last attempts, of a bounded size in all: an item has 400 KB, however often a job runs, whatever it says."""
-    kept: list[Job] = []
-    size = 0
-    for attempt in reversed(attempts[-KEPT_ATTEMPTS:]):
-        shortened = _shortened(attempt)
-        size += _size(shortened)
-        if size > KEPT_BYTES:
-            break
-        if attempt:
-            kept.append(shortened)
-    return kept[::-1]
-
-
-def _shortened(attempt: Job) -> Job:
-    if len(attempt.get("error", "").encode()) <= KEPT_MESSAGE_BYTES:
-        return attempt
-    told = json.loads(attempt["error"])
-    message = told["message"].encode()[:KEPT_MESSAGE_BYTES].decode(errors="ignore")
-    return {**attempt, "error": to_json({**told, "message": message})}
-
-
-def _size(value: Any) -> int:
-    """Bytes, as DynamoDB counts them, or some more."""
-    match value:
-        case str():
-            return len(value.encode()) + 1
-        case {"B": compressed}:
-            return len(compressed)
-        case dict():
-            return 3 + sum(len(name.encode()) + _size(each) for name, each in value.items())
-        case list():
-            return 3 + sum(map(_size, value))
-    return 22
-
-
-def _typed(value: Any) -> Any:
-    match value:
-        case str():
-            return {"S": value}
-        case int():
-            return {"N": str(value)}
-        case list():
-            return {"L": [_typed(each) for each in value]}
-        case {"B": _}:
-            return value
-    return {"M": {name: _typed(each) for name, each in value.items()}}
-
-
-def _plain(value: Request) -> Any:
-    match value:
-        case {"S": text}:
-            return text
-        case {"N": number}:
-            return int(number)
-        case {"L": values}:
-            return [_plain(each) for each in values]
-        case {"M": values}:
-            return {name: _plain(each) for name, each in values.items()}
-    return value

@@ -4,10 +4,12 @@ The event names a job and an attempt; the claim hands over the rest. What is to 
 with its next attempt, and the table's stream starts that one: Lambda's own deliveries are for what was lost on the way.
 
     claim ──┬── run ──┬── outcome ──────── record
-            │         ├── to be repeated ─ Pending, attempt + 1
+            │         ├── to be repeated ─ Pending, attempt + 1, and perhaps a time before which it does not begin
             │         ├── deadline ─────── as above; if the function does not end, the process ends itself
             │         └── cancel ───────── nothing is left to record; if the function does not end, as above
-            └── another delivery has it ── raise while it may be alive, and afterwards give its attempt up
+            ├── another delivery has it ── raise while it may be alive, and afterwards give its attempt up
+            ├── before its time ────────── raise
+            └── too late to begin ──────── record
 """
 
 import math
@@ -18,10 +20,25 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from asyncjob.aws.runtime.attempt import Attempt
-from asyncjob.aws.runtime.durable_job import LOST, Changed, Job, claim, fail, lose, may_repeat, repeat, succeed
+from asyncjob.aws.runtime.durable_item import Job
+from asyncjob.aws.runtime.durable_job import (
+    LOST,
+    Changed,
+    claim,
+    expire,
+    fail,
+    is_early,
+    is_late,
+    lose,
+    may_repeat,
+    postpone,
+    repeat,
+    succeed,
+)
 from asyncjob.aws.runtime.dynamodb import LAST_WRITE_SECONDS
 from asyncjob.aws.runtime.record import error, now_ms, timestamp, to_json
 from asyncjob.aws.runtime.shapes import Context, DurableEvent
+from asyncjob.context import WorkerContext
 from asyncjob.job import Error, Status
 from asyncjob.registry import JobFunction, Jobs
 from asyncjob.runner import Failed, Outcome, Postponed, Succeeded
@@ -31,20 +48,25 @@ OUTCOME_SECONDS = 1.0  # of the invocation, for the outcome
 REQUEST_SECONDS = 6.0  # of the invocation, for a claim that is under way: it takes 5 if the table hangs
 
 
+class TooEarly(Exception):
+    """Not yet: the job's time is ahead, and who started it did not know. Lambda delivers the event again."""
+
+
 class StillRunning(Exception):
     """Not now: another delivery of this event may still be at work. Lambda delivers it again in a minute or two."""
 
 
-def process(jobs: Jobs, event: DurableEvent, context: Context) -> None:
+def process(jobs: Jobs, worker: WorkerContext, event: DurableEvent, context: Context) -> None:
     """Run an attempt of a job.
 
     Args:
         jobs: the functions that were deployed.
+        worker: this process, as they see it.
         event: `{"jobId", "attempt"}`.
         context: Lambda's.
 
     Raises:
-        StillRunning, TableError: Lambda sends the event again, and at last to the recorder.
+        StillRunning, TooEarly, TableError: Lambda sends the event again, and at last to the recorder.
     """
     began, available = time.monotonic(), context.get_remaining_time_in_millis() / 1_000
     until = time.time() + available - LAST_WRITE_SECONDS
@@ -59,7 +81,7 @@ def process(jobs: Jobs, event: DurableEvent, context: Context) -> None:
         return
     left = (job["deadline"] - now_ms()) / 1_000 - OUTCOME_SECONDS - STOP_SECONDS
     latest = min(time.monotonic() + left, began + available - LAST_WRITE_SECONDS - OUTCOME_SECONDS)
-    _run(function, job, latest, until)
+    _run(Attempt(function, job, worker), function, latest, until)
 
 
 def _claimed(job_id: str, attempt: int, lasts: int, until: float) -> Job | None:
@@ -68,7 +90,15 @@ def _claimed(job_id: str, attempt: int, lasts: int, until: float) -> Job | None:
         return claim(job_id, attempt, lasts, until)
     except Changed as changed:
         held = changed.job
-    if not held or (held["status"], held["attempt"]) != (Status.RUNNING, attempt):
+    if not held or held["attempt"] != attempt:
+        return None
+    if held["status"] == Status.PENDING:
+        if is_early(held):
+            raise TooEarly(f"attempt {attempt} is to begin at {held['current'][0]['runAt']}")
+        if is_late(held):
+            _record(held, lambda: expire(held, until))
+        return None
+    if held["status"] != Status.RUNNING:
         return None
     if held["deadline"] >= now_ms():
         raise StillRunning(f"attempt {attempt} has until {timestamp(held['deadline'])}")
@@ -76,8 +106,8 @@ def _claimed(job_id: str, attempt: int, lasts: int, until: float) -> Job | None:
     return None
 
 
-def _run(function: JobFunction, job: Job, latest: float, until: float) -> None:
-    attempt = Attempt(function, job)
+def _run(attempt: Attempt, function: JobFunction, latest: float, until: float) -> None:
+    job = attempt.job
     limit = min(latest - time.monotonic(), function.timeout or math.inf)
     attempt.start(_parameters(job))
     outcome = attempt.wait(time.monotonic() + limit)
@@ -117,7 +147,11 @@ def _settle(attempt: Attempt, outcome: Outcome, until: float) -> None:
         _record(job, lambda: succeed(job, outcome.results.decode(), progress, until))
         return
     reason = error(outcome.error.type, outcome.error.message)
-    again = (isinstance(outcome, Postponed) or outcome.retryable) and may_repeat(job)
+    if isinstance(outcome, Postponed):
+        seconds = outcome.seconds
+        _record(job, lambda: postpone(job, seconds, reason, until), outcome.traceback)
+        return
+    again = outcome.retryable and may_repeat(job)
     write = (lambda: repeat(job, reason, until)) if again else (lambda: fail(job, reason, progress, until))
     _record(job, write, outcome.traceback)
 

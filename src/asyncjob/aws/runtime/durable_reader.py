@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from asyncjob.aws.runtime.durable_job import Job, expired, fetch, unpacked
+from asyncjob.aws.runtime.durable_item import Job, unpacked
+from asyncjob.aws.runtime.durable_job import expired, fetch
 from asyncjob.aws.runtime.durable_pages import Cursors, page
 from asyncjob.contract import ApiError, parse_list_query, parse_page_query
 from asyncjob.job import Status
@@ -23,7 +24,7 @@ PATIENCE_SECONDS = 5.0
 JSON = ("progress", "results", "error")
 FIELDS = (
     *("jobId", "type", "status", "parameters", "progress", "results", "error", "attempt"),
-    *("createdAt", "startedAt", "finishedAt"),
+    *("createdAt", "runAt", "startBy", "startedAt", "finishedAt"),
 )
 ATTEMPT = ("attempt", "status", "startedAt", "finishedAt", "error")
 
@@ -63,7 +64,7 @@ def _large(job_id: str, query: dict[str, str]) -> Answer:
 def _attempts(job_id: str, query: dict[str, str]) -> Answer:
     asked = parse_page_query(query)
     job = _found(job_id)
-    now = {**job["current"][0], "attempt": job["attempt"], "status": job["status"]}
+    now = {**_own(job), "attempt": job["attempt"], "status": job["status"]}
     attempts = [each for each in (*job["attempts"], now) if each["attempt"] > asked.after]
     shown = [_raw({name: each[name] for name in ATTEMPT if name in each}) for each in attempts[: asked.limit]]
     body: Answer = {"attempts": shown}
@@ -90,6 +91,11 @@ def _found(job_id: str) -> Job:
     if job is None or expired(job):
         raise ApiError(404, "Not found")
     return unpacked(job)
+
+
+def _own(job: Job) -> Job:
+    """What the attempt that `attempt` counts says of itself: while it waits, its error is that of the one before."""
+    return {} if job["status"] == Status.PENDING else job["current"][0]
 
 
 def _shown(job: Job) -> Answer:

@@ -8,14 +8,15 @@ its deadline, and to the sweeper too: nothing waits here.
 import time
 from typing import Any
 
-from asyncjob.aws.runtime.durable_job import Changed, Job, claim, fail, fetch, lose
+from asyncjob.aws.runtime.durable_item import Job
+from asyncjob.aws.runtime.durable_job import Changed, claim, fail, fetch, lose
 from asyncjob.aws.runtime.dynamodb import LAST_WRITE_SECONDS
 from asyncjob.aws.runtime.record import error, now_ms, to_json
 from asyncjob.job import Status
 
 PATIENCE_SECONDS = 20.0
 RECORD_MS = 30_000  # between the two writes of a Failure that never ran
-PASSING = ("EventAgeExceeded", "StillRunning", "TableError")
+PASSING = ("EventAgeExceeded", "StillRunning", "TableError", "TooEarly")
 TIMEOUT = "Sandbox.Timedout"
 TIMEOUT_SWEEPS = 3  # after them, a job that never began and timed out again has functions whose import hangs
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from asyncjob.aws.runtime.durable_job import LOST, SHELVES, Changed, fetch, lose, postpone
+from asyncjob.aws.runtime.durable_job import LOST, SHELVES, Changed, dispatch_again, fetch, lose
 from asyncjob.aws.runtime.dynamodb import TableError, call
 from asyncjob.aws.runtime.record import error, now_ms, to_json
 from asyncjob.job import Status
@@ -72,7 +72,7 @@ def _look_after(job_id: str) -> None:
     if job is None or job["dueAt"] > now_ms():
         return
     if job["status"] == Status.PENDING:
-        postpone(job, until)
+        dispatch_again(job, until)
         status = "Pending: dispatched again"
     elif job["status"] == Status.RUNNING:
         status = f"given up: {lose(job, error(*LOST), until)}"

@@ -19,6 +19,27 @@ class DurableEvent(TypedDict):
     attempt: int
 
 
+class Start(TypedDict):
+    """An attempt that the dispatcher is to start."""
+
+    jobId: str
+    type: str
+    attempt: int
+    runAt: str  # not before; empty for at once
+
+
+class Occurrence(TypedDict):
+    """What EventBridge Scheduler calls with when a schedule of the code is due."""
+
+    schedule: str
+    time: str  # that was named, as Scheduler writes it
+    overlap: str
+    latest: int  # seconds after which it is not begun any more; 0 for never
+    job: dict[
+        str, Any
+    ]  # what an item says of its function: `type`, `parameters`, `retries`, ..., and the `delay` in ms
+
+
 class Item(TypedDict, total=False):
     """A job in the inline edition's table. Parameters, results and error are JSON text, times as in the contract."""
 

@@ -23,6 +23,7 @@ from asyncjob.server.workers.running import RunningAttempt, Worker
 from asyncjob.server.workers.suspects import Suspects
 from asyncjob.store import Claim, Claims, Store, Suspect
 
+MAX_SLEEP_SECONDS = 60  # until the store is asked what is due: the clock may be set, and a machine may sleep
 NOT_BEGUN = Error("WorkerLost", "the worker died before the job began")
 
 
@@ -136,7 +137,7 @@ class Dispatch:
 
     def _wake_at(self, due_at: int) -> None:
         loop = asyncio.get_running_loop()
-        when = loop.time() + max(0, due_at - now_ms() + 1) / 1000
+        when = loop.time() + min(MAX_SLEEP_SECONDS, max(0, due_at - now_ms() + 1) / 1000)
         if self._due_timer is not None:
             if self._due_timer.when() <= when:
                 return

@@ -5,12 +5,15 @@ job can tell. Other code may end the process, so the server is told beforehand w
 """
 
 import resource
+import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 NEARLY = 0.9  # of the limit
 LOOK_SECONDS = 0.05
+WATCH = "asyncjob-memory"  # the thread that looks, and ends when it has told
 
 _KIB = 1024
 
@@ -27,18 +30,19 @@ class Memory:
         self._nearly_met = nearly_met
 
     def set_limit(self, limit: int) -> None:
-        """Let this process have that many bytes of data. It holds for good."""
-        if self.limit is None:
+        """Let this process have that many bytes of data. It holds for good, and on Linux alone."""
+        if self.limit is None and sys.platform == "linux":
             self.limit = limit
             _, hard = resource.getrlimit(resource.RLIMIT_DATA)
             most = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-            threading.Thread(target=self._watch, daemon=True).start()
+            threading.Thread(target=self._watch, name=WATCH, daemon=True).start()
             resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
     def _watch(self) -> None:
         assert self.limit is not None
-        while _data_bytes() < NEARLY * self.limit:
-            time.sleep(LOOK_SECONDS)
+        with suppress(MemoryError):  # not even enough to look
+            while _data_bytes() < NEARLY * self.limit:
+                time.sleep(LOOK_SECONDS)
         self._nearly_met()
 
 

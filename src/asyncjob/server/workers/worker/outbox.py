@@ -11,7 +11,7 @@ import time
 from collections import deque
 
 from asyncjob.job import Progress
-from asyncjob.server.workers.channel import Advanced, AttemptKey, Message, pack
+from asyncjob.server.workers.channel import OUT_OF_MEMORY, Advanced, AttemptKey, Message, pack
 
 PROGRESS_INTERVAL_SECONDS = 0.1
 
@@ -57,6 +57,8 @@ class Outbox:
                 batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
                 if batch:
                     self._connection.sendall(pack(batch))
+            except MemoryError:
+                os._exit(OUT_OF_MEMORY)
             except BaseException:
                 os._exit(1)  # the server or the batch is lost; the server notices a dead worker, but not a lost outcome
             finally:

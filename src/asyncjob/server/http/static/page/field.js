@@ -30,7 +30,8 @@ function hint(field) {
   const bounds = Object.entries(BOUNDS).filter(([name]) => field.schema[name] !== undefined && field.kind !== "json");
   const zone = field.kind === "moment" ? ["in this browser's time zone"] : [];
   const given = hasDefault(field) && !isChosen(field) ? [`default: ${field.default === "" ? "empty" : JSON.stringify(field.default)}`] : [];
-  return [field.description, ...bounds.map(([name, told]) => told(field.schema[name])), ...zone, ...given].filter(Boolean).join("; ");
+  const rest = [...bounds.map(([name, told]) => told(field.schema[name])), ...zone, ...given].join("; ");
+  return field.description && rest ? `${field.description} (${rest})` : (field.description ?? rest);
 }
 
 // What names a field to whoever reads or hears it, and what describes it. An item of a list is named by its place.

@@ -2,7 +2,7 @@
 
 import { html, nothing } from "./lit-html/lit-html.js";
 import { api } from "./api.js";
-import { between, count, exactTime, json, until } from "./format.js";
+import { between, count, exactTime, json, time, until } from "./format.js";
 import { badge, copyButton, fault, isFinal, moment, progress, shortened, value, waiting } from "./parts.js";
 import { timeLine } from "./timeline.js";
 
@@ -72,7 +72,7 @@ function waited(job, attempts) {
 }
 
 const runsAt = ({ runAt }) =>
-  runAt === undefined ? nothing : html`<time datetime=${runAt} title=${exactTime(runAt)}>${until(runAt)}</time>`;
+  runAt === undefined ? nothing : html`<time datetime=${runAt} title=${exactTime(runAt)}>${time(runAt)} <small>${until(runAt)}</small></time>`;
 
 const facts = (job, attempts) => html`<dl class="facts">
   ${fact("Submitted", moment(job.createdAt))}

@@ -17,10 +17,10 @@ const chosen = ({ functions }, { type }) => (functions.has(type) ? type : [...fu
 
 export const title = (data, filters) => `Submit ${chosen(data, filters)}`;
 
-let current = { name: undefined, root: undefined }; // what is being entered, while the address stays
+let current = { name: undefined, root: undefined }; // what is being entered, until another form is asked for
 
-function entered(data, filters, type) {
-  const name = `${type} ${filters.from ?? ""}`;
+function entered(data, type) {
+  const name = `${type} ${data.job?.jobId ?? ""}`;
   if (current.name !== name) {
     const field = { name: "", kind: "object", required: true, schema: {}, fields: data.functions.get(type).fields };
     const given = data.job?.type === type ? data.job.parameters : undefined;
@@ -54,7 +54,7 @@ async function send(root, type, { go, redraw }) {
 
 export function view({ data, filters, go, act, redraw }) {
   const type = chosen(data, filters);
-  const root = entered(data, filters, type);
+  const root = entered(data, type);
   const { description } = data.functions.get(type);
   const submit = (event) => {
     event.preventDefault();
