@@ -122,19 +122,23 @@ async def run(folder: Path, rounds: int, count: int, scheduled: int, behind: int
     enough = rounds * count + 1
     _fill(folder / "scheduled", "plain", scheduled, TIME)
     _fill(folder / "behind", "keyed", behind, KEY)
+    _fill(folder / "one", "keyed", 2, KEY)
     _fill(folder / "queue", "plain", enough, QUEUE)
     _fill(folder / "levels", "plain", enough, QUEUE, LEVELS)
-    benches = {name: Bench(folder / name) for name in ("empty", "scheduled", "behind", "queue", "levels")}
+    benches = {name: Bench(folder / name) for name in ("empty", "scheduled", "one", "behind", "queue", "levels")}
     for bench in benches.values():
         await bench.start()
-    await benches["behind"].saturate()
+    for name in ("one", "behind"):
+        await benches[name].saturate()
     try:
         return await _measure(
             {
                 "a plain job; nothing else waits": (benches["empty"], PLAIN),
                 f"a plain job; {scheduled:,} wait for their time": (benches["scheduled"], PLAIN),
+                "a plain job; one waits behind a busy key": (benches["one"], PLAIN),
                 f"a plain job; {behind:,} wait behind a busy key": (benches["behind"], PLAIN),
                 "a job with a key; nothing else waits": (benches["empty"], KEYED),
+                "a job with a key; one waits behind another key": (benches["one"], KEYED),
                 f"a job with a key; {behind:,} wait behind another key": (benches["behind"], KEYED),
                 f"the next of {enough:,} that wait with one priority": (benches["queue"], WAITING),
                 f"the next of {enough:,} that wait with 21 priorities": (benches["levels"], WAITING),

@@ -45,7 +45,7 @@ def test_the_benchmark_of_claims_has_a_figure_for_each_kind_of_waiting() -> None
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     figures = dict(re.findall(r"^(.*?) +([0-9.]+) us$", done.stdout, re.MULTILINE))
-    assert len(figures) == 7 and all(float(value) > 0 for value in figures.values())
+    assert len(figures) == 9 and all(float(value) > 0 for value in figures.values())
     assert "a plain job; 300 wait for their time" in figures
 
 

@@ -222,7 +222,7 @@ def test_a_listing_by_status_reads_an_index_and_not_the_table(tmp_path: Path, st
     _with_store(tmp_path / "jobs.db", test)
 
 
-LOOKS = ["waiting", "head_of_queue", "due", "next_times", "keys_of", "any_before_gates", "before_key", "past_key"]
+LOOKS = ["waiting", "head_of_queue", "due", "next_times", "keys_of", "any_before_functions", "before_key", "past_key"]
 LOOKS += ["types_at_gates", "running_of_type", "before_function", "with_limits", "last_start", "recent_starts"]
 LOOKS += ["close_key", "close_function", "opened_gates", "next_gate", "same_waiting", "same_unfinished", "same_within"]
 

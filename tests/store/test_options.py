@@ -219,12 +219,10 @@ def test_a_higher_priority_goes_first_and_within_one_the_order_of_submission(run
 def test_what_waits_rises_until_nothing_overtakes_it(run: Run, clock: Clock) -> None:
     async def test(opened: Opened) -> None:
         await opened.submit("old", priority=-10)
-        clock.now += 20 * LEVEL_MS
-        await opened.submit("equal", priority=10)
-        clock.now -= 1
-        await opened.submit("before", priority=10)
-        clock.now += 2
-        await opened.submit("after", priority=10)
+        clock.now += 20 * LEVEL_MS - 1
+        for job_id in ("before", "equal", "after"):
+            await opened.submit(job_id, priority=10)
+            clock.now += 1
         for _ in range(4):
             await opened.claim()
         assert [job_id for job_id, _ in opened.claimed] == ["before", "old", "equal", "after"]

@@ -131,8 +131,8 @@ class Gates:
         return found
 
     def any_waits(self, connection: sqlite3.Connection) -> bool:
-        """Whether any job waits before a gate."""
-        return self.places.has_limits and bool(connection.execute(SQL["any_before_gates"]).fetchone()[0])
+        """Whether any job waits before the gate of its function; before the gate of a key, none may be claimed."""
+        return self.places.has_limits and bool(connection.execute(SQL["any_before_functions"]).fetchone()[0])
 
     # -- rates -------------------------------------------------------------------------------------------------------
 

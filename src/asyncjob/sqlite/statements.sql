@@ -77,9 +77,9 @@ WHERE job_id IN (SELECT value ->> 0 FROM json_each(:rows)) AND stage = 2 AND lim
 -- Lists the gates of keys that a job waits at.
 SELECT DISTINCT type, limit_key FROM job WHERE stage = 0;
 
--- name: any_before_gates
--- Whether any job waits before a gate.
-SELECT EXISTS (SELECT 1 FROM job WHERE stage = 0) OR EXISTS (SELECT 1 FROM job WHERE stage = 1);
+-- name: any_before_functions
+-- Whether any job waits before the gate of its function.
+SELECT EXISTS (SELECT 1 FROM job WHERE stage = 1);
 
 -- name: before_key
 -- Lists the next jobs before the gate of a key.

@@ -190,6 +190,7 @@ class Transaction:
                 start = end
         if self._moves or self._gates.touched:
             self._move()
+            self._none_waits = False
         return results, self._claim()
 
     def _move(self) -> None:
