@@ -58,7 +58,7 @@ def document(
         key_needed: whether the API wants a key; None where that is not known.
     """
     submission, components = _submission(jobs, options)
-    schemas = {**components, **_results(jobs), **_fixed_schemas(_results_of_a_job(jobs))}
+    schemas = {**components, **_results(jobs), **_fixed_schemas(_results_of_a_job(jobs), jobs.names)}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -281,7 +281,7 @@ OPERATIONS = {
 # -- the bodies of answers -------------------------------------------------------------------------------------------
 
 
-def _fixed_schemas(results: Schema) -> Schema:
+def _fixed_schemas(results: Schema, types: list[str]) -> Schema:
     job = _job(results)
     attempt = {name: job[name] for name in ("attempt", "status", "startedAt", "finishedAt", "error")}
     ended = _object(
@@ -298,7 +298,7 @@ def _fixed_schemas(results: Schema) -> Schema:
         "Page": _page("jobs", _ref("Job")),
         "Attempts": _page("attempts", _object(attempt, required=["attempt", "status"])),
         "Deliveries": _page("deliveries", _delivery()),
-        "Plan": _object(PLAN_SCHEMA, required=[]),
+        "Plan": _plan(types),
         "Schedule": _object(
             _schedule(),
             required=["scheduleId", "type", "parameters", "missed", "overlap", "declared", "paused", "createdAt"],
@@ -359,6 +359,13 @@ def _delivery() -> Schema:
         "error": text | {"description": "What became of the last try that failed."},
     }
     return _object(properties, required=["id", "attempt", "url", "status", "tries", "createdAt"])
+
+
+def _plan(types: list[str]) -> Schema:
+    """What a client may say of a schedule of these functions."""
+    required = ["type"] if len(types) > 1 else []
+    plan = _object(PLAN_SCHEMA | {"type": {"enum": types}}, required)
+    return plan | {"additionalProperties": False, "oneOf": [{"required": [name]} for name in ("cron", "every")]}
 
 
 def _schedule() -> Schema:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from asyncjob.aws.runtime import durable_job, signing
+from asyncjob.aws.runtime import durable_item, durable_job, signing
 from asyncjob.aws.runtime.record import error
 from tests.aws.conftest import PROCESSOR, Api
 from tests.aws.double.double import Double
@@ -59,7 +59,7 @@ def _submit(api: Api, table: Any, job_id: str) -> dict[str, Any]:
     return item
 
 
-def _claim(job_id: str, attempt: int) -> durable_job.Job:
+def _claim(job_id: str, attempt: int) -> durable_item.Job:
     return durable_job.claim(job_id, attempt, 6_000, _until())
 
 

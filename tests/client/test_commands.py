@@ -204,6 +204,32 @@ def test_the_commands_find_the_server_that_the_environment_starts(served: Server
     assert "'http://127.0.0.1:http' is not a URL" in wrong.stderr
 
 
+def test_options_of_a_job_are_options_of_submit(run: Run, served: Server) -> None:
+    options = ("--delay", "1h30m", "--priority", "3", "--start-by", "2999-12-24T18:00:00+01:00")
+    job_id = run("submit", "add", "a=1", *options).stdout.strip()
+    shown = _fields(run("get", job_id).stdout)
+    assert (shown["status"], shown["priority"]) == ("Pending", "3")
+    assert shown["runs"].endswith(("in 1h", "in 2h")) and shown["expires"].endswith("d")
+    assert json.loads(run("run-now", job_id, "--json").stdout)["jobId"] == job_id
+    assert json.loads(run("wait", job_id, "--json").stdout)["results"] == 2
+    assert "it is Success" in run("run-now", job_id, status=2).stderr
+    at = run("submit", "add", "a=1", "--run-at", "2999-12-24T18:00:00Z", "--json").stdout
+    assert json.loads(run("cancel", json.loads(at)["jobId"], "--json").stdout)["status"] == "Canceled"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--delay", "soon"), '--delay must be a number of seconds, such as 90, or text such as "90s"'),
+        (("--run-at", "tomorrow"), "--run-at must be a time with its offset from UTC"),
+        (("--delay", "1s", "--run-at", "2999-12-24T18:00:00Z"), "--delay and --run-at contradict each other"),
+    ],
+)
+def test_a_wrong_option_of_a_job_is_one_line(run: Run, options: tuple[str, ...], message: str) -> None:
+    said = run("submit", "add", "a=1", *options, status=2).stderr
+    assert message in said and len(said.splitlines()) == 1
+
+
 def test_retry_runs_a_job_again(run: Run) -> None:
     job_id = json.loads(run("submit", "add", "a=1", "--wait", "--json").stdout)["jobId"]
     assert run("retry", job_id).stdout.strip() == job_id

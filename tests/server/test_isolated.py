@@ -33,6 +33,7 @@ def test_each_job_has_a_process_of_its_own_beside_the_workers_and_that_ends_with
     pids = [pid for pid, _ in ended]
     assert len(set(pids)) == 5 and not set(pids) & set(workers)
     assert all(number >= 2 for _, number in ended)
+    assert 'asyncjob_worker_restarts_total{reason="retired"} 0.0' in isolated.client.get("/metrics").text
     wait_for(lambda: not any(map(alive, pids)), "their end")
     _has_only_a_spare(isolated)
     (spare,) = set(isolated.worker_pids()) - set(workers)

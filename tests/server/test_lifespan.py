@@ -32,6 +32,10 @@ async def uses_async(context: JobContext) -> list:
     task, loop = context.resources[1], asyncio.get_running_loop()
     return [not task.done() and task.get_loop() is loop, context.worker, os.getpid()]
 
+@jobs.job(isolate=True)
+def alone(context: JobContext) -> list:
+    return [context.resources, context.worker, os.getpid()]
+
 @jobs.job
 def lasts(context: JobContext) -> str:
     say("began")
@@ -91,6 +95,17 @@ def test_a_number_is_kept_by_whatever_process_takes_the_place(tmp_path: Path) ->
         second = server.result(server.submit("uses"))["results"]
         assert first[:2] == second[:2] == [["resource", 0], 0]
         assert first[2] != second[2]
+
+
+def test_an_isolated_process_has_its_own_too_and_ends_it_after_its_job(tmp_path: Path) -> None:
+    with _serving(tmp_path, SYNC, "--workers", "1") as server:
+        resources, number, pid = server.result(server.submit("alone"))["results"]
+        assert resources == ["resource", number] and number >= 1
+        wait_for(lambda: pid in _said(tmp_path, "end"), "its end")
+        wait_for(lambda: len(_said(tmp_path, "start")) == 3, "the spare")
+        wait_for(lambda: server.log.read_text().count("worker ready") == 3, "the spare")
+        assert server.stop() == 0
+        assert sorted(_said(tmp_path, "end")) == sorted(_said(tmp_path, "start"))
 
 
 def test_its_end_waits_for_the_last_job_within_the_grace_period(tmp_path: Path) -> None:

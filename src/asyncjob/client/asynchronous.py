@@ -226,6 +226,10 @@ class AsyncJobHandle(Generic[R]):
         """See `JobHandle.cancel`."""
         return await self._client._run(self._job.cancel())
 
+    async def run_now(self) -> None:
+        """See `JobHandle.run_now`."""
+        await self._client._run(self._job.run_now())
+
     async def retry(self) -> None:
         """See `JobHandle.retry`."""
         await self._client._run(self._job.retry())

@@ -327,6 +327,15 @@ class JobHandle(Generic[R]):
         """
         return self._client._run(self._job.cancel())
 
+    def run_now(self) -> None:
+        """Have a job that waits for its time wait no longer.
+
+        Raises:
+            Refused: it does not wait for a time (409).
+            Unreachable: there was no answer: look whether it still waits.
+        """
+        self._client._run(self._job.run_now())
+
     def retry(self) -> None:
         """Run a job that has ended again.
 

@@ -276,6 +276,10 @@ class Following:
         """Cancel the job. Canceling twice is the same as canceling once."""
         return self._look((yield from self._api.job(self.job_id, "/cancel")))
 
+    def run_now(self) -> Operation[None]:
+        """Have a job that waits for its time wait no longer. A second request would find that it does not wait: 409."""
+        yield from self._api.job(self.job_id, "/run-now", repeatable=False)
+
     def retry(self) -> Operation[None]:
         """Run the job again. Repeated only if it certainly was not done: two retries could mean two more runs."""
         yield from self._api.job(self.job_id, "/retry", repeatable=False)

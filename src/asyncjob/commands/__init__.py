@@ -1,4 +1,4 @@
-"""The commands for users of an API: submit, get, wait, list, cancel, retry, stats, openapi, check, schedules.
+"""The commands for users of an API: submit, get, wait, list, cancel, run-now, retry, stats, openapi, check, schedules.
 
 Most call the client's method of that name and print the result for people or, with --json, for programs: one JSON
 document per line on standard output. An error is one line on standard error, and the exit status says what kind it was.
@@ -18,9 +18,10 @@ from asyncjob.commands.completion import complete_type, types
 from asyncjob.commands.connection import FAILED, UNREACHABLE, USAGE, connected, reported, with_each
 from asyncjob.commands.help import CommandLine
 from asyncjob.commands.options import LOCAL, Filter, JobIds, Json, Key, Signed, Timeout, TypeFilter, Url, Wait
-from asyncjob.commands.output import fail, print_json, say
+from asyncjob.commands.output import complain, fail, print_json, say
 from asyncjob.commands.parameters import parse_words
 from asyncjob.commands.schedules import app as schedules
+from asyncjob.commands.submission import Delay, Notify, Priority, RunAt, StartBy, options_of
 from asyncjob.contract import MAX_PAGE
 from asyncjob.job import Status
 
@@ -50,6 +51,11 @@ def submit(
     job_id: Annotated[
         str | None, typer.Option("--id", help="The job's id.", show_default="a new one", metavar="ID")
     ] = None,
+    delay: Delay = None,
+    run_at: RunAt = None,
+    priority: Priority = None,
+    start_by: StartBy = None,
+    notify: Notify = None,
     wait: Wait = False,
     timeout: Timeout = None,
     url: Url = LOCAL,
@@ -61,8 +67,11 @@ def submit(
     function, parameters = parse_words(words or [], body)
     if job_id is not None:
         parameters["jobId"] = job_id
+    options = options_of(delay, run_at, priority, start_by, notify)
     with connected(url, api_key, aws_iam) as client:
-        handle = client.submit(function, **parameters)
+        handle = client.submit(function, options, **parameters)
+        if handle.duplicate:
+            complain("there is such a job already, so this one was not begun")
         if wait or timeout is not None:
             sys.exit(_finish([handle], timeout, as_json))
         _print_id(handle, as_json)
@@ -132,6 +141,20 @@ def cancel(
     with connected(url, api_key, aws_iam) as client:
         status, _ = _show_each(_handles(client, job_ids), lambda handle: handle.cancel(), as_json)
         sys.exit(status)
+
+
+@app.command("run-now")
+def run_now(
+    job_ids: JobIds, url: Url = LOCAL, api_key: Key = None, aws_iam: Signed = False, as_json: Json = False
+) -> None:
+    """Have jobs that wait for their time wait no longer; print their ids."""
+
+    def run(handle: "JobHandle[Any]") -> None:
+        handle.run_now()
+        _print_id(handle, as_json)
+
+    with connected(url, api_key, aws_iam) as client:
+        sys.exit(with_each(_handles(client, job_ids), run))
 
 
 @app.command()
@@ -298,7 +321,7 @@ def _handles(client: "Client", job_ids: list[str]) -> "list[JobHandle[Any]]":
 
 def _print_id(handle: "JobHandle[Any]", as_json: bool) -> None:
     if as_json:
-        print_json({"jobId": handle.id})
+        print_json({"jobId": handle.id, **({"duplicate": True} if handle.duplicate else {})})
     else:
         typer.echo(handle.id)
 

@@ -92,8 +92,12 @@ def details(job: JobSnapshot) -> RenderableType:
     if job.progress is not None:
         rows.append(("progress", _progress(job)))
     rows.append(("attempt", Text(str(job.attempt))))
+    if job.priority:
+        rows.append(("priority", Text(str(job.priority))))
     rows += [(name, Text(f"{_local(at)}, {_ago(at)}")) for name, at in (
         ("created", job.created_at), ("started", job.started_at), ("finished", job.finished_at)) if at]  # fmt: skip
+    rows += [(name, Text(f"{_local(at)}, {_ahead(at)}")) for name, at in (
+        ("runs", job.run_at), ("expires", job.start_by)) if at]  # fmt: skip
     if took := _took(job):
         rows.append(("took", Text(took)))
     for name, value in rows:
@@ -232,6 +236,11 @@ def _local(at: datetime) -> str:
         return at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
     except (OverflowError, ValueError):  # in the first year, or the last
         return str(at)
+
+
+def _ahead(at: datetime) -> str:
+    seconds = (at - datetime.now(UTC)).total_seconds()
+    return f"in {_duration(int(seconds))}" if seconds >= 1 else _ago(at)
 
 
 def _ago(at: datetime) -> str:

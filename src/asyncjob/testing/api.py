@@ -48,7 +48,8 @@ def _answer(engine: Engine, request: httpx.Request) -> httpx.Response:  # noqa: 
         case "POST", "jobs", job_id, "cancel":
             return _shown(engine.cancel(job_id).job)
         case "POST", "jobs", job_id, "run-now":
-            return _shown(engine.run_now(job_id).job)
+            engine.run_now(job_id)
+            return _accepted({"jobId": job_id})
         case "POST", "jobs", job_id, "retry":
             engine.retry(job_id)
             return _accepted({"jobId": job_id})

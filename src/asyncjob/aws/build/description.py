@@ -10,8 +10,11 @@ from asyncjob.openapi import document
 from asyncjob.registry import Jobs
 from asyncjob.version import __version__
 
-PATHS = ("/jobs", "/jobs/{jobId}", "/jobs/{jobId}/cancel", "/jobs/{jobId}/retry", "/jobs/{jobId}/attempts")
-SCHEMAS = ("Deliveries", "Stats")  # of other paths alone
+PATHS = (
+    *("/jobs", "/jobs/{jobId}", "/jobs/{jobId}/cancel", "/jobs/{jobId}/retry", "/jobs/{jobId}/run-now"),
+    "/jobs/{jobId}/attempts",
+)
+SCHEMAS = ("Deliveries", "Stats", "Plan", "Schedule", "Schedules")  # of other paths alone
 LARGE = {
     "description": "The job is too large to be read here: `Location` answers with it.",
     "headers": {"Location": {"schema": {"type": "string"}}},

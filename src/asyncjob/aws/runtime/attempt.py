@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from asyncjob.aws.runtime.durable_job import Changed, Job, read, tell
+from asyncjob.aws.runtime.durable_item import Job, read
+from asyncjob.aws.runtime.durable_job import Changed, tell
 from asyncjob.aws.runtime.dynamodb import TableError, call
 from asyncjob.context import JobContext, WorkerContext
 from asyncjob.isolation import Isolation

@@ -16,20 +16,16 @@ function told and returned, and
     dueAt       when the sweeper is to look after it (milliseconds since 1970)
 """
 
-import base64
-import gzip
 import json
 import os
 import time
 from typing import Any
 
+from asyncjob.aws.runtime.durable_item import MAX_ITEM_BYTES, Job, Request, TooLarge, kept, packed, read, typed
 from asyncjob.aws.runtime.dynamodb import Conflict, TableError, call
-from asyncjob.aws.runtime.record import error, now_ms, timestamp, to_json
+from asyncjob.aws.runtime.record import error, now_ms, timestamp
 from asyncjob.job import TRANSITIONS, Status
 from asyncjob.policies import Backoff, Pauses
-
-Job = dict[str, Any]
-Request = dict[str, Any]
 
 CLOCK_SKEW_MS = 1_500
 SHELVES = 8  # of the indexes; a job is on one of them by the millisecond of its POST
@@ -38,12 +34,6 @@ EARLY_MS = 10_000  # before a sweep, so that it is not missed by what the one be
 LOSS_MS = 60_000  # past a deadline, before the sweeper gives the attempt up: who knows better has this long
 NEVER_MS = 9_999_999_999_999  # when a job that has ended is due
 LONGEST_SWEEP_MS = 3_600_000
-
-MAX_ITEM_BYTES = 400 * 1024
-ROOM_BYTES = 4_096  # for what a cancel and a retry add, and what DynamoDB counts beside names and values
-KEPT_ATTEMPTS = 50
-KEPT_BYTES = 40_000  # of all of them
-KEPT_MESSAGE_BYTES = 500  # of the error of an earlier attempt
 
 FIRST = 1  # the attempt that `startBy` is about
 MAX_POSTPONEMENTS = 1_000
@@ -69,10 +59,6 @@ class Changed(Exception):
     def __init__(self, job: Job) -> None:
         super().__init__(f"the job is {job.get('status')}, attempt {job.get('attempt')}")
         self.job = job
-
-
-class TooLarge(Exception):
-    """DynamoDB does not take the item, compressed or not and without its history; the message says how large it is."""
 
 
 def fetch(job_id: str, until: float) -> Job | None:
@@ -168,7 +154,7 @@ def succeed(job: Job, results: str, progress: str | None, until: float) -> str:
         Changed, TableError: see `claim`.
     """
     try:
-        return _end(job, "succeed", _packed(job, {"results": results}), None, progress, until)
+        return _end(job, "succeed", packed(job, {"results": results}), None, progress, until)
     except TooLarge as large:
         return fail(job, error("InvalidResults", f"the results cannot be kept: {large}"), progress, until)
 
@@ -225,7 +211,7 @@ def _wait(
         "#current = :next, dueAt = :due REMOVE claimId, deadline, progress",
         until,
         one=1,
-        attempts=_kept([*job["attempts"], ended]),
+        attempts=kept([*job["attempts"], ended]),
         next=[{"error": reason, **({"runAt": timestamp(now + pause)} if pause else {})}],
         due=now + pause + DISPATCH_MS,
         **values,
@@ -292,22 +278,10 @@ def expired(job: Job) -> bool:
     return "expiresAt" in job and bool(job["expiresAt"] <= time.time())
 
 
-def unpacked(job: Job) -> Job:
-    """The job with everything in its own attribute."""
-    if "large" not in job:
-        return job
-    return {**job, **json.loads(gzip.decompress(base64.b64decode(job["large"]["B"])))}
-
-
-def read(item: Request) -> Job:
-    """An item out of DynamoDB's JSON."""
-    return {name: _plain(value) for name, value in item.items()}
-
-
-def _end(job: Job, transition: str, kept: Request, reason: str | None, progress: str | None, until: float) -> str:
-    values: Request = {**kept, "now": timestamp(now_ms()), "never": NEVER_MS}
+def _end(job: Job, transition: str, more: Request, reason: str | None, progress: str | None, until: float) -> str:
+    values: Request = {**more, "now": timestamp(now_ms()), "never": NEVER_MS}
     sets = ["#status = :target", "#current[0].#status = :target", "#current[0].finishedAt = :now", "dueAt = :never"]
-    sets += [f"#{name} = :{name}" for name in kept]
+    sets += [f"#{name} = :{name}" for name in more]
     if reason is not None:
         values["error"] = reason
         sets.append("#current[0].#error = :error")
@@ -317,7 +291,7 @@ def _end(job: Job, transition: str, kept: Request, reason: str | None, progress:
     if days := int(os.environ["RETENTION_DAYS"]):
         values["expiresAt"] = int(time.time()) + days * 86_400
         sets.append("expiresAt = :expiresAt")
-    if (attempts := _kept(job["attempts"])) != job["attempts"]:
+    if (attempts := kept(job["attempts"])) != job["attempts"]:
         values["attempts"] = attempts
         sets.append("attempts = :attempts")
     return str(_change(transition, job, f"SET {', '.join(sets)} REMOVE claimId, deadline", until, **values)["status"])
@@ -352,7 +326,7 @@ def _written(job_id: str, guard: str, expression: str, until: float, values: Req
         "ConditionExpression": guard,
         "UpdateExpression": expression,
         "ExpressionAttributeNames": names,
-        "ExpressionAttributeValues": {f":{name}": _typed(value) for name, value in values.items()},
+        "ExpressionAttributeValues": {f":{name}": typed(value) for name, value in values.items()},
         "ReturnValues": "ALL_NEW",
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
     }
@@ -364,82 +338,3 @@ def _written(job_id: str, guard: str, expression: str, until: float, values: Req
         if "maximum allowed size" in str(refusal):
             raise TooLarge(f"DynamoDB has room for {MAX_ITEM_BYTES:,} bytes") from None
         raise
-
-
-def _packed(job: Job, texts: dict[str, str]) -> Request:
-    """The texts as they are, or all of them compressed in `large` where the item has no room.
-
-    Raises:
-        TooLarge: it has none even so.
-    """
-    held = _size({name: value for name, value in job.items() if name not in texts}) + ROOM_BYTES
-    size = held + _size(texts)
-    if size <= MAX_ITEM_BYTES:
-        return dict(texts)
-    compressed = gzip.compress(json.dumps(texts, ensure_ascii=False).encode(), compresslevel=6, mtime=0)
-    if held + len(compressed) > MAX_ITEM_BYTES:
-        most = f"DynamoDB has room for {MAX_ITEM_BYTES:,}"
-        raise TooLarge(f"with them the job has {size:,} bytes, {held + len(compressed):,} compressed; {most}")
-    return {"large": {"B": base64.b64encode(compressed).decode()}}
-
-
-def _kept(attempts: list[Job]) -> list[Job]:
-    """The last attempts, of a bounded size in all: an item has 400 KB, however often a job runs, whatever it says."""
-    kept: list[Job] = []
-    size = 0
-    for attempt in reversed(attempts[-KEPT_ATTEMPTS:]):
-        shortened = _shortened(attempt)
-        size += _size(shortened)
-        if size > KEPT_BYTES:
-            break
-        if attempt:
-            kept.append(shortened)
-    return kept[::-1]
-
-
-def _shortened(attempt: Job) -> Job:
-    if len(attempt.get("error", "").encode()) <= KEPT_MESSAGE_BYTES:
-        return attempt
-    told = json.loads(attempt["error"])
-    message = told["message"].encode()[:KEPT_MESSAGE_BYTES].decode(errors="ignore")
-    return {**attempt, "error": to_json({**told, "message": message})}
-
-
-def _size(value: Any) -> int:
-    """Bytes, as DynamoDB counts them, or some more."""
-    match value:
-        case str():
-            return len(value.encode()) + 1
-        case {"B": compressed}:
-            return len(compressed)
-        case dict():
-            return 3 + sum(len(name.encode()) + _size(each) for name, each in value.items())
-        case list():
-            return 3 + sum(map(_size, value))
-    return 22
-
-
-def _typed(value: Any) -> Any:
-    match value:
-        case str():
-            return {"S": value}
-        case int():
-            return {"N": str(value)}
-        case list():
-            return {"L": [_typed(each) for each in value]}
-        case {"B": _}:
-            return value
-    return {"M": {name: _typed(each) for name, each in value.items()}}
-
-
-def _plain(value: Request) -> Any:
-    match value:
-        case {"S": text}:
-            return text
-        case {"N": number}:
-            return int(number)
-        case {"L": values}:
-            return [_plain(each) for each in values]
-        case {"M": values}:
-            return {name: _plain(each) for name, each in values.items()}
-    return value

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
-from asyncjob.aws.runtime.durable_job import SHELVES, Job, expired, read
+from asyncjob.aws.runtime.durable_item import Job, read
+from asyncjob.aws.runtime.durable_job import SHELVES, expired
 from asyncjob.aws.runtime.dynamodb import TableError, call
 from asyncjob.contract import ApiError
 from asyncjob.job import Status

@@ -20,10 +20,10 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from asyncjob.aws.runtime.attempt import Attempt
+from asyncjob.aws.runtime.durable_item import Job
 from asyncjob.aws.runtime.durable_job import (
     LOST,
     Changed,
-    Job,
     claim,
     expire,
     fail,

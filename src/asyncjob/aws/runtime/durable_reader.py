@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from asyncjob.aws.runtime.durable_job import Job, expired, fetch, unpacked
+from asyncjob.aws.runtime.durable_item import Job, unpacked
+from asyncjob.aws.runtime.durable_job import expired, fetch
 from asyncjob.aws.runtime.durable_pages import Cursors, page
 from asyncjob.contract import ApiError, parse_list_query, parse_page_query
 from asyncjob.job import Status

@@ -8,7 +8,8 @@ its deadline, and to the sweeper too: nothing waits here.
 import time
 from typing import Any
 
-from asyncjob.aws.runtime.durable_job import Changed, Job, claim, fail, fetch, lose
+from asyncjob.aws.runtime.durable_item import Job
+from asyncjob.aws.runtime.durable_job import Changed, claim, fail, fetch, lose
 from asyncjob.aws.runtime.dynamodb import LAST_WRITE_SECONDS
 from asyncjob.aws.runtime.record import error, now_ms, to_json
 from asyncjob.job import Status

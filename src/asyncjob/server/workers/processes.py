@@ -176,6 +176,8 @@ class Processes:
         self._buried(worker, status)
 
     def _say_ended(self, worker: Worker, status: int) -> None:
+        if worker.stopping:  # as it was told to
+            return
         expected = worker.retired or (not worker.capacity and worker.ready and not worker.attempts)
         reason = "retired" if expected else "died"
         self.ended[reason] += 1

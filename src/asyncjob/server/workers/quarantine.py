@@ -17,6 +17,7 @@ from asyncjob.server.workers.channel import AttemptKey
 from asyncjob.store import Suspect
 
 MAX_GROUPS = 32  # processes of suspects at once; a guilty job among a thousand that run for hours leaves ten
+MAX_GROUPS_ASIDE = 4 * MAX_GROUPS  # counting those whose jobs wait for other jobs
 SOLO_INTERRUPTIONS = 5  # from which on a job begins alone
 SOLO_SECONDS = 60.0  # after which the next may begin
 MAX_INTERRUPTIONS = 10  # at which a job becomes a Failure: it may be what ends the server
@@ -34,10 +35,12 @@ class Group:
     Attributes:
         members: those that it has not been given yet.
         is_solo: whether it holds back others that were interrupted as often.
+        is_aside: whether all that it runs waits for other jobs, which may need a process themselves.
     """
 
     members: dict[AttemptKey, Suspect]
     is_solo: bool
+    is_aside: bool = False
 
 
 class Quarantine:
@@ -70,7 +73,8 @@ class Quarantine:
         """
         solo_runs = any(group.is_solo for group in self._groups)
         allowed = [one for one in self._waiting.values() if not (solo_runs and _is_solo(one))]
-        if not allowed or len(self._groups) >= MAX_GROUPS:
+        busy = sum(not group.is_aside for group in self._groups)
+        if not allowed or busy >= MAX_GROUPS or len(self._groups) >= MAX_GROUPS_ASIDE:
             return None
         first = max(allowed, key=lambda one: one.group_limit)
         if _is_solo(first):

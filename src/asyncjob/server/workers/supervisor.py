@@ -148,6 +148,8 @@ class Supervisor:
                 self.ignored += 1
         if ended:
             self._take_outcomes(worker, ended)
+        if worker.group is not None:
+            self._suspects.look(worker, worker.group)
         self.processes.kill_if_done(worker)
         self._check_stopped()
 

@@ -69,6 +69,12 @@ class Suspects:
                 if worker.group is group:
                     self._processes.kill_if_done(worker)
 
+    def look(self, worker: Worker, group: Group) -> None:
+        """Its process has said something: see whether it still needs its place among the others."""
+        was_aside, group.is_aside = group.is_aside, 0 < worker.aside == len(worker.attempts) and not group.members
+        if group.is_aside and not was_aside:
+            self._start_groups()
+
     def end(self, worker: Worker, group: Group) -> None:
         """The process of this group has ended, and all that becomes of its attempts is decided."""
         self._quarantine.end_group(group, was_ready=worker.ready)

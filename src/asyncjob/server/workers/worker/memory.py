@@ -5,6 +5,7 @@ job can tell. Other code may end the process, so the server is told beforehand w
 """
 
 import resource
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -29,8 +30,8 @@ class Memory:
         self._nearly_met = nearly_met
 
     def set_limit(self, limit: int) -> None:
-        """Let this process have that many bytes of data. It holds for good."""
-        if self.limit is None:
+        """Let this process have that many bytes of data. It holds for good, and on Linux alone."""
+        if self.limit is None and sys.platform == "linux":
             self.limit = limit
             _, hard = resource.getrlimit(resource.RLIMIT_DATA)
             most = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
