@@ -150,13 +150,12 @@ class SqliteSchedules:
         )
         if firing.jobs and now.plan.overlap == "skip" and now.last is not None and not now.last.status.is_final:
             return Fired(applied=True, overlapping=now.last.job_id)
-        begun = []
+        begun, there = list[str](), list[str]()
         for job_id, at in firing.jobs:
-            there = self._insert(connection, job_id, now.plan)
-            if there is None:
-                begun.append(job_id)
-            connection.execute(SQL["begin_scheduled"], key | {"job_id": there or job_id, "at": at})
-        return Fired(applied=True, begun=begun)
+            earlier = self._insert(connection, job_id, now.plan)
+            (begun if earlier is None else there).append(earlier or job_id)
+            connection.execute(SQL["begin_scheduled"], key | {"job_id": earlier or job_id, "at": at})
+        return Fired(applied=True, begun=begun, there=there)
 
     def _insert(self, connection: sqlite3.Connection, job_id: str, plan: Plan) -> str | None:
         """Save a new job; the id of the job that is there already, if one is."""

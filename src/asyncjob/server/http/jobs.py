@@ -2,7 +2,14 @@
 
 import msgspec
 
-from asyncjob.contract import parse_list_query, parse_page_query, parse_stats_query, parse_submission, parse_wait
+from asyncjob.contract import (
+    parse_list_query,
+    parse_no_query,
+    parse_page_query,
+    parse_stats_query,
+    parse_submission,
+    parse_wait,
+)
 from asyncjob.server import tracing
 from asyncjob.server.engine import OPTIONS
 from asyncjob.server.http.answers import RETRY_AFTER, Answer, Header, accepted, json, location, page
@@ -41,15 +48,18 @@ async def list_jobs(request: Request) -> Answer:
 
 
 async def cancel(request: Request) -> Answer:
+    parse_no_query(request.query())
     return json(msgspec.json.encode(await request.engine.cancel(request.name)))
 
 
 async def retry(request: Request) -> Answer:
+    parse_no_query(request.query())
     await request.engine.retry(request.name)
     return accepted(request.name)
 
 
 async def run_now(request: Request) -> Answer:
+    parse_no_query(request.query())
     await request.engine.run_now(request.name)
     return accepted(request.name)
 
