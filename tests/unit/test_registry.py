@@ -265,7 +265,7 @@ def test_what_is_said_of_processes_is_checked_at_the_import(policies: dict[str, 
 )
 def test_an_argument_that_there_is_not_is_refused_with_the_nearest(given: dict[str, Any], message: str) -> None:
     with pytest.raises(RegistrationError, match=re.escape(message)):
-        Jobs().job(**given)(lambda: None)
+        Jobs().job(name="f", **given)(lambda: None)
 
 
 def test_a_timeout_may_be_written_as_any_length_of_time() -> None:
