@@ -21,8 +21,8 @@ ZONES = (
     *("Europe/Berlin", "America/New_York", "America/Santiago", "America/Havana", "Australia/Lord_Howe"),
     *("Antarctica/Troll", "Africa/Casablanca", "Africa/Cairo", "Pacific/Chatham", "Asia/Beirut"),
 )
-# Where the clock is changed by half an hour, at a quarter to, or at midnight, so that a day begins at 01:00, the library
-# passes times of an expression with a period over. Those are compared with a search of every minute alone.
+# Where the clock is changed by half an hour, at a quarter to, or at midnight, so that a day begins at 01:00, the
+# library passes times of an expression with a period over. Those are compared with a search of every minute alone.
 LOSES_TIMES = (
     *("Australia/Lord_Howe", "Pacific/Chatham", "America/Santiago", "America/Havana", "Asia/Beirut", "Africa/Cairo"),
 )
