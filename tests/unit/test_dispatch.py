@@ -35,6 +35,7 @@ class Server:
         self.workers = list(workers)
         self.offered = 0
         self.woken = 0
+        self.awake = asyncio.Event()
         self.waited: list[str] = []
         jobs = Jobs()
         jobs.job(name="add")(lambda: None)
@@ -55,6 +56,7 @@ class Server:
 
     def wake(self) -> None:
         self.woken += 1
+        self.awake.set()
 
 
 def _worker(capacity: int = 10, *, ready: bool = True) -> Worker:
@@ -148,7 +150,6 @@ def test_claims_are_handed_out_whatever_comes_next_is_due_already(
             claims = _claims(f"job-{number}")
             server.dispatch.take(claims._replace(next_due=now_ms() - number))
         assert _sent(worker) == ["job-0", "job-1", "job-2"]
-        while not server.woken:
-            await asyncio.sleep(0)
+        await server.awake.wait()
 
     run(test())
