@@ -345,7 +345,7 @@ def _checked(given: Policies, signature: Signature) -> dict[str, Any]:
         raise ValueError(f"unique must be such as Unique('accountId', while_='waiting'), not {unique!r}")
     limits = policies.limits_of(given.get("concurrency"), given.get("rate"))
     known = signature.parameters.__struct_fields__
-    for name in (*((limits.per,) if limits.per else ()), *(unique.parameters if unique else ())):
+    for name in (*(() if limits.per is None else (limits.per,)), *(unique.parameters if unique else ())):
         if name not in known:
             raise ValueError(f"it has no parameter {name!r} to compare; it has {', '.join(known) or 'none'}")
     return {
