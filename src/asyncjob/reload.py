@@ -24,8 +24,15 @@ from asyncjob.signature import RegistrationError
 
 LOOK_SECONDS = 0.5  # between looks at the files
 SETTLE_SECONDS = 0.1  # without a change, after which an editor has written everything
+REFUSE_SECONDS = 0.2  # for the request of a client that is refused
 MAX_FILES = 10_000
 UNLOADABLE = 3  # how a server exits whose functions cannot be loaded
+
+_SAID = b'{"message":"the job functions cannot be loaded; the terminal of asyncjob serve says why"}'
+UNLOADED = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\nconnection: close\r\n"
+    b"content-length: %d\r\n\r\n%b" % (len(_SAID), _SAID)
+)
 
 Seen = dict[str, tuple[int, int, int]]
 """Of each file: when it was changed, its size, and which file it is (editors replace it)."""
@@ -119,7 +126,7 @@ class Reloader:
             if self._link is not None and select.select([self._link], [], [], LOOK_SECONDS)[0]:
                 return ""
             if self._link is None:
-                time.sleep(LOOK_SECONDS)
+                self._refuse(LOOK_SECONDS)
             now = _files(self._folder)
             if now != seen:
                 changed = min(name for name in now.keys() | seen.keys() if now.get(name) != seen.get(name))
@@ -129,6 +136,17 @@ class Reloader:
                     last, now = now, _files(self._folder)
                 return os.path.relpath(changed, self._folder)
         return ""
+
+    def _refuse(self, seconds: float) -> None:
+        """For so long, answer whoever connects that there is no server: nobody should wait for a file to change."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and select.select([self._listener], [], [], left)[0]:
+            with suppress(OSError):
+                connection, _ = self._listener.accept()
+                with connection:
+                    connection.settimeout(REFUSE_SECONDS)
+                    connection.recv(1 << 16)  # a close with unread bytes would lose the answer
+                    connection.sendall(UNLOADED)
 
     def _end(self) -> int:
         """End the server gently, if it has not ended; its exit status, as a shell tells it."""

@@ -80,12 +80,17 @@ def test_attempts_are_deleted_with_their_job(tmp_path: Path) -> None:
         assert _kept(server.database) == 0
 
 
+TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+
+
 def test_a_file_of_the_first_schema_is_upgraded_with_its_jobs(tmp_path: Path) -> None:
     path = tmp_path / "jobs.db"
     Database(path).close()
     with sqlite3.connect(path) as connection:  # as the first version left it
         connection.executescript(
-            "DROP TABLE attempt; DROP TABLE delivery; DROP TABLE job; PRAGMA user_version = 1;" + MIGRATIONS[0]
+            "".join(f"DROP TABLE {name};" for (name,) in connection.execute(TABLES))
+            + "PRAGMA user_version = 1;"
+            + MIGRATIONS[0]
         )
         connection.execute(
             "INSERT INTO job (job_id, type, status, parameters, created_at, started_at, finished_at, results)"

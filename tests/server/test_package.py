@@ -14,10 +14,13 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent.parent
 COMMANDS = {"rich", "typer"}
+SCHEDULES = {"cronsim", "tzdata"}
 BROUGHT = {
     "": {"httpx", "msgspec"},
-    "server": COMMANDS | {"httpcore", "httptools", "prometheus-client", "standardwebhooks", "uvicorn", "uvloop"},
-    "aws": COMMANDS | {"botocore", "packaging", "pyyaml"},
+    "server": COMMANDS
+    | SCHEDULES
+    | {"httpcore", "httptools", "prometheus-client", "standardwebhooks", "uvicorn", "uvloop"},
+    "aws": COMMANDS | SCHEDULES | {"botocore", "packaging", "pyyaml"},
     "otel": {"opentelemetry-api"},
 }
 """What each extra adds, on Linux; without one, what the client needs."""

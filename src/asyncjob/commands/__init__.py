@@ -147,7 +147,7 @@ def cancel(
 def run_now(
     job_ids: JobIds, url: Url = LOCAL, api_key: Key = None, aws_iam: Signed = False, as_json: Json = False
 ) -> None:
-    """Have jobs that wait for their time wait no longer; print their ids."""
+    """Run jobs now that wait for a time; print their ids."""
 
     def run(handle: "JobHandle[Any]") -> None:
         handle.run_now()
@@ -167,7 +167,7 @@ def retry(
     aws_iam: Signed = False,
     as_json: Json = False,
 ) -> None:
-    """Run jobs that have ended again; print their ids."""
+    """Run ended jobs again; print their ids."""
     waits = wait or timeout is not None
     retried = []
 

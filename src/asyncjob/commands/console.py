@@ -220,6 +220,8 @@ def _status(job: JobSnapshot) -> Text:
 
 
 def _progress(job: JobSnapshot) -> Text:
+    if job.status is Status.PENDING and job.run_at is not None:
+        return Text(f"runs {_ahead(job.run_at)}")
     return (
         Text() if job.progress is None else plain(f"{job.progress.fraction:.0%} {job.progress.message or ''}".strip())
     )

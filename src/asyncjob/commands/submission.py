@@ -18,13 +18,13 @@ RunAt = Annotated[
 ]
 Priority = Annotated[
     int | None,
-    typer.Option(help="Before others, which rise while they wait.", min=LOWEST_PRIORITY, max=HIGHEST_PRIORITY),
+    typer.Option(help="Higher runs first; what waits rises.", min=LOWEST_PRIORITY, max=HIGHEST_PRIORITY),
 ]
 StartBy = Annotated[
     str | None,
-    typer.Option(help="If it has not begun by this time, it is a Failure of type Expired.", metavar="TIME"),
+    typer.Option(help="Fail it (Expired) if it has not begun by this time.", metavar="TIME"),
 ]
-Notify = Annotated[str | None, typer.Option(help="Who is told how it ended.", metavar="URL")]
+Notify = Annotated[str | None, typer.Option(help="A URL that is told how it ended.", metavar="URL")]
 
 
 def options_of(
