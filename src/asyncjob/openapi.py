@@ -4,16 +4,13 @@ from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from asyncjob.contract import DEFAULT_PAGE, MAX_PAGE, MAX_WAIT_SECONDS
-from asyncjob.job import FINAL, Status
+from asyncjob.openapi_bodies import SCHEMAS, bodies, ref
 from asyncjob.registry import Jobs
-from asyncjob.schedules import SCHEDULE_ID
-from asyncjob.schema import JOB_ID_SCHEMA, OPTION_SCHEMAS, PLAN_SCHEMA, Schema, results_schemas, submission_schemas
+from asyncjob.schema import Schema, results_schemas, submission_schemas
 
-_SCHEMAS = "#/components/schemas/"
 # Of components made from a user's functions and classes, so that one called `Job` does not meet ours.
 _PREFIX = "parameters."
 _RESULTS_PREFIX, _RETURNED_PREFIX = "results.", "returned."
-_TIME: Schema = {"type": "string", "format": "date-time", "examples": ["2024-06-06T12:34:56.789Z"]}
 _KEY: Schema = {"securitySchemes": {"apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"}}}
 _SECURITY: dict[bool | None, list[Schema]] = {True: [{"apiKey": []}], False: [], None: [{}, {"apiKey": []}]}
 
@@ -58,7 +55,7 @@ def document(
         key_needed: whether the API wants a key; None where that is not known.
     """
     submission, components = _submission(jobs, options)
-    schemas = {**components, **_results(jobs), **_fixed_schemas(_results_of_a_job(jobs))}
+    schemas = {**components, **_results(jobs), **bodies(_results_of_a_job(jobs))}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -74,9 +71,9 @@ def document(
 
 def _submission(jobs: Jobs, options: Collection[str]) -> tuple[Schema, Schema]:
     """The schema of a `POST /jobs` body, and the components it refers to."""
-    schemas = submission_schemas(jobs, f"{_SCHEMAS}{_PREFIX}{{name}}", options=options)
+    schemas = submission_schemas(jobs, f"{SCHEMAS}{_PREFIX}{{name}}", options=options)
     components = {_PREFIX + name: schema for name, schema in (schemas.components | schemas.bodies).items()}
-    references = {name: _ref(_PREFIX + name) for name in schemas.bodies}
+    references = {name: ref(_PREFIX + name) for name in schemas.bodies}
     if len(jobs) == 1:
         return next(iter(references.values())), components
     mapping = {schemas.bodies[name]["title"]: reference["$ref"] for name, reference in references.items()}
@@ -86,14 +83,14 @@ def _submission(jobs: Jobs, options: Collection[str]) -> tuple[Schema, Schema]:
 
 def _results(jobs: Jobs) -> Schema:
     """Components: what each function returns, where that is known, and the classes in it."""
-    schemas = results_schemas(jobs, f"{_SCHEMAS}{_RETURNED_PREFIX}{{name}}")
+    schemas = results_schemas(jobs, f"{SCHEMAS}{_RETURNED_PREFIX}{{name}}")
     classes = {_RETURNED_PREFIX + name: schema for name, schema in schemas.components.items()}
     return classes | {_RESULTS_PREFIX + name: schema for name, schema in schemas.bodies.items()}
 
 
 def _results_of_a_job(jobs: Jobs) -> Schema:
     """The schema of `results`, which those of any function may be."""
-    known = [_ref(_RESULTS_PREFIX + function.name) for function in jobs if function.results is not Any]
+    known = [ref(_RESULTS_PREFIX + function.name) for function in jobs if function.results is not Any]
     schema: Schema = {"description": "What the function returned."}
     return schema | {"anyOf": known} if len(known) == len(jobs) else schema
 
@@ -114,7 +111,7 @@ def _described(operation: Operation, submission: Schema) -> Schema:
     if operation.submits:
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": submission}}}
     if operation.body is not None:
-        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(operation.body)}}}
+        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": ref(operation.body)}}}
     if operation.parameters:
         described["parameters"] = list(operation.parameters)
     refusals = {status: _json(_REFUSALS[status], "Message") for status in operation.refusals}
@@ -125,12 +122,8 @@ def _described(operation: Operation, submission: Schema) -> Schema:
 # -- what the rows of the table below are made of --------------------------------------------------------------------
 
 
-def _ref(name: str) -> Schema:
-    return {"$ref": _SCHEMAS + name}
-
-
 def _json(description: str, schema: str, headers: Schema | None = None) -> Schema:
-    answer = {"description": description, "content": {"application/json": {"schema": _ref(schema)}}}
+    answer = {"description": description, "content": {"application/json": {"schema": ref(schema)}}}
     return answer if headers is None else {**answer, "headers": headers}
 
 
@@ -151,21 +144,30 @@ _STREAM: Schema = {
     "description": "Server-sent events.",
     "content": {"text/event-stream": {"schema": {"type": "string"}}},
 }
-_DUPLICATE: Schema = {
-    "const": True,
-    "description": "Given if nothing was saved, because this job was there before and is the same.",
-}
 _WAIT = _query(
     "wait",
     {"type": "number", "minimum": 0, "maximum": MAX_WAIT_SECONDS},
     description="Hold the answer until the job is final or so many seconds are over.",
 )
+_PREFER: Schema = {
+    "name": "Prefer",
+    "in": "header",
+    "schema": {"type": "string", "examples": ["wait=10", "respond-async"]},
+    "description": "`wait=10` is the same as the query's `wait`, which wins over it (RFC 7240).",
+}
+_KNOWN: Schema = {
+    "name": "If-None-Match",
+    "in": "header",
+    "schema": {"type": "string"},
+    "description": "An `ETag` of the job, or several: if it is still that version, the answer is 304.",
+}
+_ETAG: Schema = {"ETag": {"description": "The version of the job.", "schema": {"type": "string"}}}
 _PAGE = (
     _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": DEFAULT_PAGE}),
     _query("cursor", {"type": "string", "pattern": "^[0-9]{1,18}$"}),
 )
 _TYPE = _query("type", {"type": "string"})
-_FILTERS = (_query("status", _ref("Status")), _TYPE)
+_FILTERS = (_query("status", ref("Status")), _TYPE)
 _LAST_EVENT: Schema = {
     "name": "Last-Event-ID",
     "in": "header",
@@ -191,7 +193,7 @@ OPERATIONS = {
         "Register a job",
         {200: _json("The job: it has ended while the request waited.", "Job"), 202: _ACCEPTED},
         (400, 403, 408, 409, 413, 415, 429, 503),
-        (_WAIT,),
+        (_WAIT, _PREFER),
         submits=True,
     ),
     "GET /jobs": Operation(
@@ -200,9 +202,12 @@ OPERATIONS = {
     "GET /jobs/{jobId}": Operation(
         "get",
         "Get a job",
-        {200: _json("The job.", "Job", _retry_after("Until it is final."))},
+        {
+            200: _json("The job.", "Job", _ETAG | _retry_after("Until it is final.")),
+            304: {"description": "The job is still of a version that `If-None-Match` names."},
+        },
         (400, 403, 404),
-        (_WAIT,),
+        (_WAIT, _PREFER, _KNOWN),
     ),
     "POST /jobs/{jobId}/cancel": Operation(
         "cancel", "Cancel a job", {200: _json("The job.", "Job")}, (403, 404, 409, 503)
@@ -276,106 +281,3 @@ OPERATIONS = {
     ),
 }
 """By method and path: the requests of the contract. An engine answers some or all of them."""
-
-
-# -- the bodies of answers -------------------------------------------------------------------------------------------
-
-
-def _fixed_schemas(results: Schema) -> Schema:
-    job = _job(results)
-    attempt = {name: job[name] for name in ("attempt", "status", "startedAt", "finishedAt", "error")}
-    ended = _object(
-        {
-            "seconds": {"type": "integer", "description": "How long each moment is."},
-            "counts": {"type": "array", "items": _counts(FINAL), "description": "The last moments, the oldest first."},
-        },
-        required=["seconds", "counts"],
-    )
-    return {
-        "Status": {"type": "string", "enum": list(Status)},
-        "Job": _object(job, required=["jobId", "type", "status", "parameters", "attempt", "createdAt"]),
-        "Accepted": _object({"jobId": JOB_ID_SCHEMA, "duplicate": _DUPLICATE}, required=["jobId"]),
-        "Page": _page("jobs", _ref("Job")),
-        "Attempts": _page("attempts", _object(attempt, required=["attempt", "status"])),
-        "Deliveries": _page("deliveries", _delivery()),
-        "Plan": _object(PLAN_SCHEMA, required=[]),
-        "Schedule": _object(
-            _schedule(),
-            required=["scheduleId", "type", "parameters", "missed", "overlap", "declared", "paused", "createdAt"],
-        ),
-        "Schedules": _page("schedules", _ref("Schedule")),
-        "Stats": _object({"jobs": _counts(list(Status)), "ended": ended}, required=["jobs", "ended"]),
-        "Message": _object({"message": {"type": "string"}}, required=["message"]),
-    }
-
-
-def _object(properties: Schema, required: list[str]) -> Schema:
-    return {"type": "object", "properties": properties, "required": required}
-
-
-def _page(name: str, items: Schema) -> Schema:
-    cursor = {"type": "string", "description": "The cursor of the next page; absent on the last."}
-    return _object({name: {"type": "array", "items": items}, "next": cursor}, required=[name])
-
-
-def _job(results: Schema) -> Schema:
-    return {
-        "jobId": JOB_ID_SCHEMA,
-        "type": {"type": "string", "description": "The job function."},
-        "status": _ref("Status"),
-        "parameters": {"type": "object"},
-        "progress": {
-            "type": "object",
-            "properties": {"fraction": {"type": "number", "minimum": 0, "maximum": 1}, "message": {"type": "string"}},
-            "required": ["fraction"],
-        },
-        "results": results,
-        "error": {
-            "type": "object",
-            "properties": {"type": {"type": "string"}, "message": {"type": "string"}},
-            "required": ["type", "message"],
-        },
-        "attempt": {"type": "integer", "minimum": 1},
-        "priority": OPTION_SCHEMAS["priority"] | {"description": "Absent if it is 0."},
-        "createdAt": _TIME,
-        "runAt": _TIME | {"description": "Given while a Pending job waits for this time."},
-        "startBy": _TIME | {"description": "If it has not begun by then, it is a Failure of type `Expired`."},
-        "startedAt": _TIME,
-        "finishedAt": _TIME,
-    }
-
-
-def _delivery() -> Schema:
-    text: Schema = {"type": "string"}
-    properties: Schema = {
-        "id": text | {"description": "The `webhook-id` of each try."},
-        "attempt": {"type": "integer", "minimum": 1},
-        "url": text,
-        "status": {"type": "string", "enum": ["Waiting", "Delivered", "Failed"]},
-        "tries": {"type": "integer", "minimum": 0},
-        "createdAt": _TIME,
-        "nextTryAt": _TIME,
-        "finishedAt": _TIME,
-        "error": text | {"description": "What became of the last try that failed."},
-    }
-    return _object(properties, required=["id", "attempt", "url", "status", "tries", "createdAt"])
-
-
-def _schedule() -> Schema:
-    last = {"jobId": JOB_ID_SCHEMA, "runAt": _TIME, "status": _ref("Status"), "error": {"type": "object"}}
-    return {
-        "scheduleId": {"type": "string", "pattern": f"^{SCHEDULE_ID.pattern}$"},
-        **PLAN_SCHEMA,
-        "every": {"type": "integer", "minimum": 1, "description": "Seconds."},
-        "declared": {"type": "boolean", "description": "Whether the code declares it; if not, a client has made it."},
-        "paused": {"type": "boolean"},
-        "createdAt": _TIME,
-        "nextRunAt": _TIME | {"description": "Absent while it is paused."},
-        "lastRun": _object(last, required=["jobId", "runAt", "status"])
-        | {"description": "The job that it has begun last, and what became of it."},
-    }
-
-
-def _counts(statuses: Collection[Status]) -> Schema:
-    names = [status for status in Status if status in statuses]
-    return _object({name: {"type": "integer", "minimum": 0} for name in names}, required=list(names))

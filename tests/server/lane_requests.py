@@ -63,6 +63,7 @@ ORDINARY = {
     "compressed": post(ADD, JSON + b"content-encoding: gzip\r\n"),
     "traceparent": post(ADD, JSON + b"traceparent: 00-11111111111111111111111111111111-2222222222222222-01\r\n"),
     "cookie": post(ADD, JSON + b"cookie: asyncjob=x\r\n"),
+    "prefer": post(ADD, JSON + b"prefer: respond-async\r\n"),
     "another host": post(ADD, b"host: evil.example\r\n"),
     "another origin": post(ADD, JSON + b"origin: http://evil.example\r\n"),
     "no host": post(ADD, b""),
@@ -93,6 +94,8 @@ ORDINARY = {
     "HEAD": get(b"known", line=b"HEAD /jobs/%b HTTP/1.1"),
     "GET with a body": get(b"known", HOST + b"content-length: 2\r\n") + b"{}",
     "GET with close": get(b"known", HOST + b"connection: close\r\n"),
+    "GET of a version": get(b"known", HOST + b"if-none-match: *\r\n"),
+    "GET with a preference": get(b"known", HOST + b"prefer: wait=0\r\n"),
     "GET with another's page": get(b"known", HOST + b"origin: http://evil.example\r\n"),
 }
 """Requests that it leaves alone."""

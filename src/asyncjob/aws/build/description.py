@@ -27,8 +27,10 @@ def description(jobs: Jobs) -> dict[str, Any]:
     whole = document(jobs, __version__, options=OPTIONS)
     paths = {path: whole["paths"][path] for path in PATHS}
     for operation in (paths["/jobs"]["post"], paths["/jobs/{jobId}"]["get"]):
-        del operation["parameters"]  # wait
+        del operation["parameters"]  # wait, in the query and in headers, and versions
     del paths["/jobs"]["post"]["responses"]["200"]
+    shown = paths["/jobs/{jobId}"]["get"]["responses"]
+    del shown["304"], shown["200"]["headers"]["ETag"]
     for path in ("/jobs/{jobId}", "/jobs/{jobId}/cancel"):
         for operation in ("get", "post"):
             if operation in paths[path]:

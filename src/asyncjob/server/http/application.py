@@ -8,7 +8,7 @@ from asyncjob.server.engine import Engine
 from asyncjob.server.http import answers
 from asyncjob.server.http.access import Access, WrongKey
 from asyncjob.server.http.answers import Answer
-from asyncjob.server.http.requests import ClientLeft, Receive, Request, Scope, Send
+from asyncjob.server.http.requests import ClientLeft, Receive, Request, Scope, Send, by_name
 from asyncjob.server.http.routes import ROUTES, find
 from asyncjob.server.refusals import NotFound
 from asyncjob.version import __version__
@@ -32,7 +32,7 @@ class Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            method, headers = scope["method"], dict(scope["headers"])
+            method, headers = scope["method"], by_name(scope["headers"])
             path, name = find(scope["path"])
             session = self._access.check(method, path is not None and path.is_open, headers)
             if path is None:

@@ -34,7 +34,9 @@ VERSION = b" HTTP/1.1"
 POST = b"POST %b%b\r\n" % (FAST["POST"].path.encode(), VERSION)
 GET = b"GET " + FAST["GET"].path.partition("{")[0].encode()
 CLOSE = (b"connection", b"close")
-MATTERS = frozenset((b"cookie", b"expect", b"transfer-encoding", b"traceparent", b"upgrade"))  # for each request anew
+MATTERS = frozenset(  # for each request anew
+    (b"cookie", b"expect", b"if-none-match", b"prefer", b"transfer-encoding", b"traceparent", b"upgrade")
+)
 
 
 class Lane:
