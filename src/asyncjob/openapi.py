@@ -55,7 +55,7 @@ def document(
         key_needed: whether the API wants a key; None where that is not known.
     """
     submission, components = _submission(jobs, options)
-    schemas = {**components, **_results(jobs), **bodies(_results_of_a_job(jobs))}
+    schemas = {**components, **_results(jobs), **bodies(_results_of_a_job(jobs), jobs.names)}
     return {
         "openapi": "3.1.0",
         "info": {

@@ -20,8 +20,13 @@ def ref(name: str) -> Schema:
     return {"$ref": SCHEMAS + name}
 
 
-def bodies(results: Schema) -> Schema:
-    """The components that every document has; `results` is what `results` of a job may be."""
+def bodies(results: Schema, types: list[str]) -> Schema:
+    """The components that every document has.
+
+    Args:
+        results: what `results` of a job may be.
+        types: the names of the job functions.
+    """
     job = _job(results)
     attempt = {name: job[name] for name in ("attempt", "status", "startedAt", "finishedAt", "error")}
     ended = _object(
@@ -38,7 +43,7 @@ def bodies(results: Schema) -> Schema:
         "Page": _page("jobs", ref("Job")),
         "Attempts": _page("attempts", _object(attempt, required=["attempt", "status"])),
         "Deliveries": _page("deliveries", _delivery()),
-        "Plan": _object(PLAN_SCHEMA, required=[]),
+        "Plan": _plan(types),
         "Schedule": _object(
             _schedule(),
             required=["scheduleId", "type", "parameters", "missed", "overlap", "declared", "paused", "createdAt"],
@@ -99,6 +104,13 @@ def _delivery() -> Schema:
         "error": text | {"description": "What became of the last try that failed."},
     }
     return _object(properties, required=["id", "attempt", "url", "status", "tries", "createdAt"])
+
+
+def _plan(types: list[str]) -> Schema:
+    """What a client may say of a schedule of these functions."""
+    required = ["type"] if len(types) > 1 else []
+    plan = _object(PLAN_SCHEMA | {"type": {"enum": types}}, required)
+    return plan | {"additionalProperties": False, "oneOf": [{"required": [name]} for name in ("cron", "every")]}
 
 
 def _schedule() -> Schema:

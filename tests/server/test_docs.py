@@ -66,7 +66,7 @@ def _default(option: typer.core.TyperOption) -> str:
 
 
 def test_no_command_is_documented_that_does_not_exist() -> None:
-    assert set(re.findall(r"^### asyncjob (\w+)$", CLIENT.read_text(), re.MULTILINE)) == set(COMMANDS)
+    assert set(re.findall(r"^### asyncjob ([\w-]+)$", CLIENT.read_text(), re.MULTILINE)) == set(COMMANDS)
 
 
 def test_the_page_needs_nothing_from_the_internet_and_runs_no_inline_script(server: Server) -> None:

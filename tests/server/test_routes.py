@@ -24,11 +24,14 @@ def _methods(path: str) -> set[str]:
 
 
 def _example(path: str) -> str:
-    return path.replace("{jobId}", "nobody").replace("{file+}", "docs.js" if path.startswith("/docs") else "app.js")
+    named = path.replace("{jobId}", "nobody").replace("{scheduleId}", "nothing")
+    return named.replace("{file+}", "docs.js" if path.startswith("/docs") else "app.js")
 
 
 def test_the_table_of_routes_in_the_docs_is_the_table() -> None:
-    rows = re.findall(r"^\| `((?:GET|POST|DELETE) /[^`]*)` \| (yes|no) \| (.*) \|$", LOCAL.read_text(), re.MULTILINE)
+    rows = re.findall(
+        r"^\| `((?:GET|POST|PUT|DELETE) /[^`]*)` \| (yes|no) \| (.*) \|$", LOCAL.read_text(), re.MULTILINE
+    )
     assert [(request, key) for request, key, _ in rows] == [
         (route.request, "no" if route.is_open else "yes") for route in ROUTES
     ]
@@ -86,7 +89,7 @@ def test_the_routes_of_a_path_agree_on_whether_they_are_open() -> None:
 def _searched(path: str) -> tuple[str, str] | None:
     """The path of the table that matches, and its variable part; slowly, a pattern a row."""
     for route in sorted(ROUTES, key=lambda route: ("{" in route.path, route.path.endswith("+}"))):
-        name = re.escape(route.path).replace(re.escape("{jobId}"), "([^/]+)").replace(re.escape("{file+}"), "(.*)")
+        name = re.sub(r"\\{\w+Id\\}", "([^/]+)", re.escape(route.path)).replace(re.escape("{file+}"), "(.*)")
         if match := re.fullmatch(name, path, re.DOTALL):
             return route.path, match[1] if match.groups() else ""
     return None
@@ -102,6 +105,8 @@ PIECES = st.sampled_from(
         "page",
         "docs",
         "stats",
+        "schedules",
+        "pause",
         "x",
         ".",
         "..",

@@ -40,8 +40,12 @@ def test_the_server_answers_as_its_description_says(tmp_path: Path) -> None:
     with Server(tmp_path / "jobs.db", target=str(target)) as server:
         command = [str(SCHEMATHESIS), "run", f"{server.url}/openapi.json", "--checks", "all", "--no-color"]
         done = subprocess.run(
-            # A stream of events does not end by itself.
-            [*command, "--exclude-path-regex", "/events$", "--max-examples", EXAMPLES, "--generation-deterministic"],
+            # A stream of events does not end by itself. What a schedule's parameters may be depends on its type, and no
+            # pattern says what is a cron expression or a time zone: the conformance suite tries these.
+            [
+                *(*command, "--exclude-path-regex", "/events$", "--exclude-operation-id", "putSchedule"),
+                *("--max-examples", EXAMPLES, "--generation-deterministic"),
+            ],
             capture_output=True,
             text=True,
             cwd=tmp_path,

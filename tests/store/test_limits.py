@@ -8,6 +8,7 @@ import pytest
 
 from asyncjob.job import Status, timestamp
 from asyncjob.policies import Limit, Rate
+from asyncjob.registry import JobFunction
 from asyncjob.store import LEVEL_MS, Success
 from tests.store.conftest import Clock, Run
 from tests.store.opened import ERROR, Opened, apply, function_of
@@ -76,9 +77,9 @@ FREE: dict[str, Callable[[Opened], Awaitable[object]]] = {
 
 @pytest.mark.parametrize("function", [function_of("echo", concurrency=1), ONE_PER_KEY], ids=["function", "key"])
 @pytest.mark.parametrize("how", FREE)
-def test_each_way_out_makes_room_for_the_next(run: Run, how: str, function: object) -> None:
+def test_each_way_out_makes_room_for_the_next(run: Run, how: str, function: JobFunction) -> None:
     async def test(opened: Opened) -> None:
-        await opened.take_over(function)  # type: ignore[arg-type]
+        await opened.take_over(function)
         await _submit(opened, "a-1", "a-2", "a-3")
         assert await _claimed(opened, 9) == ["a-1"]
         assert await FREE[how](opened)
@@ -154,6 +155,20 @@ def test_a_rate_bounds_the_starts_of_any_period_and_the_store_says_when_to_wake_
     run(test)
 
 
+@pytest.mark.parametrize("function", [RATED, RATED_PER_KEY], ids=["function", "key"])
+def test_the_transaction_that_uses_a_rate_up_says_when_it_opens_since_none_may_follow(
+    run: Run, clock: Clock, function: JobFunction
+) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(function)
+        await _submit(opened, "a-1", "a-2", "a-3")
+        await opened.claim(9)
+        assert opened.newly_claimed() == ["a-1", "a-2"]
+        assert opened.next_due == clock.now + MINUTE
+
+    run(test)
+
+
 def test_a_rate_is_a_sliding_window(run: Run, clock: Clock) -> None:
     async def test(opened: Opened) -> None:
         await opened.take_over(RATED)
@@ -224,10 +239,10 @@ def test_each_attempt_is_a_start(run: Run, clock: Clock) -> None:
 
 @pytest.mark.parametrize("function", [RATED, RATED_PER_KEY], ids=["function", "key"])
 def test_a_clock_that_is_set_back_closes_a_rate_for_one_period_at_most(
-    run: Run, clock: Clock, function: object
+    run: Run, clock: Clock, function: JobFunction
 ) -> None:
     async def test(opened: Opened) -> None:
-        await opened.take_over(function)  # type: ignore[arg-type]
+        await opened.take_over(function)
         await _submit(opened, "a-1", "a-2", "a-3", "a-4")
         assert await _claimed(opened, 9) == ["a-1", "a-2"]
         clock.now -= 1_000 * MINUTE
@@ -311,9 +326,9 @@ def test_a_waiting_job_can_be_canceled_at_each_gate_and_makes_room_there(run: Ru
 
 
 @pytest.mark.parametrize("function", [function_of("echo", concurrency=1), ONE_PER_KEY], ids=["function", "key"])
-def test_suspects_pass_the_same_gates_once_they_are_admitted(run: Run, function: object) -> None:
+def test_suspects_pass_the_same_gates_once_they_are_admitted(run: Run, function: JobFunction) -> None:
     async def test(opened: Opened) -> None:
-        await opened.take_over(function)  # type: ignore[arg-type]
+        await opened.take_over(function)
         await _submit(opened, "a-1", "a-2", "a-3")
         assert await _claimed(opened, 9) == ["a-1"]
         assert await opened.store.release("a-1", 1, ERROR, group_limit=1)

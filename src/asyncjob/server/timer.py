@@ -16,7 +16,7 @@ from asyncjob.job import now_ms
 from asyncjob.options import Options
 from asyncjob.plans import Plan
 from asyncjob.schedules import newest, occurrence_id, times_of
-from asyncjob.server.logs import log
+from asyncjob.server.logs import log, logger
 from asyncjob.store import Begin, Fired, Firing, Scheduled, Schedules, StoreError, Unreadable
 
 BATCH = 50  # schedules, and jobs, of one transaction
@@ -87,6 +87,8 @@ class Timer:
                 seconds = await self._look()
             except StoreError as error:
                 log(logging.ERROR, "schedules are not looked after, trying again", error=str(error))
+            except Exception:  # whatever one schedule does, the others go on
+                logger.exception("schedules are not looked after, trying again")
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._woken.wait()
