@@ -114,7 +114,7 @@ def _described(operation: Operation, submission: Schema) -> Schema:
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": ref(operation.body)}}}
     if operation.parameters:
         described["parameters"] = list(operation.parameters)
-    refusals = {status: _json(_REFUSALS[status], "Message") for status in operation.refusals}
+    refusals = {status: _refusal(status) for status in operation.refusals}
     described["responses"] = {str(status): answer for status, answer in (operation.answers | refusals).items()}
     return described
 
@@ -125,6 +125,11 @@ def _described(operation: Operation, submission: Schema) -> Schema:
 def _json(description: str, schema: str, headers: Schema | None = None) -> Schema:
     answer = {"description": description, "content": {"application/json": {"schema": ref(schema)}}}
     return answer if headers is None else {**answer, "headers": headers}
+
+
+def _refusal(status: int) -> Schema:
+    content = {"application/json": {"schema": ref("Message")}, "application/problem+json": {"schema": ref("Problem")}}
+    return {"description": _REFUSALS[status], "content": content}
 
 
 def _retry_after(description: str) -> Schema:
@@ -155,6 +160,12 @@ _PREFER: Schema = {
     "schema": {"type": "string", "examples": ["wait=10", "respond-async"]},
     "description": "`wait=10` is the same as the query's `wait`, which wins over it (RFC 7240).",
 }
+_IDEMPOTENCY_KEY: Schema = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "schema": {"type": "string", "examples": ['"12345"']},
+    "description": "The job's id, in double quotes; another way to say `jobId`.",
+}
 _KNOWN: Schema = {
     "name": "If-None-Match",
     "in": "header",
@@ -183,6 +194,7 @@ _REFUSALS = {
     409: "The job's state does not allow it.",
     413: "The body is over 1 MB.",
     415: "The Content-Type is not application/json.",
+    422: "`Idempotency-Key` was used for another request.",
     429: "Too many jobs are waiting; try again after `Retry-After` seconds.",
     503: "The server cannot save anything at the moment; try again after `Retry-After` seconds.",
 }
@@ -192,8 +204,8 @@ OPERATIONS = {
         "submit",
         "Register a job",
         {200: _json("The job: it has ended while the request waited.", "Job"), 202: _ACCEPTED},
-        (400, 403, 408, 409, 413, 415, 429, 503),
-        (_WAIT, _PREFER),
+        (400, 403, 408, 409, 413, 415, 422, 429, 503),
+        (_WAIT, _PREFER, _IDEMPOTENCY_KEY),
         submits=True,
     ),
     "GET /jobs": Operation(
@@ -203,7 +215,9 @@ OPERATIONS = {
         "get",
         "Get a job",
         {
-            200: _json("The job.", "Job", _ETAG | _retry_after("Until it is final.")),
+            200: _json(
+                "The job.", "Job", _ETAG | _retry_after("Until it is final: a tenth of its age, from 1 to 10 seconds.")
+            ),
             304: {"description": "The job is still of a version that `If-None-Match` names."},
         },
         (400, 403, 404),

@@ -51,6 +51,7 @@ def bodies(results: Schema, types: list[str]) -> Schema:
         "Schedules": _page("schedules", ref("Schedule")),
         "Stats": _object({"jobs": _counts(list(Status)), "ended": ended}, required=["jobs", "ended"]),
         "Message": _object({"message": {"type": "string"}}, required=["message"]),
+        "Problem": _problem(),
     }
 
 
@@ -126,6 +127,13 @@ def _schedule() -> Schema:
         "lastRun": _object(last, required=["jobId", "runAt", "status"])
         | {"description": "The job that it has begun last, and what became of it."},
     }
+
+
+def _problem() -> Schema:
+    text: Schema = {"type": "string"}
+    properties = {"type": text, "title": text, "status": {"type": "integer"}, "detail": text, "message": text}
+    problem = _object(properties, required=list(properties))
+    return problem | {"description": "RFC 9457, for a client whose `Accept` names `application/problem+json`."}
 
 
 def _counts(statuses: Collection[Status]) -> Schema:

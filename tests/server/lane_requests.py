@@ -33,6 +33,7 @@ IN_LANE = {
     "a length with a zero before it": POSTED.replace(b"length: ", b"length: 0"),
     "a job that waits": SHOWN,
     "a job that is final": OVER,
+    "any answer": post(ADD, JSON + b"accept: */*\r\n"),
     "a GET with length 0": get(b"known", HOST + b"content-length: 0\r\n"),
 }
 """Requests that the lane answers, once it knows their headers."""
@@ -63,6 +64,10 @@ ORDINARY = {
     "compressed": post(ADD, JSON + b"content-encoding: gzip\r\n"),
     "traceparent": post(ADD, JSON + b"traceparent: 00-11111111111111111111111111111111-2222222222222222-01\r\n"),
     "cookie": post(ADD, JSON + b"cookie: asyncjob=x\r\n"),
+    "key": post(b'{"type":"add","a":1}', JSON + b'idempotency-key: "known"\r\n'),
+    "key of another": post(b'{"type":"add","a":2}', JSON + b'idempotency-key: "known"\r\n'),
+    "two keys": post(ADD, JSON + b'idempotency-key: "known"\r\n' * 2),
+    "problem": post(b'{"type":"add","a":9,"jobId":"known"}', JSON + b"accept: application/problem+json\r\n"),
     "prefer": post(ADD, JSON + b"prefer: respond-async\r\n"),
     "another host": post(ADD, b"host: evil.example\r\n"),
     "another origin": post(ADD, JSON + b"origin: http://evil.example\r\n"),

@@ -15,6 +15,8 @@ Header = tuple[bytes, bytes]
 JSON = (b"content-type", b"application/json")
 NO_STORE = (b"cache-control", b"no-store")
 RETRY_AFTER = (b"retry-after", str(RETRY_AFTER_SECONDS).encode())
+LONGEST_RETRY_AFTER = 10  # seconds
+AGE_SHARE = 10  # of a job's age so far, that part is a reasonable pause before asking again
 
 ENTITY_TAG = re.compile(r'"[^"]*"')  # without the W/ of a weak one, which makes no difference here
 OF_A_BODY = (b"content-type", b"content-length")
@@ -54,6 +56,15 @@ def location(job_id: str) -> Header:
 def etag(version: str) -> Header:
     """Which version of a job an answer shows."""
     return b"etag", b'"%b"' % version.encode()
+
+
+def retry_after(age: float) -> Header:
+    """When to ask again for a job that has not ended: after a tenth of its age so far.
+
+    Args:
+        age: in seconds; below 0 if the clock was set back.
+    """
+    return b"retry-after", b"%d" % min(LONGEST_RETRY_AFTER, max(RETRY_AFTER_SECONDS, int(age / AGE_SHARE)))
 
 
 def unless_known(answer: Answer, known: str) -> Answer:

@@ -8,8 +8,11 @@ from asyncjob.server.engine import Engine
 from asyncjob.server.http import answers
 from asyncjob.server.http.access import Access, WrongKey
 from asyncjob.server.http.answers import Answer
+from asyncjob.server.http.problems import as_problem, wants_problem
 from asyncjob.server.http.requests import ClientLeft, Receive, Request, Scope, Send, by_name
 from asyncjob.server.http.routes import ROUTES, find
+from asyncjob.server.http.sessions import Headers
+from asyncjob.server.http.streams import EventStream
 from asyncjob.server.refusals import NotFound
 from asyncjob.version import __version__
 
@@ -31,28 +34,33 @@ class Application:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = by_name(scope["headers"])
         try:
-            method, headers = scope["method"], by_name(scope["headers"])
-            path, name = find(scope["path"])
-            session = self._access.check(method, path is not None and path.is_open, headers)
-            if path is None:
-                raise NotFound
-            route = path.routes.get(method)
-            if route is None:
-                raise ApiError(405, "Method Not Allowed", {"allow": path.allow})
-            query = scope["query_string"]
-            answer = await route.handler(
-                Request(self._engine, self._access, self._document, method, name, headers, query, session, receive)
-            )
+            answer = await self._answer(scope, headers, receive)
             await answer.send(send)
         except WrongKey as refusal:
             await self._access.refuse_late(scope["client"])
-            await self._refuse(answers.refused(refusal), send)
+            await self._refuse(refusal, headers, send)
         except ClientLeft:
             pass
         except Exception as error:
-            await self._refuse(answers.refused(error), send)
+            await self._refuse(error, headers, send)
 
-    async def _refuse(self, answer: Answer, send: Send) -> None:
+    async def _answer(self, scope: Scope, headers: Headers, receive: Receive) -> Answer | EventStream:
+        method = scope["method"]
+        path, name = find(scope["path"])
+        session = self._access.check(method, path is not None and path.is_open, headers)
+        if path is None:
+            raise NotFound
+        route = path.routes.get(method)
+        if route is None:
+            raise ApiError(405, "Method Not Allowed", {"allow": path.allow})
+        query = scope["query_string"]
+        return await route.handler(
+            Request(self._engine, self._access, self._document, method, name, headers, query, session, receive)
+        )
+
+    async def _refuse(self, error: Exception, headers: Headers, send: Send) -> None:
+        answer = answers.refused(error)
         self._engine.metrics.refused(answer.status)
-        await answer.send(send)
+        await (as_problem(answer) if wants_problem(headers) else answer).send(send)

@@ -2,12 +2,22 @@
 
 import msgspec
 
-from asyncjob.contract import parse_list_query, parse_page_query, parse_stats_query, parse_submission, parse_wait
+from asyncjob.contract import (
+    ApiError,
+    parse_list_query,
+    parse_page_query,
+    parse_stats_query,
+    parse_submission,
+    parse_wait,
+    under_key,
+)
+from asyncjob.job import milliseconds, now_ms
 from asyncjob.server import tracing
 from asyncjob.server.engine import OPTIONS
-from asyncjob.server.http.answers import RETRY_AFTER, Answer, accepted, etag, json, location, page, unless_known
+from asyncjob.server.http.answers import Answer, accepted, etag, json, location, page, retry_after, unless_known
 from asyncjob.server.http.preferences import applied, preferences
 from asyncjob.server.http.requests import Request
+from asyncjob.server.refusals import Conflict
 from asyncjob.server.watchers import job_version
 from asyncjob.store import Shown
 
@@ -16,8 +26,16 @@ async def submit(request: Request) -> Answer:
     engine, prefer = request.engine, preferences(request)
     seconds = parse_wait(request.query()) if request.query_string else prefer.wait
     submission = parse_submission(engine.jobs, await request.json(), OPTIONS)
-    with tracing.submission(submission.type, request.headers.get(b"traceparent")) as traceparent:
-        submitted = await engine.submit(submission, traceparent)
+    key = request.header(b"idempotency-key")
+    if key is not None:
+        submission = under_key(submission, key)
+    try:
+        with tracing.submission(submission.type, request.headers.get(b"traceparent")) as traceparent:
+            submitted = await engine.submit(submission, traceparent)
+    except Conflict as conflict:
+        if key is None:
+            raise
+        raise ApiError(422, conflict.message) from None
     if seconds:
         job = await request.unless_left(engine.wait(submitted.job_id, seconds))
         if job.status.is_final:
@@ -32,7 +50,7 @@ async def get(request: Request) -> Answer:
     if request.query_string or wait is not None:
         seconds = parse_wait(request.query()) if request.query_string else wait
         job = await request.unless_left(request.engine.wait(request.name, seconds or 0))
-        answer = shown(Shown(msgspec.json.encode(job), job.status.is_final))
+        answer = shown(Shown(msgspec.json.encode(job), job.status.is_final, job.created_at))
         answer.headers += applied(wait)
     else:
         answer = shown(request.engine.show(request.name))
@@ -41,9 +59,11 @@ async def get(request: Request) -> Answer:
 
 
 def shown(job: Shown) -> Answer:
-    """A job as it is; until it is final, it is worth asking again."""
+    """A job as it is; until it is final, it is worth asking again, the later the longer it has been there."""
     headers = [etag(job_version(job.text))]
-    return json(job.text, headers=headers if job.is_final else (*headers, RETRY_AFTER))
+    if not job.is_final:
+        headers.append(retry_after((now_ms() - milliseconds(job.created_at)) / 1_000))
+    return json(job.text, headers=headers)
 
 
 async def list_jobs(request: Request) -> Answer:

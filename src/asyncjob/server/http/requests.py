@@ -24,7 +24,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 Result = TypeVar("Result")
 
-LISTS = frozenset((b"if-none-match", b"prefer"))  # headers that may be given in several lines
+LISTS = frozenset((b"accept", b"if-none-match", b"prefer"))  # headers that may be given in several lines
 
 
 class ClientLeft(Exception):
