@@ -11,8 +11,13 @@ from asyncjob.schema import Schema, results_schemas, submission_schemas
 # Of components made from a user's functions and classes, so that one called `Job` does not meet ours.
 _PREFIX = "parameters."
 _RESULTS_PREFIX, _RETURNED_PREFIX = "results.", "returned."
-_KEY: Schema = {"securitySchemes": {"apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"}}}
-_SECURITY: dict[bool | None, list[Schema]] = {True: [{"apiKey": []}], False: [], None: [{}, {"apiKey": []}]}
+_KEY: Schema = {"apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"}}
+_SCHEMES: dict[bool | None, Schema] = {True: {**_KEY, "bearer": {"type": "http", "scheme": "bearer"}}, None: _KEY}
+_SECURITY: dict[bool | None, list[Schema]] = {
+    True: [{"apiKey": []}, {"bearer": []}],
+    False: [],
+    None: [{}, {"apiKey": []}],
+}
 
 
 class Operation(NamedTuple):
@@ -56,6 +61,7 @@ def document(
     """
     submission, components = _submission(jobs, options)
     schemas = {**components, **_results(jobs), **bodies(_results_of_a_job(jobs), jobs.names)}
+    schemes = {"securitySchemes": _SCHEMES[key_needed]} if key_needed in _SCHEMES else {}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -64,7 +70,7 @@ def document(
             "summary": "POST a job, get 202 and an id at once; GET tells its status and its results.",
         },
         "paths": _paths(OPERATIONS if requests is None else requests, submission),
-        "components": {"schemas": schemas, **({} if key_needed is False else _KEY)},
+        "components": {"schemas": schemas, **schemes},
         "security": _SECURITY[key_needed],
     }
 
@@ -188,7 +194,8 @@ _LAST_EVENT: Schema = {
 
 _REFUSALS = {
     400: "The request is malformed: the message says what is wrong, and where.",
-    403: "The server wants an API key in `x-api-key`.",
+    401: "The server wants its API key, as `x-api-key` or as `Authorization: Bearer`.",
+    403: "A page of another origin has sent it, or the server does not go by that name.",
     404: "No such job, or schedule.",
     408: "The body did not arrive in time.",
     409: "The job's state does not allow it.",
@@ -204,12 +211,16 @@ OPERATIONS = {
         "submit",
         "Register a job",
         {200: _json("The job: it has ended while the request waited.", "Job"), 202: _ACCEPTED},
-        (400, 403, 408, 409, 413, 415, 422, 429, 503),
+        (400, 401, 403, 408, 409, 413, 415, 422, 429, 503),
         (_WAIT, _PREFER, _IDEMPOTENCY_KEY),
         submits=True,
     ),
     "GET /jobs": Operation(
-        "list", "List jobs, newest first", {200: _json("A page of jobs.", "Page")}, (400, 403, 503), _FILTERS + _PAGE
+        "list",
+        "List jobs, newest first",
+        {200: _json("A page of jobs.", "Page")},
+        (400, 401, 403, 503),
+        _FILTERS + _PAGE,
     ),
     "GET /jobs/{jobId}": Operation(
         "get",
@@ -220,77 +231,77 @@ OPERATIONS = {
             ),
             304: {"description": "The job is still of a version that `If-None-Match` names."},
         },
-        (400, 403, 404),
+        (400, 401, 403, 404),
         (_WAIT, _PREFER, _KNOWN),
     ),
     "POST /jobs/{jobId}/cancel": Operation(
-        "cancel", "Cancel a job", {200: _json("The job.", "Job")}, (403, 404, 409, 503)
+        "cancel", "Cancel a job", {200: _json("The job.", "Job")}, (401, 403, 404, 409, 503)
     ),
     "POST /jobs/{jobId}/retry": Operation(
-        "retry", "Run a final job again", {202: _ACCEPTED}, (403, 404, 409, 429, 503)
+        "retry", "Run a final job again", {202: _ACCEPTED}, (401, 403, 404, 409, 429, 503)
     ),
     "POST /jobs/{jobId}/run-now": Operation(
-        "runNow", "Run a job now that waits for its time", {202: _ACCEPTED}, (403, 404, 409, 503)
+        "runNow", "Run a job now that waits for its time", {202: _ACCEPTED}, (401, 403, 404, 409, 503)
     ),
     "GET /jobs/{jobId}/events": Operation(
         "jobEvents",
         "The job, each time it has changed, until it is final",
         {200: _STREAM, 204: {"description": "The job is final, and `Last-Event-ID` names the event that said so."}},
-        (403, 404, 503),
+        (401, 403, 404, 503),
         (_LAST_EVENT,),
     ),
-    "GET /events": Operation("events", "Every change of every job", {200: _STREAM}, (403, 503), (_LAST_EVENT,)),
+    "GET /events": Operation("events", "Every change of every job", {200: _STREAM}, (401, 403, 503), (_LAST_EVENT,)),
     "GET /jobs/{jobId}/attempts": Operation(
         "attempts",
         "How each attempt of a job ended",
         {200: _json("The attempts, the first one first.", "Attempts")},
-        (400, 403, 404),
+        (400, 401, 403, 404),
         _PAGE,
     ),
     "GET /jobs/{jobId}/deliveries": Operation(
         "deliveries",
         "Who was notified of the job's end",
         {200: _json("The notifications of its ends, the first one first.", "Deliveries")},
-        (400, 403, 404),
+        (400, 401, 403, 404),
         _PAGE,
     ),
     "GET /schedules": Operation(
         "schedules",
         "List schedules, the one that was made first in front",
         {200: _json("A page of schedules.", "Schedules")},
-        (400, 403),
+        (400, 401, 403),
         _PAGE,
     ),
     "GET /schedules/{scheduleId}": Operation(
-        "schedule", "Get a schedule", {200: _json("The schedule.", "Schedule")}, (403, 404)
+        "schedule", "Get a schedule", {200: _json("The schedule.", "Schedule")}, (401, 403, 404)
     ),
     "PUT /schedules/{scheduleId}": Operation(
         "putSchedule",
         "Make a schedule, or change it",
         {200: _json("The schedule.", "Schedule")},
-        (400, 403, 408, 409, 413, 415, 429, 503),
+        (400, 401, 403, 408, 409, 413, 415, 429, 503),
         body="Plan",
     ),
     "DELETE /schedules/{scheduleId}": Operation(
         "deleteSchedule",
         "Delete a schedule that the code does not declare; its jobs stay",
         {204: {"description": "It is deleted."}},
-        (403, 404, 409, 503),
+        (401, 403, 404, 409, 503),
     ),
     "POST /schedules/{scheduleId}/pause": Operation(
-        "pauseSchedule", "Begin nothing until resumed", {200: _json("The schedule.", "Schedule")}, (403, 404, 503)
+        "pauseSchedule", "Begin nothing until resumed", {200: _json("The schedule.", "Schedule")}, (401, 403, 404, 503)
     ),
     "POST /schedules/{scheduleId}/resume": Operation(
-        "resumeSchedule", "Go on with the next time", {200: _json("The schedule.", "Schedule")}, (403, 404, 503)
+        "resumeSchedule", "Go on with the next time", {200: _json("The schedule.", "Schedule")}, (401, 403, 404, 503)
     ),
     "POST /schedules/{scheduleId}/run-now": Operation(
-        "runSchedule", "Begin a job beside its times", {202: _ACCEPTED}, (403, 404, 409, 429, 503)
+        "runSchedule", "Begin a job beside its times", {202: _ACCEPTED}, (401, 403, 404, 409, 429, 503)
     ),
     "GET /stats": Operation(
         "stats",
         "Count jobs by status and by when they ended",
         {200: _json("The counts.", "Stats")},
-        (400, 403),
+        (400, 401, 403),
         (_TYPE,),
     ),
 }

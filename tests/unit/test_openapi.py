@@ -94,7 +94,7 @@ def test_a_tool_that_reads_openapi_finds_every_operation() -> None:
 
 
 def test_a_key_is_described_where_there_is_one_or_may_be() -> None:
-    for key_needed, security in (True, [{"apiKey": []}]), (False, []), (None, [{}, {"apiKey": []}]):
+    for key_needed, security in (True, [{"apiKey": []}, {"bearer": []}]), (False, []), (None, [{}, {"apiKey": []}]):
         described = document(_registry(), "1", key_needed=key_needed)
         assert described["security"] == security
         assert ("securitySchemes" in described["components"]) == bool(security)

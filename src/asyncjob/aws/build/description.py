@@ -43,6 +43,9 @@ def description(jobs: Jobs) -> dict[str, Any]:
             parameter["schema"] = {"type": "string"}
     for path in paths.values():
         for operation in path.values():
+            if "responses" in operation:
+                operation["responses"].pop("401")
+                operation["responses"]["403"]["description"] = "The request is not signed as the API wants it."
             for answer in operation["responses"].values() if "responses" in operation else ():
                 answer.get("content", {}).pop("application/problem+json", None)
     schemas = {name: schema for name, schema in whole["components"]["schemas"].items() if name not in SCHEMAS}
