@@ -70,6 +70,7 @@ ORDINARY = {
     "problem": post(b'{"type":"add","a":9,"jobId":"known"}', JSON + b"accept: application/problem+json\r\n"),
     "prefer": post(ADD, JSON + b"prefer: respond-async\r\n"),
     "another host": post(ADD, b"host: evil.example\r\n"),
+    "its own origin": post(ADD, JSON + b"origin: http://127.0.0.1:8000\r\n"),
     "another origin": post(ADD, JSON + b"origin: http://evil.example\r\n"),
     "no host": post(ADD, b""),
     "two hosts": post(ADD, JSON + HOST),

@@ -15,6 +15,7 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from asyncjob.contract import ApiError
+from asyncjob.server.http.cors import Cors
 from asyncjob.server.http.sessions import Headers, Session, Sessions
 from asyncjob.server.logs import log
 from asyncjob.server.settings import Settings, is_address, is_loopback
@@ -48,6 +49,7 @@ class Access:
 
     Attributes:
         sessions: of browsers that have shown the key.
+        cors: the pages of other origins that may come.
 
     Args:
         settings: of the server.
@@ -55,6 +57,7 @@ class Access:
 
     def __init__(self, settings: Settings) -> None:
         self.sessions = Sessions()
+        self.cors = Cors(settings.cors_origin)
         self._api_key = None if settings.api_key is None else settings.api_key.encode()
         self._insecure = settings.insecure
         self._hosts = tuple(host.lower() for host in settings.allow_host)
@@ -89,7 +92,7 @@ class Access:
                 check_origin(headers, self._hosts)
                 return None
             _check_host(headers, self._own_hosts)
-            if method not in SAFE_METHODS:
+            if method not in SAFE_METHODS and not self.cors.allows(headers):
                 check_page(headers)
         except ApiError as refusal:
             if b"content-length" in headers or b"transfer-encoding" in headers:

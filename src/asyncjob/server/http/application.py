@@ -7,9 +7,10 @@ from asyncjob.openapi import document
 from asyncjob.server.engine import Engine
 from asyncjob.server.http import answers
 from asyncjob.server.http.access import Access, WrongKey
-from asyncjob.server.http.answers import Answer
+from asyncjob.server.http.answers import Answer, Header
+from asyncjob.server.http.cors import PREFLIGHT
 from asyncjob.server.http.problems import as_problem, wants_problem
-from asyncjob.server.http.requests import ClientLeft, Receive, Request, Scope, Send, by_name
+from asyncjob.server.http.requests import ClientLeft, Message, Receive, Request, Scope, Send, by_name
 from asyncjob.server.http.routes import ROUTES, find
 from asyncjob.server.http.sessions import Headers
 from asyncjob.server.http.streams import EventStream
@@ -35,6 +36,9 @@ class Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = by_name(scope["headers"])
+        allowing = self._access.cors.allowing(headers)
+        if allowing:
+            send = _adding(allowing, send)
         try:
             answer = await self._answer(scope, headers, receive)
             await answer.send(send)
@@ -48,6 +52,9 @@ class Application:
 
     async def _answer(self, scope: Scope, headers: Headers, receive: Receive) -> Answer | EventStream:
         method = scope["method"]
+        if self._access.cors.is_preflight(method, headers):
+            self._access.check(method, True, headers)
+            return answers.nothing(PREFLIGHT)
         path, name = find(scope["path"])
         session = self._access.check(method, path is not None and path.is_open, headers)
         if path is None:
@@ -64,3 +71,12 @@ class Application:
         answer = answers.refused(error)
         self._engine.metrics.refused(answer.status)
         await (as_problem(answer) if wants_problem(headers) else answer).send(send)
+
+
+def _adding(headers: list[Header], send: Send) -> Send:
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *headers]
+        await send(message)
+
+    return send_with_headers

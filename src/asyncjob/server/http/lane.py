@@ -41,6 +41,7 @@ MATTERS = frozenset(  # for each request anew
         b"expect",
         b"idempotency-key",
         b"if-none-match",
+        b"origin",
         b"prefer",
         b"transfer-encoding",
         b"traceparent",
