@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from asyncjob.contract import DEFAULT_PAGE, MAX_PAGE, MAX_WAIT_SECONDS
-from asyncjob.openapi_bodies import SCHEMAS, bodies, ref
+from asyncjob.openapi_bodies import CALLBACKS, SCHEMAS, bodies, ref
 from asyncjob.registry import Jobs
 from asyncjob.schema import Schema, results_schemas, submission_schemas
 
@@ -69,7 +69,7 @@ def document(
             "version": version,
             "summary": "POST a job, get 202 and an id at once; GET tells its status and its results.",
         },
-        "paths": _paths(OPERATIONS if requests is None else requests, submission),
+        "paths": _paths(OPERATIONS if requests is None else requests, submission, notifies="notify" in options),
         "components": {"schemas": schemas, **schemes},
         "security": _SECURITY[key_needed],
     }
@@ -101,14 +101,17 @@ def _results_of_a_job(jobs: Jobs) -> Schema:
     return schema | {"anyOf": known} if len(known) == len(jobs) else schema
 
 
-def _paths(requests: Iterable[str], submission: Schema) -> Schema:
+def _paths(requests: Iterable[str], submission: Schema, notifies: bool) -> Schema:
     paths: Schema = {}
     for request in requests:
         method, path = request.split(" ")
         names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
         ids = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
         item = paths.setdefault(path, {"parameters": ids} if ids else {})
-        item[method.lower()] = _described(OPERATIONS[request], submission)
+        operation = OPERATIONS[request]
+        item[method.lower()] = _described(operation, submission)
+        if operation.submits and notifies:
+            item[method.lower()]["callbacks"] = CALLBACKS
     return paths
 
 

@@ -20,6 +20,33 @@ def ref(name: str) -> Schema:
     return {"$ref": SCHEMAS + name}
 
 
+_SIGNED = [
+    {"name": name, "in": "header", "required": True, "schema": {"type": "string"}, "description": description}
+    for name, description in (
+        ("webhook-id", "Of this notification: the same each time that it is sent again."),
+        ("webhook-timestamp", "When it was sent, in seconds since 1970."),
+        ("webhook-signature", "`v1,` and the signature of id, timestamp and body."),
+    )
+]
+CALLBACKS: Schema = {
+    "ended": {
+        "{$request.body#/options/notify}": {
+            "post": {
+                "summary": "Told that the job has ended (Standard Webhooks)",
+                "parameters": _SIGNED,
+                "requestBody": {"required": True, "content": {"application/json": {"schema": ref("Notification")}}},
+                "responses": {
+                    "2XX": {"description": "It has arrived."},
+                    "410": {"description": "It is not to be sent again."},
+                    "default": {"description": "It is sent again later, for a day."},
+                },
+            }
+        }
+    }
+}
+"""What a submission's `options.notify` is sent."""
+
+
 def bodies(results: Schema, types: list[str]) -> Schema:
     """The components that every document has.
 
@@ -52,6 +79,7 @@ def bodies(results: Schema, types: list[str]) -> Schema:
         "Stats": _object({"jobs": _counts(list(Status)), "ended": ended}, required=["jobs", "ended"]),
         "Message": _object({"message": {"type": "string"}}, required=["message"]),
         "Problem": _problem(),
+        "Notification": _notification(job),
     }
 
 
@@ -105,6 +133,18 @@ def _delivery() -> Schema:
         "error": text | {"description": "What became of the last try that failed."},
     }
     return _object(properties, required=["id", "attempt", "url", "status", "tries", "createdAt"])
+
+
+def _notification(job: Schema) -> Schema:
+    told = ("jobId", "type", "status", "attempt", "createdAt", "startedAt", "finishedAt", "error")
+    status = {"type": "string", "enum": sorted(FINAL)}
+    data = {name: job[name] for name in told} | {"status": status}
+    properties = {
+        "type": {"type": "string", "enum": [f"job.{name.lower()}" for name in status["enum"]]},
+        "timestamp": _TIME,
+        "data": _object(data, required=["jobId", "type", "status", "attempt", "createdAt", "finishedAt"]),
+    }
+    return _object(properties, required=["type", "timestamp", "data"])
 
 
 def _plan(types: list[str]) -> Schema:
