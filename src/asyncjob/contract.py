@@ -271,6 +271,15 @@ def parse_page_query(query: dict[str, str]) -> PageQuery:
     return PageQuery(limit, after or 0)
 
 
+def parse_no_query(query: dict[str, str]) -> None:
+    """The query of a request that takes none.
+
+    Raises:
+        ApiError: 400.
+    """
+    _refuse_unknown(query, ())
+
+
 def _page(query: dict[str, str]) -> tuple[int, int | None]:
     limit, cursor = query.get("limit", str(DEFAULT_PAGE)), query.get("cursor")
     if not re.fullmatch(r"\d{1,4}", limit, re.ASCII) or not 1 <= int(limit) <= MAX_PAGE:
@@ -283,4 +292,5 @@ def _page(query: dict[str, str]) -> tuple[int, int | None]:
 def _refuse_unknown(query: dict[str, str], known: tuple[str, ...]) -> None:
     for name in query:
         if name not in known:
-            raise ApiError(400, f"unknown query parameter {name!r}; known: {', '.join(known)}")
+            offered = f"known: {', '.join(known)}" if known else "this request knows none"
+            raise ApiError(400, f"unknown query parameter {name!r}; {offered}")

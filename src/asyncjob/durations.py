@@ -1,6 +1,7 @@
 """Lengths of time as people write them: seconds, or `90s`, `1h30m`, `7d`; one grammar for settings, code, requests."""
 
 import re
+from datetime import timedelta
 
 UNITS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
 MAX_SECONDS = 36_500 * UNITS["d"]
@@ -12,11 +13,13 @@ def seconds(length: object) -> float:
     """The seconds of a length of time.
 
     Args:
-        length: a number of seconds, 0 or more, or text with units, the longest first: w, d, h, m, s.
+        length: a number of seconds, 0 or more, text with units, the longest first: w, d, h, m, s, or a timedelta.
 
     Raises:
         ValueError: it is neither, or longer than 36,500 days.
     """
+    if isinstance(length, timedelta):
+        length = length.total_seconds()
     if isinstance(length, (int, float)) and not isinstance(length, bool):
         value: float = length
     else:

@@ -5,7 +5,10 @@ parameter that is left out and one that says the default are equal.
 """
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
+from decimal import Decimal
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 
@@ -46,6 +49,20 @@ def _values(function: JobFunction, names: Iterable[str], parameters: bytes) -> b
     """The values as a JSON array, equal for equal values."""
     try:
         given = function.read(parameters)
-        return _encode([given[name] for name in names])
+        values = [given[name] for name in names]
+        return _encode(_alike(msgspec.to_builtins(values, builtin_types=(Decimal, datetime), str_keys=True)))
     except (InvalidParameters, TypeError, ValueError, RecursionError):  # the function was changed since it took them
         return parameters
+
+
+def _alike(value: Any) -> Any:
+    """The same in the one way of several in which equal values can be written."""
+    if isinstance(value, Decimal):
+        return value.normalize() + 0  # -0 becomes 0
+    if isinstance(value, datetime):
+        return value if value.tzinfo is None else value.astimezone(UTC)
+    if isinstance(value, float):
+        return value + 0.0  # -0.0 becomes 0.0
+    if isinstance(value, dict):
+        return {name: _alike(part) for name, part in value.items()}
+    return [_alike(part) for part in value] if isinstance(value, (list, tuple)) else value

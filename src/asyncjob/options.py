@@ -109,8 +109,6 @@ def parse_options(value: object, known: Collection[str]) -> Options:
 
 
 def _delay(value: object) -> float:
-    if isinstance(value, timedelta):
-        value = value.total_seconds()
     try:
         return durations.seconds(value)
     except ValueError:

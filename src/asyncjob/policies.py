@@ -238,17 +238,19 @@ def _bytes(size: str | int) -> int:
     return found
 
 
-def backoff_of(value: Backoff | Sequence[float] | None) -> Backoff | None:
-    """The backoff that a user wrote: a Backoff, or the pauses one by one.
+def backoff_of(value: Backoff | float | str | Sequence[float | str] | None) -> Backoff | None:
+    """The backoff that a user wrote: a Backoff, or the pauses one by one, or one for all.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: it is none of them.
     """
     if value is None or isinstance(value, Backoff):
         return value
-    if isinstance(value, (list, tuple)) and all(isinstance(pause, (int, float)) for pause in value):
-        return Pauses(seconds=tuple(map(float, value)))
-    raise ValueError(f"backoff must be a Backoff or pauses in seconds, such as (10, 60, 600), not {value!r}")
+    try:
+        return Pauses(seconds=tuple(map(durations.seconds, value if isinstance(value, (list, tuple)) else [value])))
+    except ValueError:
+        said = f"backoff must be a Backoff or pauses, such as (10, 60, '10m'), not {value!r}"
+        raise ValueError(said) from None
 
 
 def limits_of(

@@ -4,17 +4,19 @@ A function's signature becomes a msgspec type (signature.py), which checks what 
 which the OpenAPI document is made.
 """
 
+import difflib
 import functools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, TypedDict, TypeVar, Unpack, overload
 from weakref import WeakKeyDictionary
 
 import msgspec
 
-from asyncjob import policies
+from asyncjob import durations, policies
 from asyncjob.lifespan import Lifespan, read_lifespan
 from asyncjob.options import PRIORITY_RULE, is_priority
 from asyncjob.policies import NO_LIMITS, Backoff, Limit, Limits, OwnProcess, Rate, Unique
@@ -143,10 +145,10 @@ def registered(function: Callable[..., Any]) -> JobFunction:
 class Policies(TypedDict, total=False):
     """What `@jobs.job(...)` takes beside the name, see `Jobs.job`."""
 
-    timeout: float | None
+    timeout: float | str | timedelta | None
     retries: int
     retry_on: RetryOn
-    backoff: Backoff | Sequence[float] | None
+    backoff: Backoff | float | str | Sequence[float | str] | None
     concurrency: int | Limit | Sequence[int | Limit] | None
     rate: str | Rate | Sequence[str | Rate] | None
     unique: Unique | None
@@ -205,12 +207,13 @@ class Jobs:
 
         Args:
             name: the `type` that clients send; the function's own name by default.
-            timeout: seconds that one attempt may last before it counts as lost; None for no limit.
+            timeout: how long one attempt may last before it counts as lost: seconds, `"5m"`, a timedelta; None for no
+                limit.
             retries: how many lost attempts are followed by another one, 0 to 100; 2 by default.
             retry_on: exceptions after which the job runs again too, while retries are left. Any other exception is
                 the job's answer: the job is a Failure at once.
-            backoff: the pauses between attempts: a Backoff, or seconds one by one, such as `(10, 60, 600)`. By default
-                the engine decides.
+            backoff: the pauses between attempts: a Backoff, or one by one, such as `(10, 60, "10m")`, or one for all.
+                By default the engine decides.
             concurrency: how many of its jobs run at once: a number, `Limit(1, per="customerId")` for each value of a
                 parameter by itself, or one of each.
             rate: how many of its jobs start within a period: `"60/m"`, `Rate("10/s", per="tenant")`, or one of each.
@@ -298,15 +301,36 @@ def _check_schedule(function: JobFunction, schedule_id: str, schedule: Schedule)
         raise ValueError(f"the parameters of its schedule {schedule_id!r}: {error}") from None
 
 
+def _refuse_unknown(given: Mapping[str, Any]) -> None:
+    for name in given:
+        if name not in Policies.__annotations__:
+            known = ["name", *Policies.__annotations__]
+            parts = (name, *name.split("_"))
+            nearest = [match for part in parts for match in difflib.get_close_matches(part, known, 1)]
+            hint = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(known)}"
+            raise ValueError(f"@jobs.job has no argument {name!r}; {hint}")
+
+
+def _timeout(value: float | str | timedelta) -> float:
+    try:
+        seconds = durations.seconds(value)
+    except ValueError:
+        seconds = 0
+    if seconds == 0:
+        raise ValueError(f"timeout must be a time above 0, {durations.RULE}, not {value!r}")
+    return seconds
+
+
 def _checked(given: Policies, signature: Signature) -> dict[str, Any]:
     """The policies as a JobFunction has them.
 
     Raises:
         ValueError: one has no such value, or names a parameter that there is not.
     """
+    _refuse_unknown(given)
     timeout, retries = given.get("timeout"), given.get("retries", DEFAULT_RETRIES)
-    if timeout is not None and not (isinstance(timeout, (int, float)) and timeout > 0):
-        raise ValueError(f"timeout must be a number of seconds above 0, not {timeout!r}")
+    if timeout is not None:
+        timeout = _timeout(timeout)
     if not (isinstance(retries, int) and 0 <= retries <= MAX_RETRIES):
         raise ValueError(f"retries must be a whole number from 0 to {MAX_RETRIES}, not {retries!r}")
     retry_on = given.get("retry_on", ())
@@ -321,7 +345,7 @@ def _checked(given: Policies, signature: Signature) -> dict[str, Any]:
         raise ValueError(f"unique must be such as Unique('accountId', while_='waiting'), not {unique!r}")
     limits = policies.limits_of(given.get("concurrency"), given.get("rate"))
     known = signature.parameters.__struct_fields__
-    for name in (*((limits.per,) if limits.per else ()), *(unique.parameters if unique else ())):
+    for name in (*(() if limits.per is None else (limits.per,)), *(unique.parameters if unique else ())):
         if name not in known:
             raise ValueError(f"it has no parameter {name!r} to compare; it has {', '.join(known) or 'none'}")
     return {

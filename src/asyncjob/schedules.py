@@ -112,7 +112,7 @@ class Cron(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if find_spec("cronsim") is None:  # as on Lambda, whose build has read the expression
+        if not all(map(find_spec, ("asyncjob.cron", "cronsim"))):  # as on Lambda, whose build has read the expression
             return
         if times_of(self.timing).after(now_ms() // 1_000) is None:
             raise ValueError(f"the cron expression {self.expression!r} names a time that never comes")

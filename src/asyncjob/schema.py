@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from asyncjob.contract import JOB_ID
+from asyncjob.durations import MAX_SECONDS
 from asyncjob.options import HIGHEST_PRIORITY, LOWEST_PRIORITY
 from asyncjob.registry import JobFunction, Jobs
 
@@ -17,10 +18,20 @@ JOB_ID_SCHEMA: Schema = {
     "examples": ["12345"],
     "description": "Any id you like; posting the same request with the same id again starts nothing new.",
 }
-_TIME: Schema = {"type": "string", "format": "date-time", "examples": ["2026-12-24T18:00:00Z"]}
+# Of the lengths of time that are accepted, those that are surely not over the longest.
+_LENGTH = "^([0-9]{1,3}w)?([0-9]{1,4}d)?([0-9]{1,5}h)?([0-9]{1,7}m)?([0-9]{1,8}s)?$"
+_TIME: Schema = {
+    "type": "string",
+    "format": "date-time",
+    "pattern": "^(197[1-9]|19[89][0-9]|[2-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-8])-",  # the year
+    "examples": ["2026-12-24T18:00:00Z"],
+}
 OPTION_SCHEMAS: dict[str, Schema] = {
     "delay": {
-        "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "examples": ["90s", "1h30m"]}],
+        "anyOf": [
+            {"type": "number", "minimum": 0, "maximum": MAX_SECONDS},
+            {"type": "string", "pattern": _LENGTH, "minLength": 2, "examples": ["90s", "1h30m"]},
+        ],
         "description": "Run the job this long after its submission, at the earliest: seconds, or with units.",
     },
     "runAt": _TIME | {"description": "Run the job at this time, at the earliest."},

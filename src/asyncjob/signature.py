@@ -186,8 +186,12 @@ def _default(value: Any) -> Any:
 def _check_hint(name: str, parameter: str, hint: Any) -> None:
     try:
         msgspec.json.schema(hint)
-    except (TypeError, NameError) as error:
+    except NameError as error:
+        raise RegistrationError(f"{name}: JSON cannot be checked against the hint of {parameter!r}: {error}") from None
+    except TypeError as error:
         reason = str(error).splitlines()[0]
+        if "custom types" in reason:
+            reason = "it names a class that JSON cannot show; a dataclass, a TypedDict or a msgspec.Struct can be"
         raise RegistrationError(f"{name}: JSON cannot be checked against the hint of {parameter!r}: {reason}") from None
 
 

@@ -179,3 +179,10 @@ def test_a_submission_with_another_query_is_refused_and_saves_nothing(
     message = assert_refused(api.post(f"/jobs?{query}", json={"jobId": job_id, "seconds": 0}), 400)
     assert "nonsense" in message or "wait" in message
     assert_refused(api.get(f"/jobs/{job_id}"), 404)
+
+
+@pytest.mark.needs("postWait")
+@pytest.mark.parametrize("change", ["cancel", "retry", "run-now"])
+def test_a_change_of_a_job_takes_no_query(api: httpx.Client, job_id: str, change: str) -> None:
+    message = assert_refused(api.post(f"/jobs/{job_id}/{change}?nonsense=1"), 400)
+    assert message == "unknown query parameter 'nonsense'; this request knows none"

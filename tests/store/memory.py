@@ -120,6 +120,7 @@ class MemoryStore:
         self._observer = Observer()
         self._functions: dict[str, JobFunction] | None = None
         self._now = 0
+        self._expired: list[Expired] = []
         self.slots = 0
         self.deliveries = MemoryDeliveries(kept)
         self.schedules = MemorySchedules(self, kept.schedules)
@@ -160,21 +161,27 @@ class MemoryStore:
                 self._move(one, one.place._replace(rank=min(one.place.rank, latest)))
         self._now = now
         self._next(now)  # whoever may passes the gate of its key, even if nothing is claimed
-        claims, expired = list[Claim](), list[Expired]()
+        claims: list[Claim] = []
         while len(claims) < self.slots and (row := self._next(now)) is not None:
-            job, start_by = row.job, row.submission.options.start_by_ms
-            if start_by is not None and start_by < now and job.attempt == 1:
-                error = Error("Expired", f"it had not begun by {timestamp(start_by)}")
-                self._write("expire", job.job_id, 1, error=error, finished_at=timestamp(now))
-                expired.append(Expired(job.job_id, 1, job.type))
-            else:
+            job = row.job
+            if not self._expire_if_late(row, now):
                 claims.append(row.claim(row.place.rank or FIRST))
                 self._write("claim", job.job_id, job.attempt, started_at=timestamp(now), error=UNSET)
                 for name in {(job.type, None), (job.type, row.key)} if self._limits(row) else ():
                     self._kept.starts.setdefault(name, []).append(now)
         self.slots -= len(claims)
         times = [row.place.run_at or 0 for row in self._timed()]
+        expired, self._expired = self._expired, []
         self._observer.claimed(Claims(claims, min([*times, *self._openings(now)], default=None), expired))
+
+    def _expire_if_late(self, row: Row, now: int) -> bool:
+        job, start_by = row.job, row.submission.options.start_by_ms
+        if job.status is not Status.PENDING or job.attempt > 1 or start_by is None or start_by >= now:
+            return False
+        error = Error("Expired", f"it had not begun by {timestamp(start_by)}")
+        self._write("expire", job.job_id, 1, error=error, finished_at=timestamp(now))
+        self._expired.append(Expired(job.job_id, 1, job.type))
+        return True
 
     # -- limits --------------------------------------------------------------------------------------------------
 
@@ -236,6 +243,7 @@ class MemoryStore:
         for one in reversed(self._kept.jobs.values()):
             if one.same != row.same or one is row:
                 continue
+            self._expire_if_late(one, now)
             status, job = one.job.status, one.job
             if unique.while_ == "waiting":
                 is_in_the_way = status is Status.PENDING and job.attempt == 1

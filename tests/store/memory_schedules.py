@@ -9,7 +9,7 @@ from msgspec import UNSET
 from asyncjob.contract import Submission
 from asyncjob.job import Job, now_ms
 from asyncjob.plans import Plan
-from asyncjob.store import Fired, Firing, LastJob, Scheduled
+from asyncjob.store import Duplicate, Fired, Firing, LastJob, Scheduled
 
 if TYPE_CHECKING:
     from tests.store.memory import MemoryStore
@@ -128,15 +128,16 @@ class MemorySchedules:
         kept.scheduled = now._replace(next_at=firing.next_at, handled_at=firing.handled_at)
         if firing.jobs and now.plan.overlap == "skip" and now.last is not None and not now.last.status.is_final:
             return Fired(applied=True, overlapping=now.last.job_id)
-        begun = []
+        begun, there = list[str](), list[str]()
         for job_id, at in firing.jobs:
             submission = Submission(job_id, now.plan.type, now.plan.parameters, now.plan.options)
-            if await self._store.submit(job_id, submission) is None:
-                begun.append(job_id)
-            job = self._store.find(job_id)
+            earlier = await self._store.submit(job_id, submission)
+            found = earlier.job_id if isinstance(earlier, Duplicate) else job_id
+            (begun if earlier is None else there).append(found)
+            job = self._store.find(found)
             assert job is not None
             kept.scheduled = _with_last(kept.scheduled, job, at)
-        return Fired(applied=True, begun=begun)
+        return Fired(applied=True, begun=begun, there=there)
 
 
 def _with_last(scheduled: Scheduled, job: Job, at: int) -> Scheduled:

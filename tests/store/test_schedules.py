@@ -5,10 +5,11 @@ from typing import Any
 from asyncjob.job import Error, Status
 from asyncjob.options import Options
 from asyncjob.plans import Plan
+from asyncjob.policies import Unique
 from asyncjob.schedules import Timing
 from asyncjob.store import Begin, Fired, Firing, Scheduled, Success
 from tests.store.conftest import Run
-from tests.store.opened import ERROR, Opened
+from tests.store.opened import ERROR, Opened, function_of
 
 MANY = 1_000
 EVERY = Timing(every=60)
@@ -33,6 +34,19 @@ async def _fire(opened: Opened, scheduled: Scheduled, *job_ids: str, next_at: in
     jobs = [Begin(job_id, 1_000 + number) for number, job_id in enumerate(job_ids)]
     (fired,) = await opened.store.schedules.fire([Firing(scheduled, jobs, next_at, 1_000)])
     return fired
+
+
+def test_a_job_that_is_the_same_is_named_in_place_of_the_one_that_was_not_saved(run: Run) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(function_of("echo", unique=Unique()))
+        assert await opened.submit("there", b'{"a":1}') is None
+        fired = await _fire(opened, await _made(opened), "s~1")
+        assert (fired.applied, list(fired.begun), list(fired.there)) == (True, [], ["there"])
+        last = _found(opened).last
+        assert last is not None and last.job_id == "there"
+        assert opened.store.find("s~1") is None
+
+    run(test)
 
 
 def test_a_schedule_is_found_as_it_was_saved(run: Run) -> None:

@@ -6,8 +6,9 @@ import json
 import pytest
 
 from asyncjob.contract import Submission
-from asyncjob.job import Status
+from asyncjob.job import Status, timestamp
 from asyncjob.policies import Unique
+from asyncjob.registry import JobFunction
 from asyncjob.store import Duplicate
 from tests.store.conftest import Clock, Run
 from tests.store.opened import ERROR, Opened, apply, function_of
@@ -96,6 +97,24 @@ def test_a_time_begins_with_the_submission_and_what_failed_is_in_nobodys_way(run
         assert await _submit(opened, "fourth") is None
         clock.now -= 3 * HOUR  # the clock was wrong until now: that must not last for ever
         assert await _submit(opened, "fifth") is None
+
+    run(test)
+
+
+@pytest.mark.parametrize("function", [WAITING, UNFINISHED, WITHIN], ids=["waiting", "unfinished", "within"])
+def test_nobody_is_sent_behind_a_job_that_is_too_late_to_begin(run: Run, clock: Clock, function: JobFunction) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(function)
+        start_by = timestamp(clock.now + 1_000)
+        assert await opened.submit("late", b'{"key":"a"}', start_by=start_by) is None
+        clock.now += 1_000
+        assert await _submit(opened, "in time") == "late"
+        clock.now += 1
+        assert await _submit(opened, "newer") is None
+        assert opened.status("late") == (Status.FAILURE, 1)
+        assert opened.expired == ["late"]
+        assert await _submit(opened, "third") == "newer"
+        assert opened.store.pending == 1
 
     run(test)
 

@@ -1,11 +1,14 @@
 """Who gets which claimed job, with workers that only take down what they are sent."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 import pytest
+import uvloop
 
 from asyncjob import Jobs
+from asyncjob.job import now_ms
 from asyncjob.server.workers.channel import Message, Run
 from asyncjob.server.workers.dispatch import Dispatch
 from asyncjob.server.workers.places import Places
@@ -32,6 +35,7 @@ class Server:
         self.workers = list(workers)
         self.offered = 0
         self.woken = 0
+        self.awake = asyncio.Event()
         self.waited: list[str] = []
         jobs = Jobs()
         jobs.job(name="add")(lambda: None)
@@ -52,6 +56,7 @@ class Server:
 
     def wake(self) -> None:
         self.woken += 1
+        self.awake.set()
 
 
 def _worker(capacity: int = 10, *, ready: bool = True) -> Worker:
@@ -132,3 +137,19 @@ def test_the_store_is_asked_again_and_again_while_a_job_waits_for_its_time_since
             await asyncio.wait_for(woken.wait(), 60)
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("run", [uvloop.run, asyncio.run], ids=["uvloop", "asyncio"])
+def test_claims_are_handed_out_whatever_comes_next_is_due_already(
+    run: Callable[[Coroutine[Any, Any, None]], None],
+) -> None:
+    async def test() -> None:
+        worker = _worker()
+        server = Server(worker)
+        for number in range(3):
+            claims = _claims(f"job-{number}")
+            server.dispatch.take(claims._replace(next_due=now_ms() - number))
+        assert _sent(worker) == ["job-0", "job-1", "job-2"]
+        await server.awake.wait()
+
+    run(test())

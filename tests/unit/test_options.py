@@ -91,6 +91,7 @@ def test_pauses_are_taken_one_by_one_and_the_last_is_repeated() -> None:
     backoff = backoff_of((10, 60, 600))
     assert backoff is not None
     assert [backoff.longest(losses) for losses in range(5)] == [10, 60, 600, 600, 600]
+    assert backoff_of(10) == backoff_of(["10s"]) == backoff_of((10,))
     random.seed(1)
     assert 9 <= backoff.pause(0) <= 10
 
@@ -114,7 +115,7 @@ def test_limits_are_of_all_jobs_and_of_each_value_of_one_parameter() -> None:
         (lambda: Rate("5/0s"), "rate must be such as"),
         (lambda: limits_of((Limit(1, "a"), Limit(2, "b")), None), "per the same parameter"),
         (lambda: limits_of((1, 2), None), "concurrency: give one for all jobs"),
-        (lambda: backoff_of(3), "backoff must be"),  # type: ignore[arg-type]
+        (lambda: backoff_of("soon"), "backoff must be"),
         (lambda: backoff_of(()), "backoff must be"),
         (lambda: Backoff(factor=0.5), "factor"),
         (lambda: Unique("a", while_="running"), 'while_ must be "waiting" or "unfinished"'),  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ import functools
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -249,3 +250,26 @@ def test_a_function_may_ask_for_processes_of_its_own(
 def test_what_is_said_of_processes_is_checked_at_the_import(policies: dict[str, Any], reason: str) -> None:
     with pytest.raises(RegistrationError, match=re.escape(reason)):
         Jobs().job(name="it", **policies)(lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"max_retries": 3}, "@jobs.job has no argument 'max_retries'; did you mean retries?"),
+        ({"timout": 3}, "did you mean timeout?"),
+        ({"rate_limit": "10/m"}, "did you mean rate?"),
+        ({"zzz": 1}, "there are name, timeout, retries"),
+        ({"timeout": "soon"}, "timeout must be a time above 0"),
+        ({"timeout": 0}, "timeout must be a time above 0"),
+    ],
+)
+def test_an_argument_that_there_is_not_is_refused_with_the_nearest(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(RegistrationError, match=re.escape(message)):
+        Jobs().job(name="f", **given)(lambda: None)
+
+
+def test_a_timeout_may_be_written_as_any_length_of_time() -> None:
+    jobs = Jobs()
+    for name, timeout in (("a", "1m30s"), ("b", timedelta(seconds=90)), ("c", 90)):
+        jobs.job(name=name, timeout=timeout)(lambda: None)
+        assert jobs[name].timeout == 90

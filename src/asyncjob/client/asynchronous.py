@@ -110,13 +110,14 @@ class AsyncClient:
         type: str | None,  # noqa: A002
         parameters: Iterable[Mapping[str, Any]],
         *,
+        options: Options = NONE,
         concurrency: int = 32,
     ) -> AsyncIterator["AsyncJobHandle[Any]"]:
         """See `Client.map`; for `async for`. Here all jobs of a batch are submitted and awaited concurrently."""
         running: deque[asyncio.Task[AsyncJobHandle[Any]]] = deque()
         try:
             for each in parameters:
-                running.append(asyncio.create_task(self._submit_and_wait(type, each)))
+                running.append(asyncio.create_task(self._submit_and_wait(type, options, each)))
                 if len(running) >= concurrency:
                     yield await running.popleft()
             while running:
@@ -165,8 +166,13 @@ class AsyncClient:
     ) -> None:
         await self.aclose()
 
-    async def _submit_and_wait(self, type: str | None, parameters: Mapping[str, Any]) -> "AsyncJobHandle[Any]":  # noqa: A002
-        handle = await self.submit(type, **parameters)
+    async def _submit_and_wait(
+        self,
+        type: str | None,  # noqa: A002
+        options: Options,
+        parameters: Mapping[str, Any],
+    ) -> "AsyncJobHandle[Any]":
+        handle = await self.submit(type, options, **parameters)
         await handle.wait()
         return handle
 

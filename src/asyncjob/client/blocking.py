@@ -157,6 +157,7 @@ class Client:
         type: str | None,  # noqa: A002
         parameters: Iterable[Mapping[str, Any]],
         *,
+        options: Options = NONE,
         concurrency: int = 32,
     ) -> Iterator["JobHandle[Any]"]:
         """Submit many jobs, a few at a time, and yield each once it has ended, in the order of the parameters.
@@ -164,6 +165,7 @@ class Client:
         Args:
             type: the job function's name; None if the API has only one.
             parameters: one mapping per job; taken as needed, so there may be any number.
+            options: of each job.
             concurrency: how many jobs may be unfinished at once.
 
         Yields:
@@ -171,7 +173,7 @@ class Client:
         """
         running: deque[JobHandle[Any]] = deque()
         for each in parameters:
-            running.append(self.submit(type, **each))
+            running.append(self.submit(type, options, **each))
             if len(running) >= concurrency:
                 yield _ended(running.popleft())
         while running:

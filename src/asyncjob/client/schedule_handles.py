@@ -34,19 +34,19 @@ class ScheduleHandle(Generic[Handle]):
         found: ScheduleSnapshot = self._run(self._schedule.get())
         return found
 
-    def put(self, schedule: Cron | Every, type: str | None = None) -> ScheduleSnapshot:  # noqa: A002
+    def put(self, schedule: Cron | Every, job: Callable[..., Any] | str | None = None) -> ScheduleSnapshot:
         """Make the schedule, or have it do something else.
 
         >>> client.schedule("nightly").put(Cron("0 3 * * *", tz="Europe/Berlin", parameters={"width": 640}), "resize")
 
         Args:
             schedule: when it is due, and with which parameters.
-            type: the job function's name; optional if the API has only one.
+            job: the job function, or its name; optional if the API has only one.
 
         Raises:
             Refused: the parameters are wrong (400), or the code declares it (409).
         """
-        found: ScheduleSnapshot = self._run(self._schedule.put(schedule, type))
+        found: ScheduleSnapshot = self._run(self._schedule.put(schedule, job))
         return found
 
     def delete(self) -> None:
@@ -113,9 +113,9 @@ class AsyncScheduleHandle(Generic[Handle]):
         found: ScheduleSnapshot = await self._run(self._schedule.get())
         return found
 
-    async def put(self, schedule: Cron | Every, type: str | None = None) -> ScheduleSnapshot:  # noqa: A002
+    async def put(self, schedule: Cron | Every, job: Callable[..., Any] | str | None = None) -> ScheduleSnapshot:
         """See `ScheduleHandle.put`."""
-        found: ScheduleSnapshot = await self._run(self._schedule.put(schedule, type))
+        found: ScheduleSnapshot = await self._run(self._schedule.put(schedule, job))
         return found
 
     async def delete(self) -> None:

@@ -1,5 +1,6 @@
 """Schedules as a client asks for them: without I/O, as core.py; and a schedule as Python values."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -9,6 +10,7 @@ import msgspec
 from asyncjob.client.core import Api, Call, Following, Operation, document, foreign
 from asyncjob.client.errors import ClientError, NotFound, Refused
 from asyncjob.job import Error, Status
+from asyncjob.registry import registered
 from asyncjob.schedules import SCHEDULE_ID_RULE, Schedule, is_schedule_id
 
 
@@ -108,12 +110,13 @@ class Scheduling:
         """The schedule as it is now."""
         return (yield from self._ask("GET"))
 
-    def put(self, schedule: Schedule, type: str | None) -> Operation[ScheduleSnapshot]:  # noqa: A002
+    def put(self, schedule: Schedule, job: Callable[..., Any] | str | None) -> Operation[ScheduleSnapshot]:
         """Make it, or have it do something else."""
+        name = job if job is None or isinstance(job, str) else registered(job).name
         if schedule.id not in (None, self.schedule_id):
             raise ClientError(f"the schedule is called {schedule.id!r} here and {self.schedule_id!r} there")
         body = {
-            **({} if type is None else {"type": type}),
+            **({} if name is None else {"type": name}),
             **msgspec.to_builtins(schedule.timing),
             "parameters": msgspec.Raw(schedule.parameters_json),
             "missed": schedule.missed,

@@ -13,7 +13,7 @@ from asyncjob.contract import PageQuery
 from asyncjob.job import new_job_id, now_ms
 from asyncjob.plans import Plan, declared_plans
 from asyncjob.registry import Jobs
-from asyncjob.server.admission import Admission, not_saved
+from asyncjob.server.admission import Admission, Submitted, not_saved
 from asyncjob.server.logs import log
 from asyncjob.server.refusals import Conflict, Full, NotFound, Refusal, Unavailable
 from asyncjob.server.timer import Timer, next_after
@@ -181,11 +181,11 @@ class Schedules:
         log(logging.INFO, "schedule resumed", schedule=schedule_id)
         return self._changed(schedule_id)
 
-    async def run_now(self, schedule_id: str) -> str:
+    async def run_now(self, schedule_id: str) -> Submitted:
         """Begin a job beside its occurrences, paused or not.
 
         Returns:
-            The job's id.
+            The job; if its function is `unique`, perhaps one that was there already.
 
         Raises:
             NotFound: there is none.
@@ -207,7 +207,8 @@ class Schedules:
                 raise Conflict(f"the last job of {schedule_id}, {fired.overlapping}, has not ended")
             if fired.applied:
                 self._begun(schedule.plan, fired.begun)
-                return job_id
+                (begun,) = fired.begun or fired.there
+                return Submitted(begun, is_duplicate=not fired.begun)
         raise Unavailable(f"the schedule {schedule_id} changes too fast; try again later")
 
     def _begun(self, plan: Plan, job_ids: Sequence[str]) -> None:

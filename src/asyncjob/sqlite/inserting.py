@@ -19,6 +19,7 @@ from asyncjob.sqlite.places import Place, Places
 from asyncjob.sqlite.statements import SQL
 from asyncjob.sqlite.transaction import NewJob
 from asyncjob.sqlite.writer import Writer
+from asyncjob.sqlite.writing import expire
 from asyncjob.store import Duplicate, Told, Unreadable
 
 
@@ -170,6 +171,7 @@ def special(places: Places, job_id: str, submission: Submission, traceparent: st
         **_unique(function, submission.parameters, now),
         "start_by": options.start_by_ms,
         "created_at": timestamp(now),
+        "now": now,
         "traceparent": traceparent,
         "notify": options.notify,
         "options": msgspec.json.encode(given).decode() if given.keys() - {"notify"} else None,
@@ -193,7 +195,11 @@ def insert_special(connection: sqlite3.Connection, gates: Gates, job: dict[str, 
     if job["unique_in"] is not None:
         if connection.execute(SQL["find_status"], job).fetchone() is not None:
             return [False]
-        same = connection.execute(SQL[f"same_{job['unique_in']}"], job).fetchone()
+        find = SQL[f"same_{job['unique_in']}"]
+        same = connection.execute(find, job).fetchone()
+        if same is not None and same[1] is not None and same[1] < job["now"]:  # nobody waits behind what will not run
+            expire(connection, gates, same[0], same[1], timestamp(job["now"]))
+            same = connection.execute(find, job).fetchone()
         if same is not None:
             return [Duplicate(same[0])]
     gates.touch(job["type"], job["limit_key"])

@@ -129,16 +129,17 @@ class SqliteSchedules:
 
     async def fire(self, firings: Sequence[Firing]) -> list[Fired]:
         """Begin jobs and save what comes next."""
+        now = now_ms()  # before the transaction, which may claim the jobs: none starts before it was made
 
         def operation(connection: sqlite3.Connection) -> list[Fired]:
-            return [self._step(connection, firing) for firing in firings]
+            return [self._step(connection, firing, now) for firing in firings]
 
         fired = await self._writer.do(operation)
         for firing, one in zip(firings, fired, strict=True):
             self._count(len(one.begun), is_scheduled=firing.schedule.plan.options.pause_ms > 0)
         return fired
 
-    def _step(self, connection: sqlite3.Connection, firing: Firing) -> Fired:
+    def _step(self, connection: sqlite3.Connection, firing: Firing, at_ms: int) -> Fired:
         key = {"schedule_id": firing.schedule.schedule_id}
         row = connection.execute(SQL["find_schedule"], key).fetchone()
         now = None if row is None else _scheduled(row)
@@ -150,20 +151,17 @@ class SqliteSchedules:
         )
         if firing.jobs and now.plan.overlap == "skip" and now.last is not None and not now.last.status.is_final:
             return Fired(applied=True, overlapping=now.last.job_id)
-        begun = []
+        begun, there = list[str](), list[str]()
         for job_id, at in firing.jobs:
-            there = self._insert(connection, job_id, now.plan)
-            if there is None:
-                begun.append(job_id)
-            connection.execute(SQL["begin_scheduled"], key | {"job_id": there or job_id, "at": at})
-        return Fired(applied=True, begun=begun)
+            earlier = self._insert(connection, job_id, now.plan, at_ms)
+            (begun if earlier is None else there).append(earlier or job_id)
+            connection.execute(SQL["begin_scheduled"], key | {"job_id": earlier or job_id, "at": at})
+        return Fired(applied=True, begun=begun, there=there)
 
-    def _insert(self, connection: sqlite3.Connection, job_id: str, plan: Plan) -> str | None:
+    def _insert(self, connection: sqlite3.Connection, job_id: str, plan: Plan, at_ms: int) -> str | None:
         """Save a new job; the id of the job that is there already, if one is."""
         submission = Submission(job_id, plan.type, plan.parameters, plan.options)
-        (saved,) = insert_special(
-            connection, self._gates, special(self._gates.places, job_id, submission, None, now_ms())
-        )
+        (saved,) = insert_special(connection, self._gates, special(self._gates.places, job_id, submission, None, at_ms))
         if saved is True:
             return None
         return job_id if saved is False else saved.job_id

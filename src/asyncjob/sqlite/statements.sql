@@ -433,18 +433,19 @@ SELECT sequence, CAST(parameters AS BLOB) FROM job WHERE job_id = :job_id;
 UPDATE job SET limit_key = :limit_key WHERE sequence = :sequence;
 
 -- name: same_waiting
--- Finds a job that is the same and has not begun.
-SELECT job_id FROM job
+-- Finds a job that is the same and has not begun, and by when it must, if it must.
+SELECT job_id, start_by FROM job
 WHERE unique_key = :unique_key AND unique_in = 'waiting' AND status = 'Pending' AND attempt = 1;
 
 -- name: same_unfinished
--- Finds a job that is the same and has not ended.
-SELECT job_id FROM job WHERE unique_key = :unique_key AND unique_in = 'unfinished' AND finished_at IS NULL;
+-- Finds a job that is the same and has not ended, and by when it must begin, if it must and has not.
+SELECT job_id, iif(status = 'Pending' AND attempt = 1, start_by, NULL) FROM job
+WHERE unique_key = :unique_key AND unique_in = 'unfinished' AND finished_at IS NULL;
 
 -- name: same_within
--- Finds the last job that is the same, was submitted within a time, and has not failed. After the clock was set back,
--- one that was submitted long after now is none of these.
-SELECT job_id FROM job
+-- Finds the last job that is the same, was submitted within a time, and has not failed; the second column is that of
+-- same_unfinished. After the clock was set back, one that was submitted long after now is none of these.
+SELECT job_id, iif(status = 'Pending' AND attempt = 1, start_by, NULL) FROM job
 WHERE unique_key = :unique_key AND unique_in = 'within' AND status IN ('Pending', 'Running', 'Success')
     AND created_at BETWEEN :since AND :until
 ORDER BY created_at DESC LIMIT 1;

@@ -19,7 +19,7 @@ from asyncjob.sqlite.notifying import tell, to_tell
 from asyncjob.sqlite.places import NEVER, Places
 from asyncjob.sqlite.promotion import Promoted, promote, set_back
 from asyncjob.sqlite.writing import expire
-from asyncjob.store import Claim, Claims, Expired, Told
+from asyncjob.store import Claim, Claims, Told
 
 MAX_TEXT = 16 << 20  # bytes of text for one statement
 MAX_CLAIM_BYTES = 16 << 20  # bytes of parameters that one transaction claims; a single job has 1 MB at most
@@ -159,7 +159,6 @@ class Transaction:
         self._now_ms = now_ms()
         self._now = timestamp(self._now_ms)
         self._claimed: list[Claim] = []
-        self._expired: list[Expired] = []
         self._promoted = Promoted(0, before.next_run)
         self._is_set_back = self._now_ms < before.now
         self._moves = self._is_set_back or self._now_ms >= min(before.next_run, before.next_gate)
@@ -269,14 +268,13 @@ class Transaction:
         if job.attempt > 1 or job.start_by is None or job.start_by >= self._now_ms:
             return False
         expire(self._connection, self._gates, job.job_id, job.start_by, self._now)
-        self._expired.append(Expired(job.job_id, job.attempt, job.type))
         return True
 
     def _taken(self, *, none_left: bool, go_on: bool = False) -> Taken:
         promoted, next_run = self._promoted
         next_gate = self._gates.next_opening(self._connection)
         next_at = min(next_run, next_gate)
-        claims = Claims(self._claimed, next_at if self._now_ms < next_at < NEVER else None, self._expired)
+        claims = Claims(self._claimed, next_at if self._now_ms < next_at < NEVER else None, self._gates.expired)
         more = go_on or next_at <= self._now_ms or self._gates.touched
         return Taken(claims, none_left, more, promoted, next_run, next_gate, self._now_ms)
 

@@ -9,6 +9,7 @@ from asyncjob.job import TRANSITIONS, Error, Status, timestamp
 from asyncjob.sqlite.gates import Gates
 from asyncjob.sqlite.notifying import tell
 from asyncjob.sqlite.statements import SQL
+from asyncjob.store import Expired
 
 
 class State(NamedTuple):
@@ -71,10 +72,11 @@ def put_back(connection: sqlite3.Connection, name: str, values: dict[str, Any], 
 def expire(connection: sqlite3.Connection, gates: Gates, job_id: str, start_by: int, now: str) -> None:
     """End a job that waits in its first attempt, because it is too late for it."""
     state = find_state(connection, job_id)
-    if state is not None:
-        gates.touch(state.type, state.limit_key)
     error = Error("Expired", f"it had not begun by {timestamp(start_by)}")
-    write(connection, "expire", {"job_id": job_id, "attempt": 1, "error": as_json(error), "now": now})
+    written = write(connection, "expire", {"job_id": job_id, "attempt": 1, "error": as_json(error), "now": now})
+    if state is not None and written:
+        gates.touch(state.type, state.limit_key)
+        gates.expired.append(Expired(job_id, 1, state.type))
 
 
 def as_json(error: Error) -> str:

@@ -73,12 +73,14 @@ class Fired(NamedTuple):
 
     Attributes:
         applied: False if the guard refused it.
-        begun: the ids of the jobs that were saved. Those that were there already are left out.
+        begun: the ids of the jobs that were saved.
+        there: the ids of the jobs that were there already, or were the same, in place of which nothing was saved.
         overlapping: the job that has not ended, which is why none was begun.
     """
 
     applied: bool
     begun: Sequence[str] = ()
+    there: Sequence[str] = ()
     overlapping: str | None = None
 
 

@@ -5,6 +5,7 @@ import msgspec
 from asyncjob.contract import (
     ApiError,
     parse_list_query,
+    parse_no_query,
     parse_page_query,
     parse_stats_query,
     parse_submission,
@@ -72,15 +73,18 @@ async def list_jobs(request: Request) -> Answer:
 
 
 async def cancel(request: Request) -> Answer:
+    parse_no_query(request.query())
     return json(msgspec.json.encode(await request.engine.cancel(request.name)))
 
 
 async def retry(request: Request) -> Answer:
+    parse_no_query(request.query())
     await request.engine.retry(request.name)
     return accepted(request.name)
 
 
 async def run_now(request: Request) -> Answer:
+    parse_no_query(request.query())
     await request.engine.run_now(request.name)
     return accepted(request.name)
 

@@ -3,7 +3,7 @@
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from asyncjob.contract import parse_page_query
+from asyncjob.contract import parse_no_query, parse_page_query
 from asyncjob.job import Error, Status, timestamp
 from asyncjob.plans import parse_plan
 from asyncjob.server.http.answers import Answer, accepted, json, nothing, page
@@ -55,20 +55,24 @@ async def put(request: Request) -> Answer:
 
 
 async def delete(request: Request) -> Answer:
+    parse_no_query(request.query())
     await request.engine.schedules.remove(request.name)
     return nothing()
 
 
 async def pause(request: Request) -> Answer:
+    parse_no_query(request.query())
     return _answer(await request.engine.schedules.pause(request.name))
 
 
 async def resume(request: Request) -> Answer:
+    parse_no_query(request.query())
     return _answer(await request.engine.schedules.resume(request.name))
 
 
 async def run_now(request: Request) -> Answer:
-    return accepted(await request.engine.schedules.run_now(request.name))
+    parse_no_query(request.query())
+    return accepted(*await request.engine.schedules.run_now(request.name))
 
 
 def _answer(schedule: Scheduled) -> Answer:

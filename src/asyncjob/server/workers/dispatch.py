@@ -65,12 +65,11 @@ class Dispatch:
         self._waited = waited
         self._unassigned: deque[Claim] = deque()
         self._due_timer: asyncio.TimerHandle | None = None
+        self._wakes_at = 0.0
         self.isolated = IsolatedJobs(jobs, processes, self._begin)
 
     def take(self, claims: Claims) -> None:
         """Hand out what was claimed, and wake the store when the next job is due."""
-        if claims.next_due is not None:
-            self._wake_at(claims.next_due)
         isolated = self.isolated.types
         self._unassigned.extend([job for job in claims.jobs if job.group_limit is None and job.type not in isolated])
         self.hand_out()
@@ -78,6 +77,8 @@ class Dispatch:
             self.isolated.take(own)
         if suspects := [job for job in claims.jobs if job.group_limit is not None]:
             self._hand_out_suspects(suspects)
+        if claims.next_due is not None:
+            self._wake_at(claims.next_due)
 
     def hand_out(self) -> None:
         """Give what waits here to the ready workers that run the least; if there is none, it goes to the first."""
@@ -139,9 +140,10 @@ class Dispatch:
         loop = asyncio.get_running_loop()
         when = loop.time() + min(MAX_SLEEP_SECONDS, max(0, due_at - now_ms() + 1) / 1000)
         if self._due_timer is not None:
-            if self._due_timer.when() <= when:
+            if self._wakes_at <= when:
                 return
             self._due_timer.cancel()
+        self._wakes_at = when  # kept here, since what uvloop returns for a time that has come does not know it
         self._due_timer = loop.call_at(when, self._wake)
 
     def _wake(self) -> None:

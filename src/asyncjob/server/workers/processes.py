@@ -25,6 +25,7 @@ from asyncjob.server.workers.quarantine import Group
 from asyncjob.server.workers.running import OwnProcess, Worker
 
 RESTART_SECONDS = (0.0, 1.0, 2.0, 5.0, 15.0, 30.0)  # before the next start, by how many died before they were ready
+SLOW_SECONDS = 30.0  # after which a worker that is not ready is told of
 START_SECONDS = 10.0  # that a start under way may take when all are closed
 MAX_RETIRED = 16  # processes that were given up and still run a job
 
@@ -125,7 +126,13 @@ class Processes:
             self._fresh_starts -= own is not None
             self._guard.watch(process.pid)
             self.workers.append(worker)
+            asyncio.get_running_loop().call_later(SLOW_SECONDS, self._say_if_slow, worker)
             await process.connect()
+
+    def _say_if_slow(self, worker: Worker) -> None:
+        if not (worker.ready or worker.gone or self.is_stopping):
+            why = "the import of the functions, or their lifespan, has not come to its end"
+            log(logging.WARNING, "worker not ready", worker=worker.process.pid, after=f"{SLOW_SECONDS:g}s", reason=why)
 
     @property
     def is_stopping(self) -> bool:
