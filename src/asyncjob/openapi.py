@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
-from asyncjob.contract import DEFAULT_PAGE, MAX_PAGE, MAX_WAIT_SECONDS
+from asyncjob.contract import DEFAULT_PAGE, JOB_ID, MAX_PAGE, MAX_WAIT_SECONDS
 from asyncjob.openapi_bodies import CALLBACKS, SCHEMAS, bodies, ref
 from asyncjob.registry import Jobs
 from asyncjob.schema import Schema, results_schemas, submission_schemas
@@ -172,7 +172,7 @@ _PREFER: Schema = {
 _IDEMPOTENCY_KEY: Schema = {
     "name": "Idempotency-Key",
     "in": "header",
-    "schema": {"type": "string", "examples": ['"12345"']},
+    "schema": {"type": "string", "pattern": f'^"{JOB_ID.pattern}"$', "examples": ['"12345"']},
     "description": "The job's id, in double quotes; another way to say `jobId`.",
 }
 _KNOWN: Schema = {
