@@ -161,6 +161,16 @@ AllowHost = Annotated[
         show_default="none",
     ),
 ]
+CorsOrigin = Annotated[
+    list[str],
+    _setting(
+        "cors_origin",
+        "An origin whose pages may use the API from a browser, such as https://app.example.com, or * for all. Give it "
+        "once for each.",
+        metavar="ORIGIN",
+        show_default="none",
+    ),
+]
 NotifyAllow = Annotated[
     list[str],
     _setting(
@@ -216,6 +226,7 @@ def serve(
     api_key: ApiKey = DEFAULT.api_key,
     insecure: Insecure = DEFAULT.insecure,
     allow_host: AllowHost = list(DEFAULT.allow_host),  # noqa: B006  # typer only reads it
+    cors_origin: CorsOrigin = list(DEFAULT.cors_origin),  # noqa: B006  # typer only reads it
     notify_allow: NotifyAllow = list(DEFAULT.notify_allow),  # noqa: B006  # typer only reads it
     notify_secret: NotifySecret = DEFAULT.notify_secret,
     log_format: Format = DEFAULT.log_format,
@@ -238,6 +249,7 @@ def serve(
         api_key=api_key,
         insecure=insecure,
         allow_host=allow_host,
+        cors_origin=cors_origin,
         notify_allow=notify_allow,
         notify_secret=notify_secret,
         log_format=log_format,

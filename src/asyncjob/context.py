@@ -88,6 +88,8 @@ class JobContext:
     Attributes:
         job_id: the job's id, as the client sees it.
         attempt: 1 for the first run of the job, one more for each further run.
+        traceparent: the trace that the job belongs to, as W3C Trace Context writes it: what the submission's request
+            brought or, where the server makes spans, the submission's own. None if there is none, and on AWS.
     """
 
     def __init__(
@@ -96,9 +98,11 @@ class JobContext:
         attempt: int,
         report: Callable[[Progress], None] = lambda progress: None,
         process: WorkerContext = ALONE,
+        traceparent: str | None = None,
     ) -> None:
         self.job_id = job_id
         self.attempt = attempt
+        self.traceparent = traceparent
         self._report = report
         self._process = process
         self._canceled = False

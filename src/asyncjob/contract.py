@@ -25,6 +25,7 @@ RETRY_AFTER_SECONDS = 1
 
 JOB_ID = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,127}")  # RFC 3986's unreserved characters, no leading dot
 NUMBER = re.compile(r"[0-9]{1,30}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?")  # as JSON writes one, without a sign
+STRUCTURED_STRING = re.compile(r' *"([^"\\]*)" *(?:; *[a-z*][a-z0-9_.*-]*(?:=(?:"[^"\\]*"|[A-Za-z0-9?:/+*._-]+))?)* *')
 SURROGATE = re.compile("[\ud800-\udfff]")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 JOB_ID_RULE = "1 to 128 of A-Z a-z 0-9 - . _ ~, not beginning with a dot"
@@ -108,6 +109,24 @@ def parse_submission(jobs: Jobs, body: bytes, options: Collection[str] = ()) -> 
         return Submission(job_id, name, checked_parameters(jobs[name], fields, body), chosen)
     except (InvalidParameters, InvalidOptions) as error:
         raise ApiError(400, str(error)) from None
+
+
+def under_key(submission: Submission, key: str) -> Submission:
+    """The submission under the id that an `Idempotency-Key` is.
+
+    Args:
+        submission: with that id, or with none.
+        key: the header: a string of RFC 8941, whose parameters, if it has any, say nothing here.
+
+    Raises:
+        ApiError: 400, it is none, or no job can have that id, or the body names another one.
+    """
+    match = STRUCTURED_STRING.fullmatch(key)
+    if match is None or not JOB_ID.fullmatch(match[1]):
+        raise ApiError(400, f"Idempotency-Key must be a job's id in double quotes: {JOB_ID_RULE}")
+    if submission.job_id not in (UNSET, match[1]):
+        raise ApiError(400, "Idempotency-Key and jobId are different; give one of them")
+    return msgspec.structs.replace(submission, job_id=match[1])
 
 
 def checked_parameters(function: JobFunction, fields: dict[str, Any], body: bytes) -> bytes:

@@ -3,19 +3,21 @@
 from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
-from asyncjob.contract import DEFAULT_PAGE, MAX_PAGE, MAX_WAIT_SECONDS
-from asyncjob.job import FINAL, Status
+from asyncjob.contract import DEFAULT_PAGE, JOB_ID, MAX_PAGE, MAX_WAIT_SECONDS
+from asyncjob.openapi_bodies import CALLBACKS, SCHEMAS, bodies, ref
 from asyncjob.registry import Jobs
-from asyncjob.schedules import SCHEDULE_ID
-from asyncjob.schema import JOB_ID_SCHEMA, OPTION_SCHEMAS, PLAN_SCHEMA, Schema, results_schemas, submission_schemas
+from asyncjob.schema import Schema, results_schemas, submission_schemas
 
-_SCHEMAS = "#/components/schemas/"
 # Of components made from a user's functions and classes, so that one called `Job` does not meet ours.
 _PREFIX = "parameters."
 _RESULTS_PREFIX, _RETURNED_PREFIX = "results.", "returned."
-_TIME: Schema = {"type": "string", "format": "date-time", "examples": ["2024-06-06T12:34:56.789Z"]}
-_KEY: Schema = {"securitySchemes": {"apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"}}}
-_SECURITY: dict[bool | None, list[Schema]] = {True: [{"apiKey": []}], False: [], None: [{}, {"apiKey": []}]}
+_KEY: Schema = {"apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"}}
+_SCHEMES: dict[bool | None, Schema] = {True: {**_KEY, "bearer": {"type": "http", "scheme": "bearer"}}, None: _KEY}
+_SECURITY: dict[bool | None, list[Schema]] = {
+    True: [{"apiKey": []}, {"bearer": []}],
+    False: [],
+    None: [{}, {"apiKey": []}],
+}
 
 
 class Operation(NamedTuple):
@@ -58,7 +60,8 @@ def document(
         key_needed: whether the API wants a key; None where that is not known.
     """
     submission, components = _submission(jobs, options)
-    schemas = {**components, **_results(jobs), **_fixed_schemas(_results_of_a_job(jobs), jobs.names)}
+    schemas = {**components, **_results(jobs), **bodies(_results_of_a_job(jobs), jobs.names)}
+    schemes = {"securitySchemes": _SCHEMES[key_needed]} if key_needed in _SCHEMES else {}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -66,17 +69,17 @@ def document(
             "version": version,
             "summary": "POST a job, get 202 and an id at once; GET tells its status and its results.",
         },
-        "paths": _paths(OPERATIONS if requests is None else requests, submission),
-        "components": {"schemas": schemas, **({} if key_needed is False else _KEY)},
+        "paths": _paths(OPERATIONS if requests is None else requests, submission, notifies="notify" in options),
+        "components": {"schemas": schemas, **schemes},
         "security": _SECURITY[key_needed],
     }
 
 
 def _submission(jobs: Jobs, options: Collection[str]) -> tuple[Schema, Schema]:
     """The schema of a `POST /jobs` body, and the components it refers to."""
-    schemas = submission_schemas(jobs, f"{_SCHEMAS}{_PREFIX}{{name}}", options=options)
+    schemas = submission_schemas(jobs, f"{SCHEMAS}{_PREFIX}{{name}}", options=options)
     components = {_PREFIX + name: schema for name, schema in (schemas.components | schemas.bodies).items()}
-    references = {name: _ref(_PREFIX + name) for name in schemas.bodies}
+    references = {name: ref(_PREFIX + name) for name in schemas.bodies}
     if len(jobs) == 1:
         return next(iter(references.values())), components
     mapping = {schemas.bodies[name]["title"]: reference["$ref"] for name, reference in references.items()}
@@ -86,26 +89,29 @@ def _submission(jobs: Jobs, options: Collection[str]) -> tuple[Schema, Schema]:
 
 def _results(jobs: Jobs) -> Schema:
     """Components: what each function returns, where that is known, and the classes in it."""
-    schemas = results_schemas(jobs, f"{_SCHEMAS}{_RETURNED_PREFIX}{{name}}")
+    schemas = results_schemas(jobs, f"{SCHEMAS}{_RETURNED_PREFIX}{{name}}")
     classes = {_RETURNED_PREFIX + name: schema for name, schema in schemas.components.items()}
     return classes | {_RESULTS_PREFIX + name: schema for name, schema in schemas.bodies.items()}
 
 
 def _results_of_a_job(jobs: Jobs) -> Schema:
     """The schema of `results`, which those of any function may be."""
-    known = [_ref(_RESULTS_PREFIX + function.name) for function in jobs if function.results is not Any]
+    known = [ref(_RESULTS_PREFIX + function.name) for function in jobs if function.results is not Any]
     schema: Schema = {"description": "What the function returned."}
     return schema | {"anyOf": known} if len(known) == len(jobs) else schema
 
 
-def _paths(requests: Iterable[str], submission: Schema) -> Schema:
+def _paths(requests: Iterable[str], submission: Schema, notifies: bool) -> Schema:
     paths: Schema = {}
     for request in requests:
         method, path = request.split(" ")
         names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
         ids = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
         item = paths.setdefault(path, {"parameters": ids} if ids else {})
-        item[method.lower()] = _described(OPERATIONS[request], submission)
+        operation = OPERATIONS[request]
+        item[method.lower()] = _described(operation, submission)
+        if operation.submits and notifies:
+            item[method.lower()]["callbacks"] = CALLBACKS
     return paths
 
 
@@ -114,10 +120,10 @@ def _described(operation: Operation, submission: Schema) -> Schema:
     if operation.submits:
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": submission}}}
     if operation.body is not None:
-        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(operation.body)}}}
+        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": ref(operation.body)}}}
     if operation.parameters:
         described["parameters"] = list(operation.parameters)
-    refusals = {status: _json(_REFUSALS[status], "Message") for status in operation.refusals}
+    refusals = {status: _refusal(status) for status in operation.refusals}
     described["responses"] = {str(status): answer for status, answer in (operation.answers | refusals).items()}
     return described
 
@@ -125,13 +131,14 @@ def _described(operation: Operation, submission: Schema) -> Schema:
 # -- what the rows of the table below are made of --------------------------------------------------------------------
 
 
-def _ref(name: str) -> Schema:
-    return {"$ref": _SCHEMAS + name}
-
-
 def _json(description: str, schema: str, headers: Schema | None = None) -> Schema:
-    answer = {"description": description, "content": {"application/json": {"schema": _ref(schema)}}}
+    answer = {"description": description, "content": {"application/json": {"schema": ref(schema)}}}
     return answer if headers is None else {**answer, "headers": headers}
+
+
+def _refusal(status: int) -> Schema:
+    content = {"application/json": {"schema": ref("Message")}, "application/problem+json": {"schema": ref("Problem")}}
+    return {"description": _REFUSALS[status], "content": content}
 
 
 def _retry_after(description: str) -> Schema:
@@ -151,21 +158,36 @@ _STREAM: Schema = {
     "description": "Server-sent events.",
     "content": {"text/event-stream": {"schema": {"type": "string"}}},
 }
-_DUPLICATE: Schema = {
-    "const": True,
-    "description": "Given if nothing was saved, because this job was there before and is the same.",
-}
 _WAIT = _query(
     "wait",
     {"type": "number", "minimum": 0, "maximum": MAX_WAIT_SECONDS},
     description="Hold the answer until the job is final or so many seconds are over.",
 )
+_PREFER: Schema = {
+    "name": "Prefer",
+    "in": "header",
+    "schema": {"type": "string", "examples": ["wait=10", "respond-async"]},
+    "description": "`wait=10` is the same as the query's `wait`, which wins over it (RFC 7240).",
+}
+_IDEMPOTENCY_KEY: Schema = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "schema": {"type": "string", "pattern": f'^"{JOB_ID.pattern}"$', "examples": ['"12345"']},
+    "description": "The job's id, in double quotes; another way to say `jobId`.",
+}
+_KNOWN: Schema = {
+    "name": "If-None-Match",
+    "in": "header",
+    "schema": {"type": "string"},
+    "description": "An `ETag` of the job, or several: if it is still that version, the answer is 304.",
+}
+_ETAG: Schema = {"ETag": {"description": "The version of the job.", "schema": {"type": "string"}}}
 _PAGE = (
     _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": DEFAULT_PAGE}),
     _query("cursor", {"type": "string", "pattern": "^[0-9]{1,18}$"}),
 )
 _TYPE = _query("type", {"type": "string"})
-_FILTERS = (_query("status", _ref("Status")), _TYPE)
+_FILTERS = (_query("status", ref("Status")), _TYPE)
 _LAST_EVENT: Schema = {
     "name": "Last-Event-ID",
     "in": "header",
@@ -175,12 +197,14 @@ _LAST_EVENT: Schema = {
 
 _REFUSALS = {
     400: "The request is malformed: the message says what is wrong, and where.",
-    403: "The server wants an API key in `x-api-key`.",
+    401: "The server wants its API key, as `x-api-key` or as `Authorization: Bearer`.",
+    403: "A page of another origin has sent it, or the server does not go by that name.",
     404: "No such job, or schedule.",
     408: "The body did not arrive in time.",
     409: "The job's state does not allow it.",
     413: "The body is over 1 MB.",
     415: "The Content-Type is not application/json.",
+    422: "`Idempotency-Key` was used for another request.",
     429: "Too many jobs are waiting; try again after `Retry-After` seconds.",
     503: "The server cannot save anything at the moment; try again after `Retry-After` seconds.",
 }
@@ -190,199 +214,98 @@ OPERATIONS = {
         "submit",
         "Register a job",
         {200: _json("The job: it has ended while the request waited.", "Job"), 202: _ACCEPTED},
-        (400, 403, 408, 409, 413, 415, 429, 503),
-        (_WAIT,),
+        (400, 401, 403, 408, 409, 413, 415, 422, 429, 503),
+        (_WAIT, _PREFER, _IDEMPOTENCY_KEY),
         submits=True,
     ),
     "GET /jobs": Operation(
-        "list", "List jobs, newest first", {200: _json("A page of jobs.", "Page")}, (400, 403, 503), _FILTERS + _PAGE
+        "list",
+        "List jobs, newest first",
+        {200: _json("A page of jobs.", "Page")},
+        (400, 401, 403, 503),
+        _FILTERS + _PAGE,
     ),
     "GET /jobs/{jobId}": Operation(
         "get",
         "Get a job",
-        {200: _json("The job.", "Job", _retry_after("Until it is final."))},
-        (400, 403, 404),
-        (_WAIT,),
+        {
+            200: _json(
+                "The job.", "Job", _ETAG | _retry_after("Until it is final: a tenth of its age, from 1 to 10 seconds.")
+            ),
+            304: {"description": "The job is still of a version that `If-None-Match` names."},
+        },
+        (400, 401, 403, 404),
+        (_WAIT, _PREFER, _KNOWN),
     ),
     "POST /jobs/{jobId}/cancel": Operation(
-        "cancel", "Cancel a job", {200: _json("The job.", "Job")}, (403, 404, 409, 503)
+        "cancel", "Cancel a job", {200: _json("The job.", "Job")}, (401, 403, 404, 409, 503)
     ),
     "POST /jobs/{jobId}/retry": Operation(
-        "retry", "Run a final job again", {202: _ACCEPTED}, (403, 404, 409, 429, 503)
+        "retry", "Run a final job again", {202: _ACCEPTED}, (401, 403, 404, 409, 429, 503)
     ),
     "POST /jobs/{jobId}/run-now": Operation(
-        "runNow", "Run a job now that waits for its time", {202: _ACCEPTED}, (403, 404, 409, 503)
+        "runNow", "Run a job now that waits for its time", {202: _ACCEPTED}, (401, 403, 404, 409, 503)
     ),
     "GET /jobs/{jobId}/events": Operation(
         "jobEvents",
         "The job, each time it has changed, until it is final",
         {200: _STREAM, 204: {"description": "The job is final, and `Last-Event-ID` names the event that said so."}},
-        (403, 404, 503),
+        (401, 403, 404, 503),
         (_LAST_EVENT,),
     ),
-    "GET /events": Operation("events", "Every change of every job", {200: _STREAM}, (403, 503), (_LAST_EVENT,)),
+    "GET /events": Operation("events", "Every change of every job", {200: _STREAM}, (401, 403, 503), (_LAST_EVENT,)),
     "GET /jobs/{jobId}/attempts": Operation(
         "attempts",
         "How each attempt of a job ended",
         {200: _json("The attempts, the first one first.", "Attempts")},
-        (400, 403, 404),
+        (400, 401, 403, 404),
         _PAGE,
     ),
     "GET /jobs/{jobId}/deliveries": Operation(
         "deliveries",
         "Who was notified of the job's end",
         {200: _json("The notifications of its ends, the first one first.", "Deliveries")},
-        (400, 403, 404),
+        (400, 401, 403, 404),
         _PAGE,
     ),
     "GET /schedules": Operation(
         "schedules",
         "List schedules, the one that was made first in front",
         {200: _json("A page of schedules.", "Schedules")},
-        (400, 403),
+        (400, 401, 403),
         _PAGE,
     ),
     "GET /schedules/{scheduleId}": Operation(
-        "schedule", "Get a schedule", {200: _json("The schedule.", "Schedule")}, (403, 404)
+        "schedule", "Get a schedule", {200: _json("The schedule.", "Schedule")}, (401, 403, 404)
     ),
     "PUT /schedules/{scheduleId}": Operation(
         "putSchedule",
         "Make a schedule, or change it",
         {200: _json("The schedule.", "Schedule")},
-        (400, 403, 408, 409, 413, 415, 429, 503),
+        (400, 401, 403, 408, 409, 413, 415, 429, 503),
         body="Plan",
     ),
     "DELETE /schedules/{scheduleId}": Operation(
         "deleteSchedule",
         "Delete a schedule that the code does not declare; its jobs stay",
         {204: {"description": "It is deleted."}},
-        (403, 404, 409, 503),
+        (401, 403, 404, 409, 503),
     ),
     "POST /schedules/{scheduleId}/pause": Operation(
-        "pauseSchedule", "Begin nothing until resumed", {200: _json("The schedule.", "Schedule")}, (403, 404, 503)
+        "pauseSchedule", "Begin nothing until resumed", {200: _json("The schedule.", "Schedule")}, (401, 403, 404, 503)
     ),
     "POST /schedules/{scheduleId}/resume": Operation(
-        "resumeSchedule", "Go on with the next time", {200: _json("The schedule.", "Schedule")}, (403, 404, 503)
+        "resumeSchedule", "Go on with the next time", {200: _json("The schedule.", "Schedule")}, (401, 403, 404, 503)
     ),
     "POST /schedules/{scheduleId}/run-now": Operation(
-        "runSchedule", "Begin a job beside its times", {202: _ACCEPTED}, (403, 404, 409, 429, 503)
+        "runSchedule", "Begin a job beside its times", {202: _ACCEPTED}, (401, 403, 404, 409, 429, 503)
     ),
     "GET /stats": Operation(
         "stats",
         "Count jobs by status and by when they ended",
         {200: _json("The counts.", "Stats")},
-        (400, 403),
+        (400, 401, 403),
         (_TYPE,),
     ),
 }
 """By method and path: the requests of the contract. An engine answers some or all of them."""
-
-
-# -- the bodies of answers -------------------------------------------------------------------------------------------
-
-
-def _fixed_schemas(results: Schema, types: list[str]) -> Schema:
-    job = _job(results)
-    attempt = {name: job[name] for name in ("attempt", "status", "startedAt", "finishedAt", "error")}
-    ended = _object(
-        {
-            "seconds": {"type": "integer", "description": "How long each moment is."},
-            "counts": {"type": "array", "items": _counts(FINAL), "description": "The last moments, the oldest first."},
-        },
-        required=["seconds", "counts"],
-    )
-    return {
-        "Status": {"type": "string", "enum": list(Status)},
-        "Job": _object(job, required=["jobId", "type", "status", "parameters", "attempt", "createdAt"]),
-        "Accepted": _object({"jobId": JOB_ID_SCHEMA, "duplicate": _DUPLICATE}, required=["jobId"]),
-        "Page": _page("jobs", _ref("Job")),
-        "Attempts": _page("attempts", _object(attempt, required=["attempt", "status"])),
-        "Deliveries": _page("deliveries", _delivery()),
-        "Plan": _plan(types),
-        "Schedule": _object(
-            _schedule(),
-            required=["scheduleId", "type", "parameters", "missed", "overlap", "declared", "paused", "createdAt"],
-        ),
-        "Schedules": _page("schedules", _ref("Schedule")),
-        "Stats": _object({"jobs": _counts(list(Status)), "ended": ended}, required=["jobs", "ended"]),
-        "Message": _object({"message": {"type": "string"}}, required=["message"]),
-    }
-
-
-def _object(properties: Schema, required: list[str]) -> Schema:
-    return {"type": "object", "properties": properties, "required": required}
-
-
-def _page(name: str, items: Schema) -> Schema:
-    cursor = {"type": "string", "description": "The cursor of the next page; absent on the last."}
-    return _object({name: {"type": "array", "items": items}, "next": cursor}, required=[name])
-
-
-def _job(results: Schema) -> Schema:
-    return {
-        "jobId": JOB_ID_SCHEMA,
-        "type": {"type": "string", "description": "The job function."},
-        "status": _ref("Status"),
-        "parameters": {"type": "object"},
-        "progress": {
-            "type": "object",
-            "properties": {"fraction": {"type": "number", "minimum": 0, "maximum": 1}, "message": {"type": "string"}},
-            "required": ["fraction"],
-        },
-        "results": results,
-        "error": {
-            "type": "object",
-            "properties": {"type": {"type": "string"}, "message": {"type": "string"}},
-            "required": ["type", "message"],
-        },
-        "attempt": {"type": "integer", "minimum": 1},
-        "priority": OPTION_SCHEMAS["priority"] | {"description": "Absent if it is 0."},
-        "createdAt": _TIME,
-        "runAt": _TIME | {"description": "Given while a Pending job waits for this time."},
-        "startBy": _TIME | {"description": "If it has not begun by then, it is a Failure of type `Expired`."},
-        "startedAt": _TIME,
-        "finishedAt": _TIME,
-    }
-
-
-def _delivery() -> Schema:
-    text: Schema = {"type": "string"}
-    properties: Schema = {
-        "id": text | {"description": "The `webhook-id` of each try."},
-        "attempt": {"type": "integer", "minimum": 1},
-        "url": text,
-        "status": {"type": "string", "enum": ["Waiting", "Delivered", "Failed"]},
-        "tries": {"type": "integer", "minimum": 0},
-        "createdAt": _TIME,
-        "nextTryAt": _TIME,
-        "finishedAt": _TIME,
-        "error": text | {"description": "What became of the last try that failed."},
-    }
-    return _object(properties, required=["id", "attempt", "url", "status", "tries", "createdAt"])
-
-
-def _plan(types: list[str]) -> Schema:
-    """What a client may say of a schedule of these functions."""
-    required = ["type"] if len(types) > 1 else []
-    plan = _object(PLAN_SCHEMA | {"type": {"enum": types}}, required)
-    return plan | {"additionalProperties": False, "oneOf": [{"required": [name]} for name in ("cron", "every")]}
-
-
-def _schedule() -> Schema:
-    last = {"jobId": JOB_ID_SCHEMA, "runAt": _TIME, "status": _ref("Status"), "error": {"type": "object"}}
-    return {
-        "scheduleId": {"type": "string", "pattern": f"^{SCHEDULE_ID.pattern}$"},
-        **PLAN_SCHEMA,
-        "every": {"type": "integer", "minimum": 1, "description": "Seconds."},
-        "declared": {"type": "boolean", "description": "Whether the code declares it; if not, a client has made it."},
-        "paused": {"type": "boolean"},
-        "createdAt": _TIME,
-        "nextRunAt": _TIME | {"description": "Absent while it is paused."},
-        "lastRun": _object(last, required=["jobId", "runAt", "status"])
-        | {"description": "The job that it has begun last, and what became of it."},
-    }
-
-
-def _counts(statuses: Collection[Status]) -> Schema:
-    names = [status for status in Status if status in statuses]
-    return _object({name: {"type": "integer", "minimum": 0} for name in names}, required=list(names))

@@ -193,7 +193,7 @@ def test_a_key_is_sent(connected: Callable[..., Any], tmp_path: Path) -> None:
         }
         with pytest.raises(Refused) as raised:
             connected(server.url).submit(seconds=0)
-        assert raised.value.status == 403
+        assert raised.value.status == 401
 
 
 def test_where_nobody_listens_or_somebody_else_it_says_so(connected: Callable[..., Any], served: Server) -> None:

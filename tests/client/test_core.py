@@ -124,6 +124,12 @@ def test_an_api_that_holds_is_asked_again_at_once(api: Api) -> None:
     assert done.result.results == 3
 
 
+@pytest.mark.parametrize(("after", "least", "most"), [("1", 0.2, 0.25), ("4", 4, 4), ("90", 10, 10), ("x", 0.2, 0.25)])
+def test_a_poll_waits_for_as_long_as_the_job_says(api: Api, after: str, least: float, most: float) -> None:
+    (pause,) = Answering(Following(api, "7").wait(None), (200, RUNNING, {"retry-after": after})).pauses
+    assert least <= pause <= most
+
+
 def test_an_api_that_does_not_hold_is_polled_with_growing_pauses(api: Api) -> None:
     pauses = Answering(Following(api, "7").wait(None), *[(200, RUNNING)] * 20).pauses
     for number, pause in enumerate(pauses):

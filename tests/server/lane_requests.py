@@ -33,6 +33,7 @@ IN_LANE = {
     "a length with a zero before it": POSTED.replace(b"length: ", b"length: 0"),
     "a job that waits": SHOWN,
     "a job that is final": OVER,
+    "any answer": post(ADD, JSON + b"accept: */*\r\n"),
     "a GET with length 0": get(b"known", HOST + b"content-length: 0\r\n"),
 }
 """Requests that the lane answers, once it knows their headers."""
@@ -63,7 +64,13 @@ ORDINARY = {
     "compressed": post(ADD, JSON + b"content-encoding: gzip\r\n"),
     "traceparent": post(ADD, JSON + b"traceparent: 00-11111111111111111111111111111111-2222222222222222-01\r\n"),
     "cookie": post(ADD, JSON + b"cookie: asyncjob=x\r\n"),
+    "key": post(b'{"type":"add","a":1}', JSON + b'idempotency-key: "known"\r\n'),
+    "key of another": post(b'{"type":"add","a":2}', JSON + b'idempotency-key: "known"\r\n'),
+    "two keys": post(ADD, JSON + b'idempotency-key: "known"\r\n' * 2),
+    "problem": post(b'{"type":"add","a":9,"jobId":"known"}', JSON + b"accept: application/problem+json\r\n"),
+    "prefer": post(ADD, JSON + b"prefer: respond-async\r\n"),
     "another host": post(ADD, b"host: evil.example\r\n"),
+    "its own origin": post(ADD, JSON + b"origin: http://127.0.0.1:8000\r\n"),
     "another origin": post(ADD, JSON + b"origin: http://evil.example\r\n"),
     "no host": post(ADD, b""),
     "two hosts": post(ADD, JSON + HOST),
@@ -93,6 +100,8 @@ ORDINARY = {
     "HEAD": get(b"known", line=b"HEAD /jobs/%b HTTP/1.1"),
     "GET with a body": get(b"known", HOST + b"content-length: 2\r\n") + b"{}",
     "GET with close": get(b"known", HOST + b"connection: close\r\n"),
+    "GET of a version": get(b"known", HOST + b"if-none-match: *\r\n"),
+    "GET with a preference": get(b"known", HOST + b"prefer: wait=0\r\n"),
     "GET with another's page": get(b"known", HOST + b"origin: http://evil.example\r\n"),
 }
 """Requests that it leaves alone."""

@@ -135,7 +135,7 @@ def test_a_trailer_says_nothing(tmp_path: Path) -> None:
     head = b"POST /jobs HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\nconnection: close\r\n%b\r\n"
     with Server(tmp_path / "jobs.db", "--api-key", key) as server:
         asked = _asked(server, head % b"", job + b"x-api-key: " + key.encode() + b"\r\n\r\n")
-        assert [status for status, _ in asked] == [403]
+        assert [status for status, _ in asked] == [401]
         for trailer in (
             b"content-type: text/plain",
             b"content-encoding: gzip",

@@ -29,7 +29,9 @@ from tests.server.lane_requests import ADD, HASTY, IN_LANE, JSON, ORDINARY, POST
 from tests.serving import FUNCTIONS
 
 TURNS = 10  # of the event loop, in which all is said that waits for no disk
-CHANGING = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f-]{17}|\d{4}-\d\d-\d\dT[\d:.]+Z")
+CHANGING = re.compile(
+    rb'[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f-]{17}|\d{4}-\d\d-\d\dT[\d:.]+Z|(?<=etag: ")[0-9a-f]{16}(?=")'
+)
 
 
 class Line(Wire):

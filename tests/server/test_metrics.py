@@ -150,7 +150,7 @@ def test_a_transaction_that_cannot_be_saved_is_counted(tmp_path: Path) -> None:
 
 def test_metrics_want_the_api_key_as_jobs_do(tmp_path: Path) -> None:
     with Server(tmp_path / "jobs.db", env={"ASYNCJOB_API_KEY": "a secret of 20 chars"}) as server:
-        assert server.client.get("/metrics").status_code == 403
+        assert server.client.get("/metrics").status_code == 401
         assert server.client.get("/metrics", headers={"x-api-key": "a secret of 20 chars"}).status_code == 200
 
 

@@ -161,6 +161,11 @@ def test_a_registry_is_named_by_file_by_module_or_by_name(tmp_path: Path) -> Non
         ([], {"ASYNCJOB_API_KEY": ""}, "at least 16"),
         (["--insecure", "--host", "0.0.0.0"], {"ASYNCJOB_API_KEY": ""}, "at least 16"),
         (["--allow-host", "http://jobs.example"], {}, "is not a name"),
+        (["--cors-origin", "https://app.example"], {}, "--api-key"),
+        (["--cors-origin", "*"], {}, "--insecure"),
+        (["--insecure", "--cors-origin", "app.example"], {}, "is not an origin"),
+        (["--insecure", "--cors-origin", "https://app.example/"], {}, "is not an origin"),
+        (["--insecure", "--cors-origin", "null"], {}, "is not an origin"),
         (["--no-such-flag"], {}, "--no-such-flag"),
     ],
 )
@@ -198,6 +203,7 @@ def test_every_option_reaches_the_setting_of_its_name(monkeypatch: pytest.Monkey
         api_key="k" * 16,
         insecure=True,
         allow_host=["a.example"],
+        cors_origin=["https://c.example"],
         notify_allow=["b.example"],
         notify_secret="whsec_" + "A" * 32,
         log_format=LogFormat.JSON,
@@ -223,7 +229,7 @@ def test_every_option_reaches_the_setting_of_its_name(monkeypatch: pytest.Monkey
 def test_settings_are_taken_from_the_environment(tmp_path: Path) -> None:
     env = {"ASYNCJOB_API_KEY": "a secret of 20 chars", "ASYNCJOB_LOG_FORMAT": "json", "ASYNCJOB_TARGET": FUNCTIONS}
     with Server(tmp_path / "jobs.db", env=env) as server:
-        assert server.client.post("/jobs", json={"type": "add", "a": 1}).status_code == 403
+        assert server.client.post("/jobs", json={"type": "add", "a": 1}).status_code == 401
         server.client.headers["x-api-key"] = "a secret of 20 chars"
         assert server.result(server.submit("add", a=1))["results"] == 2
         assert all(line.startswith("{") for line in lines(server.log))
@@ -239,14 +245,25 @@ def test_with_an_api_key_nothing_is_open_but_health_the_description_and_the_page
                 {"x-api-key": ""},
                 {"x-api-key": "S3cret!-of-17-chars"},
                 {"x-api-key": "s3cret!-of-17-charsx"},
+                {"authorization": "Bearer s3cret!-of-17-charsx"},
+                {"authorization": "Basic s3cret!-of-17-chars"},
             ):
                 answer = server.client.request(method, path, headers=headers)
-                assert answer.status_code == 403
+                assert answer.status_code == 401
+                wrong = headers.get("x-api-key") or "Bearer" in headers.get("authorization", "")
+                expected = 'Bearer realm="asyncjob"' + (', error="invalid_token"' if wrong else "")
+                assert answer.headers["www-authenticate"] == expected
                 assert list(answer.json()) == ["message"]
         assert server.client.get("/healthz").status_code in (200, 503)
         for path in ("/", "/page/app.js", "/docs", "/docs/docs.js", "/openapi.json"):
             assert server.client.get(path).status_code == 200
-        assert server.client.get("/jobs", headers={"x-api-key": "s3cret!-of-17-chars"}).status_code == 200
+        for headers in (
+            {"x-api-key": "s3cret!-of-17-chars"},
+            {"authorization": "Bearer s3cret!-of-17-chars"},
+            {"authorization": "bearer s3cret!-of-17-chars"},
+            {"authorization": "Basic eA==", "x-api-key": "s3cret!-of-17-chars"},
+        ):
+            assert server.client.get("/jobs", headers=headers).status_code == 200
         assert "s3cret!-of-17-chars" not in server.log.read_text()
 
 

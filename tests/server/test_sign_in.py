@@ -58,7 +58,7 @@ def test_sign_out_ends_the_cookie_for_whoever_has_it_and_its_streams(server: Ser
             assert all_jobs.status_code == one_job.status_code == 200
             assert signed_in.delete("/session", headers=FROM_PAGE).status_code == 204
             assert all_jobs.read() and one_job.read()  # to the end, which the job's own is not yet
-        assert other.get("/jobs").status_code == 403
+        assert other.get("/jobs").status_code == 401
         assert other.get("/session").json() == {"keyNeeded": True, "signedIn": False}
     answer = httpx.get(f"{server.url}/jobs/{job_id}", headers={"x-api-key": KEY})
     assert answer.json()["status"] in ("Pending", "Running")
@@ -69,7 +69,7 @@ def test_no_cookie_outlives_the_server(server: Server, signed_in: httpx.Client) 
     server.stop()
     server.start()
     server.client.cookies.set(sessions.COOKIE, cookie, domain="127.0.0.1")
-    assert server.client.get("/jobs").status_code == 403
+    assert server.client.get("/jobs").status_code == 401
 
 
 def test_a_cookie_holds_under_the_name_and_at_the_host_that_it_was_given_for(server: Server) -> None:
@@ -80,9 +80,9 @@ def test_a_cookie_holds_under_the_name_and_at_the_host_that_it_was_given_for(ser
     server.client.cookies.clear()
     for name, host, status in (
         (sessions.SECURE_COOKIE, "jobs.example", 200),
-        (sessions.COOKIE, "jobs.example", 403),
-        (sessions.SECURE_COOKIE, "jobs.example:8080", 403),
-        (sessions.SECURE_COOKIE, "other.example", 403),
+        (sessions.COOKIE, "jobs.example", 401),
+        (sessions.SECURE_COOKIE, "jobs.example:8080", 401),
+        (sessions.SECURE_COOKIE, "other.example", 401),
     ):
         headers = {"cookie": f"a=b; {name}=x; {name}={cookie.value}", "host": host}
         assert server.client.get("/jobs", headers=headers).status_code == status, (name, host)
@@ -115,7 +115,7 @@ def test_a_forged_post_is_refused_and_changes_nothing(signed_in: httpx.Client, h
 )
 def test_a_cookie_that_was_made_up_is_refused(server: Server, cookie: str) -> None:
     answer = server.client.get("/jobs", headers={b"cookie": f"{sessions.COOKIE}={cookie}".encode()})
-    assert answer.status_code == 403
+    assert answer.status_code == 401
     assert server.client.get("/session", headers={b"cookie": f"asyncjob={cookie}".encode()}).status_code == 200
 
 
@@ -137,14 +137,14 @@ def test_a_session_ends_by_itself_and_there_are_so_many_at_most(monkeypatch: pyt
 
 def test_a_long_cookie_costs_no_more_than_it_is_long(server: Server) -> None:
     cookie = f'{sessions.COOKIE}="' + "\\" * 50_000 + '"'  # http.cookies takes seconds for it
-    assert server.client.get("/jobs", headers={"cookie": cookie}).status_code == 403
+    assert server.client.get("/jobs", headers={"cookie": cookie}).status_code == 401
 
 
 def test_wrong_keys_are_logged_with_their_client_and_without_the_key(server: Server) -> None:
     for _ in range(3):
-        assert server.client.get("/jobs", headers={"x-api-key": "a wrong key of mine"}).status_code == 403
-    assert server.client.post("/session", json={"key": "another wrong one"}).status_code == 403
-    assert server.client.get("/jobs").status_code == 403  # no key at all is no guess
+        assert server.client.get("/jobs", headers={"x-api-key": "a wrong key of mine"}).status_code == 401
+    assert server.client.post("/session", json={"key": "another wrong one"}).status_code == 401
+    assert server.client.get("/jobs").status_code == 401  # no key at all is no guess
     log = server.log.read_text()
     assert log.count("wrong API key") == 1
     assert "client=127.0.0.1 times=1" in log
@@ -172,7 +172,7 @@ def test_a_malformed_sign_in_is_refused(server: Server, body: bytes) -> None:
 
 
 def test_a_wrong_key_and_a_sign_in_from_elsewhere_are_refused(server: Server) -> None:
-    assert server.client.post("/session", json={"key": "x"}).status_code == 403
+    assert server.client.post("/session", json={"key": "x"}).status_code == 401
     elsewhere = {"sec-fetch-site": "cross-site"}
     assert server.client.post("/session", json={"key": KEY}, headers=elsewhere).status_code == 403
     assert server.client.delete("/session", headers=elsewhere).status_code == 403
@@ -222,7 +222,7 @@ def test_pages_of_others_cannot_post_to_a_server_that_is_open_to_all(tmp_path: P
 def test_without_a_key_nobody_signs_in(tmp_path: Path) -> None:
     with Server(tmp_path / "jobs.db") as server:
         assert server.client.get("/session").json() == {"keyNeeded": False, "signedIn": False}
-        assert server.client.post("/session", json={"key": ""}).status_code == 403
+        assert server.client.post("/session", json={"key": ""}).status_code == 401
 
 
 def test_the_page_is_shown_without_a_key_and_allows_nothing_but_its_own_files(server: Server) -> None:

@@ -23,7 +23,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
 
-from asyncjob import Jobs
+from asyncjob import JobContext, Jobs
 
 jobs = Jobs()
 file = open("spans", "a", buffering=1)
@@ -49,8 +49,28 @@ async def async_() -> str:
 
 
 @jobs.job
+def handed(context: JobContext) -> str | None:
+    return context.traceparent
+
+
+@jobs.job
 def raises() -> None:
     raise LookupError("a secret")
+"""
+HANDED = """
+from asyncjob import JobContext, Jobs
+
+jobs = Jobs()
+
+
+@jobs.job
+def handed(context: JobContext) -> str | None:
+    return context.traceparent
+
+
+@jobs.job(isolate=True)
+def apart(context: JobContext) -> str | None:
+    return context.traceparent
 """
 BROKEN = """
 
@@ -163,6 +183,34 @@ def test_a_server_without_opentelemetry_runs_jobs_all_the_same(tmp_path: Path) -
     with PatchedServer(tmp_path / "jobs.db", code) as server:
         answer = server.client.post("/jobs", json={"seconds": 0}, headers={"traceparent": TRACEPARENT})
         assert server.result(answer.json()["jobId"])["status"] == "Success"
+
+
+@pytest.mark.parametrize("hidden", [True, False], ids=["without OpenTelemetry", "with it"])
+def test_the_function_is_handed_the_requests_traceparent(tmp_path: Path, hidden: bool) -> None:
+    code = "from asyncjob.cli import app; app()"
+    if hidden:
+        code = f"import sys; sys.modules['opentelemetry'] = None; {code}"
+    target = tmp_path / "mine.py"
+    target.write_text(HANDED)
+    later = f"01-{TRACE}-{PARENT}-01-more"
+    with PatchedServer(tmp_path / "jobs.db", code, target=str(target)) as server:
+        for name in ("handed", "apart"):
+            assert server.result(submit(server, name))["results"] == TRACEPARENT
+        assert server.result(submit(server, "handed", later))["results"] == later
+        for none in (
+            None,
+            "nonsense",
+            f"ff-{TRACE}-{PARENT}-01",
+            f"{TRACEPARENT}-more",
+            f"00-{'0' * 32}-{PARENT}-01",
+            TRACEPARENT.upper(),
+        ):
+            assert server.result(submit(server, "handed", none))["results"] is None
+
+
+def test_with_an_sdk_the_function_is_handed_the_submissions_span(traced: Server) -> None:
+    handed = traced.result(submit(traced, "handed"))["results"]
+    assert handed == f"00-{TRACE}-{spans(traced, 2)['submit handed']['context']['span_id'][2:]}-01"
 
 
 def test_an_sdk_that_raises_costs_no_job_and_the_log_says_so(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
-from msgspec import Raw
+from msgspec import Raw, json
 
 from asyncjob.job import Job, Status
 from asyncjob.server.watchers import Watchers, job_version
@@ -77,7 +77,7 @@ def test_a_stream_ends_when_its_job_is_deleted_or_the_server_stops() -> None:
         watchers.wake("one")
         assert [text async for text in deleted] == []
         kept.job = _job(Status.RUNNING)
-        stopped = watchers.stream("one", job_version(kept.job), kept.find)
+        stopped = watchers.stream("one", job_version(json.encode(kept.job)), kept.find)
         following = asyncio.ensure_future(anext(stopped, None))
         await asyncio.sleep(0)
         watchers.stop()

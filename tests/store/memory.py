@@ -484,7 +484,7 @@ class MemoryStore:
 
     def show(self, job_id: str) -> Shown | None:
         job = self.find(job_id)
-        return None if job is None else Shown(json.encode(job), job.status.is_final)
+        return None if job is None else Shown(json.encode(job), job.status.is_final, job.created_at)
 
     def find_submission(self, job_id: str) -> Submission | None:
         row = self._kept.jobs.get(job_id)

@@ -114,7 +114,7 @@ class Opened:
     def job(self, job_id: str) -> Job:
         job = self.store.find(job_id)
         assert job is not None
-        assert self.store.show(job_id) == (json.encode(job), job.status.is_final)
+        assert self.store.show(job_id) == (json.encode(job), job.status.is_final, job.created_at)
         return job
 
     def status(self, job_id: str) -> tuple[Status, int]:

@@ -93,8 +93,17 @@ def test_a_tool_that_reads_openapi_finds_every_operation() -> None:
     }
 
 
+def test_what_is_notified_is_a_callback_where_anybody_is() -> None:
+    described = document(_registry(), "1", options=["notify"])
+    ((expression, item),) = described["paths"]["/jobs"]["post"]["callbacks"]["ended"].items()
+    assert expression == "{$request.body#/options/notify}"
+    body = _resolve(described, item["post"]["requestBody"]["content"]["application/json"]["schema"])
+    assert body["properties"]["type"]["enum"] == ["job.canceled", "job.failure", "job.success"]
+    assert "callbacks" not in document(_registry(), "1")["paths"]["/jobs"]["post"]
+
+
 def test_a_key_is_described_where_there_is_one_or_may_be() -> None:
-    for key_needed, security in (True, [{"apiKey": []}]), (False, []), (None, [{}, {"apiKey": []}]):
+    for key_needed, security in (True, [{"apiKey": []}, {"bearer": []}]), (False, []), (None, [{}, {"apiKey": []}]):
         described = document(_registry(), "1", key_needed=key_needed)
         assert described["security"] == security
         assert ("securitySchemes" in described["components"]) == bool(security)

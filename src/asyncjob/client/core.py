@@ -34,6 +34,7 @@ from asyncjob.job import Status, new_job_id
 HOLD_SECONDS = 20.0  # of one ?wait=: proxies tend to give up after 30
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.5, 20.0  # seconds; the mean pause is half of it
 LONGEST_RETRY_AFTER = 300.0  # seconds; told to come back later than that, a client gives up
+UNINFORMED_RETRY_AFTER = 1.0  # seconds; an API says so of every job if it does not know better
 FIRST_POLL, LONGEST_POLL, POLL_GROWTH = 0.25, 10.0, 1.5
 VISIBLE_SECONDS = 6 * 3_600  # how long Lambda keeps an event that it has no room for
 LATE_SECONDS = 2.0  # the last ?wait= may take this long beyond the time asked for
@@ -236,32 +237,35 @@ class Following:
         while self._seen is None or not self._seen.status.is_final:
             left = HOLD_SECONDS if deadline is None else max(0.0, deadline - now - delay)
             hold = min(HOLD_SECONDS, left)
-            held = yield from self._ask(hold, delay, deadline)
+            after = yield from self._ask(hold, delay, deadline)
             now = time.monotonic()
             if self._seen is not None and self._seen.status.is_final:
                 break
             if deadline is not None and now >= deadline:
                 raise WaitTimeout(self.job_id, self._seen)
             # An API that cannot hold a request answers at once; so does one that is shutting down.
-            delay = 0.0 if held else next(polls) * random.uniform(0.8, 1.0)
+            delay = 0.0 if after is None else max(after, next(polls) * random.uniform(0.8, 1.0))
             delay = delay if deadline is None else min(delay, deadline - now)
         return self._seen
 
-    def _ask(self, hold: float, delay: float, deadline: float | None) -> Operation[bool]:
-        """Look at the job. True if the API held the request for as long as it was asked to."""
+    def _ask(self, hold: float, delay: float, deadline: float | None) -> Operation[float | None]:
+        """Look at the job. None if the API held the request for as long as it was asked to, else the least pause."""
         try:
             response = yield from self._api.hold(self.job_id, hold, delay, deadline)
         except NotFound:
             accepted_at = self._accepted_at
             if accepted_at is None or self._seen is not None or time.monotonic() > accepted_at + VISIBLE_SECONDS:
                 raise
-            return False  # accepted and never seen: not visible yet
+            return 0.0  # accepted and never seen: not visible yet
         except Unreachable as error:
             if deadline is not None and time.monotonic() >= deadline:
                 raise WaitTimeout(self.job_id, self._seen) from error
             raise
         self._look(response)
-        return response.elapsed.total_seconds() >= 0.9 * hold
+        if response.elapsed.total_seconds() >= 0.9 * hold:
+            return None
+        after = _retry_after(response)
+        return min(after, LONGEST_POLL) if after > UNINFORMED_RETRY_AFTER else 0.0
 
     def result(self, timeout: float | None) -> Operation[Any]:
         """What the function returned."""

@@ -13,6 +13,9 @@ from asyncjob.server.logs import LogFormat, LogLevel
 from asyncjob.server.webhooks.receivers import NotifyPolicy
 
 DURATION = re.compile(r"([0-9]{1,6}) *([smhdw])")
+ORIGIN = re.compile(
+    r"https?://(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?"
+)  # as browsers send it
 HOST_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
@@ -49,6 +52,7 @@ class Settings:
         api_key: what clients must send as `x-api-key`; None to let everybody in.
         insecure: allow an address other than loopback without an API key.
         allow_host: names that `Host` may have, beside those that nobody else can point at this server.
+        cors_origin: origins whose pages may use the API from a browser; `*` for all.
         notify_allow: hosts that may be notified when a job has ended, as `NotifyPolicy` takes them.
         notify_secret: the key that signs notifications: `whsec_` and base64.
         log_format: what log lines look like.
@@ -72,6 +76,7 @@ class Settings:
     api_key: str | None = None
     insecure: bool = False
     allow_host: Sequence[str] = ()
+    cors_origin: Sequence[str] = ()
     notify_allow: Sequence[str] = ()
     notify_secret: str | None = None
     log_format: LogFormat = LogFormat.TEXT
@@ -95,7 +100,21 @@ class Settings:
         for host in self.allow_host:
             if not HOST_NAME.fullmatch(host):
                 raise SettingsError(f"--allow-host {host!r} is not a name: write one such as jobs.example.com")
+        self._check_cors()
         self._check_notify()
+
+    def _check_cors(self) -> None:
+        for origin in self.cors_origin:
+            if origin != "*" and not ORIGIN.fullmatch(origin):
+                raise SettingsError(
+                    f"--cors-origin {origin!r} is not an origin: write one such as https://app.example.com, without a "
+                    "path, or * for all"
+                )
+        if self.cors_origin and self.api_key is None and not self.insecure:
+            raise SettingsError(
+                "--cors-origin lets web pages use this server: give an --api-key that they must send, or say "
+                "--insecure if every such page may submit and read jobs"
+            )
 
     def _check_notify(self) -> None:
         try:

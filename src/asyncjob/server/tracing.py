@@ -1,4 +1,6 @@
-"""OpenTelemetry spans of jobs. Only OpenTelemetry's API is used; if it is not installed, this file does nothing.
+"""OpenTelemetry spans of jobs. Only its API is used.
+
+Without it there are no spans, and a request's `traceparent` is only kept and handed to the function.
 
 A job belongs to the trace of the request that submitted it, or to a new one. The server makes a span for the
 submission, and the worker one for each attempt, which is current while the function runs, so that the function's own
@@ -11,6 +13,7 @@ spans would cost a tenth of a job and nobody would see them, so a request's `tra
 import importlib.util
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -34,9 +37,10 @@ def _is_installed() -> bool:
 
 INSTALLED = _is_installed()  # to import it would cost each process 2 MB, and few traces are wanted
 LOADS_SDK = "OTEL_PYTHON_TRACER_PROVIDER" in os.environ  # with which the API sets up an SDK by itself
-MAX_TRACEPARENT = 128  # bytes; version 00 has 55, later versions may have more
-
-_NO_TRACEPARENT: AbstractContextManager[str | None] = nullcontext(None)
+# Version 00 has 55 bytes; later versions may have more. No id is all zeros, and no version is ff.
+TRACEPARENT = re.compile(
+    rb"(?!ff|00.{54})[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]{0,72})?"
+)
 
 
 def is_on() -> bool:
@@ -49,15 +53,13 @@ def submission(type: str, given: bytes | None) -> AbstractContextManager[str | N
 
     Args:
         type: the job's.
-        given: the `traceparent` header of the request.
+        given: the `traceparent` header of the request; a malformed one counts as none.
 
     Returns:
         A context whose value is the `traceparent` to save with the job.
     """
-    if not INSTALLED:
-        return _NO_TRACEPARENT
-    parent = None if given is None else given[:MAX_TRACEPARENT].decode("latin-1")
-    return _submission(type, parent) if _has_sdk() else nullcontext(parent)
+    parent = given.decode() if given is not None and TRACEPARENT.fullmatch(given) else None
+    return _submission(type, parent) if is_on() else nullcontext(parent)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ nothing is buffered. The text is made once for all streams of a job.
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
-from hashlib import blake2s
+from hashlib import blake2b
 
 import msgspec
 
@@ -115,15 +115,16 @@ class Watchers:
             job = find(job_id)
             if job is None:
                 return None
-            version = job_version(job)
-            text = b"id: %b\ndata: %b\n\n" % (version.encode(), msgspec.json.encode(job))
+            encoded = msgspec.json.encode(job)
+            version = job_version(encoded)
+            text = b"id: %b\ndata: %b\n\n" % (version.encode(), encoded)
             watched.told = version, text, job.status.is_final
         return watched.told
 
 
-def job_version(job: Job) -> str:
-    """The id of the event that tells of the job as it is."""
-    return blake2s(msgspec.json.encode(job), digest_size=8).hexdigest()
+def job_version(text: bytes) -> str:
+    """Which version of a job its JSON is: the id of the event that tells of it, and its ETag."""
+    return blake2b(text, digest_size=8).hexdigest()
 
 
 async def _is_set_in_time(changed: asyncio.Event) -> bool:

@@ -55,7 +55,7 @@ class Reads:
     def show(self, job_id: str) -> Shown | None:
         """The job as it was last saved, as JSON."""
         row = self._lookup.one("show", job_id=job_id)
-        return None if row is None else Shown(row[0], row[1] in FINAL)
+        return None if row is None else Shown(row[0], row[1] in FINAL, row[2])
 
     def find_submission(self, job_id: str) -> Submission | None:
         """What a job was submitted with."""

@@ -294,7 +294,7 @@ job_id, type, status, CAST(parameters AS BLOB), progress, CAST(results AS BLOB),
 SELECT {shown} FROM job WHERE job_id = :job_id;
 
 -- name: show
--- The same as JSON text, as msgspec would write it, with the status beside it. Half of a GET was spent on turning a row
+-- The same as JSON text, as msgspec would write it, with what else a GET needs beside it. Half of a GET was spent on turning a row
 -- into objects and these into text. What is not JSON already (ids, types, statuses, times) has no character to escape.
 SELECT CAST('{"jobId":"' || job_id || '","type":"' || type || '","status":"' || status || '","parameters":' || parameters
     || ifnull(',"progress":' || progress, '') || ifnull(',"results":' || results, '') || ifnull(',"error":' || error, '')
@@ -302,7 +302,7 @@ SELECT CAST('{"jobId":"' || job_id || '","type":"' || type || '","status":"' || 
     || iif(run_at IS NULL, '', '","runAt":"' || strftime('%Y-%m-%dT%H:%M:%fZ', run_at / 1000.0, 'unixepoch'))
     || iif(start_by IS NULL, '', '","startBy":"' || strftime('%Y-%m-%dT%H:%M:%fZ', start_by / 1000.0, 'unixepoch'))
     || ifnull('","startedAt":"' || started_at, '')
-    || ifnull('","finishedAt":"' || finished_at, '') || '"}' AS BLOB), status
+    || ifnull('","finishedAt":"' || finished_at, '') || '"}' AS BLOB), status, created_at
 FROM job WHERE job_id = :job_id;
 
 -- name: find_status

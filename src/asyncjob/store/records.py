@@ -47,10 +47,11 @@ class Lost(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """A job as `GET /jobs/{jobId}` shows it: its JSON, and whether it has ended."""
+    """A job as `GET /jobs/{jobId}` shows it: its JSON, whether it has ended, and since when it is there."""
 
     text: bytes
     is_final: bool
+    created_at: str
 
 
 class Suspect(NamedTuple):

@@ -15,20 +15,33 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from asyncjob.contract import ApiError
+from asyncjob.server.http.cors import Cors
 from asyncjob.server.http.sessions import Headers, Session, Sessions
 from asyncjob.server.logs import log
 from asyncjob.server.settings import Settings, is_address, is_loopback
 
 LOCAL_ONLY = "for this machine only"
 CLOSE = {"connection": "close"}
+CHALLENGE = 'Bearer realm="asyncjob"'
+BEARER = b"bearer "
 SAFE_METHODS = ("GET", "HEAD")
 WRONG_KEY_SECONDS = 1.0  # until a wrong key is answered
 MAX_DELAYED = 32  # answers to wrong keys that wait at once; further ones are given at once, since waiting costs too
 LOG_SECONDS = 10.0  # between two log lines about wrong keys
 
 
-class WrongKey(ApiError):
-    """A request with a key that is not ours: it is logged, and answered late."""
+class Unauthorized(ApiError):
+    """A request without a key that is ours: 401, which says what would let it in."""
+
+    def __init__(self, message: str, challenge: str = CHALLENGE) -> None:
+        super().__init__(401, f"Unauthorized: {message}", {"www-authenticate": challenge})
+
+
+class WrongKey(Unauthorized):
+    """One with a key that is not ours: it is logged, and answered late."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, f'{CHALLENGE}, error="invalid_token"')
 
 
 class Access:
@@ -36,6 +49,7 @@ class Access:
 
     Attributes:
         sessions: of browsers that have shown the key.
+        cors: the pages of other origins that may come.
 
     Args:
         settings: of the server.
@@ -43,6 +57,7 @@ class Access:
 
     def __init__(self, settings: Settings) -> None:
         self.sessions = Sessions()
+        self.cors = Cors(settings.cors_origin)
         self._api_key = None if settings.api_key is None else settings.api_key.encode()
         self._insecure = settings.insecure
         self._hosts = tuple(host.lower() for host in settings.allow_host)
@@ -67,7 +82,7 @@ class Access:
             The session that lets it in, if one does.
 
         Raises:
-            WrongKey: 403, it has brought another key.
+            Unauthorized: 401, it has brought no key; or WrongKey, another one.
             ApiError: 403. If a body follows, the connection is closed: a stranger's is not read.
         """
         try:
@@ -77,11 +92,11 @@ class Access:
                 check_origin(headers, self._hosts)
                 return None
             _check_host(headers, self._own_hosts)
-            if method not in SAFE_METHODS:
+            if method not in SAFE_METHODS and not self.cors.allows(headers):
                 check_page(headers)
         except ApiError as refusal:
             if b"content-length" in headers or b"transfer-encoding" in headers:
-                refusal.headers = CLOSE
+                refusal.headers |= CLOSE
             raise
         return None
 
@@ -113,19 +128,28 @@ class Access:
             _check_host(headers, self._hosts)
         if is_open:
             return None
-        given = headers.get(b"x-api-key")
-        if given is not None and self.has_key(given):
+        given = _given_keys(headers)
+        if any(self.has_key(key) for key in given):
             return None
-        return self._check_cookie(method, headers)
+        return self._check_cookie(method, headers, is_guess=any(given))
 
-    def _check_cookie(self, method: str, headers: Headers) -> Session:
+    def _check_cookie(self, method: str, headers: Headers, is_guess: bool) -> Session:
         session = self.sessions.find(headers)
         if session is None:
-            refused = WrongKey if headers.get(b"x-api-key") else ApiError
-            raise refused(403, "Forbidden: send the server's API key as x-api-key")
+            refused = WrongKey if is_guess else Unauthorized
+            raise refused("send the server's API key as x-api-key, or as Authorization: Bearer")
         if method not in SAFE_METHODS and is_from_page(headers) is not True:
             raise ApiError(403, "Forbidden: only this server's own page may do that with its cookie")
         return session
+
+
+def _given_keys(headers: Headers) -> list[bytes]:
+    """The API keys that a request brings; another kind of `Authorization` is for somebody else."""
+    keys = [headers[b"x-api-key"]] if b"x-api-key" in headers else []
+    authorization = headers.get(b"authorization", b"")
+    if authorization[: len(BEARER)].lower() == BEARER:
+        keys.append(authorization[len(BEARER) :].strip(b" "))
+    return keys
 
 
 def is_from_page(headers: Headers) -> bool | None:

@@ -1,5 +1,6 @@
 """What is answered: JSON, files, a 202, and every refusal with its status, headers and one shape."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -14,6 +15,11 @@ Header = tuple[bytes, bytes]
 JSON = (b"content-type", b"application/json")
 NO_STORE = (b"cache-control", b"no-store")
 RETRY_AFTER = (b"retry-after", str(RETRY_AFTER_SECONDS).encode())
+LONGEST_RETRY_AFTER = 10  # seconds
+AGE_SHARE = 10  # of a job's age so far, that part is a reasonable pause before asking again
+
+ENTITY_TAG = re.compile(r'"[^"]*"')  # without the W/ of a weak one, which makes no difference here
+OF_A_BODY = (b"content-type", b"content-length")
 
 STATUSES: dict[type[Refusal], int] = {NotAllowed: 400, NotFound: 404, Conflict: 409, Full: 429, Unavailable: 503}
 
@@ -45,6 +51,33 @@ def accepted(job_id: str, is_duplicate: bool = False) -> Answer:
 def location(job_id: str) -> Header:
     """Where a job is."""
     return b"location", b"/jobs/" + job_id.encode()
+
+
+def etag(version: str) -> Header:
+    """Which version of a job an answer shows."""
+    return b"etag", b'"%b"' % version.encode()
+
+
+def retry_after(age: float) -> Header:
+    """When to ask again for a job that has not ended: after a tenth of its age so far.
+
+    Args:
+        age: in seconds; below 0 if the clock was set back.
+    """
+    return b"retry-after", b"%d" % min(LONGEST_RETRY_AFTER, max(RETRY_AFTER_SECONDS, int(age / AGE_SHARE)))
+
+
+def unless_known(answer: Answer, known: str) -> Answer:
+    """The answer; or a 304 without a body, if its version is one that the client has.
+
+    Args:
+        answer: with an ETag.
+        known: the request's `If-None-Match`: versions, or `*` for any.
+    """
+    version = next(value for name, value in answer.headers if name == b"etag").decode()
+    if known.strip() != "*" and version not in ENTITY_TAG.findall(known):
+        return answer
+    return Answer(304, [header for header in answer.headers if header[0] not in OF_A_BODY], b"")
 
 
 def page(name: str, items: Sequence[object], cursor: int | None) -> Answer:

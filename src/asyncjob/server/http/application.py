@@ -7,9 +7,13 @@ from asyncjob.openapi import document
 from asyncjob.server.engine import Engine
 from asyncjob.server.http import answers
 from asyncjob.server.http.access import Access, WrongKey
-from asyncjob.server.http.answers import Answer
-from asyncjob.server.http.requests import ClientLeft, Receive, Request, Scope, Send
+from asyncjob.server.http.answers import Answer, Header
+from asyncjob.server.http.cors import PREFLIGHT
+from asyncjob.server.http.problems import as_problem, wants_problem
+from asyncjob.server.http.requests import ClientLeft, Message, Receive, Request, Scope, Send, by_name
 from asyncjob.server.http.routes import ROUTES, find
+from asyncjob.server.http.sessions import Headers
+from asyncjob.server.http.streams import EventStream
 from asyncjob.server.refusals import NotFound
 from asyncjob.version import __version__
 
@@ -31,28 +35,48 @@ class Application:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = by_name(scope["headers"])
+        allowing = self._access.cors.allowing(headers)
+        if allowing:
+            send = _adding(allowing, send)
         try:
-            method, headers = scope["method"], dict(scope["headers"])
-            path, name = find(scope["path"])
-            session = self._access.check(method, path is not None and path.is_open, headers)
-            if path is None:
-                raise NotFound
-            route = path.routes.get(method)
-            if route is None:
-                raise ApiError(405, "Method Not Allowed", {"allow": path.allow})
-            query = scope["query_string"]
-            answer = await route.handler(
-                Request(self._engine, self._access, self._document, method, name, headers, query, session, receive)
-            )
+            answer = await self._answer(scope, headers, receive)
             await answer.send(send)
         except WrongKey as refusal:
             await self._access.refuse_late(scope["client"])
-            await self._refuse(answers.refused(refusal), send)
+            await self._refuse(refusal, headers, send)
         except ClientLeft:
             pass
         except Exception as error:
-            await self._refuse(answers.refused(error), send)
+            await self._refuse(error, headers, send)
 
-    async def _refuse(self, answer: Answer, send: Send) -> None:
+    async def _answer(self, scope: Scope, headers: Headers, receive: Receive) -> Answer | EventStream:
+        method = scope["method"]
+        if self._access.cors.is_preflight(method, headers):
+            self._access.check(method, True, headers)
+            return answers.nothing(PREFLIGHT)
+        path, name = find(scope["path"])
+        session = self._access.check(method, path is not None and path.is_open, headers)
+        if path is None:
+            raise NotFound
+        route = path.routes.get(method)
+        if route is None:
+            raise ApiError(405, "Method Not Allowed", {"allow": path.allow})
+        query = scope["query_string"]
+        return await route.handler(
+            Request(self._engine, self._access, self._document, method, name, headers, query, session, receive)
+        )
+
+    async def _refuse(self, error: Exception, headers: Headers, send: Send) -> None:
+        answer = answers.refused(error)
         self._engine.metrics.refused(answer.status)
-        await answer.send(send)
+        await (as_problem(answer) if wants_problem(headers) else answer).send(send)
+
+
+def _adding(headers: list[Header], send: Send) -> Send:
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *headers]
+        await send(message)
+
+    return send_with_headers

@@ -3,43 +3,68 @@
 import msgspec
 
 from asyncjob.contract import (
+    ApiError,
     parse_list_query,
     parse_no_query,
     parse_page_query,
     parse_stats_query,
     parse_submission,
     parse_wait,
+    under_key,
 )
+from asyncjob.job import milliseconds, now_ms
 from asyncjob.server import tracing
 from asyncjob.server.engine import OPTIONS
-from asyncjob.server.http.answers import RETRY_AFTER, Answer, Header, accepted, json, location, page
+from asyncjob.server.http.answers import Answer, accepted, etag, json, location, page, retry_after, unless_known
+from asyncjob.server.http.preferences import applied, preferences
 from asyncjob.server.http.requests import Request
+from asyncjob.server.refusals import Conflict
+from asyncjob.server.watchers import job_version
 from asyncjob.store import Shown
 
 
 async def submit(request: Request) -> Answer:
-    engine = request.engine
-    seconds = parse_wait(request.query()) if request.query_string else 0
+    engine, prefer = request.engine, preferences(request)
+    seconds = parse_wait(request.query()) if request.query_string else prefer.wait
     submission = parse_submission(engine.jobs, await request.json(), OPTIONS)
-    with tracing.submission(submission.type, request.headers.get(b"traceparent")) as traceparent:
-        submitted = await engine.submit(submission, traceparent)
+    key = request.header(b"idempotency-key")
+    if key is not None:
+        submission = under_key(submission, key)
+    try:
+        with tracing.submission(submission.type, request.headers.get(b"traceparent")) as traceparent:
+            submitted = await engine.submit(submission, traceparent)
+    except Conflict as conflict:
+        if key is None:
+            raise
+        raise ApiError(422, conflict.message) from None
     if seconds:
         job = await request.unless_left(engine.wait(submitted.job_id, seconds))
         if job.status.is_final:
-            return shown(Shown(msgspec.json.encode(job), is_final=True), (location(job.job_id),))
-    return accepted(*submitted)
+            return json(msgspec.json.encode(job), headers=(location(job.job_id), *applied(prefer.wait)))
+    answer = accepted(*submitted)
+    answer.headers += applied(*prefer)
+    return answer
 
 
 async def get(request: Request) -> Answer:
-    if request.query_string:
-        job = await request.unless_left(request.engine.wait(request.name, parse_wait(request.query())))
-        return shown(Shown(msgspec.json.encode(job), job.status.is_final))
-    return shown(request.engine.show(request.name))
+    wait = preferences(request).wait
+    if request.query_string or wait is not None:
+        seconds = parse_wait(request.query()) if request.query_string else wait
+        job = await request.unless_left(request.engine.wait(request.name, seconds or 0))
+        answer = shown(Shown(msgspec.json.encode(job), job.status.is_final, job.created_at))
+        answer.headers += applied(wait)
+    else:
+        answer = shown(request.engine.show(request.name))
+    known = request.header(b"if-none-match")
+    return answer if known is None else unless_known(answer, known)
 
 
-def shown(job: Shown, headers: tuple[Header, ...] = ()) -> Answer:
-    """A job as it is; until it is final, it is worth asking again."""
-    return json(job.text, headers=headers if job.is_final else (*headers, RETRY_AFTER))
+def shown(job: Shown) -> Answer:
+    """A job as it is; until it is final, it is worth asking again, the later the longer it has been there."""
+    headers = [etag(job_version(job.text))]
+    if not job.is_final:
+        headers.append(retry_after((now_ms() - milliseconds(job.created_at)) / 1_000))
+    return json(job.text, headers=headers)
 
 
 async def list_jobs(request: Request) -> Answer:

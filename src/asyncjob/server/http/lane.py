@@ -22,8 +22,9 @@ from asyncjob.server.engine import OPTIONS, Engine
 from asyncjob.server.http import answers, jobs
 from asyncjob.server.http.access import Access
 from asyncjob.server.http.answers import Answer, Header
+from asyncjob.server.http.problems import wants_problem
 from asyncjob.server.http.protocol import HttpProtocol
-from asyncjob.server.http.requests import check_content_encoding, check_content_type
+from asyncjob.server.http.requests import by_name, check_content_encoding, check_content_type
 from asyncjob.server.http.routes import ROUTES
 from asyncjob.store import NotSaved
 
@@ -34,7 +35,19 @@ VERSION = b" HTTP/1.1"
 POST = b"POST %b%b\r\n" % (FAST["POST"].path.encode(), VERSION)
 GET = b"GET " + FAST["GET"].path.partition("{")[0].encode()
 CLOSE = (b"connection", b"close")
-MATTERS = frozenset((b"cookie", b"expect", b"transfer-encoding", b"traceparent", b"upgrade"))  # for each request anew
+MATTERS = frozenset(  # for each request anew
+    (
+        b"cookie",
+        b"expect",
+        b"idempotency-key",
+        b"if-none-match",
+        b"origin",
+        b"prefer",
+        b"transfer-encoding",
+        b"traceparent",
+        b"upgrade",
+    )
+)
 
 
 class Lane:
@@ -80,6 +93,8 @@ class Lane:
         values = dict(headers)
         size = int(values.get(b"content-length", b"0"))
         if MATTERS & values.keys() or (not 0 < size <= MAX_BODY_BYTES if method == "POST" else size):
+            return
+        if wants_problem(by_name(headers)):
             return
         try:
             self._access.check(method, FAST[method].is_open, values)

@@ -32,6 +32,8 @@ ONLY_ONCE = frozenset(
         b"content-type",
         b"content-encoding",
         b"x-api-key",
+        b"authorization",
+        b"idempotency-key",
         b"origin",
         b"sec-fetch-site",
     )

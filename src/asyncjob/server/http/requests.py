@@ -5,7 +5,7 @@ nothing, and a stranger's is never read.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -24,6 +24,8 @@ Send = Callable[[Message], Awaitable[None]]
 
 Result = TypeVar("Result")
 
+LISTS = frozenset((b"accept", b"if-none-match", b"prefer"))  # headers that may be given in several lines
+
 
 class ClientLeft(Exception):
     """The client closed the connection, or was too slow, before its request was whole or its answer was due."""
@@ -38,7 +40,7 @@ class Request(msgspec.Struct):
         document: the OpenAPI document, as JSON.
         method: as it was sent; `HEAD` goes to the handler of `GET`.
         name: the variable part of the path, percent-decoded; empty where the route has none.
-        headers: the last value of each, by its name in lower case.
+        headers: the last value of each, by its name in lower case; of lists, all values.
         query_string: what follows the `?`.
         session: the browser's sign-in that let the request in, if it was one.
         receive: ASGI's.
@@ -120,6 +122,15 @@ class Request(msgspec.Struct):
         finally:
             working.cancel()
             leaving.cancel()
+
+
+def by_name(pairs: Sequence[tuple[bytes, bytes]]) -> Headers:
+    """The headers by name: the last value of each, or all values of one that is a list."""
+    headers = dict(pairs)
+    if len(headers) < len(pairs):
+        for name in LISTS & headers.keys():
+            headers[name] = b",".join([value for other, value in pairs if other == name])
+    return headers
 
 
 def parse_query(query_string: bytes) -> dict[str, str]:

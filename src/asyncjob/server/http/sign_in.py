@@ -31,7 +31,7 @@ async def sign_in(request: Request) -> Answer:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise ApiError(400, 'the body must be {"key": "..."}') from None
     if not request.access.has_key(given.key.encode(errors="replace")):
-        raise WrongKey(403, "Forbidden: that is not the server's API key")
+        raise WrongKey("that is not the server's API key")
     session = request.access.sessions.start(request.headers)
     return answers.nothing([NO_STORE, _cookie(*session.cookie, COOKIE_SECONDS)])
 

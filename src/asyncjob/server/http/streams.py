@@ -22,11 +22,11 @@ async def events(request: Request) -> "EventStream":
 
 
 async def job_events(request: Request) -> "Answer | EventStream":
-    job = request.engine.get(request.name)
+    job = request.engine.show(request.name)
     last_id = request.header(b"last-event-id")
-    if job.status.is_final and last_id == job_version(job):
+    if job.is_final and last_id == job_version(job.text):
         return nothing()  # which tells a browser not to ask again
-    return EventStream(request, request.engine.stream(job.job_id, last_id), request.engine.watchers.streams)
+    return EventStream(request, request.engine.stream(request.name, last_id), request.engine.watchers.streams)
 
 
 class EventStream:

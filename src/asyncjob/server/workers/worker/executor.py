@@ -63,7 +63,7 @@ class RunningJob:
     def __init__(self, message: Run, reports: ProgressReports, waits: Waits) -> None:
         self.message = message
         self.key = (message.job_id, message.attempt)
-        self.context = JobContext(*self.key, partial(reports.tell, self.key), waits)
+        self.context = JobContext(*self.key, partial(reports.tell, self.key), waits, message.traceparent)
         self.span = AttemptSpan(message)
         self.processes = JobProcesses()
         self.begun = False

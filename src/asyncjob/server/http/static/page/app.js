@@ -37,7 +37,7 @@ async function act(action) {
 // `place` is where the state says it.
 function fail(error, place) {
   if (error.status === undefined) reportError(error);
-  if (error.status === 403 && state.session?.keyNeeded) {
+  if (error.status === 401 && state.session?.keyNeeded) {
     state.session.signedIn = false;
     listener.stop();
   } else if (error.status === 0) {
