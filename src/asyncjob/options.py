@@ -17,6 +17,7 @@ from asyncjob.job import milliseconds, timestamp
 LOWEST_PRIORITY, HIGHEST_PRIORITY = -10, 10
 PRIORITY_RULE = f"a whole number from {LOWEST_PRIORITY} to {HIGHEST_PRIORITY}"
 MAX_NOTIFY_CHARACTERS = 2_048
+MAX_NAME_CHARACTERS = 100  # of an unknown one, in what is said of it
 
 
 class InvalidOptions(ValueError):
@@ -100,7 +101,8 @@ def parse_options(value: object, known: Collection[str]) -> Options:
     for name in value:
         if name not in known:
             offered = f"known here: {', '.join(known)}" if known else "this API knows none"
-            raise InvalidOptions(f"unknown option {name!r}; {offered}")
+            shown = name if len(name) <= MAX_NAME_CHARACTERS else f"{name[:MAX_NAME_CHARACTERS]}..."
+            raise InvalidOptions(f"unknown option {shown!r}; {offered}")
     given = {name: value[wire_name] for name, wire_name in WIRE_NAMES.items() if wire_name in value}
     for name, option in given.items():
         if option is None:

@@ -215,7 +215,7 @@ class Engine:
         for kept in waiting:
             start_by = kept.submission.options.start_by_ms
             if start_by is not None and kept.job.attempt == 1 and start_by < self._now:
-                kept.move("expire", self._now, error=Error("Expired", f"not started by {kept.job.start_by}"))
+                kept.move("expire", self._now, error=Error("Expired", f"it had not begun by {kept.job.start_by}"))
         ready = [kept for kept in waiting if kept.job.status is Status.PENDING and kept.waits_until <= self._now]
         return min(ready, key=lambda kept: kept.rank, default=None)
 

@@ -105,7 +105,7 @@ class Supervisor:
     def _limited(self, function: JobFunction) -> JobFunction:
         """The function with its limits: of isolated jobs, each a process, no more run than there are workers."""
         limits = function.limits
-        if function.own_process is None or limits.concurrency or limits.concurrency_per_key:
+        if function.own_process is None or limits.concurrency is not None:
             return function
         return replace(function, limits=replace(limits, concurrency=Limit(self._settings.worker_count)))
 
