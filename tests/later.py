@@ -1,5 +1,6 @@
 """Job functions that want to run again later, or soon, for tests of when they do."""
 
+import os
 from pathlib import Path
 
 from asyncjob import Backoff, JobContext, Jobs, RetryLater
@@ -50,4 +51,12 @@ def fails_and_comes_back(context: JobContext) -> int:
 def patient(context: JobContext) -> int:
     if context.attempt == 1:
         raise ConnectionError("nobody is there")
+    return context.attempt
+
+
+@jobs.job(retries=1, backoff=(3_600,))
+def dies_patiently(context: JobContext) -> int:
+    """Kills its worker the first time."""
+    if context.attempt == 1:
+        os._exit(7)
     return context.attempt

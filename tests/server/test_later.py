@@ -53,10 +53,13 @@ def test_it_counts_neither_against_the_retries_nor_for_the_pauses(later: Server)
     assert 'asyncjob_attempts_put_back_total{reason="postponed"} 26.0' in later.client.get("/metrics").text
 
 
-def test_the_pause_after_a_loss_is_the_functions_own_and_outlives_a_restart(later: Server) -> None:
-    job_id = later.submit("patient")
+@pytest.mark.parametrize(("type", "error"), [("patient", "ConnectionError"), ("dies_patiently", "WorkerLost")])
+def test_the_pause_after_a_loss_is_the_functions_own_and_outlives_a_restart(
+    later: Server, type: str, error: str
+) -> None:
+    job_id = later.submit(type)
     job = _between_attempts(later, job_id, 2)
-    assert job["error"] == {"type": "ConnectionError", "message": "nobody is there"}
+    assert job["error"]["type"] == error
     pause = milliseconds(job["runAt"]) - milliseconds(job["createdAt"])
     assert HOUR_MS * 0.8 < pause < HOUR_MS * 1.2
     later.stop()

@@ -121,6 +121,8 @@ class MemoryStore:
         self._functions: dict[str, JobFunction] | None = None
         self._now = 0
         self._expired: list[Expired] = []
+        self._suspects: list[Suspect] = []
+        self._is_closed = False
         self.slots = 0
         self.deliveries = MemoryDeliveries(kept)
         self.schedules = MemorySchedules(self, kept.schedules)
@@ -132,6 +134,7 @@ class MemoryStore:
         return None
 
     async def close(self) -> None:
+        self._is_closed = True
         self._observer = Observer()
         self.slots = 0
 
@@ -153,6 +156,8 @@ class MemoryStore:
         return done
 
     def _claim(self) -> None:
+        if self._is_closed:  # what a wake before that has left
+            return
         now = now_ms()
         self._promote(now)
         for one in self._kept.waiting.values() if now < self._now else ():  # the clock was set back
@@ -172,7 +177,8 @@ class MemoryStore:
         self.slots -= len(claims)
         times = [row.place.run_at or 0 for row in self._timed()]
         expired, self._expired = self._expired, []
-        self._observer.claimed(Claims(claims, min([*times, *self._openings(now)], default=None), expired))
+        suspects, self._suspects = self._suspects, []
+        self._observer.claimed(Claims(claims, min([*times, *self._openings(now)], default=None), expired, suspects))
 
     def _expire_if_late(self, row: Row, now: int) -> bool:
         job, start_by = row.job, row.submission.options.start_by_ms
@@ -267,6 +273,10 @@ class MemoryStore:
             run_at, pause = row.place.run_at or 0, row.place.pause
             if pause is not None and run_at - pause > now:  # the clock was set back
                 self._move(row, Place(run_at=now + pause, pause=pause))
+            elif run_at <= now and row.group_limit is not None:
+                self._move(row, NOWHERE)
+                if self._functions is None or row.job.type in self._functions:
+                    self._suspects.append(self._suspect(row))
             elif run_at <= now:
                 self._move(row, self._ready(row, run_at))
 
@@ -362,7 +372,11 @@ class MemoryStore:
             return self._done(Change(None, 0, applied=False))
         waits = row.place.run_at is not None
         if waits:
-            self._move(row, self._ready(row, now_ms()))
+            if row.group_limit is None:
+                self._move(row, self._ready(row, now_ms()))
+            else:
+                self._move(row, NOWHERE)
+                self._suspects.append(self._suspect(row))
         return self._done(Change(row.job.status, row.job.attempt, waits))
 
     def progress(self, job_id: str, attempt: int, progress: Progress) -> "asyncio.Future[bool]":
@@ -429,7 +443,7 @@ class MemoryStore:
         row = self._kept.jobs[key[0]]
         row.group_limit = group_limit
         if group_limit is not None:
-            self._move(row, NOWHERE)
+            self._move(row, Place(run_at=now_ms() + pause, pause=pause) if pause else NOWHERE)
         else:
             self._move(row, self._ready(row, FIRST) if pause is None else self._after(row, pause, now_ms()))
         ended = Status.FAILURE if name == "repeat" else Status.PENDING
@@ -519,7 +533,7 @@ class MemoryStore:
             if row.job.type in self._functions:
                 row.key = limit_key(self._functions[row.job.type], row.submission.parameters)
         for row in self._kept.waiting.values():
-            if row.group_limit is not None:
+            if row.group_limit is not None and row.place.run_at is None:
                 self._move(row, NOWHERE)
             elif row.place.run_at is None:
                 rank = row.place.rank
@@ -534,11 +548,12 @@ class MemoryStore:
 
     def suspects(self, types: Iterable[str]) -> list[Suspect]:
         known = set(types)
-        return [
-            Suspect(row.job.job_id, row.job.attempt, row.group_limit, row.interruptions)
-            for row in self._kept.waiting.values()
-            if row.group_limit is not None and row.job.type in known
-        ]
+        waiting = [row for row in self._kept.waiting.values() if row.group_limit is not None]
+        return [self._suspect(row) for row in waiting if row.place.run_at is None and row.job.type in known]
+
+    @staticmethod
+    def _suspect(row: Row) -> Suspect:
+        return Suspect(row.job.job_id, row.job.attempt, row.group_limit or 1, row.interruptions)
 
     async def purge(self, before: str, after: int, limit: int) -> tuple[int, int | None]:
         rows = list(islice((row for row in self._kept.jobs.values() if row.sequence > after), limit))

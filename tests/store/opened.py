@@ -15,7 +15,7 @@ from asyncjob.job import Error, Job, Status
 from asyncjob.options import NONE, Options
 from asyncjob.registry import JobFunction, Jobs
 from asyncjob.sqlite.store import SqliteStore
-from asyncjob.store import Claim, Claims, Duplicate, Observer, Store, Success
+from asyncjob.store import Claim, Claims, Duplicate, Observer, Store, Success, Suspect
 from tests.store.memory import Kept, MemoryStore
 
 ERROR = Error("ValueError", "no")
@@ -47,6 +47,7 @@ class Opened:
         self.store = open()
         self.claims: list[Claim] = []
         self.expired: list[str] = []
+        self.suspects: list[Suspect] = []
         self._seen = 0
         self.next_due: int | None = None
         self._told = asyncio.Event()
@@ -63,6 +64,7 @@ class Opened:
     def _claim(self, claims: Claims) -> None:
         self.claims += claims.jobs
         self.expired += [job.job_id for job in claims.expired]
+        self.suspects += claims.suspects
         self.next_due = claims.next_due
         self._told.set()
 

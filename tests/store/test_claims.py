@@ -7,9 +7,9 @@ import pytest
 from msgspec import UNSET
 
 from asyncjob.contract import Submission
-from asyncjob.job import Status, now_ms
+from asyncjob.job import Status, now_ms, timestamp
 from asyncjob.store import FIRST, Claim, Lost, Success, Suspect
-from tests.store.conftest import Run
+from tests.store.conftest import Clock, Run
 from tests.store.opened import ERROR, Opened, apply
 
 
@@ -164,6 +164,43 @@ def test_a_suspect_is_claimed_once_it_is_admitted_and_no_sooner(run: Run, how: s
         await opened.claim_all(4)
         assert (opened.claims[3].job_id, opened.claims[3].group_limit, opened.claims[3].due_at) == ("job", 3, FIRST)
         assert await opened.store.admit([suspect]) == [False]
+
+    run(test)
+
+
+def test_a_suspect_that_waits_for_its_time_is_shown_so_and_told_of_when_it_has_come(run: Run, clock: Clock) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over("echo")
+        await opened.run("job")
+        assert await opened.store.repeat("job", 1, 10_000, ERROR, 1)
+        job = opened.job("job")
+        assert (job.run_at, job.error) == (timestamp(clock.now + 10_000), ERROR)
+        assert (opened.store.pending, opened.store.scheduled) == (0, 1)
+        await opened.reopen()
+        await opened.take_over("echo")
+        assert opened.store.suspects(["echo"]) == opened.suspects == []
+        clock.now += 10_000
+        await opened.claim()
+        assert opened.suspects == opened.store.suspects(["echo"]) == [Suspect("job", 2, 1)]
+        assert opened.job("job").run_at is UNSET
+        assert (opened.store.pending, opened.store.scheduled) == (1, 0)
+        assert await opened.store.admit(opened.suspects) == [True]
+        await opened.claim_all(2)
+        assert opened.claims[-1].group_limit == 1
+
+    run(test)
+
+
+def test_a_suspect_that_waits_for_its_time_can_be_run_now(run: Run, clock: Clock) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over("echo")
+        await opened.run("job")
+        assert await opened.store.repeat("job", 1, 10_000, ERROR, 1)
+        assert (await opened.store.run_now("job")).applied
+        await opened.claim()
+        assert opened.suspects == opened.store.suspects(["echo"]) == [Suspect("job", 2, 1)]
+        assert (opened.store.pending, opened.store.scheduled) == (1, 0)
+        assert not (await opened.store.run_now("job")).applied
 
     run(test)
 

@@ -50,6 +50,25 @@ def test_no_more_jobs_of_a_function_run_than_its_limit_and_others_go_past_them(r
     run(test)
 
 
+@pytest.mark.parametrize("function", [function_of("echo", concurrency=1), ONE_PER_KEY], ids=["of all", "per key"])
+def test_those_that_are_too_late_keep_nobody_behind_them_waiting(run: Run, clock: Clock, function: JobFunction) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(function)
+        await _submit(opened, "a-1")
+        await opened.claim()
+        late = [f"a-late{number}" for number in range(8)]
+        await _submit(opened, *late, start_by=timestamp(clock.now + 1_000))
+        await _submit(opened, "a-2")
+        clock.now += 2_000
+        opened.store.offer(1)
+        assert await opened.store.succeed([Success("a-1", 1, b"1")]) == [True]
+        await opened.claim_all(2)  # which wakes the store once
+        assert opened.claimed[-1] == ("a-2", 1)
+        assert sorted(opened.expired) == late
+
+    run(test)
+
+
 def test_the_room_that_an_end_makes_is_taken_by_the_transaction_that_saves_it(run: Run) -> None:
     async def test(opened: Opened) -> None:
         await opened.take_over(ONE_PER_KEY)

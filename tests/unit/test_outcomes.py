@@ -35,7 +35,6 @@ class Told:
         jobs = Jobs()
         jobs.job(name="add", retries=1)(lambda: None)
         jobs.job(name="patient", retries=5, backoff=Pauses(jitter=0, seconds=(10, 60, 600)))(lambda: None)
-        self.pauses: list[float] = []
         self.postponed = Status.PENDING
         self.outcomes = Outcomes(cast(Store, self), jobs, 0.0, self.tell, self.succeeded, self.suspect)
 
@@ -65,9 +64,13 @@ class Told:
     def succeeded(self, attempts: Sequence[RunningAttempt]) -> None:
         self.events += [(attempt.becomes(Status.SUCCESS), BY_ITSELF) for attempt in attempts]
 
-    def suspect(self, suspect: Suspect, pause: float) -> None:
+    def suspect(self, suspect: Suspect) -> None:
         self.suspects.append(suspect)
-        self.pauses.append(pause)
+
+    @property
+    def pauses(self) -> list[float]:
+        """In seconds, before the next attempts."""
+        return [told[2] / 1000 for verb, *told in self.writes if verb == "repeat"]
 
 
 def _done(result: Any) -> "asyncio.Future[Any]":

@@ -24,7 +24,7 @@ from typing import NamedTuple
 from asyncjob.policies import Rate
 from asyncjob.sqlite.places import NEVER, Places
 from asyncjob.sqlite.statements import SQL
-from asyncjob.store import LEVEL_MS, Expired
+from asyncjob.store import LEVEL_MS, Expired, Suspect
 
 MAX_OPENED = 500  # gates that are looked at in one transaction because their rate opens
 MAX_PASSED = 500  # jobs that pass one gate in one transaction
@@ -46,11 +46,13 @@ class Gates:
     Attributes:
         places: knows the functions and their limits.
         expired: jobs that were found too late in this transaction, which has ended them.
+        suspects: those whose pause this transaction has found over; they pass no gate before they are admitted.
     """
 
     def __init__(self, places: Places) -> None:
         self.places = places
         self.expired: list[Expired] = []
+        self.suspects: list[Suspect] = []
         self._touched: set[Gate] = set()  # of keys, at which something may have changed
         self._looked_at: set[Gate] = set()  # the same, in a transaction that is not committed yet
 
@@ -62,7 +64,7 @@ class Gates:
     def begin(self) -> None:
         """A transaction begins; what one before it did may have been rolled back."""
         self._touched |= self._looked_at
-        self.expired = []
+        self.expired, self.suspects = [], []
 
     def committed(self) -> None:
         """The transaction is on the disk."""

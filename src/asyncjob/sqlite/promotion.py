@@ -4,8 +4,9 @@ import sqlite3
 from typing import NamedTuple
 
 from asyncjob.sqlite.gates import Gates
-from asyncjob.sqlite.places import NEVER, Places
+from asyncjob.sqlite.places import NEVER, NOWHERE, Places
 from asyncjob.sqlite.statements import SQL
+from asyncjob.store import Suspect
 
 MAX_PROMOTED = 500  # jobs in one transaction, so that none lasts long when a million become ready at once
 
@@ -54,9 +55,13 @@ def promote(connection: sqlite3.Connection, places: Places, gates: Gates, now: i
         return Promoted(0, NEVER if next_at is None else next_at)
     rows = connection.execute(SQL["due"], {"now": now, "limit": MAX_PROMOTED}).fetchall()
     moved = []
-    for sequence, name, priority, run_at, key in rows:
-        moved.append({"sequence": sequence} | places.ready(name, priority, run_at)._asdict())
+    for sequence, name, priority, run_at, key, job_id, attempt, group_limit, interruptions in rows:
+        is_suspect = group_limit is not None
+        place = NOWHERE if is_suspect else places.ready(name, priority, run_at)
+        moved.append({"sequence": sequence} | place._asdict())
         gates.touch(name, key)
+        if is_suspect and places.function(name) is not None:
+            gates.suspects.append(Suspect(job_id, attempt, group_limit, interruptions))
     connection.executemany(SQL["place"], moved)
     (next_at, _) = connection.execute(SQL["next_times"]).fetchone()
     return Promoted(len(rows), NEVER if next_at is None else next_at)

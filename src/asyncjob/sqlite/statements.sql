@@ -59,7 +59,7 @@ SELECT (SELECT min(run_at) FROM job WHERE run_at IS NOT NULL), (SELECT max(run_a
 
 -- name: due
 -- Lists the jobs whose time has come.
-SELECT sequence, type, priority, run_at, limit_key FROM job
+SELECT sequence, type, priority, run_at, limit_key, job_id, attempt, group_limit, interruptions FROM job
 WHERE run_at IS NOT NULL AND run_at <= :now ORDER BY run_at, sequence LIMIT :limit;
 
 -- name: shorten_pauses
@@ -201,8 +201,11 @@ DELETE FROM gate;
 UPDATE job SET {place} WHERE sequence = :sequence AND status = 'Pending';
 
 -- name: run_now
--- Lets a job that waits for its time be ready.
-UPDATE job SET {place} WHERE job_id = :job_id AND attempt = :attempt AND run_at IS NOT NULL;
+-- Lets a job that waits for its time be ready. A suspect waits to be admitted then; returns what it is told of with.
+UPDATE job SET run_at = NULL, pause = NULL, due_at = iif(group_limit IS NULL, :due_at, NULL),
+    stage = iif(group_limit IS NULL, :stage, NULL), turn = iif(group_limit IS NULL, :turn, NULL)
+WHERE job_id = :job_id AND attempt = :attempt AND run_at IS NOT NULL
+RETURNING group_limit, interruptions;
 
 -- name: find_state
 -- Finds what says where a job may go from where it is.
@@ -385,9 +388,9 @@ SELECT max(sequence) FROM job WHERE sequence < :before AND type = :type;
 SELECT job_id, attempt, type, losses, group_limit, interruptions FROM job WHERE status = 'Running' ORDER BY sequence;
 
 -- name: suspects
--- Lists the waiting suspects of these types.
+-- Lists the waiting suspects of these types, without those that wait for a time.
 SELECT job_id, attempt, group_limit, interruptions FROM job
-WHERE status = 'Pending' AND group_limit IS NOT NULL AND type IN (SELECT value FROM json_each(:types)) ORDER BY sequence;
+WHERE status = 'Pending' AND group_limit IS NOT NULL AND run_at IS NULL AND type IN (SELECT value FROM json_each(:types)) ORDER BY sequence;
 
 -- name: set_aside
 -- Takes the waiting jobs of other types out of the queue and the gates.
@@ -396,7 +399,7 @@ WHERE status = 'Pending' AND run_at IS NULL AND type NOT IN (SELECT value FROM j
 
 -- name: hold_suspects
 -- Withdraws the admission of all suspects, when the server starts.
-UPDATE job SET {nowhere} WHERE status = 'Pending' AND group_limit IS NOT NULL;
+UPDATE job SET {nowhere} WHERE status = 'Pending' AND group_limit IS NOT NULL AND run_at IS NULL;
 
 -- name: set_back
 -- Makes jobs ready now that were ready at a time that has not come: the clock was set back.

@@ -130,12 +130,11 @@ class SqliteStore(Reads):
         """Let suspects be claimed, next of all."""
 
         def admitted(connection: sqlite3.Connection, suspect: Suspect) -> bool:
-            state = self._find(connection, suspect.job_id)
-            if state is None:
+            if (state := self._find(connection, suspect.job_id)) is None:
                 return False
+            key = {"job_id": suspect.job_id, "attempt": suspect.attempt}
             place = self._places.ready(state.type, state.priority, FIRST)
-            values = place._asdict() | {"job_id": suspect.job_id, "attempt": suspect.attempt}
-            return connection.execute(SQL["admit"], values).rowcount == 1
+            return connection.execute(SQL["admit"], key | place._asdict()).rowcount == 1
 
         return self._writer.do(
             lambda connection: [admitted(connection, one) for one in suspects],
@@ -215,8 +214,10 @@ class SqliteStore(Reads):
         now = now_ms()
 
         def run(connection: sqlite3.Connection, key: Key, state: State) -> bool:
-            place = self._places.ready(state.type, state.priority, now)
-            return connection.execute(SQL["run_now"], key | place._asdict()).rowcount == 1
+            values = key | self._places.ready(state.type, state.priority, now)._asdict()
+            if (row := connection.execute(SQL["run_now"], values).fetchone()) and row[0] is not None:
+                self._gates.suspects.append(Suspect(job_id, state.attempt, *row))
+            return row is not None
 
         return self._change(job_id, run, waits_after=True)
 
@@ -304,10 +305,9 @@ class SqliteStore(Reads):
         is_suspect = values["group_limit"] is not None
 
         def operation(connection: sqlite3.Connection) -> bool:
-            state = self._find(connection, key["job_id"])
-            if state is None:
+            if (state := self._find(connection, key["job_id"])) is None:
                 return False
-            if is_suspect:
+            if is_suspect and not pause:
                 place = NOWHERE
             elif pause is None:
                 place = self._places.ready(state.type, state.priority, FIRST)
@@ -317,7 +317,7 @@ class SqliteStore(Reads):
 
         def count(written: "asyncio.Future[bool]") -> None:
             if _succeeded(written) and written.result():
-                self._count_waiting(1, is_scheduled=bool(pause) and not is_suspect)
+                self._count_waiting(1, is_scheduled=bool(pause))
 
         future = self._writer.do(operation, Insisted(name, [key["job_id"]]) if insists else None)
         future.add_done_callback(count)

@@ -250,7 +250,8 @@ class Transaction:
         self._claimed += claims
         cut_off = len(jobs) == most or sum([job.length for job in jobs]) > MAX_CLAIM_BYTES // 2
         none_left = not cut_off and not self._gates.any_waits(self._connection)
-        return self._taken(none_left=none_left, go_on=cut_off and len(claims) < free)
+        # Who was too late has left its place to those behind it, of whom perhaps none was looked at.
+        return self._taken(none_left=none_left, go_on=(cut_off or bool(late)) and len(claims) < free)
 
     def _next(self, most: int) -> tuple[str, bytes | None]:
         """The jobs to claim: from the queue, and from the gates of functions that have room."""
@@ -274,7 +275,8 @@ class Transaction:
         promoted, next_run = self._promoted
         next_gate = self._gates.next_opening(self._connection)
         next_at = min(next_run, next_gate)
-        claims = Claims(self._claimed, next_at if self._now_ms < next_at < NEVER else None, self._gates.expired)
+        next_due = next_at if self._now_ms < next_at < NEVER else None
+        claims = Claims(self._claimed, next_due, self._gates.expired, self._gates.suspects)
         more = go_on or next_at <= self._now_ms or self._gates.touched
         return Taken(claims, none_left, more, promoted, next_run, next_gate, self._now_ms)
 

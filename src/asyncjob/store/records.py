@@ -145,8 +145,10 @@ class Claims(NamedTuple):
         next_due: when to wake the store again, in milliseconds since 1970, because a job's time will have come; None if
             that is not known or none waits for a time.
         expired: the jobs that it was too late for.
+        suspects: those whose pause is over, which wait to be admitted now.
     """
 
     jobs: list[Claim]
     next_due: int | None = None
     expired: Sequence[Expired] = ()
+    suspects: Sequence[Suspect] = ()

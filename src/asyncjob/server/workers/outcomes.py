@@ -32,7 +32,7 @@ class Outcomes:
         backoff: seconds; the second attempt waits up to that long, each further one up to twice as long.
         tell: called with what became of a job after that was saved.
         succeeded: called in its place with all attempts whose results were saved together.
-        suspected: called with each suspect and the seconds that it waits before it may run.
+        suspected: called with each suspect that may run now.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Outcomes:
         backoff: float,
         tell: Tell,
         succeeded: Callable[[Sequence[RunningAttempt]], None],
-        suspected: Callable[[Suspect, float], None],
+        suspected: Callable[[Suspect], None],
     ) -> None:
         self._store = store
         self._jobs = jobs
@@ -121,9 +121,11 @@ class Outcomes:
         def saved() -> None:
             more = {"error": error.type, "again_in": f"{pause:.3g}s", "exception": traceback}
             log(logging.WARNING, "job repeated", **attempt.fields, **more)
-            self._goes_on(attempt, Ending(error.type, Reason.LOST), group_limit, pause)
+            # A suspect that waits for a time is told of by the store, when that has come.
+            self._goes_on(attempt, Ending(error.type, Reason.LOST), None if milliseconds else group_limit)
 
-        self._save(attempt, self._store.repeat(*attempt.key, round(pause * 1000), error, group_limit), saved)
+        milliseconds = round(pause * 1000)
+        self._save(attempt, self._store.repeat(*attempt.key, milliseconds, error, group_limit), saved)
 
     def _pause(self, attempt: RunningAttempt) -> float:
         """Seconds before the next attempt. Only losses make it longer, neither interruptions nor RetryLater."""
@@ -210,15 +212,15 @@ class Outcomes:
     ) -> None:
         def saved() -> None:
             log(logging.WARNING, "job put back", **attempt.fields, reason=ending.reason)
-            self._goes_on(attempt, ending, group_limit, 0)
+            self._goes_on(attempt, ending, group_limit)
 
         self._save(attempt, write, saved)
 
-    def _goes_on(self, attempt: RunningAttempt, ending: Ending, group_limit: int | None, pause: float) -> None:
+    def _goes_on(self, attempt: RunningAttempt, ending: Ending, group_limit: int | None) -> None:
         self._tell(attempt.becomes(Status.PENDING), ending)
         if group_limit is not None and attempt.type in self._jobs:
             suspect = Suspect(attempt.job_id, attempt.attempt + 1, group_limit, attempt.interruptions)
-            self._suspected(suspect, pause)
+            self._suspected(suspect)
 
     def _save(
         self,

@@ -51,8 +51,10 @@ class Quarantine:
         self._groups: list[Group] = []
 
     def add(self, suspect: Suspect) -> None:
-        """Let it wait for a process."""
-        self._waiting[suspect.job_id, suspect.attempt] = suspect
+        """Let it wait for a process, unless it does or has one."""
+        key = suspect.job_id, suspect.attempt
+        if self.find(key) is None:
+            self._waiting[key] = suspect
 
     def remove(self, key: AttemptKey) -> Group | None:
         """The job was canceled. Returns the group that it was a member of."""

@@ -112,6 +112,8 @@ class Supervisor:
     def assign(self, claims: Claims) -> None:
         """Have claimed jobs run."""
         self._dispatch.take(claims)
+        for suspect in claims.suspects:
+            self._suspects.add(suspect)
         if claims.jobs:
             self._standstill.watch()
 

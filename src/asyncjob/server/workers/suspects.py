@@ -32,10 +32,10 @@ class Suspects:
             self._quarantine.add(suspect)
         self._start_groups()
 
-    def add(self, suspect: Suspect, pause: float) -> None:
-        """One more; it may run after that many seconds."""
+    def add(self, suspect: Suspect) -> None:
+        """One more; those that are added in one turn of the event loop may share processes."""
         self._quarantine.add(suspect)
-        asyncio.get_running_loop().call_later(pause, self._start_groups)
+        asyncio.get_running_loop().call_soon(self._start_groups)
 
     def admit(self, worker: Worker, group: Group) -> None:
         """Its process is ready: have the members of the group claimed."""
