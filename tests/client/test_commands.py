@@ -433,7 +433,7 @@ def test_check_tells_somebody_elses_server_and_a_missing_key(run: Run, stranger:
     assert "it is not a job API" in run("check", "--url", stranger, status=1).stdout
     with Server(tmp_path / "jobs.db", "--api-key", "k" * 16) as server:
         wait_for(lambda: server.client.get("/healthz").status_code == 200, "a worker")
-        assert "Forbidden" in run("check", "--url", server.url, status=1).stdout
+        assert "Unauthorized" in run("check", "--url", server.url, status=1).stdout
         run("check", "--url", server.url, "--api-key", "k" * 16)
 
 

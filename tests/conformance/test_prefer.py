@@ -1,6 +1,5 @@
 """`Prefer: wait=` and `respond-async` (RFC 7240)."""
 
-import time
 from collections.abc import Callable
 
 import httpx
@@ -37,9 +36,8 @@ def test_respond_async_is_what_a_submission_does_anyway(api: httpx.Client) -> No
 
 def test_the_query_wins(api: httpx.Client, submitted: Submit) -> None:
     job_id = submitted(4)
-    begin = time.monotonic()
     answer = api.get(f"/jobs/{job_id}?wait=0", headers={"prefer": "wait=60"})
-    assert answer.json()["status"] in ("Pending", "Running") and time.monotonic() - begin < 60
+    assert answer.json()["status"] in ("Pending", "Running")
     assert "preference-applied" not in answer.headers
 
 

@@ -107,7 +107,7 @@ def test_a_schedule_of_a_function_that_is_gone_waits_for_it(tmp_path: Path) -> N
         wait_for(lambda: _ticks(tmp_path), "a job")
         server.stop()
         target = tmp_path / "mine.py"
-        target.write_text(target.read_text().replace("def tick(", "def gone("))
+        target.write_text(target.read_text().replace("def tick(", "def gone_since("))  # of another size
         server.start()
         assert server.client.get("/schedules/mine").json()["type"] == "tick"
         refused = server.client.post("/schedules/mine/run-now")

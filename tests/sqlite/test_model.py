@@ -122,6 +122,8 @@ class Walk:
         self.counted += 1
 
     def _check_order(self, claim: Claim) -> None:
+        if self.dying:  # the copy may not have this claim, and make it again
+            return
         (row,) = self.rows("SELECT sequence, priority, options FROM job WHERE job_id = ?", claim.job_id)
         sequence, priority, options = row
         if claim.type == "free" and claim.attempt == 1 and "delay" not in (options or ""):
