@@ -386,5 +386,11 @@ def _app(handle: Callable[[Request], Awaitable[Response]]) -> ASGIApp:
 
 def _config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
-        app, log_level="warning", access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=1
+        app,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        timeout_keep_alive=600,  # a test that waits for something must not find its connection closed
+        timeout_graceful_shutdown=1,
     )
