@@ -36,21 +36,13 @@ class InvalidParameters(Exception):
     """What a client sent does not fit the function's parameters; the message says where."""
 
 
-@dataclass(frozen=True, eq=False)
-class JobFunction:
-    """A registered function.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class JobFunction(Signature):
+    """A registered function, with what its signature says.
 
     Attributes:
         name: the `type` that selects it.
         function: the callable itself, sync or async.
-        parameters: a msgspec Struct with one field per parameter.
-        is_async: True if it is called on the event loop. Any other function runs in a thread, and an awaitable that it
-            returns is awaited on the loop.
-        takes_context: True if its first parameter is a JobContext.
-        takes_decimals: True if there is a Decimal anywhere in its parameters: numbers then keep the digits that were
-            sent.
-        takes_dataclasses: True if there is a dataclass anywhere in its parameters.
-        results: the type of what it returns, which is checked; Any if everything is allowed.
         timeout: seconds one attempt may last; None for no limit.
         retries: how many lost attempts are followed by another one.
         retry_on: exception classes after which the job runs again, within `retries`.
@@ -64,12 +56,6 @@ class JobFunction:
 
     name: str
     function: Callable[..., Any]
-    parameters: type[msgspec.Struct]
-    is_async: bool
-    takes_context: bool
-    takes_decimals: bool
-    takes_dataclasses: bool
-    results: Any = Any
     timeout: float | None = None
     retries: int = DEFAULT_RETRIES
     retry_on: tuple[type[BaseException], ...] = ()

@@ -5,6 +5,7 @@ there once, whatever restarts.
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -39,7 +40,7 @@ class Times(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schedule:
+class Schedule(ABC):
     """What `Cron` and `Every` have in common.
 
     Attributes:
@@ -81,9 +82,9 @@ class Schedule:
             raise ValueError(f"a schedule's parameters cannot be written as JSON: {error}") from None
 
     @property
+    @abstractmethod
     def timing(self) -> "Timing":
         """When it is due, as it is saved."""
-        raise NotImplementedError
 
     @property
     def parameters_json(self) -> bytes:

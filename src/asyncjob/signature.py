@@ -25,9 +25,9 @@ class RegistrationError(Exception):
     """A job function or a registry cannot be used as written; the message says what to change."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Signature:
-    """What a function's signature says.
+    """What a function's signature says, and the registry keeps.
 
     Attributes:
         parameters: a msgspec Struct with one field per parameter.
@@ -37,7 +37,8 @@ class Signature:
         takes_decimals: True if there is a Decimal anywhere in its parameters: numbers then keep the digits that were
             sent.
         takes_dataclasses: True if there is a dataclass anywhere in its parameters.
-        results: the type of what it returns; Any where that says nothing that JSON could be checked against.
+        results: the type of what it returns, which is checked; Any where it says nothing that JSON could be checked
+            against.
     """
 
     parameters: type[msgspec.Struct]

@@ -16,6 +16,7 @@ from botocore.credentials import Credentials
 
 from tests.aws.double.double import Double
 from tests.aws.double.services import REGION, TESTER
+from tests.aws.packaging import user_package
 from tests.aws.user import SOURCE, Build
 from tests.serving import COMMAND
 
@@ -68,6 +69,18 @@ def build(mine: Path) -> Build:
         return subprocess.run(command, cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, timeout=100)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the bucket of a deployed package is."""
+    return tmp_path_factory.mktemp("build")
+
+
+@pytest.fixture(scope="module")
+def package(folder: Path) -> str:
+    """The template of a package of package_functions.py; its zip is in the folder."""
+    return user_package(folder)
 
 
 class Signed(httpx.Auth):

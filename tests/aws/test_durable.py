@@ -16,21 +16,10 @@ import pytest
 from asyncjob.loading import load
 from tests.aws.conftest import PROCESSOR, Api
 from tests.aws.double.double import Double
-from tests.aws.packaging import packaged, user_package, with_timeout
+from tests.aws.packaging import packaged, with_timeout
 
 Deploy = Callable[..., Api]
 LOST = 10 + 5 * 60  # seconds after which a lost attempt of these functions is found
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("build")
-
-
-@pytest.fixture(scope="module")
-def package(folder: Path) -> str:
-    """The template of the package; its zip is in the folder."""
-    return user_package(folder)
 
 
 @pytest.fixture

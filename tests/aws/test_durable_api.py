@@ -17,19 +17,8 @@ from tests.aws.double import vtl
 from tests.aws.double.double import Double
 from tests.aws.double.java import to_json
 from tests.aws.double.services import Answer
-from tests.aws.packaging import user_package
 from tests.conformance.answers import assert_refused
 from tests.conformance.test_submit import BAD_IDS
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("build")
-
-
-@pytest.fixture(scope="module")
-def package(folder: Path) -> str:
-    return user_package(folder)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from asyncjob.job import Status
 from tests.aws.conftest import PROCESSOR, RECORDER, Api
 from tests.aws.double import clock
 from tests.aws.double.double import Double
-from tests.aws.packaging import user_package, with_timeout
+from tests.aws.packaging import with_timeout
 
 JOBS = int(os.environ.get("ASYNCJOB_LINK_JOBS", "50"))  # 500 where there is time for it
 KILLED = JOBS // 5  # a process that is killed costs the start of another
@@ -80,16 +80,6 @@ class System(Api):
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many jobs take their time."""
     monkeypatch.setattr(clock, "PATIENCE", clock.PATIENCE * PATIENCE)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("build")
-
-
-@pytest.fixture(scope="module")
-def package(folder: Path) -> str:
-    return user_package(folder)
 
 
 @pytest.fixture

@@ -14,20 +14,10 @@ import pytest
 
 from tests.aws.conftest import PROCESSOR, RECORDER, Api
 from tests.aws.double.services import Answer
-from tests.aws.packaging import user_package, with_timeout
+from tests.aws.packaging import with_timeout
 
 Deploy = Callable[..., Api]
 REFUSED = Answer(500, b'{"__type": "com.amazonaws.dynamodb.v20120810#InternalServerError"}')
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("build")
-
-
-@pytest.fixture(scope="module")
-def package(folder: Path) -> str:
-    return user_package(folder)
 
 
 @pytest.fixture

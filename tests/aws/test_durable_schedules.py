@@ -46,11 +46,6 @@ MINUTE, HOUR = 60, 3_600
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("build")
-
-
-@pytest.fixture(scope="module")
 def package(folder: Path) -> str:
     (folder / "planned.py").write_text(SOURCE)
     return packaged(folder, load_registry(str(folder / "planned.py")), {"jobs.py": SOURCE})

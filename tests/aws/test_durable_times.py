@@ -13,21 +13,10 @@ import pytest
 
 from tests.aws.conftest import PROCESSOR, Api
 from tests.aws.double.double import Double
-from tests.aws.packaging import user_package
 from tests.conformance.answers import assert_refused
 
 MINUTE = 60
 SWEEP = 5 * MINUTE
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("build")
-
-
-@pytest.fixture(scope="module")
-def package(folder: Path) -> str:
-    return user_package(folder)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import math
 import random
 import re
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -114,13 +114,19 @@ class Api:
 
     def page(self, query: Mapping[str, str]) -> Operation[tuple[list[JobSnapshot], str | None]]:
         """A page of jobs, newest first, and the cursor of the next one if there is one."""
+        return self.page_of("jobs", query, JobSnapshot.of)
+
+    def page_of(
+        self, name: str, query: Mapping[str, str], read: Callable[[dict[str, Any]], T]
+    ) -> Operation[tuple[list[T], str | None]]:
+        """A page of what a route lists under its own name, and the cursor of the next page if there is one."""
         try:
-            response = yield from self.exchange(Call("GET", f"/jobs?{httpx.QueryParams(query)}", self.timeout))
+            response = yield from self.exchange(Call("GET", f"/{name}?{httpx.QueryParams(query)}", self.timeout))
         except NotFound:
-            raise Refused(404, "this API does not list jobs") from None
+            raise Refused(404, f"this API does not list {name}") from None
         page = document(response)
         try:
-            return [JobSnapshot.of(job) for job in page["jobs"]], page.get("next")
+            return [read(each) for each in page[name]], page.get("next")
         except (KeyError, TypeError, msgspec.ValidationError, RecursionError):
             raise foreign(response) from None
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 
@@ -77,16 +76,7 @@ class ScheduleSnapshot(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
 
 def page(api: Api, cursor: str | None) -> Operation[tuple[list[ScheduleSnapshot], str | None]]:
     """A page of schedules, and the cursor of the next one if there is one."""
-    query = "" if cursor is None else f"?cursor={quote(cursor, safe='')}"
-    try:
-        response = yield from api.exchange(Call("GET", f"/schedules{query}", api.timeout))
-    except NotFound:
-        raise Refused(404, "this API has no schedules") from None
-    found = document(response)
-    try:
-        return [ScheduleSnapshot.of(each) for each in found["schedules"]], found.get("next")
-    except (KeyError, TypeError, msgspec.ValidationError, RecursionError):
-        raise foreign(response) from None
+    return api.page_of("schedules", {} if cursor is None else {"cursor": cursor}, ScheduleSnapshot.of)
 
 
 class Scheduling:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from asyncjob.commands.completion import complete_type, types
+from asyncjob.commands.completion import types
 from asyncjob.commands.connection import FAILED, UNREACHABLE, USAGE, connected, reported, with_each
 from asyncjob.commands.help import CommandLine
 from asyncjob.commands.options import LOCAL, Filter, JobIds, Json, Key, Signed, Timeout, TypeFilter, Url, Wait
 from asyncjob.commands.output import complain, fail, print_json, say
-from asyncjob.commands.parameters import parse_words
+from asyncjob.commands.parameters import Body, Words, parse_words
 from asyncjob.commands.schedules import app as schedules
 from asyncjob.commands.submission import Delay, Notify, Priority, RunAt, StartBy, options_of
 from asyncjob.contract import MAX_PAGE
@@ -35,19 +35,8 @@ app.add_typer(schedules, name="schedules")
 
 @app.command()
 def submit(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="TYPE|NAME=VALUE",
-            help="The job function, then its parameters. A VALUE that is not JSON is a string.",
-            show_default=False,
-            autocompletion=complete_type,
-        ),
-    ] = None,
-    body: Annotated[
-        typer.FileText | None,
-        typer.Option(help="A file with a JSON object of parameters; - is standard input.", metavar="FILE"),
-    ] = None,
+    words: Words = None,
+    body: Body = None,
     job_id: Annotated[
         str | None, typer.Option("--id", help="The job's id.", show_default="a new one", metavar="ID")
     ] = None,

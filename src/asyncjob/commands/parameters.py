@@ -1,12 +1,27 @@
 """Reads the parameters of a job from the words of a command line."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import typer
 
+from asyncjob.commands.completion import complete_type
 from asyncjob.commands.connection import USAGE
 from asyncjob.commands.output import fail
+
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="TYPE|NAME=VALUE...",
+        help="The job function, then its parameters. A VALUE that is not JSON is a string.",
+        show_default=False,
+        autocompletion=complete_type,
+    ),
+]
+Body = Annotated[
+    typer.FileText | None,
+    typer.Option(help="A file with a JSON object of parameters; - is standard input.", metavar="FILE"),
+]
 
 
 def parse_words(words: list[str], body: typer.FileText | None) -> tuple[str | None, dict[str, Any]]:

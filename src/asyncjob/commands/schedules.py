@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asyncjob.commands.completion import complete_schedule, complete_type
+from asyncjob.commands.completion import complete_schedule
 from asyncjob.commands.connection import USAGE, connected, with_each
 from asyncjob.commands.help import CommandLine
 from asyncjob.commands.options import LOCAL, Json, Key, Signed, Url
 from asyncjob.commands.output import fail, print_json, say
-from asyncjob.commands.parameters import parse_words
+from asyncjob.commands.parameters import Body, Words, parse_words
 from asyncjob.schedules import Cron, Every
 
 if TYPE_CHECKING:  # the client and its libraries are imported by the commands that need them
@@ -24,10 +24,6 @@ app = CommandLine(help="Show, make, change, delete, pause and run what begins jo
 Ids = Annotated[
     list[str],
     typer.Argument(metavar="ID", help="The schedule's id. There may be several.", autocompletion=complete_schedule),
-]
-Body = Annotated[
-    typer.FileText | None,
-    typer.Option(help="A file with a JSON object of parameters; - is standard input.", metavar="FILE"),
 ]
 
 
@@ -43,15 +39,7 @@ def put(
     schedule_id: Annotated[
         str, typer.Argument(metavar="ID", help="The schedule's id.", autocompletion=complete_schedule)
     ],
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="TYPE|NAME=VALUE",
-            help="The job function, then the parameters of each job. A VALUE that is not JSON is a string.",
-            show_default=False,
-            autocompletion=complete_type,
-        ),
-    ] = None,
+    words: Words = None,
     cron: Annotated[str | None, typer.Option(help='When: five fields, such as "0 9 * * 1-5".', metavar="CRON")] = None,
     tz: Annotated[
         str | None,
