@@ -1,7 +1,9 @@
-"""Both clients behind one face, so that each claim is tested of both, and a server for them."""
+"""Both clients behind one face, so that each claim is tested of both; a server for them, and commands to run on it."""
 
 import asyncio
 import inspect
+import os
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 
 from asyncjob import AsyncClient, AsyncJobHandle, AsyncScheduleHandle, Client
-from tests.serving import FUNCTIONS, Server
+from tests.serving import COMMAND, FUNCTIONS, Server
 
 
 class Awaited:
@@ -82,3 +84,29 @@ def client(connected: Callable[..., Any], served: Server) -> Any:
 def started(tmp_path: Path) -> str:
     """The file in which a job says that it runs."""
     return str(tmp_path / "started")
+
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def environment(server: Server) -> dict[str, str]:
+    return {**os.environ, "ASYNCJOB_URL": server.url, "NO_COLOR": "1"}
+
+
+@pytest.fixture
+def run(served: Server) -> Run:
+    """Runs a command against the server; what it printed, and how it exited."""
+
+    def run(*arguments: str, status: int = 0, **more: Any) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [str(COMMAND), *arguments], env=environment(served), capture_output=True, text=True, timeout=60, **more
+        )
+        assert done.returncode == status, done
+        assert "Traceback" not in done.stderr
+        return done
+
+    return run
+
+
+def fields_of(shown: str) -> dict[str, str]:
+    return dict(line.split(maxsplit=1) for line in shown.splitlines())

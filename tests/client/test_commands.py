@@ -2,19 +2,11 @@
 
 import json
 import os
-import pty
 import re
-import shutil
 import signal
-import sqlite3
 import subprocess
-import sys
-import threading
 import uuid
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import pytest
@@ -27,39 +19,15 @@ from asyncjob import cli
 from asyncjob.client import JobSnapshot
 from asyncjob.commands import console
 from asyncjob.commands.parameters import parse_words
+from tests.client.conftest import Run, environment, fields_of
 from tests.server.conftest import lines, wait_for
 from tests.serving import COMMAND, FUNCTIONS, Server
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def _env(server: Server) -> dict[str, str]:
-    return {**os.environ, "ASYNCJOB_URL": server.url, "NO_COLOR": "1"}
-
-
-@pytest.fixture
-def run(served: Server) -> Run:
-    """Runs a command against the server; what it printed, and how it exited."""
-
-    def run(*arguments: str, status: int = 0, **more: Any) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [str(COMMAND), *arguments], env=_env(served), capture_output=True, text=True, timeout=60, **more
-        )
-        assert done.returncode == status, done
-        assert "Traceback" not in done.stderr
-        return done
-
-    return run
-
-
-def _fields(shown: str) -> dict[str, str]:
-    return dict(line.split(maxsplit=1) for line in shown.splitlines())
 
 
 def test_submit_prints_the_id_and_get_shows_the_job(run: Run, served: Server) -> None:
     job_id = run("submit", "add", "a=1", "b=2").stdout.strip()
     served.result(job_id)
-    fields = _fields(run("get", job_id).stdout)
+    fields = fields_of(run("get", job_id).stdout)
     assert (fields["job"], fields["type"], fields["status"]) == (job_id, "add", "Success")
     assert (fields["parameters"], fields["results"]) == ('{"a":1,"b":2}', "3")
     assert fields["created"].endswith(("now", "ago"))
@@ -68,7 +36,7 @@ def test_submit_prints_the_id_and_get_shows_the_job(run: Run, served: Server) ->
 
 
 def test_submit_waits_if_it_is_told_to(run: Run) -> None:
-    assert _fields(run("submit", "add", "a=1", "--wait").stdout)["results"] == "2"
+    assert fields_of(run("submit", "add", "a=1", "--wait").stdout)["results"] == "2"
     assert json.loads(run("submit", "add", "a=1", "--wait", "--json").stdout)["results"] == 2
 
 
@@ -102,11 +70,11 @@ def test_an_id_can_be_chosen(run: Run) -> None:
 
 
 def test_a_job_that_failed_or_was_canceled_is_exit_status_1(run: Run, started: str) -> None:
-    fields = _fields(run("submit", "raises", "message=no", "--wait", status=1).stdout)
+    fields = fields_of(run("submit", "raises", "message=no", "--wait", status=1).stdout)
     assert (fields["status"], fields["error"]) == ("Failure", "LookupError: no")
     job_id = run("submit", "waits", f"started={started}").stdout.strip()
-    assert _fields(run("cancel", job_id).stdout)["status"] == "Canceled"
-    assert _fields(run("wait", job_id, status=1).stdout)["status"] == "Canceled"
+    assert fields_of(run("cancel", job_id).stdout)["status"] == "Canceled"
+    assert fields_of(run("wait", job_id, status=1).stdout)["status"] == "Canceled"
 
 
 @pytest.mark.parametrize(
@@ -147,7 +115,7 @@ def test_a_wait_that_is_over_is_exit_status_124(run: Run, started: str, served: 
 
 def test_ctrl_c_ends_a_wait_and_not_the_job(served: Server, started: str) -> None:
     command = [str(COMMAND), "submit", "waits", f"started={started}", "--wait"]
-    process = subprocess.Popen(command, env=_env(served), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, env=environment(served), stderr=subprocess.PIPE, text=True)
     wait_for(lambda: lines(Path(started)), "the job")
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
@@ -168,7 +136,7 @@ def test_several_jobs_are_shown_canceled_and_retried_at_once(run: Run, served: S
     again = run("retry", *done, "--wait", "--json").stdout.splitlines() if run("wait", *done) else []
     assert [(json.loads(line)["jobId"], json.loads(line)["attempt"]) for line in again] == [(each, 3) for each in done]
     for_people = run("get", *done, done[0]).stdout
-    assert [_fields(each)["job"] for each in for_people.split("\n\n")] == done
+    assert [fields_of(each)["job"] for each in for_people.split("\n\n")] == done
     run("wait", done[0], waiting[0], status=1)
 
 
@@ -207,7 +175,7 @@ def test_the_commands_find_the_server_that_the_environment_starts(served: Server
 def test_options_of_a_job_are_options_of_submit(run: Run, served: Server) -> None:
     options = ("--delay", "1h30m", "--priority", "3", "--start-by", "2999-12-24T18:00:00+01:00")
     job_id = run("submit", "add", "a=1", *options).stdout.strip()
-    shown = _fields(run("get", job_id).stdout)
+    shown = fields_of(run("get", job_id).stdout)
     assert (shown["status"], shown["priority"]) == ("Pending", "3")
     assert shown["runs"].endswith(("in 1h", "in 2h")) and shown["expires"].endswith("d")
     assert json.loads(run("run-now", job_id, "--json").stdout)["jobId"] == job_id
@@ -308,7 +276,7 @@ def test_list_watches(served: Server) -> None:
     marker = str(uuid.uuid4())
     command = [str(COMMAND), "list", "--type", "once", "--limit", "3", "--watch"]
     for more, shown in [(("--json",), marker), ((), "Success")]:
-        with subprocess.Popen([*command, *more], env=_env(served), stdout=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen([*command, *more], env=environment(served), stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             job_id = served.submit("once", value=marker)
             served.result(job_id)
@@ -345,185 +313,3 @@ def test_openapi_comes_from_the_api_or_from_a_file(run: Run) -> None:
     assert json.loads(from_server.stdout) == json.loads(from_file.stdout)
     assert len(from_server.stdout.splitlines()) > 100
     assert len(run("openapi", "--json").stdout.splitlines()) == 1
-
-
-def _checked(done: subprocess.CompletedProcess[str]) -> dict[str, bool]:
-    return {finding["part"]: finding["sound"] for finding in map(json.loads, done.stdout.splitlines())}
-
-
-def test_check_finds_all_sound_while_the_server_runs_and_after(run: Run, tmp_path: Path) -> None:
-    with Server(tmp_path / "jobs.db", target=FUNCTIONS) as server:
-        wait_for(lambda: server.client.get("/healthz").status_code == 200, "a worker")
-        server.result(server.submit("add", a=1))
-        parts = ("check", FUNCTIONS, "--database", str(server.database), "--url", server.url)
-        assert "whole: 1 jobs" in run(*parts).stdout
-        assert _checked(run(*parts, "--json")) == {
-            "server": True,
-            "contract": True,
-            "functions": True,
-            "database": True,
-        }
-        assert server.result(server.submit("add", a=1))["results"] == 2
-        server.stop()
-        assert _checked(run(*parts, "--json", status=3)) == {"server": False, "functions": True, "database": True}
-
-
-def test_check_tries_the_contract_with_a_job_that_is_named_and_only_looks_if_told_to(run: Run) -> None:
-    lines = [
-        json.loads(line) for line in run("check", "--job", '{"type": "add", "a": 1}', "--json").stdout.splitlines()
-    ]
-    assert len(lines) > 10
-    assert {line["part"] for line in lines} == {"server", "contract"}
-    assert all(line["sound"] for line in lines)
-    assert [line for line in lines if line.get("absent")] == [lines[6]]
-    assert (
-        "It ends in Success, with its results and times: it is Failure"
-        in run("check", "--job", '{"type": "raises", "message": "no"}', status=1).stdout
-    )
-    assert "the job was not accepted" in run("check", "--job", '{"type": "raises"}', status=1).stdout
-    assert _checked(run("check", "--look", "--json")) == {"server": True}
-    assert "--job is not a JSON object" in run("check", "--job", "[1]", status=2).stderr
-
-
-def test_check_finds_what_is_not_sound(run: Run, tmp_path: Path, served: Server) -> None:
-    wait_for(lambda: served.client.get("/healthz").status_code == 200, "a worker")
-    broken = tmp_path / "broken.py"
-    broken.write_text("1/0")
-    assert "ZeroDivisionError" in run("check", str(broken), status=1).stdout
-    with Server(tmp_path / "jobs.db", target=FUNCTIONS) as server:
-        for _ in range(200):
-            server.submit("echo", value="x" * 1_000)
-        server.stop()
-    file = tmp_path / "jobs.db"
-    damaged, foreign = tmp_path / "damaged.db", tmp_path / "foreign.db"
-    sound = file.read_bytes()
-    damaged.write_bytes(sound[: len(sound) // 2] + b"\xab" * 8_192 + sound[len(sound) // 2 + 8_192 :])
-    with sqlite3.connect(foreign) as connection:
-        connection.execute("CREATE TABLE mine (value)")
-    connection.close()
-    for name, said in [(damaged, "damaged"), (foreign, "no database of this program"), (tmp_path / "no", "cannot be")]:
-        assert said in run("check", "--database", str(name), status=1).stdout
-    assert _checked(run("check", str(broken), "--url", "http://127.0.0.1:9", "--json", status=1)) == {
-        "server": False,
-        "functions": False,
-    }
-
-
-class Stranger(BaseHTTPRequestHandler):
-    """A web server of somebody else: every page is not found."""
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Nothing is to be said on standard error."""
-
-    def do_GET(self) -> None:
-        self.send_error(404)
-
-
-@pytest.fixture
-def stranger() -> Iterator[str]:
-    with HTTPServer(("127.0.0.1", 0), Stranger) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
-def test_check_tells_somebody_elses_server_and_a_missing_key(run: Run, stranger: str, tmp_path: Path) -> None:
-    assert "it is not a job API" in run("check", "--url", stranger, status=1).stdout
-    with Server(tmp_path / "jobs.db", "--api-key", "k" * 16) as server:
-        wait_for(lambda: server.client.get("/healthz").status_code == 200, "a worker")
-        assert "Unauthorized" in run("check", "--url", server.url, status=1).stdout
-        run("check", "--url", server.url, "--api-key", "k" * 16)
-
-
-def test_on_a_terminal_a_wait_shows_the_jobs_progress_and_no_escape_sequence_of_it(
-    served: Server, started: str, tmp_path: Path
-) -> None:
-    gate = tmp_path / "gate"
-    code = (
-        "import fcntl, subprocess, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX);"
-        "print('locked', flush=True); sys.stdin.read()"
-    )
-    holder = subprocess.Popen(
-        [sys.executable, "-c", code, str(gate)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert holder.stdin is not None and holder.stdout is not None
-    holder.stdout.readline()
-    job_id = served.submit("tells_twice", started=started, gate=str(gate))
-    wait_for(lambda: served.get(job_id).get("progress", {}).get("fraction") == 0.9, "the progress")
-    terminal, inside = pty.openpty()
-    env = {**_env(served), "TERM": "xterm", "COLUMNS": "120"}
-    process = subprocess.Popen([str(COMMAND), "wait", job_id], env=env, stdout=subprocess.PIPE, stderr=inside)
-    os.close(inside)
-    shown = b""
-    while b"90%" not in shown:
-        shown += os.read(terminal, 65_536)
-    holder.stdin.close()
-    holder.wait()
-    holder.stdout.close()
-    assert process.stdout is not None
-    assert b"Success" in process.stdout.read()
-    process.stdout.close()
-    assert process.wait(timeout=30) == 0
-    os.close(terminal)
-
-
-def test_what_a_job_says_does_nothing_to_a_terminal(served: Server) -> None:
-    job_id = served.submit("raises", message="\x1b]0;title\x07 [red]not red[/red]\x9b2J")
-    served.result(job_id)
-    terminal, inside = pty.openpty()
-    env = {**_env(served), "TERM": "xterm", "COLUMNS": "300"}
-    subprocess.run([str(COMMAND), "get", job_id], env=env, stdout=inside, timeout=60, check=True)
-    os.close(inside)
-    shown = os.read(terminal, 65_536).decode()
-    os.close(terminal)
-    assert r"\x1b]0;title\x07 [red]not red[/red]\x9b2J" in shown
-    assert "\x1b]" not in shown and "\x9b" not in shown and "\x07" not in shown
-
-
-@pytest.mark.parametrize("shell", [name for name in ("bash", "zsh", "fish") if shutil.which(name)])
-def test_a_shell_completes_commands_and_options(shell: str) -> None:
-    shown = subprocess.run(
-        [shell, "-c", f"{COMMAND} --show-completion; true"], capture_output=True, text=True, timeout=60
-    ).stdout
-    assert "_ASYNCJOB_COMPLETE" in shown
-    if shell == "bash":
-        for typed, completed in [("sub", "submit"), ("list --sta", "--status"), ("list --status Fai", "Failure")]:
-            words = f"asyncjob {typed}"
-            env = {
-                "_ASYNCJOB_COMPLETE": "complete_bash",
-                "COMP_WORDS": words,
-                "COMP_CWORD": str(len(words.split()) - 1),
-            }
-            done = subprocess.run([str(COMMAND)], env={**os.environ, **env}, capture_output=True, text=True)
-            assert completed in done.stdout.split()
-
-
-def _completed(words: str, **environment: str) -> list[str]:
-    """What bash is offered for the last word, which may be empty."""
-    asked = {"_ASYNCJOB_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
-    done = subprocess.run(
-        [str(COMMAND)], env={**os.environ, **asked, **environment}, capture_output=True, text=True, timeout=60
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout.split()
-
-
-def test_a_shell_completes_types_and_ids_of_the_api(served: Server) -> None:
-    marker = f"complete-{uuid.uuid4()}"
-    for number in range(2):
-        served.submit("add", jobId=f"{marker}-{number}", a=number)
-    here = {"ASYNCJOB_URL": served.url}
-    assert _completed("asyncjob submit echo", **here) == ["echo", "echo_async"]
-    assert _completed("asyncjob list --type dies_o", **here) == ["dies_once"]
-    for command in ("get", "wait", "cancel", "retry"):
-        assert _completed(f"asyncjob {command} {marker}", **here) == [f"{marker}-1", f"{marker}-0"]
-    assert _completed(f"asyncjob get {marker}-0 {marker}", **here) == [f"{marker}-1"]
-    assert _completed(f"asyncjob get --url {served.url} {marker}-0", ASYNCJOB_URL="") == [f"{marker}-0"]
-
-
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "no url"])
-def test_an_api_that_is_not_there_completes_nothing_and_says_nothing(url: str) -> None:
-    assert _completed("asyncjob submit ", ASYNCJOB_URL=url) == []
-    assert _completed("asyncjob get a", ASYNCJOB_URL=url) == []

@@ -20,7 +20,8 @@ from asyncjob.server.http.answers import STATUSES, refused
 from asyncjob.server.refusals import Conflict, Full, NotAllowed, NotFound, Refusal, TryLater, Unavailable
 from asyncjob.server.settings import Settings
 from tests.serving import FUNCTIONS
-from tests.store.memory import Kept, MemoryStore
+from tests.store.memory import MemoryStore
+from tests.store.memory_kept import Kept
 
 LONG = 60.0  # seconds: the tests end when what they wait for happens
 

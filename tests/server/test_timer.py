@@ -14,7 +14,8 @@ from asyncjob.schedules import Timing, occurrence_id
 from asyncjob.server import timer as module
 from asyncjob.server.timer import MAX_MISSED, Timer, next_after
 from asyncjob.store import Observer, Scheduled, Success
-from tests.store.memory import Kept, MemoryStore
+from tests.store.memory import MemoryStore
+from tests.store.memory_kept import Kept
 
 START = int(datetime(2026, 11, 30, 9, tzinfo=UTC).timestamp()) * 1_000
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000

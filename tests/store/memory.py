@@ -1,13 +1,12 @@
-"""A store that keeps jobs in memory. It passes the suite, and shows how little a store needs.
+"""A store that keeps jobs in memory. It passes the suite, and shows what a store needs.
 
 Every verb is its own transaction and is done at once. Its claims follow in the next turn of the event loop.
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from msgspec import UNSET, Raw, UnsetType, json, structs
 
@@ -24,13 +23,9 @@ from asyncjob.store import (
     Change,
     Claim,
     Claims,
-    Delivery,
-    DeliveryStatus,
-    Due,
     Duplicate,
     Expired,
     Lost,
-    Notification,
     Observer,
     Shown,
     Success,
@@ -38,75 +33,11 @@ from asyncjob.store import (
     Told,
     notification_of,
 )
-from tests.store import memory_schedules
+from tests.store.memory_deliveries import MemoryDeliveries
+from tests.store.memory_kept import NOWHERE, Kept, Place, Row, Sent
 from tests.store.memory_schedules import MemorySchedules
 
 Result = TypeVar("Result")
-
-
-class Place(NamedTuple):
-    """Where a job waits: at a rank, in the queue or before a gate, or for its time."""
-
-    rank: int | None = None
-    run_at: int | None = None
-    pause: int | None = None
-    stage: int | None = None  # before which gate, if its function has limits
-
-
-NOWHERE = Place()
-
-
-@dataclass
-class Row:
-    """A job, and what the API does not show of it."""
-
-    sequence: int
-    job: Job
-    submission: Submission
-    traceparent: str | None
-    priority: int = 0
-    place: Place = NOWHERE
-    key: str | None = None  # that the limits of its function count it under
-    same: str | None = None  # equal in jobs that are the same
-    losses: int = 0
-    postponements: int = 0
-    interruptions: int = 0
-    group_limit: int | None = None
-    earlier: list[Attempt] = field(default_factory=list)
-
-    def claim(self, rank: int) -> Claim:
-        ready_at = rank and rank + self.priority * LEVEL_MS
-        job, told = self.job, (self.losses, ready_at, self.traceparent, self.group_limit)
-        return Claim(job.job_id, job.attempt, job.type, self.submission.parameters, *told)
-
-    def lost(self) -> Lost:
-        job = self.job
-        return Lost(job.job_id, job.attempt, job.type, self.losses, self.group_limit, self.interruptions)
-
-
-@dataclass
-class Sent:
-    """A notification, and what became of it."""
-
-    sequence: int
-    new: Notification
-    due_at: int
-    status: DeliveryStatus = DeliveryStatus.WAITING
-    tries: int = 0
-    finished_at: str | UnsetType = UNSET
-    error: str | UnsetType = UNSET
-
-
-class Kept:
-    """The jobs and notifications, which outlive a server."""
-
-    def __init__(self) -> None:
-        self.jobs: dict[str, Row] = {}
-        self.told: dict[str, Sent] = {}
-        self.waiting: dict[str, Row] = {}  # the jobs that are Pending
-        self.starts: dict[tuple[str, str | None], list[int]] = {}  # of functions and keys with a rate
-        self.count = 0
-        self.schedules: dict[str, memory_schedules.Kept] = {}
 
 
 class MemoryStore:
@@ -571,74 +502,6 @@ def _tell(told: Told, earlier: Submission | Duplicate | None) -> None:
         told.set_result(earlier)
 
 
-class MemoryDeliveries:
-    """The notifications in memory."""
-
-    def __init__(self, kept: Kept) -> None:
-        self._kept = kept
-
-    def of_job(self, job_id: str, after: int, limit: int) -> tuple[list[Delivery], int | None]:
-        found = [one for one in self._kept.told.values() if one.new.job_id == job_id and one.sequence > after]
-        return [_shown(one) for one in found[:limit]], found[limit - 1].sequence if len(found) > limit else None
-
-    async def due(self, passed: Collection[str], now: int) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        for one in sorted(self._waiting(), key=lambda one: one.due_at):
-            if one.due_at <= now and one.new.receiver not in passed:
-                found.setdefault(one.new.receiver, []).append(one.new.id)
-        return found
-
-    def next_due_at(self, now: int) -> int | None:
-        return min((one.due_at for one in self._waiting() if one.due_at > now), default=None)
-
-    def find(self, delivery_id: str) -> Due | None:
-        one = self._kept.told.get(delivery_id)
-        if one is None or one.status is not DeliveryStatus.WAITING or one.due_at > now_ms():
-            return None
-        return Due(one.new.id, one.new.job_id, one.new.url, one.new.body, one.new.created_ms, one.tries)
-
-    async def delivered(self, delivery: Due) -> None:
-        self._finish(delivery, DeliveryStatus.DELIVERED, UNSET)
-
-    async def failed(self, delivery: Due, error: str) -> None:
-        self._finish(delivery, DeliveryStatus.FAILED, error)
-
-    async def again(self, delivery: Due, error: str, due_at: int) -> None:
-        one = self._kept.told.get(delivery.id)
-        if one is not None and one.status is DeliveryStatus.WAITING:
-            one.tries, one.error, one.due_at = delivery.tries, error, due_at
-
-    def _finish(self, delivery: Due, status: DeliveryStatus, error: str | UnsetType) -> None:
-        one = self._kept.told.get(delivery.id)
-        if one is not None and one.status is DeliveryStatus.WAITING:
-            one.status, one.tries, one.error, one.finished_at = status, delivery.tries, error, utc_now()
-            if delivery.job_id not in self._kept.jobs:
-                del self._kept.told[delivery.id]
-
-    def forget(self, job_id: str) -> None:
-        """Delete the finished notifications of a job that is gone."""
-        for one in list(self._kept.told.values()):
-            if one.new.job_id == job_id and one.status is not DeliveryStatus.WAITING:
-                del self._kept.told[one.new.id]
-
-    def _waiting(self) -> list[Sent]:
-        return [one for one in self._kept.told.values() if one.status is DeliveryStatus.WAITING]
-
-
 def _in_order(row: Row) -> tuple[int, int]:
     assert row.place.rank is not None
     return row.place.rank, row.sequence
-
-
-def _shown(one: Sent) -> Delivery:
-    return Delivery(
-        id=one.new.id,
-        attempt=one.new.attempt,
-        url=one.new.url,
-        status=one.status,
-        tries=one.tries,
-        created_at=timestamp(one.new.created_ms),
-        next_try_at=timestamp(one.due_at) if one.status is DeliveryStatus.WAITING else UNSET,
-        finished_at=one.finished_at,
-        error=one.error,
-    )

@@ -16,7 +16,8 @@ from asyncjob.options import NONE, Options
 from asyncjob.registry import JobFunction, Jobs
 from asyncjob.sqlite.store import SqliteStore
 from asyncjob.store import Claim, Claims, Duplicate, Observer, Store, Success, Suspect
-from tests.store.memory import Kept, MemoryStore
+from tests.store.memory import MemoryStore
+from tests.store.memory_kept import Kept
 
 ERROR = Error("ValueError", "no")
 

@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[2]
 IN_MEMORY = f"""
 import sys; sys.path.append({str(ROOT)!r})
 import asyncjob.cli, asyncjob.serve
-from tests.store.memory import Kept, MemoryStore
+from tests.store.memory import MemoryStore
+from tests.store.memory_kept import Kept
 asyncjob.serve.open_store = lambda settings: MemoryStore(Kept())
 asyncjob.cli.app()
 """
