@@ -17,6 +17,7 @@ from asyncjob import durations
 from asyncjob.job import Progress, writable
 
 MAX_PROGRESS_MESSAGE = 1_000
+MAX_POSTPONEMENTS = 1_000  # of one job, by RetryLater; then it is a Failure
 
 Waited_co = TypeVar("Waited_co", covariant=True)
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from msgspec import UNSET, Raw, UnsetType, json, structs
 
+from asyncjob.context import MAX_POSTPONEMENTS
 from asyncjob.contract import ListQuery, Submission
 from asyncjob.job import TRANSITIONS, Error, Job, Progress, Status, milliseconds, now_ms, timestamp, utc_now
 from asyncjob.keys import limit_key, unique_key
@@ -18,7 +19,6 @@ from asyncjob.registry import JobFunction
 from asyncjob.store import (
     FIRST,
     LEVEL_MS,
-    MAX_POSTPONEMENTS,
     Attempt,
     Change,
     Claim,

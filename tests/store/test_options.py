@@ -5,10 +5,11 @@ from collections.abc import Awaitable, Callable
 import pytest
 from msgspec import UNSET
 
+from asyncjob.context import MAX_POSTPONEMENTS
 from asyncjob.contract import Submission
 from asyncjob.job import Error, Status, timestamp
 from asyncjob.options import Options
-from asyncjob.store import FIRST, LEVEL_MS, MAX_POSTPONEMENTS
+from asyncjob.store import FIRST, LEVEL_MS
 from tests.store.conftest import Clock, Run
 from tests.store.opened import ERROR, ROADS, Opened, apply, function_of
 

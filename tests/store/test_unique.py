@@ -119,6 +119,21 @@ def test_nobody_is_sent_behind_a_job_that_is_too_late_to_begin(run: Run, clock: 
     run(test)
 
 
+def test_one_that_is_too_late_before_its_time_has_come_is_counted_no_longer(run: Run, clock: Clock) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(UNFINISHED)
+        start_by = timestamp(clock.now + 1_000)
+        assert await opened.submit("late", b'{"key":"a"}', delay="1h", start_by=start_by) is None
+        assert (opened.store.pending, opened.store.scheduled) == (0, 1)
+        clock.now += 1_001
+        assert await _submit(opened, "newer") is None
+        await opened.claim(0)
+        assert opened.expired == ["late"]
+        assert (opened.store.pending, opened.store.scheduled) == (1, 0)
+
+    run(test)
+
+
 def test_the_same_id_comes_first(run: Run) -> None:
     async def test(opened: Opened) -> None:
         await opened.take_over(UNFINISHED)

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from asyncjob.context import MAX_POSTPONEMENTS
 from asyncjob.contract import Submission
 from asyncjob.job import Error, Progress, Status, now_ms, timestamp, utc_now
 from asyncjob.registry import JobFunction
@@ -29,19 +30,7 @@ from asyncjob.sqlite.taking_over import current_key, take_over
 from asyncjob.sqlite.transaction import EndedJob, Insisted, Item, NewJob, Results, Taken, Transaction
 from asyncjob.sqlite.writer import Writer
 from asyncjob.sqlite.writing import State, as_json, find_state, find_unfinished, put_back, write
-from asyncjob.store import (
-    FIRST,
-    MAX_POSTPONEMENTS,
-    Change,
-    Claims,
-    Duplicate,
-    Observer,
-    Success,
-    Suspect,
-    Told,
-    Unreadable,
-    Unusable,
-)
+from asyncjob.store import FIRST, Change, Claims, Duplicate, Observer, Success, Suspect, Told, Unreadable, Unusable
 
 Key = dict[str, Any]  # the values of a statement
 
@@ -162,8 +151,9 @@ class SqliteStore(Reads):
         self.offer(-len(taken.claims.jobs))
 
     def _tell_claims(self, taken: Taken) -> None:
-        self.scheduled -= taken.promoted
-        self.pending += taken.promoted - len(taken.claims.jobs) - len(taken.claims.expired)
+        late = sum(one.was_scheduled for one in taken.claims.expired)  # before its time had come
+        self.scheduled -= taken.promoted + late
+        self.pending += taken.promoted + late - len(taken.claims.jobs) - len(taken.claims.expired)
         if taken.go_on:
             self.wake()
         self._observer.claimed(taken.claims)

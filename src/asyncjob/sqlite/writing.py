@@ -76,7 +76,7 @@ def expire(connection: sqlite3.Connection, gates: Gates, job_id: str, start_by: 
     written = write(connection, "expire", {"job_id": job_id, "attempt": 1, "error": as_json(error), "now": now})
     if state is not None and written:
         gates.touch(state.type, state.limit_key)
-        gates.expired.append(Expired(job_id, 1, state.type))
+        gates.expired.append(Expired(job_id, 1, state.type, state.is_scheduled))
 
 
 def as_json(error: Error) -> str:

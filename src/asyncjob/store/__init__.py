@@ -28,7 +28,6 @@ from asyncjob.store.protocol import Observer, Store, Told
 from asyncjob.store.records import (
     FIRST,
     LEVEL_MS,
-    MAX_POSTPONEMENTS,
     Attempt,
     Change,
     Claim,
@@ -49,7 +48,6 @@ from asyncjob.store.schedules import Begin, Fired, Firing, LastJob, Scheduled, S
 __all__ = [
     "FIRST",
     "LEVEL_MS",
-    "MAX_POSTPONEMENTS",
     "Attempt",
     "Begin",
     "Change",

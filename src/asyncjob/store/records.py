@@ -10,7 +10,6 @@ from asyncjob.job import Error, Status
 
 FIRST = 0  # a rank before all others: a job that was interrupted has already waited its turn
 LEVEL_MS = 600_000  # what a level of priority is worth in waiting: so what waits rises, and nothing starves
-MAX_POSTPONEMENTS = 1_000  # of one job; then it is a Failure
 
 
 class StoreError(Exception):
@@ -130,11 +129,16 @@ class Claim(NamedTuple):
 
 
 class Expired(NamedTuple):
-    """A job that was not claimed, because its `start_by` had passed; it is a Failure now."""
+    """A job that was not claimed, because its `start_by` had passed; it is a Failure now.
+
+    Attributes:
+        was_scheduled: whether it was still waiting for its time.
+    """
 
     job_id: str
     attempt: int
     type: str
+    was_scheduled: bool = False
 
 
 class Claims(NamedTuple):

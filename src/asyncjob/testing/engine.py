@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from asyncjob import durations
-from asyncjob.context import JobContext, WorkerContext
+from asyncjob.context import MAX_POSTPONEMENTS, JobContext, WorkerContext
 from asyncjob.contract import ApiError, Submission, same_request
 from asyncjob.job import Error, Status, new_job_id, now_ms
 from asyncjob.policies import Backoff
@@ -19,7 +19,6 @@ from asyncjob.runner import Outcome, Postponed, Succeeded, Unfinished, failed, f
 from asyncjob.testing.kept import LOSSES, Kept, Submitted, new
 
 MAX_ATTEMPTS = 10_000  # of one `drain`: a job that submits itself again would never end it
-MAX_POSTPONEMENTS = 1_000
 BACKOFF = Backoff(first=1, factor=2, most=300, jitter=0)
 
 

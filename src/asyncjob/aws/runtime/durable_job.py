@@ -24,6 +24,7 @@ from typing import Any
 from asyncjob.aws.runtime.durable_item import MAX_ITEM_BYTES, Job, Request, TooLarge, kept, packed, read, typed
 from asyncjob.aws.runtime.dynamodb import Conflict, TableError, call
 from asyncjob.aws.runtime.record import error, now_ms, timestamp
+from asyncjob.context import MAX_POSTPONEMENTS
 from asyncjob.job import TRANSITIONS, Status
 from asyncjob.policies import Backoff, Pauses
 
@@ -36,7 +37,6 @@ NEVER_MS = 9_999_999_999_999  # when a job that has ended is due
 LONGEST_SWEEP_MS = 3_600_000
 
 FIRST = 1  # the attempt that `startBy` is about
-MAX_POSTPONEMENTS = 1_000
 
 RESERVED = (
     "status",
