@@ -128,7 +128,8 @@ async def _serve(jobs: Jobs, settings: Settings, store: Store, listener: socket.
     try:
         await _start(engine, store)
         access = Access(settings)
-        http = HttpServer(config(Application(engine, access), BACKLOG, Lane(engine, access)))
+        behind = engine, access, settings.root_path
+        http = HttpServer(config(Application(*behind), BACKLOG, Lane(*behind)))
         serving = asyncio.create_task(http.serve([listener]))
         lost = asyncio.create_task(_watch(store, engine))
         _announce(jobs, settings, listener, store)
@@ -192,6 +193,7 @@ def _announce(jobs: Jobs, settings: Settings, listener: socket.socket, store: St
     """Say where everything is and what to try, on standard output, since this is not the log."""
     host, port = listener.getsockname()[:2]
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    address += settings.root_path
     workers = settings.worker_count
     names = ", ".join(jobs.names)
     lines = [

@@ -40,8 +40,8 @@ async def submit(request: Request) -> Answer:
     if seconds:
         job = await request.unless_left(engine.wait(submitted.job_id, seconds))
         if job.status.is_final:
-            return json(msgspec.json.encode(job), headers=(location(job.job_id), *applied(prefer.wait)))
-    answer = accepted(*submitted)
+            return json(msgspec.json.encode(job), headers=(location(request.prefix, job.job_id), *applied(prefer.wait)))
+    answer = accepted(request.prefix, *submitted)
     answer.headers += applied(*prefer)
     return answer
 
@@ -80,13 +80,13 @@ async def cancel(request: Request) -> Answer:
 async def retry(request: Request) -> Answer:
     parse_no_query(request.query())
     await request.engine.retry(request.name)
-    return accepted(request.name)
+    return accepted(request.prefix, request.name)
 
 
 async def run_now(request: Request) -> Answer:
     parse_no_query(request.query())
     await request.engine.run_now(request.name)
-    return accepted(request.name)
+    return accepted(request.prefix, request.name)
 
 
 async def attempts(request: Request) -> Answer:

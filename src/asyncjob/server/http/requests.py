@@ -39,6 +39,7 @@ class Request(msgspec.Struct):
         access: who may come in, for the sign-in.
         document: the OpenAPI document, as JSON.
         method: as it was sent; `HEAD` goes to the handler of `GET`.
+        prefix: what clients write before each path of the API, percent-encoded, such as `/work`; empty for nothing.
         name: the variable part of the path, percent-decoded; empty where the route has none.
         headers: the last value of each, by its name in lower case; of lists, all values.
         query_string: what follows the `?`.
@@ -50,6 +51,7 @@ class Request(msgspec.Struct):
     access: Access
     document: bytes
     method: str
+    prefix: str
     name: str
     headers: Headers
     query_string: bytes
