@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+from msgspec import UNSET
 
 from asyncjob.contract import Submission
 from asyncjob.job import Status, timestamp
@@ -191,5 +192,25 @@ def test_other_servers_find_the_same(run: Run) -> None:
         await opened.reopen()
         await opened.take_over("echo")  # it has no such rule any more
         assert await _submit(opened, "second") is None
+
+    run(test)
+
+
+@pytest.mark.parametrize("function", [WAITING, UNFINISHED, WITHIN], ids=["waiting", "unfinished", "within"])
+def test_what_a_job_would_be_the_same_as_is_known_before_it_is_saved(
+    run: Run, clock: Clock, function: JobFunction
+) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(function, "plain")
+        same, other = (Submission(UNSET, "echo", b'{"key":"%b"}' % key) for key in (b"a", b"b"))
+        assert opened.store.find_same(same) is None
+        assert await opened.submit("first", b'{"key":"a"}', start_by=timestamp(clock.now + 1_000)) is None
+        assert opened.store.find_same(same) == Duplicate("first")
+        assert opened.store.find_same(other) is None
+        assert opened.store.find_same(Submission(UNSET, "plain", b'{"key":"a"}')) is None
+        clock.now += 1_001  # too late for it to begin
+        assert opened.store.find_same(same) is None
+        assert await _submit(opened, "second") is None
+        assert opened.store.find_same(same) == Duplicate("second")
 
     run(test)

@@ -16,6 +16,7 @@ from asyncjob.keys import limit_key, unique_key
 from asyncjob.registry import JobFunction
 from asyncjob.sqlite.gates import Gates
 from asyncjob.sqlite.places import Place, Places
+from asyncjob.sqlite.reading import Lookup
 from asyncjob.sqlite.statements import SQL
 from asyncjob.sqlite.transaction import NewJob
 from asyncjob.sqlite.writer import Writer
@@ -188,6 +189,21 @@ def _unique(function: JobFunction | None, parameters: bytes, now: int) -> dict[s
         return key
     period = round(unique.within * 1000)
     return key | {"since": timestamp(now - period), "until": timestamp(now + period)}
+
+
+def find_same(lookup: Lookup, places: Places, submission: Submission, now: int) -> Duplicate | None:
+    """The job that a new one would be the same as.
+
+    Args:
+        lookup: reads the file.
+        places: knows the functions.
+        submission: of the new one.
+        now: in milliseconds since 1970.
+    """
+    same = _unique(places.function(submission.type), submission.parameters, now)
+    found = lookup.one(f"same_{same['unique_in']}", **same) if same["unique_in"] is not None else None
+    is_there = found is not None and (found[1] is None or found[1] >= now)
+    return Duplicate(found[0]) if found is not None and is_there else None
 
 
 def insert_special(connection: sqlite3.Connection, gates: Gates, job: dict[str, Any]) -> list[bool | Duplicate]:

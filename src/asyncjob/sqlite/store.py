@@ -21,7 +21,7 @@ from asyncjob.registry import JobFunction
 from asyncjob.sqlite.database import Database
 from asyncjob.sqlite.deliveries import SqliteDeliveries
 from asyncjob.sqlite.gates import Gates
-from asyncjob.sqlite.inserting import Inserting, InsertingSpecial, special
+from asyncjob.sqlite.inserting import Inserting, InsertingSpecial, find_same, special
 from asyncjob.sqlite.places import NOWHERE, Places
 from asyncjob.sqlite.reads import NEVER, Reads
 from asyncjob.sqlite.schedules import SqliteSchedules
@@ -178,6 +178,10 @@ class SqliteStore(Reads):
         else:
             job = special(self._places, job_id, submission, traceparent, now)
             InsertingSpecial(self, job, self._writer, self._gates, told).insert()
+
+    def find_same(self, submission: Submission) -> Duplicate | None:
+        """The job that is the same as this one would be."""
+        return find_same(self._lookup, self._places, submission, now_ms())
 
     def cancel(self, job_id: str) -> "asyncio.Future[Change]":
         """Pending or Running → Canceled."""
