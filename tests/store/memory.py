@@ -482,6 +482,7 @@ class MemoryStore:
         for row in self._kept.jobs.values():
             if row.job.type in self._functions:
                 row.key = limit_key(self._functions[row.job.type], row.submission.parameters)
+                row.same = unique_key(self._functions[row.job.type], row.submission.parameters)
         for row in self._kept.waiting.values():
             if row.group_limit is not None and row.place.run_at is None:
                 self._move(row, NOWHERE)

@@ -214,3 +214,60 @@ def test_what_a_job_would_be_the_same_as_is_known_before_it_is_saved(
         assert opened.store.find_same(same) == Duplicate("second")
 
     run(test)
+
+
+OF_VALUE = function_of("echo", unique=Unique("value"))
+RULES = {"none": function_of("echo"), "waiting": WAITING, "unfinished": UNFINISHED, "within": WITHIN, "value": OF_VALUE}
+
+
+@pytest.mark.parametrize("before", RULES)
+@pytest.mark.parametrize("after", ["waiting", "unfinished", "within"])
+def test_a_rule_that_has_changed_holds_for_what_was_there_before(run: Run, before: str, after: str) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(RULES[before])
+        assert await _submit(opened, "runs", "a", 1) is None
+        await opened.claim()
+        assert await _submit(opened, "waits", "b", 2) is None
+        assert await opened.submit("later", b'{"key":"c","value":3}', delay="1h") is None
+        await opened.reopen()
+        await opened.take_over(RULES[after])
+        assert await _submit(opened, "new b", "b", 5) == "waits"
+        assert await _submit(opened, "new c", "c", 6) == "later"
+        assert await _submit(opened, "new a", "a", 7) == (None if after == "waiting" else "runs")
+
+    run(test)
+
+
+@pytest.mark.parametrize("after", ["waiting", "unfinished", "within"])
+def test_of_several_that_are_the_same_by_a_new_rule_the_newest_is_named_and_all_run(run: Run, after: str) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over("echo")
+        for number in range(3):
+            assert await _submit(opened, f"job-{number}", "a", number) is None
+        await opened.reopen()
+        await opened.take_over(RULES[after])
+        assert await _submit(opened, "new") == "job-2"
+        await opened.claim_all(3)
+        assert opened.newly_claimed() == ["job-0", "job-1", "job-2"]
+
+    run(test)
+
+
+@pytest.mark.parametrize("before", ["waiting", "unfinished", "within", "none"])
+@pytest.mark.parametrize("after", ["waiting", "unfinished", "within", "none"])
+def test_a_retry_goes_by_the_rule_that_holds_now(run: Run, before: str, after: str) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(RULES[before])
+        for name in ("first", "second"):
+            assert await _submit(opened, name) is None
+            await opened.claim()
+            assert await apply(opened, "fail", name, 1)
+        assert await _submit(opened, "third") is None
+        await opened.reopen()
+        await opened.take_over(RULES[after])
+        for name in ("first", "second"):
+            change = await opened.store.retry(name)
+            assert (change.applied, change.duplicate) == ((False, "third") if after == "unfinished" else (True, None))
+        assert (await _submit(opened, "fourth")) == (None if after == "none" else "third")
+
+    run(test)
