@@ -12,7 +12,10 @@ from prometheus_client.registry import Collector
 from asyncjob.server.metrics import Histogram, Kind, Metrics, Number
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST.encode()
-FAMILIES: dict[Kind, type[CounterMetricFamily | GaugeMetricFamily]] = {Kind.COUNTER: CounterMetricFamily, Kind.GAUGE: GaugeMetricFamily}
+FAMILIES: dict[Kind, type[CounterMetricFamily | GaugeMetricFamily]] = {
+    Kind.COUNTER: CounterMetricFamily,
+    Kind.GAUGE: GaugeMetricFamily,
+}
 
 
 def text(metrics: Metrics) -> bytes:
