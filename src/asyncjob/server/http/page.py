@@ -5,8 +5,7 @@ scripts, style and library come from this server alone, and nothing in it is eva
 """
 
 from functools import cache
-from importlib import resources
-from importlib.resources.abc import Traversable
+from pathlib import Path
 
 from asyncjob.server.http import answers
 from asyncjob.server.http.answers import Answer
@@ -50,14 +49,5 @@ def _answer(path: str) -> Answer:
 @cache
 def _files() -> dict[str, bytes]:
     """All files by path: what is asked for is looked up among them, never on the disk."""
-    return dict(_read(resources.files("asyncjob.server.http").joinpath("static", "page"), ""))
-
-
-def _read(folder: Traversable, prefix: str) -> list[tuple[str, bytes]]:
-    found = []
-    for entry in folder.iterdir():
-        if entry.is_dir():
-            found += _read(entry, f"{prefix}{entry.name}/")
-        else:
-            found.append((f"{prefix}{entry.name}", entry.read_bytes()))
-    return found
+    folder = Path(__file__).parent / "static" / "page"
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*.*")}
