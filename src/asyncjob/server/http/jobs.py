@@ -1,6 +1,7 @@
 """The routes of jobs: what clients ask for, one function each; their events are in streams.py."""
 
 import msgspec
+from msgspec import UNSET
 
 from asyncjob.contract import (
     ApiError,
@@ -30,6 +31,8 @@ async def submit(request: Request) -> Answer:
     key = request.header(b"idempotency-key")
     if key is not None:
         submission = under_key(submission, key)
+    elif submission.job_id is UNSET and request.job_id is not None:
+        submission = msgspec.structs.replace(submission, job_id=request.job_id)
     try:
         with tracing.submission(submission.type, request.headers.get(b"traceparent")) as traceparent:
             submitted = await engine.submit(submission, traceparent)
