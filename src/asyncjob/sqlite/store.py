@@ -40,7 +40,8 @@ class SqliteStore(Attempts):
         path: the file; it is created if it does not exist.
 
     Raises:
-        Unusable: another server has the file, it is not ours, or it cannot be opened or read.
+        InUse: another server has the file.
+        Unusable: it is not ours, or it cannot be opened or read.
     """
 
     def __init__(self, path: Path) -> None:
