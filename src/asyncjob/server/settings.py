@@ -59,6 +59,7 @@ class Settings:
         notify_secret: the key that signs notifications: `whsec_` and base64.
         log_format: what log lines look like.
         log_level: the lowest level that is logged.
+        path: folders from which workers import, beside the target's.
 
     Raises:
         SettingsError: they contradict each other, or one cannot be used.
@@ -84,6 +85,7 @@ class Settings:
     notify_secret: str | None = None
     log_format: LogFormat = LogFormat.TEXT
     log_level: LogLevel = LogLevel.INFO
+    path: Sequence[str] = ()
 
     @property
     def worker_count(self) -> int:

@@ -65,9 +65,20 @@ class Application:
         route = path.routes.get(method)
         if route is None:
             raise ApiError(405, "Method Not Allowed", {"allow": path.allow})
-        query = scope["query_string"]
         return await route.handler(
-            Request(self._engine, self._access, self._document, method, prefix, name, headers, query, session, receive)
+            Request(
+                self._engine,
+                self._access,
+                self._document,
+                method,
+                prefix,
+                name,
+                headers,
+                scope["query_string"],
+                session,
+                receive,
+                scope.get("asyncjob.job_id"),
+            )
         )
 
     async def _refuse(self, error: Exception, headers: Headers, send: Send) -> None:

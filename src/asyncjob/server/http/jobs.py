@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import msgspec
+from msgspec import UNSET
 
 from asyncjob.contract import (
     ApiError,
@@ -43,6 +44,8 @@ async def submit(request: Request) -> Answer:
     key = request.header(b"idempotency-key")
     if key is not None:
         submission = under_key(submission, key)
+    elif submission.job_id is UNSET and request.job_id is not None:
+        submission = msgspec.structs.replace(submission, job_id=request.job_id)
     try:
         with tracing.submission(submission.type, request.headers.get(b"traceparent")) as traceparent:
             submitted = await engine.submit(submission, traceparent)

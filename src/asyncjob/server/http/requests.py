@@ -45,6 +45,7 @@ class Request(msgspec.Struct):
         query_string: what follows the `?`.
         session: the browser's sign-in that let the request in, if it was one.
         receive: ASGI's.
+        job_id: for the job that it may make, if it names none: whoever has handed it over may do that again.
     """
 
     engine: Engine
@@ -57,6 +58,7 @@ class Request(msgspec.Struct):
     query_string: bytes
     session: Session | None
     receive: Receive
+    job_id: str | None = None
 
     def header(self, name: bytes) -> str | None:
         """The header as text, if it was sent."""
