@@ -232,6 +232,10 @@ class AsyncJobHandle(Generic[R]):
         """See `JobHandle.cancel`."""
         return await self._client._run(self._job.cancel())
 
+    async def delete(self) -> None:
+        """See `JobHandle.delete`."""
+        await self._client._run(self._job.delete())
+
     async def run_now(self) -> None:
         """See `JobHandle.run_now`."""
         await self._client._run(self._job.run_now())

@@ -329,6 +329,14 @@ class JobHandle(Generic[R]):
         """
         return self._client._run(self._job.cancel())
 
+    def delete(self) -> None:
+        """Delete a job that has ended.
+
+        Raises:
+            Refused: it has not ended, or its function has not stopped (409).
+        """
+        self._client._run(self._job.delete())
+
     def run_now(self) -> None:
         """Have a job that waits for its time wait no longer.
 

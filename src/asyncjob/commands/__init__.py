@@ -1,4 +1,4 @@
-"""The commands for users of an API: submit, get, wait, list, cancel, run-now, retry, stats, openapi, check, schedules.
+"""The commands for users of an API: submit, get, wait, list, cancel, delete, run-now, retry, stats, openapi and more.
 
 Most call the client's method of that name and print the result for people or, with --json, for programs: one JSON
 document per line on standard output. An error is one line on standard error, and the exit status says what kind it was.
@@ -132,18 +132,22 @@ def cancel(
         sys.exit(status)
 
 
+@app.command()
+def delete(
+    job_ids: JobIds, url: Url = LOCAL, api_key: Key = None, aws_iam: Signed = False, as_json: Json = False
+) -> None:
+    """Delete jobs that have ended; print their ids."""
+    with connected(url, api_key, aws_iam) as client:
+        sys.exit(_change_each(_handles(client, job_ids), lambda handle: handle.delete(), as_json))
+
+
 @app.command("run-now")
 def run_now(
     job_ids: JobIds, url: Url = LOCAL, api_key: Key = None, aws_iam: Signed = False, as_json: Json = False
 ) -> None:
     """Run jobs now that wait for a time; print their ids."""
-
-    def run(handle: "JobHandle[Any]") -> None:
-        handle.run_now()
-        _print_id(handle, as_json)
-
     with connected(url, api_key, aws_iam) as client:
-        sys.exit(with_each(_handles(client, job_ids), run))
+        sys.exit(_change_each(_handles(client, job_ids), lambda handle: handle.run_now(), as_json))
 
 
 @app.command()
@@ -306,6 +310,16 @@ def _described(target: str) -> dict[str, Any]:
 def _handles(client: "Client", job_ids: list[str]) -> "list[JobHandle[Any]]":
     """The handles of jobs, of each one once. An id that no job can have is a mistake before anything is done."""
     return [client.job(job_id) for job_id in dict.fromkeys(job_ids)]
+
+
+def _change_each(handles: "list[JobHandle[Any]]", change: "Callable[[JobHandle[Any]], None]", as_json: bool) -> int:
+    """Change jobs, and print the id of each once that is done; the exit status."""
+
+    def apply(handle: "JobHandle[Any]") -> None:
+        change(handle)
+        _print_id(handle, as_json)
+
+    return with_each(handles, apply)
 
 
 def _print_id(handle: "JobHandle[Any]", as_json: bool) -> None:

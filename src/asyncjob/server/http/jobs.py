@@ -15,7 +15,17 @@ from asyncjob.contract import (
 from asyncjob.job import milliseconds, now_ms
 from asyncjob.server import tracing
 from asyncjob.server.engine import OPTIONS
-from asyncjob.server.http.answers import Answer, accepted, etag, json, location, page, retry_after, unless_known
+from asyncjob.server.http.answers import (
+    Answer,
+    accepted,
+    etag,
+    json,
+    location,
+    nothing,
+    page,
+    retry_after,
+    unless_known,
+)
 from asyncjob.server.http.preferences import applied, preferences
 from asyncjob.server.http.requests import Request
 from asyncjob.server.refusals import Conflict
@@ -75,6 +85,12 @@ async def list_jobs(request: Request) -> Answer:
 async def cancel(request: Request) -> Answer:
     parse_no_query(request.query())
     return json(msgspec.json.encode(await request.engine.cancel(request.name)))
+
+
+async def delete(request: Request) -> Answer:
+    parse_no_query(request.query())
+    await request.engine.delete(request.name)
+    return nothing()
 
 
 async def retry(request: Request) -> Answer:
