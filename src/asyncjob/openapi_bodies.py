@@ -66,6 +66,7 @@ def bodies(results: Schema, types: list[str]) -> Schema:
     return {
         "Status": {"type": "string", "enum": list(Status)},
         "Job": _object(job, required=["jobId", "type", "status", "parameters", "attempt", "createdAt"]),
+        "Ended": {"allOf": [ref("Job"), {"properties": {"duplicate": _DUPLICATE}}]},
         "Accepted": _object({"jobId": JOB_ID_SCHEMA, "duplicate": _DUPLICATE}, required=["jobId"]),
         "Page": _page("jobs", ref("Job")),
         "Attempts": _page("attempts", _object(attempt, required=["attempt", "status"])),

@@ -52,6 +52,10 @@ def latest(context: JobContext, log: str, key: str, gate: str = "") -> None:
     while gate and not os.path.exists(gate):
         time.sleep(0.01)
     told(log, "end", "latest", key)
+
+@jobs.job(unique=Unique("key", within="1h"))
+def hourly(key: str) -> str:
+    return key
 """
 LIMITS = {"few": 2, "keyed": 3, "unsure": 4, "deadly": 1, "latest": 1}
 
@@ -123,6 +127,17 @@ def test_a_job_that_kills_its_worker_runs_alone_under_its_limit_until_it_fails(s
     assert {server.result(job_id)["status"] for job_id in few} == {"Success"}
     begun = [line for line in lines(log) if "deadly" in line]
     assert 3 * 3 <= len(begun) <= 3 * 6  # three attempts each, and more if it was not alone in the first
+
+
+def test_a_wait_for_a_job_that_is_the_same_says_so_beside_its_results(server: Server) -> None:
+    with httpx.Client(base_url=server.url) as client:
+        body = {"type": "hourly", "key": "a"}
+        first = client.post("/jobs?wait=60", json=body)
+        assert first.json()["results"] == "a" and "duplicate" not in first.json()
+        second = client.post("/jobs?wait=60", json=body)
+        assert (second.status_code, second.json()) == (200, first.json() | {"duplicate": True})
+        assert second.headers["location"] == first.headers["location"]
+        assert client.get(second.headers["location"]).json() == first.json()
 
 
 def test_one_more_waits_behind_the_one_that_runs_and_its_submission_is_answered_with_it(

@@ -57,12 +57,13 @@ def submit(
     if job_id is not None:
         parameters["jobId"] = job_id
     options = options_of(delay, run_at, priority, start_by, notify)
+    deadline = _deadline(timeout)
     with connected(url, api_key, aws_iam) as client:
         handle = client.submit(function, options, **parameters)
         if handle.duplicate:
             complain("there is such a job already, so this one was not begun")
         if wait or timeout is not None:
-            sys.exit(_finish([handle], timeout, as_json))
+            sys.exit(_finish([handle], deadline, as_json))
         _print_id(handle, as_json)
 
 
@@ -85,7 +86,7 @@ def wait(
 ) -> None:
     """Wait until jobs have ended, and show them; exit with 1 if one failed or was canceled."""
     with connected(url, api_key, aws_iam) as client:
-        sys.exit(_finish(_handles(client, job_ids), timeout, as_json))
+        sys.exit(_finish(_handles(client, job_ids), _deadline(timeout), as_json))
 
 
 @app.command("list")
@@ -161,7 +162,7 @@ def retry(
     as_json: Json = False,
 ) -> None:
     """Run ended jobs again; print their ids."""
-    waits = wait or timeout is not None
+    waits, deadline = wait or timeout is not None, _deadline(timeout)
     retried = []
 
     def run_again(handle: "JobHandle[Any]") -> None:
@@ -172,7 +173,7 @@ def retry(
 
     with connected(url, api_key, aws_iam) as client:
         status = with_each(_handles(client, job_ids), run_again)
-        sys.exit(max(status, _finish(retried, timeout, as_json) if waits else 0))
+        sys.exit(max(status, _finish(retried, deadline, as_json) if waits else 0))
 
 
 @app.command()
@@ -329,11 +330,14 @@ def _print_id(handle: "JobHandle[Any]", as_json: bool) -> None:
         typer.echo(handle.id)
 
 
-def _finish(handles: "list[JobHandle[Any]]", timeout: float | None, as_json: bool) -> int:
+def _deadline(timeout: float | None) -> float | None:
+    """When `--timeout` is over, on the monotonic clock."""
+    return None if timeout is None else time.monotonic() + timeout
+
+
+def _finish(handles: "list[JobHandle[Any]]", deadline: float | None, as_json: bool) -> int:
     """Wait for jobs, and show each; the exit status."""
     from asyncjob.commands import console
-
-    deadline = None if timeout is None else time.monotonic() + timeout
 
     def follow(handle: "JobHandle[Any]") -> "JobSnapshot":
         return console.follow(handle, None if deadline is None else max(0.0, deadline - time.monotonic()))

@@ -184,6 +184,28 @@ def test_a_job_is_submitted_again_with_changes(page: Page, server: Server) -> No
     assert server.result(again)["parameters"] == {"points": [{"x": 1.5}, {"x": 2}], "color": "blue", "width": 8}
 
 
+def test_a_job_is_submitted_again_with_its_options_as_far_as_they_are_ahead(page: Page, server: Server) -> None:
+    options = {"priority": 3, "runAt": "2999-12-24T18:00:00Z", "startBy": "2999-12-25T18:00:00.500Z"}
+    job_id = server.submit("add", a=1, options=options)
+    go(page, f"#/jobs/{job_id}")
+    page.get_by_role("link", name="Submit again with changes").click()
+    page.get_by_role("button", name="Submit").click()
+    expect(page.locator("header.job .id")).to_be_visible()
+    again = server.get(page.locator("header.job .id").inner_text().strip())
+    assert again["jobId"] != job_id
+    shown = {name: again[name] for name in ("parameters", *options)}
+    assert shown == {
+        "parameters": {"a": 1},
+        "priority": 3,
+        "runAt": "2999-12-24T18:00:00.000Z",
+        "startBy": "2999-12-25T18:00:00.000Z",
+    }
+    go(page, f"#/jobs/{server.submit('add', a=2)}")
+    page.get_by_role("link", name="Submit again with changes").click()
+    page.get_by_role("button", name="Submit").click()
+    expect(page.locator("pre.parameters")).to_contain_text('"a": 2')
+
+
 def test_who_was_notified_is_shown(browser: Browser, tmp_path: Path) -> None:
     env = {"ASYNCJOB_NOTIFY_SECRET": f"whsec_{'A' * 32}", "ASYNCJOB_NOTIFY_ALLOW": "127.0.0.1"}
     with (

@@ -50,7 +50,10 @@ async def submit(request: Request) -> Answer:
     if seconds:
         job = await request.unless_left(engine.wait(submitted.job_id, seconds))
         if job.status.is_final:
-            return json(msgspec.json.encode(job), headers=(location(job.job_id), *applied(prefer.wait)))
+            text = msgspec.json.encode(job)
+            if submitted.is_duplicate:  # last, and not a field of the job itself: no other route shows it
+                text = text[:-1] + b',"duplicate":true}'
+            return json(text, headers=(location(job.job_id), *applied(prefer.wait)))
     answer = accepted(*submitted)
     answer.headers += applied(*prefer)
     return answer
