@@ -2,7 +2,9 @@
 
 import gzip
 from functools import cache
-from importlib import resources
+from pathlib import Path
+
+import msgspec
 
 from asyncjob.server.http import answers
 from asyncjob.server.http.answers import Answer
@@ -26,7 +28,11 @@ FILES = {
 
 
 async def openapi(request: Request) -> Answer:
-    return answers.json(request.document)
+    document = request.document
+    if request.prefix:  # without `servers`, paths begin at the host
+        servers = msgspec.json.encode({"servers": [{"url": request.prefix}]})
+        document = b"%b,%b" % (servers[:-1], document[1:])
+    return answers.json(document)
 
 
 async def show(request: Request) -> Answer:
@@ -52,4 +58,4 @@ def _decompressed(path: str) -> bytes:
 
 @cache
 def _read(path: str) -> bytes:
-    return resources.files("asyncjob.server.http").joinpath("static", path).read_bytes()
+    return (Path(__file__).parent / "static" / path).read_bytes()
