@@ -277,7 +277,7 @@ def serve(
 
 def _run(settings: Settings, reload: bool) -> None:
     # Imported here: the server's libraries are not needed to print a help text.
-    with needs("server"):
+    with needs("server", later=["prometheus_client"]):
         from asyncjob.reload import serve_reloading
         from asyncjob.serve import AddressError, serve
         from asyncjob.store import Unusable

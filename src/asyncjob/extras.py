@@ -5,8 +5,9 @@ that without the extra has made no mistake that a traceback would explain.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 from asyncjob.loading import LIBRARIES
 
@@ -15,14 +16,18 @@ USAGE = 2  # the exit status
 
 
 @contextmanager
-def needs(extra: str) -> Iterator[None]:
+def needs(extra: str, later: Sequence[str] = ()) -> Iterator[None]:
     """Import what an extra brings. The process ends with one line if it is not there.
 
     Args:
         extra: as `pyproject.toml` names it.
+        later: what it brings, too, but is only imported when it is used.
     """
     try:
         yield
+        for name in later:
+            if find_spec(name) is None:
+                raise ModuleNotFoundError(name=name)
     except ModuleNotFoundError as error:
         module = (error.name or "").partition(".")[0]
         if module in POSIX:

@@ -47,16 +47,21 @@ class EventLoop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._tasks: set[JobTask] = set()
+        self._starting = threading.Lock()
 
     def start(self, jobs: Iterable[Started]) -> None:
         """Run coroutines beside those that run already, each in the context that comes with it."""
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            self._note_processes(self._loop)
-            os.register_at_fork(after_in_child=self._leave_in_child)
-            self._thread = threading.Thread(target=self._run, args=[self._loop], daemon=True)
-            self._thread.start()
-        self._loop.call_soon_threadsafe(self._create_tasks, jobs)
+        with self._starting:  # threads whose functions have returned awaitables come here, too
+            loop = self._loop or self._start()
+        loop.call_soon_threadsafe(self._create_tasks, jobs)
+
+    def _start(self) -> asyncio.AbstractEventLoop:
+        self._loop = asyncio.new_event_loop()
+        self._note_processes(self._loop)
+        os.register_at_fork(after_in_child=self._leave_in_child)
+        self._thread = threading.Thread(target=self._run, args=[self._loop], daemon=True)
+        self._thread.start()
+        return self._loop
 
     def call(self, callback: Callable[[], Any]) -> None:
         """Make this call in the loop's thread, if an async job was ever started."""

@@ -4,7 +4,6 @@ A function's signature becomes a msgspec type (signature.py), which checks what 
 which the OpenAPI document is made.
 """
 
-import difflib
 import functools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -290,6 +289,8 @@ def _check_schedule(function: JobFunction, schedule_id: str, schedule: Schedule)
 def _refuse_unknown(given: Mapping[str, Any]) -> None:
     for name in given:
         if name not in Policies.__annotations__:
+            import difflib  # for this message alone
+
             known = ["name", *Policies.__annotations__]
             parts = (name, *name.split("_"))
             nearest = [match for part in parts for match in difflib.get_close_matches(part, known, 1)]

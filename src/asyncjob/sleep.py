@@ -1,6 +1,5 @@
 """The built-in job of the original system: sleep for some seconds, then say so."""
 
-import asyncio
 import math
 import os
 from typing import Annotated
@@ -32,6 +31,8 @@ async def sleep(seconds: Annotated[int, Meta(ge=0)] | Annotated[float, Meta(ge=0
     Raises:
         ValueError: `seconds` is over the limit.
     """
+    import asyncio  # an idle worker has no need of it
+
     limit = _limit()
     if seconds > limit:
         raise ValueError(f"seconds must be at most {limit:g} (the environment variable TIMEOUT), not {seconds}")

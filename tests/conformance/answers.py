@@ -9,8 +9,7 @@ Job = dict[str, Any]
 
 def whereabouts(api: httpx.Client, answer: httpx.Response) -> str:
     """The path below the API, or the whole address if it is elsewhere, to which an answer's `Location` leads."""
-    leads_to = str(answer.request.url.join(answer.headers["location"]))
-    return f"/{leads_to.removeprefix(str(api.base_url))}"
+    return str(answer.request.url.join(answer.headers["location"])).removeprefix(str(api.base_url).rstrip("/"))
 
 
 def assert_refused(answer: httpx.Response, status: int) -> str:

@@ -16,6 +16,7 @@ from uvicorn.server import ServerState
 from asyncjob.loading import load
 from asyncjob.server import tracing
 from asyncjob.server.engine import Engine
+from asyncjob.server.exposition import text
 from asyncjob.server.http import lane as lane_module
 from asyncjob.server.http.access import Access
 from asyncjob.server.http.application import Application
@@ -279,7 +280,7 @@ def test_what_cannot_be_saved_is_refused_alike_and_counted(tmp_path: Path, monke
         assert said == [(said[1][0], True), (said[1][0], False)]
         assert said[0][0].startswith(b"HTTP/1.1 503 ") and b"retry-after: 1\r\n" in said[0][0]
         for side in (lane, ordinary):
-            assert b'asyncjob_refusals_total{status="503"} 1.0' in side.engine.metrics.text()
+            assert b'asyncjob_refusals_total{status="503"} 1.0' in text(side.engine.metrics)
             assert side.store.pending == ordinary.store.pending
         monkeypatch.undo()
 
@@ -301,7 +302,7 @@ def test_both_count_the_same_submissions(tmp_path: Path) -> None:
     async def test(lane: Side, ordinary: Side) -> None:
         await prepare(lane, ordinary)
         counted = [
-            [line for line in side.engine.metrics.text().splitlines() if b"submissions" in line or b"refusals" in line]
+            [line for line in text(side.engine.metrics).splitlines() if b"submissions" in line or b"refusals" in line]
             for side in (lane, ordinary)
         ]
         assert counted[0] == counted[1]

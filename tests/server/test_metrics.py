@@ -6,14 +6,14 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from asyncjob import Jobs
 from asyncjob.job import Status
 from asyncjob.server.endings import BY_ITSELF, Ending, Reason
 from asyncjob.server.events import JobEvent
-from asyncjob.server.metrics import DURATIONS, MAX_ERRORS, OTHER, Durations, Metrics
+from asyncjob.server.exposition import text
+from asyncjob.server.metrics import DURATIONS, MAX_ERRORS, OTHER, Metrics
 from tests.server.conftest import Gate, lines, wait_for
 from tests.serving import FUNCTIONS, Server
 
@@ -160,7 +160,7 @@ def test_names_of_errors_are_bounded() -> None:
         metrics.tell(JobEvent("1", "add", Status.FAILURE, 1), Ending(f"Error{number}"))
         metrics.tell(JobEvent("1", f"type-{number}", Status.PENDING, 2), Ending("x" * (number + 1), Reason.LOST))
     metrics.tell(JobEvent("1", "add", Status.FAILURE, 1), Ending("Timeout"))
-    samples = parse(metrics.text().decode())
+    samples = parse(text(metrics).decode())
     names = {dict(labels).get("error") for (name, labels) in samples if name.endswith("_total")} - {None, "", OTHER}
     assert len(names) == MAX_ERRORS - 7  # those of our own that have not occurred
     assert value(samples, "outcomes_total", type="add", status="Failure", error="Timeout") == 1
@@ -171,17 +171,24 @@ def test_names_of_errors_are_bounded() -> None:
 
 @pytest.mark.parametrize("seconds", [-1.0, 0.0, DURATIONS[0], 0.3, DURATIONS[-1], 10_000.0])
 def test_a_duration_is_in_every_bucket_from_its_own_on(seconds: float) -> None:
-    registry = CollectorRegistry()
-    durations = Durations("seconds", "Some.", ["add"])
-    registry.register(durations)
-    durations.observe("add", seconds)
-    samples = parse(generate_latest(registry).decode())
+    metrics = Metrics(_jobs())
+    metrics.running.observe("add", seconds)
+    samples = parse(text(metrics).decode())
     for bound in DURATIONS:
-        key = ("seconds_bucket", frozenset({("type", "add"), ("le", str(bound))}))
-        assert samples[key] == (seconds <= bound), bound
-    assert samples["seconds_bucket", frozenset({("type", "add"), ("le", "+Inf")})] == 1
-    assert samples["seconds_count", frozenset({("type", "add")})] == 1
-    assert samples["seconds_sum", frozenset({("type", "add")})] == max(0.0, seconds)
+        assert value(samples, "running_seconds_bucket", type="add", le=str(bound)) == (seconds <= bound), bound
+    assert value(samples, "running_seconds_bucket", type="add", le="+Inf") == 1
+    assert value(samples, "running_seconds_count", type="add") == 1
+    assert value(samples, "running_seconds_sum", type="add") == max(0.0, seconds)
+
+
+def test_a_transaction_is_in_the_ranges_of_its_time_and_of_its_rows() -> None:
+    metrics = Metrics(_jobs())
+    metrics.commits.saved(0.003, 5)
+    metrics.commits.saved(0.003, 30)
+    samples = parse(text(metrics).decode())
+    assert [value(samples, "commit_seconds_bucket", le=bound) for bound in ("0.0025", "0.005", "+Inf")] == [0, 2, 2]
+    assert [value(samples, "commit_rows_bucket", le=bound) for bound in ("2.0", "5.0", "50.0")] == [0, 1, 2]
+    assert (value(samples, "commit_seconds_sum"), value(samples, "commit_rows_sum")) == (0.006, 35)
 
 
 LIVES: list[tuple[Status, int, Ending, str, dict[str, str]]] = [
@@ -204,7 +211,7 @@ def test_each_change_of_a_job_is_counted_once_and_nowhere_else(
 ) -> None:
     metrics = Metrics(_jobs())
     metrics.tell(JobEvent("1", "add", status, attempt), ending)
-    samples = parse(metrics.text().decode())
+    samples = parse(text(metrics).decode())
     counted = {key: count for key, count in samples.items() if key[0].startswith("asyncjob_") and count}
     assert counted == ({} if not name else {(f"asyncjob_{name}", frozenset(labels.items())): 1})
 
@@ -212,7 +219,7 @@ def test_each_change_of_a_job_is_counted_once_and_nowhere_else(
 def test_the_last_loss_of_a_job_is_counted_beside_its_failure() -> None:
     metrics = Metrics(_jobs())
     metrics.tell(JobEvent("1", "add", Status.FAILURE, 3), Ending("Timeout", Reason.LOST))
-    samples = parse(metrics.text().decode())
+    samples = parse(text(metrics).decode())
     assert value(samples, "outcomes_total", type="add", status="Failure", error="Timeout") == 1
     assert value(samples, "attempts_lost_total", type="add", error="Timeout") == 1
 

@@ -13,7 +13,7 @@ import pytest
 
 from asyncjob import AsyncClient, Client, Every
 from tests import eventstream
-from tests.proxies import KEY, PREFIX, WAYS, Front, behind
+from tests.proxies import KEY, PREFIX, WAYS, Front, behind, small_proxy
 from tests.server.conftest import Gate
 from tests.serving import COMMAND, Server
 
@@ -148,3 +148,10 @@ def test_what_is_no_prefix_is_refused_in_one_line(prefix: str) -> None:
     done = subprocess.run([str(COMMAND), "serve", "--root-path", prefix], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (2, "")
     assert "is not a prefix: write one such as /work" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_a_check_finds_out_that_a_server_was_not_told_its_prefix(tmp_path: Path) -> None:
+    with Server(tmp_path / "jobs.db") as server, small_proxy(server.url.rpartition("/")[2], True, tmp_path) as url:
+        done = subprocess.run([str(COMMAND), "check", "--url", url], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert f"but it is at {PREFIX}/jobs/" in done.stdout and "the server needs --root-path" in done.stdout

@@ -1,12 +1,17 @@
 """Where a request finds the API: each server and framework says it in another way, and all of them mean the same."""
 
+import asyncio
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.applications import Starlette
+from starlette.routing import Router
 
-from asyncjob.server.http.prefix import link_prefix, locate
+from asyncjob.server.http.prefix import Place, link_prefix, locate
+from asyncjob.server.http.requests import Scope
 from asyncjob.server.http.routes import Path, find
 
 ROUTES = ["/", "/jobs", "/jobs/{id}", "/jobs/{id}/cancel", "/page/lit-html/directives/repeat.js", "/docs", "/schedules"]
@@ -48,6 +53,25 @@ def test_the_job_and_the_prefix_are_found_whoever_is_in_front(way: str) -> None:
     front, mounted, path, root_path, raw_path = WAYS[way]
     place = locate(_scope(path, root_path, raw_path.encode()))
     assert (place.path, place.name, place.prefix) == (*find("/jobs/a"), front + mounted)
+
+
+@pytest.mark.parametrize(("front", "kept"), [("", ""), ("/api", "/api"), ("/api", "")])
+@pytest.mark.parametrize("kind", [Starlette, FastAPI, Router])
+def test_what_is_mounted_in_a_real_framework_is_found(kind: type[Any], front: str, kept: str) -> None:
+    found: list[Place] = []
+
+    async def mounted(scope: Scope, receive: object, send: object) -> None:
+        found.append(locate(scope))
+
+    async def run() -> None:
+        path = f"{kept}/work/jobs/a"
+        request = {"type": "http", "method": "GET", "headers": [], "query_string": b""}
+        await app({**request, **_scope(path, front, path.encode())}, None, None)
+
+    app = kind()
+    app.mount("/work", mounted)
+    asyncio.run(run())
+    assert found == [(*find("/jobs/a"), f"{front}/work")]
 
 
 @given(

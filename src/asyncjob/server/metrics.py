@@ -1,11 +1,11 @@
-"""What the server counts and measures, as `GET /metrics` shows it to Prometheus.
+"""What the server counts and measures.
 
 Nothing else knows of metrics. What becomes of jobs comes in as the stream of changes that every listener reads; what
 other parts count for themselves (workers that ended, tries of notifications) is read when the metrics are.
 
-A job costs about 140 microseconds of processor time in all, and one observation by the library's histogram nearly one
-of them. So what happens once a job is counted here, and shown through the library's interface for collectors.
-Everything but commits is counted in the event loop's thread.
+A job costs about 140 microseconds of processor time in all, and one observation by Prometheus' library nearly one of
+them; to import it costs 2 MB, and most servers are never asked. So everything is counted here, and exposition.py shows
+it in the library's words. Everything but commits is counted in the event loop's thread.
 
 No label has values without bound: types are those that are registered, and of the names of exceptions, which come from
 users' functions, the first 50 are told apart and the rest is `other`.
@@ -13,19 +13,9 @@ users' functions, the first 50 are told apart and the rest is `other`.
 
 from bisect import bisect_left
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator, Mapping
-
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    ProcessCollector,
-    disable_created_metrics,
-    generate_latest,
-)
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
-from prometheus_client.registry import Collector
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
 
 from asyncjob.job import Status
 from asyncjob.registry import Jobs
@@ -49,98 +39,93 @@ PUT_BACK = (Reason.POSTPONED, Reason.WORKER_DIED, Reason.WORKER_STUCK, Reason.SE
 
 Tallies = int | Mapping[str, int] | Mapping[tuple[str, ...], int]  # without labels; by that of one, those of several
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # else a second line for each counter, which nobody reads
+
+class Kind(Enum):
+    """What a number says."""
+
+    COUNTER = "counter"
+    """How often something has happened since the server was started."""
+    GAUGE = "gauge"
+    """How much there is now."""
 
 
-class TallyCollector(Collector):
-    """A counter that something else counts.
+@dataclass(frozen=True)
+class Number:
+    """A metric of one number, or of one for each value of its labels.
 
-    Args:
+    Attributes:
+        kind: what it says.
         name: the metric's.
         documentation: one sentence.
         labels: their names.
-        read: gives the counts.
+        read: gives the numbers.
     """
 
-    def __init__(self, name: str, documentation: str, labels: list[str], read: Callable[[], Tallies]) -> None:
-        self._name = name
-        self._documentation = documentation
-        self._labels = labels
-        self._read = read
-
-    def collect(self) -> Iterator[CounterMetricFamily]:
-        """What was counted until now."""
-        family = CounterMetricFamily(self._name, self._documentation, labels=self._labels)
-        counts = self._read()
-        for values, count in {(): counts}.items() if isinstance(counts, int) else counts.items():
-            family.add_metric([values] if isinstance(values, str) else values, count)
-        yield family
+    kind: Kind
+    name: str
+    documentation: str
+    labels: Sequence[str]
+    read: Callable[[], Tallies]
 
 
-class Durations(Collector):
-    """A histogram of seconds by the type of job.
+class Histogram:
+    """How often a value was in each of several ranges.
 
-    Args:
+    Attributes:
         name: the metric's.
         documentation: one sentence.
-        types: the label's values; of any other type is `other`.
+        bounds: the largest value of each range but the last, which has no bound.
+        counts: how many values were in each range, by the label `type`, or for "" if it has no label.
+        sums: of the values, likewise.
+
+    Args:
+        types: the values of the label `type`; of any other type is `other`. None for a histogram without it.
     """
 
-    def __init__(self, name: str, documentation: str, types: Iterable[str]) -> None:
-        self._name = name
-        self._documentation = documentation
-        self._counts = {type_: [0] * (len(DURATIONS) + 1) for type_ in (*types, OTHER)}
-        self._sums = dict.fromkeys(self._counts, 0.0)
+    def __init__(
+        self, name: str, documentation: str, bounds: Sequence[float], types: Iterable[str] | None = None
+    ) -> None:
+        self.name = name
+        self.documentation = documentation
+        self.bounds = bounds
+        self.counts = {type_: [0] * (len(bounds) + 1) for type_ in ([""] if types is None else [*types, OTHER])}
+        self.sums = dict.fromkeys(self.counts, 0.0)
 
-    def observe(self, type: str, seconds: float) -> None:  # noqa: A002
-        """Count one duration; less than nothing, after a clock was set back, is nothing."""
-        if type not in self._counts:
+    def observe(self, type: str, value: float) -> None:  # noqa: A002
+        """Count one value; less than nothing, as of a clock that was set back, is nothing."""
+        if type not in self.counts:
             type = OTHER  # noqa: A001
-        self._counts[type][bisect_left(DURATIONS, seconds)] += 1
-        if seconds > 0:
-            self._sums[type] += seconds
-
-    def collect(self) -> Iterator[HistogramMetricFamily]:
-        """What was counted, cumulated as Prometheus wants it."""
-        family = HistogramMetricFamily(self._name, self._documentation, labels=["type"])
-        bounds = [*map(str, DURATIONS), "+Inf"]
-        for type_, counts in self._counts.items():
-            if any(counts):
-                buckets = [(bound, float(sum(counts[: place + 1]))) for place, bound in enumerate(bounds)]
-                family.add_metric([type_], buckets, self._sums[type_])
-        yield family
+        self.counts[type][bisect_left(self.bounds, value)] += 1
+        if value > 0:
+            self.sums[type] += value
 
 
 class Commits:
-    """What the writer's thread tells of its transactions."""
+    """What the writer's thread tells of its transactions.
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._seconds = Histogram(
-            "asyncjob_commit_seconds",
-            "Time of a transaction, its fsync included.",
-            buckets=COMMIT_SECONDS,
-            registry=registry,
+    Attributes:
+        seconds: that each took.
+        rows: that each wrote.
+        failures: how many were rolled back.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = Histogram(
+            "asyncjob_commit_seconds", "Time of a transaction, its fsync included.", COMMIT_SECONDS
         )
-        self._rows = Histogram(
-            "asyncjob_commit_rows",
-            "Submissions, outcomes and other changes in one transaction.",
-            buckets=COMMIT_ROWS,
-            registry=registry,
+        self.rows = Histogram(
+            "asyncjob_commit_rows", "Submissions, outcomes and other changes in one transaction.", COMMIT_ROWS
         )
-        self._failures = Counter(
-            "asyncjob_commit_failures",
-            "Transactions that could not be saved.",
-            registry=registry,
-        )
+        self.failures = 0
 
     def saved(self, seconds: float, rows: int) -> None:
         """A transaction is on the disk."""
-        self._seconds.observe(seconds)
-        self._rows.observe(rows)
+        self.seconds.observe("", seconds)
+        self.rows.observe("", rows)
 
     def failed(self) -> None:
         """A transaction was rolled back."""
-        self._failures.inc()
+        self.failures += 1
 
 
 class Metrics:
@@ -150,13 +135,14 @@ class Metrics:
         jobs: the registry; its types are labels.
 
     Attributes:
+        shown: all metrics, in the order in which they are shown.
         commits: for what the store tells of its transactions.
         waiting: seconds from when an attempt was due until a worker had it.
         running: seconds from then until it ended or was lost.
     """
 
     def __init__(self, jobs: Jobs) -> None:
-        self._registry = CollectorRegistry()
+        self.shown: list[Number | Histogram] = []
         self._types = frozenset(jobs.names)
         self._errors = {"", *OWN_ERRORS}
         self._submissions: Tally[str] = Tally(dict.fromkeys(jobs.names, 0))
@@ -165,16 +151,24 @@ class Metrics:
         self._put_back: Tally[str] = Tally(dict.fromkeys(PUT_BACK, 0))
         self._refusals: Tally[str] = Tally()
         self._show()
-        self.commits = Commits(self._registry)
-        self.waiting = Durations(
-            "asyncjob_waiting_seconds", "Time from when an attempt was due until a worker had it.", jobs.names
+        self.commits = Commits()
+        self.shown += [self.commits.seconds, self.commits.rows]
+        self.count(
+            "asyncjob_commit_failures", "Transactions that could not be saved.", [], lambda: self.commits.failures
         )
-        self.running = Durations(
-            "asyncjob_running_seconds", "Time from when a worker had an attempt until it ended or was lost.", jobs.names
+        self.waiting = Histogram(
+            "asyncjob_waiting_seconds",
+            "Time from when an attempt was due until a worker had it.",
+            DURATIONS,
+            jobs.names,
         )
-        self._registry.register(self.waiting)
-        self._registry.register(self.running)
-        ProcessCollector(registry=self._registry)
+        self.running = Histogram(
+            "asyncjob_running_seconds",
+            "Time from when a worker had an attempt until it ended or was lost.",
+            DURATIONS,
+            jobs.names,
+        )
+        self.shown += [self.waiting, self.running]
 
     def _show(self) -> None:
         self.count("asyncjob_submissions", "Jobs that were saved.", ["type"], lambda: self._submissions)
@@ -196,12 +190,12 @@ class Metrics:
         )
 
     def count(self, name: str, documentation: str, labels: list[str], read: Callable[[], Tallies]) -> None:
-        """Show counts that are read whenever the metrics are; see `TallyCollector`."""
-        self._registry.register(TallyCollector(name, documentation, labels, read))
+        """Show counts that are read whenever the metrics are."""
+        self.shown.append(Number(Kind.COUNTER, name, documentation, labels, read))
 
     def gauge(self, name: str, documentation: str, read: Callable[[], int]) -> None:
         """Show a number that is read whenever the metrics are."""
-        Gauge(name, documentation, registry=self._registry).set_function(read)
+        self.shown.append(Number(Kind.GAUGE, name, documentation, [], read))
 
     def measure(
         self, settings: Settings, store: Store, workers: Supervisor, tries: Callable[[], Mapping[str, int]]
@@ -217,6 +211,7 @@ class Metrics:
         )
         gauge("asyncjob_scheduled_limit", "Jobs that may: --max-scheduled.", lambda: settings.max_scheduled)
         gauge("asyncjob_limited", "Waiting jobs that a limit of their function holds back.", lambda: store.limited)
+        gauge("asyncjob_lingering", "Ended jobs whose function goes on and holds its place.", lambda: store.lingering)
         gauge("asyncjob_running", "Jobs that run.", lambda: workers.running)
         gauge("asyncjob_running_limit", "Jobs that may run at once: --concurrency.", lambda: settings.concurrency)
         places = workers.places
@@ -270,10 +265,6 @@ class Metrics:
     def refused(self, status: int) -> None:
         """A request was answered with this HTTP status."""
         self._refusals[str(status)] += 1
-
-    def text(self) -> bytes:
-        """All of it, in Prometheus' text format."""
-        return generate_latest(self._registry)
 
     def _error(self, name: str) -> str:
         if name not in self._errors:

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from importlib import resources
+from pathlib import Path
 from types import MappingProxyType
 
 from asyncjob.job import TRANSITIONS, Status, Transition
 from asyncjob.store import LEVEL_MS
 
-_FILES = resources.files("asyncjob.sqlite")
+_FILES = Path(__file__).parent
 _SECTION = re.compile(r"^-- (name|part): (\w+)\n", re.MULTILINE)
 _DESCRIPTION = re.compile(r"(--.*\n)*")
 

@@ -2,7 +2,7 @@
 
 import gzip
 from functools import cache
-from importlib import resources
+from pathlib import Path
 
 import msgspec
 
@@ -58,4 +58,4 @@ def _decompressed(path: str) -> bytes:
 
 @cache
 def _read(path: str) -> bytes:
-    return resources.files("asyncjob.server.http").joinpath("static", path).read_bytes()
+    return (Path(__file__).parent / "static" / path).read_bytes()

@@ -1,7 +1,5 @@
 """The routes for whoever watches over the server: whether it can serve, and its metrics."""
 
-from prometheus_client import CONTENT_TYPE_LATEST
-
 from asyncjob.server.http.answers import Answer, file, json
 from asyncjob.server.http.requests import Request
 
@@ -12,4 +10,6 @@ async def health(request: Request) -> Answer:
 
 
 async def metrics(request: Request) -> Answer:
-    return file(request.engine.metrics.text(), CONTENT_TYPE_LATEST.encode())
+    from asyncjob.server import exposition  # it brings a library that most servers are never asked for
+
+    return file(exposition.text(request.engine.metrics), exposition.CONTENT_TYPE)

@@ -5,8 +5,7 @@ scripts, style and library come from this server alone, and nothing in it is eva
 """
 
 from functools import cache
-from importlib import resources
-from importlib.resources.abc import Traversable
+from pathlib import Path
 
 from asyncjob.server.http import answers
 from asyncjob.server.http.answers import Answer
@@ -23,6 +22,7 @@ HEADERS = [
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-cache"),
 ]
+STATIC = Path(__file__).parent / "static"
 MEDIA_TYPES = {
     "css": b"text/css; charset=utf-8",
     "js": b"text/javascript; charset=utf-8",
@@ -45,24 +45,11 @@ async def file(request: Request) -> Answer:
 
 @cache
 def _html() -> bytes:
-    return _static().joinpath("page.html").read_bytes()
+    return (STATIC / "page.html").read_bytes()
 
 
 @cache
 def _files() -> dict[str, bytes]:
     """All files by path: what is asked for is looked up among them, never on the disk."""
-    return dict(_read(_static().joinpath("page"), ""))
-
-
-def _static() -> Traversable:
-    return resources.files("asyncjob.server.http").joinpath("static")
-
-
-def _read(folder: Traversable, prefix: str) -> list[tuple[str, bytes]]:
-    found = []
-    for entry in folder.iterdir():
-        if entry.is_dir():
-            found += _read(entry, f"{prefix}{entry.name}/")
-        else:
-            found.append((f"{prefix}{entry.name}", entry.read_bytes()))
-    return found
+    folder = STATIC / "page"
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*.*")}

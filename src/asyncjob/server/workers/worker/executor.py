@@ -8,14 +8,14 @@ Whatever a function does affects its own job alone: if its outcome cannot be sen
 notices; and a process that a function forked is never the worker.
 """
 
-import asyncio
 import logging
 import os
 import socket
+import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from asyncjob import failure
 from asyncjob.context import JobContext
@@ -23,7 +23,6 @@ from asyncjob.isolation import Isolation
 from asyncjob.job import Error
 from asyncjob.lifespan import Resources
 from asyncjob.loading import told
-from asyncjob.loop import EventLoop
 from asyncjob.registry import JobFunction, Jobs
 from asyncjob.runner import Failed, Outcome, Unfinished, failed, finish, run, run_async
 from asyncjob.server.logs import log
@@ -50,6 +49,11 @@ from asyncjob.server.workers.worker.signals import let_go_in_children
 from asyncjob.server.workers.worker.threads import Threads
 from asyncjob.server.workers.worker.waits import Waits
 from asyncjob.signature import RegistrationError
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from asyncjob.loop import EventLoop
 
 _READ_BYTES = 1 << 18
 
@@ -90,7 +94,8 @@ class Executor:
         self._isolation = Isolation()
         self._outbox = Outbox(connection)
         self._threads = Threads(self._isolation.separate_thread)
-        self._loop = EventLoop(self._isolation.separate_thread, _note_process)
+        self._loop: EventLoop | None = None
+        self._making_loop = threading.Lock()
         self._reports = ProgressReports(self._outbox)
         self._leftovers = Leftovers()
         self._running: dict[AttemptKey, RunningJob] = {}
@@ -107,7 +112,7 @@ class Executor:
         let_go_in_children(self._let_go)
         lifespan = self._jobs.worker_lifespan
         if lifespan is not None:
-            resources = Resources(lifespan, self._waits, self._isolation.context(), lambda: self._loop)
+            resources = Resources(lifespan, self._waits, self._isolation.context(), self._event_loop)
             try:
                 resources.start()
             except BaseException as error:
@@ -160,7 +165,7 @@ class Executor:
                 else:
                     self._threads.start(partial(self._run, function, job))
         if coroutines:
-            self._loop.start(coroutines)
+            self._event_loop().start(coroutines)
         for message in messages:
             if isinstance(message, Cancel):
                 self._cancel(message)
@@ -180,7 +185,7 @@ class Executor:
                 outcome = failed(function, error)
             if isinstance(outcome, Unfinished):
                 self._leave_thread(job, goes_on=True)
-                self._loop.start([(self._finish(function, job, outcome), context)])
+                self._event_loop().start([(self._finish(function, job, outcome), context)])
             else:
                 if job.context.canceled:
                     job.processes.end()
@@ -217,7 +222,18 @@ class Executor:
         except BaseException as error:
             _cannot_tell(error)
 
+    def _event_loop(self) -> "EventLoop":
+        """The one for async jobs, made with the first of them: asyncio is a quarter of an idle worker's memory."""
+        with self._making_loop:
+            if self._loop is None:
+                from asyncjob.loop import EventLoop
+
+                self._loop = EventLoop(self._isolation.separate_thread, _note_process)
+            return self._loop
+
     def _begin_task(self, job: RunningJob) -> None:
+        import asyncio
+
         _running_job.set(job)
         job.task = asyncio.current_task()
 
@@ -250,7 +266,8 @@ class Executor:
             return  # it has just ended
         job.context.cancel()
         self._leftovers.watch(job.message.job_id, job.processes)
-        self._loop.call(lambda: job.task.cancel() if job.task is not None else None)
+        if self._loop is not None:
+            self._loop.call(lambda: job.task.cancel() if job.task is not None else None)
 
 
 def _note_process(pid: int) -> None:

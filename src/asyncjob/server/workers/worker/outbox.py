@@ -3,7 +3,6 @@
 In a process that a job forked both are closed, since it is not the worker.
 """
 
-import asyncio
 import os
 import socket
 import threading
@@ -41,6 +40,8 @@ class Outbox:
         self._waiting.append(message)
         if not self._sends_soon:
             self._sends_soon = True
+            import asyncio  # which a worker of sync functions does not need
+
             asyncio.get_running_loop().call_soon(self._send_gathered)
 
     def _send_gathered(self) -> None:
