@@ -5,12 +5,13 @@ import re
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
-from msgspec import json
+from msgspec import UNSET, json
 
-from asyncjob.contract import ListQuery
+from asyncjob.contract import ListQuery, Submission
 from asyncjob.job import Status
 from asyncjob.sqlite import reads
 from asyncjob.sqlite.database import Database
@@ -85,7 +86,7 @@ def test_an_operation_that_fails_takes_no_other_with_it(tmp_path: Path) -> None:
                 connection, statements, slots=0, places=places, gates=Gates(places), before=before, singly=singly
             ).run(batch)
 
-        writer: Writer[Taken] = Writer(connection, transact, lambda _: None, lambda _: None)
+        writer: Writer[Taken] = Writer(connection, transact, lambda _: None, lambda: None, lambda _: None)
         writer.start(Observer())
 
         def fails(connection: sqlite3.Connection) -> Any:
@@ -247,6 +248,46 @@ def test_a_notification_is_written_although_no_job_had_one_before(tmp_path: Path
         assert statements[-1] == "COMMIT"  # this one has looked whether there are more
         await opened.submit("third")
         assert statements[-1].startswith("INSERT OR ROLLBACK")
+
+    _with_store(tmp_path / "jobs.db", test)
+
+
+class _ToldByHand:
+    """Who waits for a write, and the event loop that tells it so only when the test says so: a `Told` and its loop."""
+
+    def __init__(self) -> None:
+        self.callbacks: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self.result: object = "not told"
+
+    def get_loop(self) -> Any:
+        return self
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        callback()
+
+    def call_soon_threadsafe(self, callback: Callable[..., None], *arguments: Any) -> None:
+        self.callbacks.put(lambda: callback(*arguments))
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, result: object) -> None:
+        self.result = result
+
+    def set_exception(self, error: BaseException) -> None:
+        raise error
+
+
+def test_a_read_sees_all_that_anybody_was_told_even_if_it_shares_a_transaction(tmp_path: Path) -> None:
+    async def test(opened: OpenedFile) -> None:
+        assert opened.store.show("job") is None
+        told = _ToldByHand()
+        opened.store.insert(told, "job", Submission(UNSET, "echo", b"{}"))
+        tell = told.callbacks.get(timeout=60)
+        assert opened.store.show("job") is None  # though it is saved: all of this is one turn of the event loop
+        tell()
+        assert told.result is None
+        assert opened.job("job").status is Status.PENDING
 
     _with_store(tmp_path / "jobs.db", test)
 

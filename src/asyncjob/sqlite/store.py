@@ -57,7 +57,7 @@ class SqliteStore(Reads):
             self._gates = Gates(self._places)
             connection = self._database.connect()
             prepare(connection)
-            self._writer = Writer(connection, self._transact, self._committed, self._tell_claims)
+            self._writer = Writer(connection, self._transact, self._committed, self._lookup.renew, self._tell_claims)
             self.deliveries = SqliteDeliveries(self._database, self._writer)
             self.schedules = SqliteSchedules(self._lookup, self._writer, self._gates, self._count_waiting)
         except (sqlite3.Error, Unreadable) as error:  # only the first page was read before

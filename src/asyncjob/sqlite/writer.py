@@ -32,6 +32,7 @@ class Writer(Generic[Claimed]):
         transact: makes a transaction, of a batch and the statements whose rows must be written one by one. If it
             raises, what it has begun is rolled back and it is called again, so it must change nothing but the database.
         committed: called in the writer's thread after a commit, with what `transact` returned last.
+        told: called in the event loop before the transaction's futures resolve.
         claimed: called in the event loop with the same, after the transaction's futures have resolved.
     """
 
@@ -40,11 +41,13 @@ class Writer(Generic[Claimed]):
         connection: sqlite3.Connection,
         transact: "Transact[Claimed]",
         committed: Callable[[Claimed], None],
+        told: Callable[[], None],
         claimed: Callable[[Claimed], None],
     ) -> None:
         self._connection = connection
         self._transact = transact
         self._committed = committed
+        self._told = told
         self._claimed = claimed
         self._observer = Observer()
         self._gathered: list[Item] = []
@@ -183,6 +186,7 @@ class Writer(Generic[Claimed]):
         return results, claimed
 
     def _resolve(self, results: Results, claimed: Claimed) -> None:
+        self._told()
         for future, result in results:
             if not future.done():  # a request that was canceled has canceled its future
                 try:
