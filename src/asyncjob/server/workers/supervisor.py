@@ -178,6 +178,7 @@ class Supervisor:
 
     def _take_outcomes(self, worker: Worker, ended: list[tuple[RunningAttempt, Ended]]) -> None:
         self._standstill.ended(len(ended))
+        self._dispatch.ended([attempt.type for attempt, _ in ended])
         if not worker.retired or not worker.capacity:
             self.places.give(len(ended))  # now, so that the commit that saves the outcomes claims the next jobs
         succeeded: list[RunningAttempt] = []
