@@ -213,7 +213,7 @@ OPERATIONS = {
     "POST /jobs": Operation(
         "submit",
         "Register a job",
-        {200: _json("The job: it has ended while the request waited.", "Job"), 202: _ACCEPTED},
+        {200: _json("The job: it has ended while the request waited.", "Submitted"), 202: _ACCEPTED},
         (400, 401, 403, 408, 409, 413, 415, 422, 429, 503),
         (_WAIT, _PREFER, _IDEMPOTENCY_KEY),
         submits=True,
@@ -236,6 +236,12 @@ OPERATIONS = {
         },
         (400, 401, 403, 404),
         (_WAIT, _PREFER, _KNOWN),
+    ),
+    "DELETE /jobs/{jobId}": Operation(
+        "delete",
+        "Delete a final job; its id is free then",
+        {204: {"description": "It is deleted."}},
+        (401, 403, 404, 409, 503),
     ),
     "POST /jobs/{jobId}/cancel": Operation(
         "cancel", "Cancel a job", {200: _json("The job.", "Job")}, (401, 403, 404, 409, 503)

@@ -192,6 +192,7 @@ def test_every_option_reaches_the_setting_of_its_name(monkeypatch: pytest.Monkey
         target="mine.py",
         host="127.0.0.2",
         port=1,
+        root_path="/work",
         database=Path("mine.db"),
         workers=999,  # no machine has as many
         concurrency=3,
@@ -211,6 +212,8 @@ def test_every_option_reaches_the_setting_of_its_name(monkeypatch: pytest.Monkey
     )
     arguments = ["mine.py"]
     for field in dataclasses.fields(Settings):
+        if field.name == "path":  # which only an application that asyncjob is mounted in has
+            continue
         value = getattr(given, field.name)
         assert value != getattr(Settings(), field.name), f"{field.name} would not be seen to get lost"
         option = f"--{field.name.replace('_', '-')}"

@@ -53,6 +53,7 @@ class MemoryStore:
         self._now = 0
         self._expired: list[Expired] = []
         self._suspects: list[Suspect] = []
+        self._going_on: dict[tuple[str, int], Row] = {}  # attempts that have ended and are not gone
         self._is_closed = False
         self.slots = 0
         self.deliveries = MemoryDeliveries(kept)
@@ -111,9 +112,15 @@ class MemoryStore:
         suspects, self._suspects = self._suspects, []
         self._observer.claimed(Claims(claims, min([*times, *self._openings(now)], default=None), expired, suspects))
 
+    @staticmethod
+    def _is_late(row: Row, now: int) -> bool:
+        start_by = row.submission.options.start_by_ms
+        waits = row.job.status is Status.PENDING and row.job.attempt == 1
+        return waits and start_by is not None and start_by < now
+
     def _expire_if_late(self, row: Row, now: int) -> bool:
         job, start_by = row.job, row.submission.options.start_by_ms
-        if job.status is not Status.PENDING or job.attempt > 1 or start_by is None or start_by >= now:
+        if start_by is None or not self._is_late(row, now):
             return False
         error = Error("Expired", f"it had not begun by {timestamp(start_by)}")
         self._write("expire", job.job_id, 1, error=error, finished_at=timestamp(now))
@@ -142,7 +149,8 @@ class MemoryStore:
         limits = self._limits(row)
         same = [one for one in self._kept.jobs.values() if (one.job.type, one.key) == (row.job.type, row.key)]
         past = [one for one in same if one.place.stage == 1 or self._runs(one)]
-        if limits.concurrency_per_key is not None and len(past) >= limits.concurrency_per_key.count:
+        held = sum((one.job.type, one.key) == (row.job.type, row.key) for one in self._going_on.values())
+        if limits.concurrency_per_key is not None and len(past) + held >= limits.concurrency_per_key.count:
             return False
         reserved = sum(one.place.stage == 1 for one in past)
         return self._has_room((row.job.type, row.key), limits.rate_per_key, now, reserved)
@@ -150,7 +158,8 @@ class MemoryStore:
     def _may_start(self, row: Row, now: int) -> bool:
         limits = self._limits(row)
         running = sum(self._runs(one) for one in self._kept.jobs.values() if one.job.type == row.job.type)
-        if limits.concurrency is not None and running >= limits.concurrency.count:
+        held = sum(one.job.type == row.job.type for one in self._going_on.values())
+        if limits.concurrency is not None and running + held >= limits.concurrency.count:
             return False
         return self._has_room((row.job.type, None), limits.rate, now, 0)
 
@@ -176,11 +185,16 @@ class MemoryStore:
         return row.job.status is Status.RUNNING
 
     def _the_same(self, row: Row, unique: Unique, now: int) -> str | None:
-        """The id of another job that is in the way of this one."""
+        """The id of another job that is in the way of this one, after those that are too late have ended."""
+        for one in list(self._kept.jobs.values()):
+            if one.same == row.same and one is not row:
+                self._expire_if_late(one, now)
+        return self._in_the_way(row.same, unique, now, row)
+
+    def _in_the_way(self, same: str | None, unique: Unique, now: int, besides: Row | None = None) -> str | None:
         for one in reversed(self._kept.jobs.values()):
-            if one.same != row.same or one is row:
+            if one.same != same or one is besides or self._is_late(one, now):
                 continue
-            self._expire_if_late(one, now)
             status, job = one.job.status, one.job
             if unique.while_ == "waiting":
                 is_in_the_way = status is Status.PENDING and job.attempt == 1
@@ -278,8 +292,18 @@ class MemoryStore:
         asyncio.get_running_loop().call_soon(_tell, told, None)  # before the job is claimed
         self.wake()
 
+    def find_same(self, submission: Submission) -> Duplicate | None:
+        function = None if self._functions is None else self._functions.get(submission.type)
+        if function is None or function.unique is None:
+            return None
+        same = unique_key(function, submission.parameters)
+        found = self._in_the_way(same, function.unique, now_ms())
+        return None if found is None else Duplicate(found)
+
     def cancel(self, job_id: str) -> "asyncio.Future[Change]":
-        return self._change("cancel", job_id, finished_at=utc_now(), error=UNSET)
+        change = self._change("cancel", job_id, finished_at=utc_now(), error=UNSET)
+        self._go_on(job_id, change.result().attempt, change.result().before is Status.RUNNING)
+        return change
 
     def retry(self, job_id: str) -> "asyncio.Future[Change]":
         row = self._kept.jobs.get(job_id)
@@ -296,6 +320,14 @@ class MemoryStore:
             row.losses, row.interruptions, row.postponements, row.group_limit = 0, 0, 0, None
             self._move(row, self._ready(row, now_ms()))
         return change
+
+    def delete(self, job_id: str) -> "asyncio.Future[Change]":
+        row = self._kept.jobs.get(job_id)
+        if row is None:
+            return self._done(Change(None, 0, applied=False))
+        if row.job.status.is_final:
+            self._delete(row)
+        return self._done(Change(row.job.status, row.job.attempt, row.job.status.is_final))
 
     def run_now(self, job_id: str) -> "asyncio.Future[Change]":
         row = self._kept.jobs.get(job_id)
@@ -322,16 +354,38 @@ class MemoryStore:
         ended = [(one, {"results": Raw(one.results), "finished_at": now}) for one in successes]
         return self._done([self._write("succeed", one.job_id, one.attempt, **values) for one, values in ended])
 
-    def fail(self, job_id: str, attempt: int, error: Error) -> "asyncio.Future[bool]":
-        return self._done(self._write("fail", job_id, attempt, error=error, finished_at=utc_now()))
+    def fail(self, job_id: str, attempt: int, error: Error, *, goes_on: bool = False) -> "asyncio.Future[bool]":
+        written = self._write("fail", job_id, attempt, error=error, finished_at=utc_now())
+        self._go_on(job_id, attempt, written and goes_on)
+        return self._done(written)
 
     def repeat(
-        self, job_id: str, attempt: int, pause: int, error: Error, group_limit: int | None = None
+        self,
+        job_id: str,
+        attempt: int,
+        pause: int,
+        error: Error,
+        group_limit: int | None = None,
+        *,
+        goes_on: bool = False,
     ) -> "asyncio.Future[bool]":
         written = self._put_back("repeat", (job_id, attempt), pause, error, group_limit)
         if written:
             self._kept.jobs[job_id].losses += 1
+        self._go_on(job_id, attempt, written and goes_on)
         return self._done(written)
+
+    def _go_on(self, job_id: str, attempt: int, goes_on: bool) -> None:
+        if goes_on and self._limits(self._kept.jobs[job_id]):
+            self._going_on[job_id, attempt] = self._kept.jobs[job_id]
+
+    def gone(self, job_id: str, attempt: int) -> None:
+        self._going_on.pop((job_id, attempt), None)
+        self.wake()
+
+    @property
+    def lingering(self) -> int:
+        return len(self._going_on)
 
     def postpone(self, job_id: str, attempt: int, pause: int, error: Error) -> "asyncio.Future[Status | None]":
         row = self._kept.jobs.get(job_id)
@@ -463,6 +517,7 @@ class MemoryStore:
         for row in self._kept.jobs.values():
             if row.job.type in self._functions:
                 row.key = limit_key(self._functions[row.job.type], row.submission.parameters)
+                row.same = unique_key(self._functions[row.job.type], row.submission.parameters)
         for row in self._kept.waiting.values():
             if row.group_limit is not None and row.place.run_at is None:
                 self._move(row, NOWHERE)
@@ -490,11 +545,14 @@ class MemoryStore:
         rows = list(islice((row for row in self._kept.jobs.values() if row.sequence > after), limit))
         old = [row for row in rows if row.job.finished_at is not UNSET and row.job.finished_at < before]
         for row in old:
-            del self._kept.jobs[row.job.job_id]
-            self.deliveries.forget(row.job.job_id)
-            self.schedules.forget(row.job)
+            self._delete(row)
         over = len(rows) < limit or rows[-1].job.created_at >= before
         return await self._done((len(old), None if over else rows[-1].sequence))
+
+    def _delete(self, row: Row) -> None:
+        del self._kept.jobs[row.job.job_id]
+        self.deliveries.forget(row.job.job_id)
+        self.schedules.forget(row.job)
 
 
 def _tell(told: Told, earlier: Submission | Duplicate | None) -> None:

@@ -8,7 +8,7 @@ import typer
 from asyncjob.commands.completion import complete_id, complete_status, complete_type
 from asyncjob.job import Status
 
-LOCAL = f"http://127.0.0.1:{os.environ.get('ASYNCJOB_PORT') or 8000}"
+LOCAL = f"http://127.0.0.1:{os.environ.get('ASYNCJOB_PORT') or 8000}{os.environ.get('ASYNCJOB_ROOT_PATH', '')}"
 """Where the API is if nobody says: where `asyncjob serve` would be, started with the same environment."""
 
 STATUSES = ", ".join(Status)
@@ -43,7 +43,10 @@ Wait = Annotated[bool, typer.Option("--wait", help="Wait until the job has ended
 Timeout = Annotated[
     float | None,
     typer.Option(
-        help="Wait for at most this many seconds, then exit with 124.", min=0, show_default="none", metavar="SECONDS"
+        help="Wait until this many seconds after the command began, then exit with 124.",
+        min=0,
+        show_default="none",
+        metavar="SECONDS",
     ),
 ]
 Filter = Annotated[

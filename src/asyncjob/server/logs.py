@@ -59,6 +59,10 @@ def log_each(level: int, message: str, happened: list[dict[str, Any]]) -> None:
         happened: the fields of each line.
     """
     if writes(level):
+        if _to_logging:
+            for fields in happened:
+                logger.log(level, "%s", _words(message, fields), extra={"asyncjob": fields})
+            return
         now, name = utc_now(), logging.getLevelName(level)
         with suppress(OSError, ValueError):  # jobs go on even if nobody can read of them any more
             sys.stderr.write("".join([f"{_line(now, name, message, fields)}\n" for fields in happened]))
@@ -73,9 +77,12 @@ class Formatter(logging.Formatter):
 
 
 def _text_line(now: str, level: str, message: str, fields: dict[str, Any]) -> str:
-    words = "".join([f" {name}={_text(value)}" for name, value in fields.items() if name != "exception"])
     exception = f"\n{fields['exception']}" if fields.get("exception") else ""
-    return f"{now} {level:<7} {message}{words}{exception}"
+    return f"{now} {level:<7} {_words(message, fields)}{exception}"
+
+
+def _words(message: str, fields: dict[str, Any]) -> str:
+    return message + "".join([f" {name}={_text(value)}" for name, value in fields.items() if name != "exception"])
 
 
 def _text(value: Any) -> str:
@@ -92,6 +99,13 @@ def _present(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 _line: Callable[[str, str, str, dict[str, Any]], str] = _text_line
+_to_logging = False
+
+
+def hand_to_logging() -> None:
+    """Make a record of each line, for this process's own handlers; its attribute `asyncjob` has the fields."""
+    global _to_logging  # noqa: PLW0603
+    _to_logging = True
 
 
 def configure(log_format: LogFormat, level: LogLevel) -> None:

@@ -147,6 +147,7 @@ class Metrics:
         self._errors = {"", *OWN_ERRORS}
         self._submissions: Tally[str] = Tally(dict.fromkeys(jobs.names, 0))
         self._outcomes: Tally[tuple[str, ...]] = Tally()
+        self._deletions: Tally[str] = Tally(dict.fromkeys(jobs.names, 0))
         self._lost: Tally[tuple[str, ...]] = Tally()
         self._put_back: Tally[str] = Tally(dict.fromkeys(PUT_BACK, 0))
         self._refusals: Tally[str] = Tally()
@@ -176,6 +177,7 @@ class Metrics:
             "asyncjob_refusals", "Requests that were refused, by HTTP status.", ["status"], lambda: self._refusals
         )
         self.count("asyncjob_outcomes", "Jobs that ended.", ["type", "status", "error"], lambda: self._outcomes)
+        self.count("asyncjob_deletions", "Jobs that clients deleted.", ["type"], lambda: self._deletions)
         self.count(
             "asyncjob_attempts_lost",
             "Attempts that counted against a job's retries: lost workers, timeouts, exceptions to be retried.",
@@ -211,6 +213,7 @@ class Metrics:
         )
         gauge("asyncjob_scheduled_limit", "Jobs that may: --max-scheduled.", lambda: settings.max_scheduled)
         gauge("asyncjob_limited", "Waiting jobs that a limit of their function holds back.", lambda: store.limited)
+        gauge("asyncjob_lingering", "Ended jobs whose function goes on and holds its place.", lambda: store.lingering)
         gauge("asyncjob_running", "Jobs that run.", lambda: workers.running)
         gauge("asyncjob_running_limit", "Jobs that may run at once: --concurrency.", lambda: settings.concurrency)
         places = workers.places
@@ -256,6 +259,10 @@ class Metrics:
     def submitted(self, type: str) -> None:  # noqa: A002
         """A new job was saved."""
         self._submissions[type if type in self._types else OTHER] += 1
+
+    def deleted(self, type: str) -> None:  # noqa: A002
+        """A client has deleted a job."""
+        self._deletions[type if type in self._types else OTHER] += 1
 
     def succeeded(self, type: str, count: int) -> None:  # noqa: A002
         """That many jobs of a type have succeeded."""

@@ -152,7 +152,7 @@ class Store(Protocol):
         """
 
     def cancel(self, job_id: str) -> "asyncio.Future[Change]":
-        """Pending or Running → Canceled, whatever its attempt.
+        """Pending or Running → Canceled, whatever its attempt. One that ran may go on; see `gone`.
 
         Raises:
             NotSaved: in the future.
@@ -162,6 +162,15 @@ class Store(Protocol):
         """Final → Pending, ready now, with the next attempt. Its losses and other counts are 0; it is no suspect.
 
         It is refused if another job that is the same has not ended.
+
+        Raises:
+            NotSaved: in the future.
+        """
+
+    def delete(self, job_id: str) -> "asyncio.Future[Change]":
+        """Delete a final job, with its earlier attempts and finished deliveries, as `purge` does.
+
+        Its id is free then. A schedule still knows what became of it, and a rate that it has started.
 
         Raises:
             NotSaved: in the future.
@@ -193,15 +202,28 @@ class Store(Protocol):
             For each, False if its guard refused it; the others are saved.
         """
 
-    def fail(self, job_id: str, attempt: int, error: Error) -> "asyncio.Future[bool]":
+    def fail(self, job_id: str, attempt: int, error: Error, *, goes_on: bool = False) -> "asyncio.Future[bool]":
         """Running → Failure, until it is saved.
+
+        Args:
+            job_id: the job's.
+            attempt: which one has ended.
+            error: why.
+            goes_on: whether its function may still run; see `gone`.
 
         Returns:
             False if the guard refused it.
         """
 
     def repeat(
-        self, job_id: str, attempt: int, pause: int, error: Error, group_limit: int | None = None
+        self,
+        job_id: str,
+        attempt: int,
+        pause: int,
+        error: Error,
+        group_limit: int | None = None,
+        *,
+        goes_on: bool = False,
     ) -> "asyncio.Future[bool]":
         """Running → Pending, with the next attempt and one more loss, until it is saved.
 
@@ -211,6 +233,7 @@ class Store(Protocol):
             pause: milliseconds until the next one is ready; never longer, even if the clock is set back.
             error: how the attempt was lost. The job shows it until the next attempt begins.
             group_limit: given for a suspect, which waits until it is admitted, whatever its pause.
+            goes_on: as in `fail`.
 
         Returns:
             False if the guard refused it.
@@ -263,6 +286,13 @@ class Store(Protocol):
             NotSaved: in the future. The job stays Running, and the next server finds it among `lost`.
         """
 
+    def gone(self, job_id: str, attempt: int) -> None:
+        """Say that nothing of an attempt runs any more, and run a transaction, as `wake` does.
+
+        An attempt that was canceled while it ran, or has ended while it `goes_on`, counts against the limits of its
+        function until this is said of it, or its server ends. Of other attempts this says nothing new.
+        """
+
     # -- reads ---------------------------------------------------------------------------------------------------
     # All of them raise Unreadable. Those that are not coroutines return within a fraction of a millisecond.
 
@@ -282,6 +312,10 @@ class Store(Protocol):
     def limited(self) -> int:
         """How many jobs are Pending and wait for a limit of their function."""
 
+    @property
+    def lingering(self) -> int:
+        """How many attempts have ended and count against a limit, because they are not `gone`."""
+
     def find(self, job_id: str) -> Job | None:
         """The job as it was last saved."""
 
@@ -290,6 +324,9 @@ class Store(Protocol):
 
     def find_submission(self, job_id: str) -> Submission | None:
         """What a job was submitted with."""
+
+    def find_same(self, submission: Submission) -> Duplicate | None:
+        """The job that is the same as this one would be (see `Unique`), if it was saved now."""
 
     def earlier_attempts(self, job_id: str, after: int, limit: int) -> tuple[list[Attempt], bool]:
         """The attempts before the current one, the first one first.

@@ -20,6 +20,10 @@ class Unusable(StoreError):
     """The store cannot be opened, or cannot be trusted any more; the message says why, and what to do."""
 
 
+class InUse(Unusable):
+    """Another server has the store."""
+
+
 class NotSaved(StoreError):
     """Nothing of a write was saved, because the disk is full, for example. The same write may succeed later."""
 
@@ -92,7 +96,7 @@ class Attempt(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
 
 
 class Change(NamedTuple):
-    """What became of a request to cancel or retry a job.
+    """What became of a request to cancel, retry or delete a job, or to run it now.
 
     Attributes:
         before: the job's status before; None if there is no such job.

@@ -1,6 +1,9 @@
 """The routes of jobs: what clients ask for, one function each; their events are in streams.py."""
 
+from collections.abc import Iterable
+
 import msgspec
+from msgspec import UNSET
 
 from asyncjob.contract import (
     ApiError,
@@ -12,10 +15,22 @@ from asyncjob.contract import (
     parse_wait,
     under_key,
 )
-from asyncjob.job import milliseconds, now_ms
+from asyncjob.job import Job, milliseconds, now_ms
 from asyncjob.server import tracing
 from asyncjob.server.engine import OPTIONS
-from asyncjob.server.http.answers import Answer, accepted, etag, json, location, page, retry_after, unless_known
+from asyncjob.server.http.answers import (
+    Answer,
+    Header,
+    accepted,
+    duplicate,
+    etag,
+    json,
+    location,
+    nothing,
+    page,
+    retry_after,
+    unless_known,
+)
 from asyncjob.server.http.preferences import applied, preferences
 from asyncjob.server.http.requests import Request
 from asyncjob.server.refusals import Conflict
@@ -30,6 +45,8 @@ async def submit(request: Request) -> Answer:
     key = request.header(b"idempotency-key")
     if key is not None:
         submission = under_key(submission, key)
+    elif submission.job_id is UNSET and request.job_id is not None:
+        submission = msgspec.structs.replace(submission, job_id=request.job_id)
     try:
         with tracing.submission(submission.type, request.headers.get(b"traceparent")) as traceparent:
             submitted = await engine.submit(submission, traceparent)
@@ -40,10 +57,17 @@ async def submit(request: Request) -> Answer:
     if seconds:
         job = await request.unless_left(engine.wait(submitted.job_id, seconds))
         if job.status.is_final:
-            return json(msgspec.json.encode(job), headers=(location(job.job_id), *applied(prefer.wait)))
-    answer = accepted(*submitted)
+            headers = (location(request.prefix, job.job_id), *applied(prefer.wait))
+            return ended(job, submitted.is_duplicate, headers)
+    answer = accepted(request.prefix, *submitted)
     answer.headers += applied(*prefer)
     return answer
+
+
+def ended(job: Job, is_duplicate: bool, headers: Iterable[Header]) -> Answer:
+    """The job that a submission has waited for, and whether that named one that was there, as a 202 would say."""
+    body = msgspec.json.encode(job)
+    return json(duplicate(body) if is_duplicate else body, headers=headers)
 
 
 async def get(request: Request) -> Answer:
@@ -77,16 +101,22 @@ async def cancel(request: Request) -> Answer:
     return json(msgspec.json.encode(await request.engine.cancel(request.name)))
 
 
+async def delete(request: Request) -> Answer:
+    parse_no_query(request.query())
+    await request.engine.delete(request.name)
+    return nothing()
+
+
 async def retry(request: Request) -> Answer:
     parse_no_query(request.query())
     await request.engine.retry(request.name)
-    return accepted(request.name)
+    return accepted(request.prefix, request.name)
 
 
 async def run_now(request: Request) -> Answer:
     parse_no_query(request.query())
     await request.engine.run_now(request.name)
-    return accepted(request.name)
+    return accepted(request.prefix, request.name)
 
 
 async def attempts(request: Request) -> Answer:

@@ -117,6 +117,10 @@ class Supervisor:
         if claims.jobs:
             self._standstill.watch()
 
+    def has(self, job_id: str) -> bool:
+        """Whether the function of a job still runs in a worker, even if its attempt has ended."""
+        return any(key[0] == job_id for worker in self.processes.workers for key in worker.attempts)
+
     def cancel(self, job_id: str, attempt: int) -> None:
         """Do not begin this attempt, which was canceled, or have it stopped."""
         key = job_id, attempt
@@ -125,6 +129,9 @@ class Supervisor:
         for worker in self.processes.workers:
             if (running := worker.attempts.get(key)) is not None:
                 self._deadlines.cancel(worker, running)
+                return
+        if self._store.lingering:
+            self._store.gone(*key)
 
     # -- what workers say ----------------------------------------------------------------------------------------
 
@@ -172,6 +179,7 @@ class Supervisor:
         if attempt.wait is not None:
             self.places.end_wait(worker, attempt)
         del worker.attempts[attempt.key]
+        attempt.over = True
         self._ran(attempt.type, time.monotonic() - attempt.started)
         if attempt.deadline is not None:
             attempt.deadline.cancel()
@@ -185,7 +193,7 @@ class Supervisor:
         results: list[bytes] = []
         for attempt, message in ended:
             if attempt.recorded:
-                self._store.wake()  # nothing to save, but a slot to fill
+                self._store.gone(*attempt.key)  # nothing to save, but a slot to fill
                 continue
             self._progress.save_newest(attempt)
             if isinstance(message.outcome, Succeeded):
@@ -210,6 +218,7 @@ class Supervisor:
         for attempt in attempts:
             self._end(worker, attempt)
             if attempt.recorded:
+                self._store.gone(*attempt.key)
                 continue
             if worker.own is None:
                 self._outcomes.died(worker, attempt, together, how)

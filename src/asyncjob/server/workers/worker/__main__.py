@@ -1,9 +1,9 @@
 """A worker process, from its first line to its last.
 
-    python -m asyncjob.server.workers.worker FD NUMBER [TARGET]
+    python -m asyncjob.server.workers.worker FD NUMBER [TARGET [FOLDER ...]]
 
 FD is the number of the socket to the server, NUMBER that of the worker's place, TARGET the user's file or module;
-without it, the built-in sleep.
+without it, the built-in sleep. FOLDER is where else modules may lie.
 """
 
 import ctypes
@@ -15,7 +15,7 @@ import traceback
 from contextlib import suppress
 
 from asyncjob import streams
-from asyncjob.loading import load
+from asyncjob.loading import load, look_in
 from asyncjob.server import logs
 from asyncjob.server.logs import LogFormat, LogLevel
 from asyncjob.server.workers.worker.executor import Executor
@@ -40,6 +40,7 @@ def main() -> None:
         outputs = write_by_lines()
         connection = socket.socket(fileno=int(sys.argv[1]))
         connection.set_inheritable(False)
+        look_in(sys.argv[4:])
         jobs = load(sys.argv[3] if len(sys.argv) > 3 else None)
         if os.getpid() == process:  # a process that was forked during the import goes no further
             executor = Executor(connection, jobs, outputs, int(sys.argv[2]))
