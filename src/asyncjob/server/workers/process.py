@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Self, cast
 
+from asyncjob import forked
 from asyncjob.server.settings import Settings
 from asyncjob.server.workers import guard
 from asyncjob.server.workers.channel import FromWorker, Message, Unbelievable, Unpacker, check, pack
@@ -48,6 +49,8 @@ class WorkerProcess(asyncio.Protocol):
         self.nonsense: str | None = None
         self._process = process
         self._connection = connection
+        self._descriptor = connection.fileno()
+        forked.keep_from_children(self._descriptor)
         self._mark = mark
         self._received = received
         self._ended = ended
@@ -130,6 +133,7 @@ class WorkerProcess(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         else:
+            forked.forget(self._descriptor)
             self._connection.close()
 
     def data_received(self, data: bytes) -> None:
@@ -144,6 +148,7 @@ class WorkerProcess(asyncio.Protocol):
             self._received(messages)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        forked.forget(self._descriptor)
         self._ended()
 
 
