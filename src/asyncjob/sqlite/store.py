@@ -104,6 +104,10 @@ class SqliteStore(Attempts):
         with self._slots_lock:
             self._slots += slots
 
+    def cap(self, name: str, count: int) -> None:
+        """Let no more than that many jobs of one function run."""
+        self._gates.caps[name] = count
+
     @property
     def slots(self) -> int:
         """How many more jobs may be claimed."""

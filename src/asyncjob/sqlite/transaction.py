@@ -280,7 +280,8 @@ class Transaction:
         next_gate = self._gates.next_opening(self._connection)
         next_at = min(next_run, next_gate)
         next_due = next_at if self._now_ms < next_at < NEVER else None
-        claims = Claims(self._claimed, next_due, self._gates.expired, self._gates.suspects)
+        gates = self._gates
+        claims = Claims(self._claimed, next_due, gates.expired, gates.suspects, gates.wanting)
         more = go_on or next_at <= self._now_ms or self._gates.touched
         return Taken(claims, none_left, more, promoted, next_run, next_gate, self._now_ms, self._notifies)
 
