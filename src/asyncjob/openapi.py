@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from asyncjob.contract import DEFAULT_PAGE, JOB_ID, MAX_PAGE, MAX_WAIT_SECONDS
+from asyncjob.job_log import Level
 from asyncjob.openapi_bodies import CALLBACKS, SCHEMAS, bodies, ref
 from asyncjob.registry import Jobs
 from asyncjob.schema import Schema, results_schemas, submission_schemas
@@ -260,6 +261,17 @@ OPERATIONS = {
         {200: _json("The attempts, the first one first.", "Attempts")},
         (400, 401, 403, 404),
         _PAGE,
+    ),
+    "GET /jobs/{jobId}/logs": Operation(
+        "logs",
+        "What a job's function has logged and printed",
+        {200: _json("A page of the log, the oldest line first.", "Logs")},
+        (400, 401, 403, 404),
+        (
+            _query("attempt", {"type": "integer", "minimum": 1}, description="Lines of this attempt alone."),
+            _query("level", {"enum": list(Level)}, description="Lines of this level or above alone."),
+            *_PAGE,
+        ),
     ),
     "GET /jobs/{jobId}/deliveries": Operation(
         "deliveries",

@@ -6,10 +6,10 @@ A line names the job and the attempt that it is about, and never shows parameter
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from asyncjob.job import utc_now
 
@@ -59,9 +59,31 @@ def log_each(level: int, message: str, happened: list[dict[str, Any]]) -> None:
         happened: the fields of each line.
     """
     if writes(level):
-        now, name = utc_now(), logging.getLevelName(level)
-        with suppress(OSError, ValueError):  # jobs go on even if nobody can read of them any more
-            sys.stderr.write("".join([f"{_line(now, name, message, fields)}\n" for fields in happened]))
+        now = utc_now()
+        _write([Entry(now, level, message, fields) for fields in happened])
+
+
+class Entry(NamedTuple):
+    """A line to write; `at` is a time as `timestamp` writes it."""
+
+    at: str
+    level: int
+    message: str
+    fields: Mapping[str, Any]
+
+
+def log_entries(entries: Iterable[Entry]) -> None:
+    """Write what has happened elsewhere, as far as its level is written."""
+    _write([entry for entry in entries if writes(entry.level)])
+
+
+def _write_lines(entries: list[Entry]) -> None:
+    lines = [_line(entry.at, logging.getLevelName(entry.level), entry.message, entry.fields) for entry in entries]
+    with suppress(OSError, ValueError):  # jobs go on even if nobody can read of them any more
+        sys.stderr.write("".join([f"{line}\n" for line in lines]))
+
+
+_write: Callable[[list[Entry]], None] = _write_lines
 
 
 class Formatter(logging.Formatter):
@@ -72,10 +94,12 @@ class Formatter(logging.Formatter):
         return _line(utc_now(), record.levelname, record.getMessage(), fields)
 
 
-def _text_line(now: str, level: str, message: str, fields: dict[str, Any]) -> str:
+def _text_line(now: str, level: str, message: str, fields: Mapping[str, Any]) -> str:
     words = "".join([f" {name}={_text(value)}" for name, value in fields.items() if name != "exception"])
+    first, *more = message.split("\n")
+    rest = "".join([f"\n    {line}" for line in more])  # what a function logs must not look like a line of ours
     exception = f"\n{fields['exception']}" if fields.get("exception") else ""
-    return f"{now} {level:<7} {message}{words}{exception}"
+    return f"{now} {level:<7} {first}{words}{rest}{exception}"
 
 
 def _text(value: Any) -> str:
@@ -83,15 +107,15 @@ def _text(value: Any) -> str:
     return text if text.isprintable() and text and " " not in text else json.dumps(text)
 
 
-def _json_line(now: str, level: str, message: str, fields: dict[str, Any]) -> str:
+def _json_line(now: str, level: str, message: str, fields: Mapping[str, Any]) -> str:
     return json.dumps({"time": now, "level": level.lower(), "event": message} | _present(fields), default=str)
 
 
-def _present(fields: dict[str, Any]) -> dict[str, Any]:
+def _present(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value != ""}
 
 
-_line: Callable[[str, str, str, dict[str, Any]], str] = _text_line
+_line: Callable[[str, str, str, Mapping[str, Any]], str] = _text_line
 
 
 def configure(log_format: LogFormat, level: LogLevel) -> None:
@@ -105,3 +129,20 @@ def configure(log_format: LogFormat, level: LogLevel) -> None:
         named.handlers = [handler]
         named.setLevel(least)
         named.propagate = False
+
+
+def hand_over(level: int, take: Callable[[int, str, dict[str, Any]], None]) -> None:
+    """Have another write the lines of this process.
+
+    Args:
+        level: the lowest that is written.
+        take: called with the level, the message and the fields of each.
+    """
+    global _write  # noqa: PLW0603
+
+    def hand(entries: list[Entry]) -> None:
+        for entry in entries:
+            take(entry.level, entry.message, dict(entry.fields))
+
+    logger.setLevel(level)
+    _write = hand

@@ -5,7 +5,7 @@ nothing is buffered. The text is made once for all streams of a job.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
 
@@ -55,6 +55,9 @@ class Watchers:
             watched.told = None
             for changed in watched.watchers:
                 changed.set()
+
+    def wake_for_logs(self, job_ids: Iterable[str]) -> None:
+        """The logs of these jobs have grown, and that is saved."""
 
     def stop(self) -> None:
         """Wake everybody; streams end once they have sent the job as it is."""

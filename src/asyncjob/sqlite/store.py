@@ -22,6 +22,7 @@ from asyncjob.sqlite.database import Database
 from asyncjob.sqlite.deliveries import SqliteDeliveries
 from asyncjob.sqlite.gates import Gates
 from asyncjob.sqlite.inserting import Inserting, InsertingSpecial, special
+from asyncjob.sqlite.logs import SqliteLogs
 from asyncjob.sqlite.places import NOWHERE, Places
 from asyncjob.sqlite.reads import NEVER, Reads
 from asyncjob.sqlite.schedules import SqliteSchedules
@@ -55,6 +56,7 @@ class SqliteStore(Reads):
             self._gates = Gates(self._places)
             self._writer = Writer(self._database.connect(), self._transact, self._committed, self._tell_claims)
             self.deliveries = SqliteDeliveries(self._database, self._writer)
+            self.logs = SqliteLogs(self._lookup, self._writer)
             self.schedules = SqliteSchedules(self._lookup, self._writer, self._gates, self._count_waiting)
         except (sqlite3.Error, Unreadable) as error:  # only the first page was read before
             self._database.close()

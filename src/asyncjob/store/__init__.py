@@ -10,6 +10,7 @@ A server knows only these files. `serve.py` chooses the store. Every store passe
     protocol.py     what a store does
     records.py      what it takes and returns, and its errors
     deliveries.py   the same for notifications
+    logs.py         the same for the logs of jobs
     schedules.py    the same for schedules
 
 Three rules hold for every verb:
@@ -24,6 +25,7 @@ server that holds the object; jobs, statuses and guards are shared.
 """
 
 from asyncjob.store.deliveries import Deliveries, Delivery, DeliveryStatus, Due, Notification, notification_of, receiver
+from asyncjob.store.logs import KeptLine, LogCut, Logs
 from asyncjob.store.protocol import Observer, Store, Told
 from asyncjob.store.records import (
     FIRST,
@@ -61,7 +63,10 @@ __all__ = [
     "Expired",
     "Fired",
     "Firing",
+    "KeptLine",
     "LastJob",
+    "LogCut",
+    "Logs",
     "Lost",
     "NotSaved",
     "Notification",
