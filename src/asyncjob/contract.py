@@ -297,6 +297,17 @@ def parse_log_query(query: dict[str, str]) -> LogQuery:
     return LogQuery(limit, place_at(after or 0), None if attempt is None else int(attempt), Level(level))
 
 
+def parse_events_query(query: dict[str, str]) -> bool:
+    """Whether `GET /jobs/{jobId}/events` is to tell of the job's log, too. It has never refused what it does not know.
+
+    Raises:
+        ApiError: 400.
+    """
+    if query.get("logs", "false") not in ("true", "false"):
+        raise ApiError(400, "logs must be true or false")
+    return query.get("logs") == "true"
+
+
 def parse_no_query(query: dict[str, str]) -> None:
     """The query of a request that takes none.
 

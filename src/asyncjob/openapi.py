@@ -251,8 +251,13 @@ OPERATIONS = {
         "jobEvents",
         "The job, each time it has changed, until it is final",
         {200: _STREAM, 204: {"description": "The job is final, and `Last-Event-ID` names the event that said so."}},
-        (401, 403, 404, 503),
-        (_LAST_EVENT,),
+        (400, 401, 403, 404, 503),
+        (
+            _query(
+                "logs", {"type": "boolean"}, description="Whether to send its log, too: a line is an event `log`."
+            ),
+            _LAST_EVENT,
+        ),
     ),
     "GET /events": Operation("events", "Every change of every job", {200: _STREAM}, (401, 403, 503), (_LAST_EVENT,)),
     "GET /jobs/{jobId}/attempts": Operation(

@@ -70,9 +70,13 @@ class Reads:
         except TimeoutError:
             return self.get(job_id)
 
-    def stream(self, job_id: str, last_id: str | None) -> AsyncGenerator[bytes, None]:
-        """The events of a job, until it is final; see `Watchers.stream`."""
-        return self.watchers.stream(job_id, last_id, self._store.find)
+    def stream(self, job_id: str, last_id: str | None, *, logs: bool = False) -> AsyncGenerator[bytes, None]:
+        """The events of a job, until it is final, with the lines of its log if wanted; see `Watchers.stream`."""
+
+        def read_log(after: Place) -> list[LogLine]:
+            return [_shown(line) for line in self._store.logs.of_job(job_id, LogQuery(after=after))[0]]
+
+        return self.watchers.stream(job_id, last_id, self._store.find, read_log if logs else None)
 
     def attempts(self, job_id: str, query: PageQuery) -> tuple[list[Attempt], int | None]:
         """A page of a job's attempts, oldest first, and the cursor of the next page if there is one.
