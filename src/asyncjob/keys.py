@@ -15,6 +15,7 @@ import msgspec
 from asyncjob.registry import InvalidParameters, JobFunction
 
 MAX_VALUE = 200  # characters of a value that are kept as they are; of a longer one, its hash
+KIND_LENGTH = 16  # characters
 _encode = msgspec.json.Encoder(order="deterministic", decimal_format="number").encode
 
 
@@ -39,10 +40,20 @@ def unique_key(function: JobFunction, parameters: bytes) -> str | None:
         function: the job's.
         parameters: as above.
     """
+    kind = unique_kind(function)
+    return None if kind is None else f"{kind}.{sha256(_values(function, _compared(function), parameters)).hexdigest()}"
+
+
+def unique_kind(function: JobFunction) -> str | None:
+    """What the unique keys of a function begin with, as long as it compares the same parameters; None without."""
     if function.unique is None:
         return None
-    names = sorted(function.unique.parameters or function.parameters.__struct_fields__)
-    return sha256(_encode([function.name, *names]) + _values(function, names, parameters)).hexdigest()
+    return sha256(_encode([function.name, *_compared(function)])).hexdigest()[:KIND_LENGTH]
+
+
+def _compared(function: JobFunction) -> list[str]:
+    assert function.unique is not None
+    return sorted(function.unique.parameters or function.parameters.__struct_fields__)
 
 
 def _values(function: JobFunction, names: Iterable[str], parameters: bytes) -> bytes:

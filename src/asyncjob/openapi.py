@@ -214,7 +214,7 @@ OPERATIONS = {
     "POST /jobs": Operation(
         "submit",
         "Register a job",
-        {200: _json("The job: it has ended while the request waited.", "Job"), 202: _ACCEPTED},
+        {200: _json("The job: it has ended while the request waited.", "Submitted"), 202: _ACCEPTED},
         (400, 401, 403, 408, 409, 413, 415, 422, 429, 503),
         (_WAIT, _PREFER, _IDEMPOTENCY_KEY),
         submits=True,

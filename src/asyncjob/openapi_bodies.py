@@ -10,6 +10,7 @@ from asyncjob.schema import JOB_ID_SCHEMA, OPTION_SCHEMAS, PLAN_SCHEMA, Schema
 SCHEMAS = "#/components/schemas/"
 
 _TIME: Schema = {"type": "string", "format": "date-time", "examples": ["2024-06-06T12:34:56.789Z"]}
+_ALWAYS = ["jobId", "type", "status", "parameters", "attempt", "createdAt"]  # what every job has
 _DUPLICATE: Schema = {
     "const": True,
     "description": "Given if nothing was saved, because this job was there before and is the same.",
@@ -66,7 +67,8 @@ def bodies(results: Schema, types: list[str]) -> Schema:
     )
     return {
         "Status": {"type": "string", "enum": list(Status)},
-        "Job": _object(job, required=["jobId", "type", "status", "parameters", "attempt", "createdAt"]),
+        "Job": _object(job, required=_ALWAYS),
+        "Submitted": _object(job | {"duplicate": _DUPLICATE}, required=_ALWAYS),
         "Accepted": _object({"jobId": JOB_ID_SCHEMA, "duplicate": _DUPLICATE}, required=["jobId"]),
         "Page": _page("jobs", ref("Job")),
         "Attempts": _page("attempts", _object(attempt, required=["attempt", "status"])),

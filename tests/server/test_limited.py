@@ -52,14 +52,22 @@ def latest(context: JobContext, log: str, key: str, gate: str = "") -> None:
     while gate and not os.path.exists(gate):
         time.sleep(0.01)
     told(log, "end", "latest", key)
+
+@jobs.job(unique=Unique(within="1h"))
+def once(context: JobContext, log: str) -> None:
+    work(context, log, "once", "-")
 """
 LIMITS = {"few": 2, "keyed": 3, "unsure": 4, "deadly": 1, "latest": 1}
 
 
+def _serve(folder: Path, *arguments: str) -> Server:
+    (folder / "limited.py").write_text(MODULE)
+    return Server(folder / "jobs.db", *arguments, target=str(folder / "limited.py"))
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    (tmp_path / "limited.py").write_text(MODULE)
-    with Server(tmp_path / "jobs.db", target=str(tmp_path / "limited.py")) as server:
+    with _serve(tmp_path) as server:
         yield server
 
 
@@ -146,3 +154,31 @@ def test_one_more_waits_behind_the_one_that_runs_and_its_submission_is_answered_
     gate.touch()
     assert server.result(first)["status"] == server.result(second.json()["jobId"])["status"] == "Success"
     _check(lines(log))
+
+
+def test_a_duplicate_is_answered_with_the_job_that_is_there_even_if_no_more_may_wait(tmp_path: Path) -> None:
+    log, gate = tmp_path / "log", tmp_path / "gate"
+    log.touch()
+    with _serve(tmp_path, "--max-pending", "1") as server:
+        body = {"type": "latest", "log": str(log), "key": "a"}
+        first = server.submit(**body, gate=str(gate))
+        wait_for(lambda: len(lines(log)) == 1, "the first one")
+        second = server.submit(**body)
+        for _ in range(3):  # the ordinary way, and the fast one
+            again = server.client.post("/jobs", json=body)
+            assert (again.status_code, again.json()) == (202, {"jobId": second, "duplicate": True})
+        assert server.client.post("/jobs", json=body | {"key": "b"}).status_code == 429
+        gate.touch()
+        assert server.result(first)["status"] == server.result(second)["status"] == "Success"
+
+
+def test_a_submission_that_waits_for_a_job_that_was_there_says_so(server: Server, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.touch()
+    body = {"type": "once", "log": str(log)}
+    first = server.client.post("/jobs?wait=30", json=body)
+    assert first.status_code == 200 and "duplicate" not in first.json()
+    again = server.client.post("/jobs?wait=30", json=body)
+    assert (again.status_code, again.json()) == (200, first.json() | {"duplicate": True})
+    assert again.headers["location"] == f"/jobs/{first.json()['jobId']}"
+    assert "duplicate" not in server.get(first.json()["jobId"])

@@ -113,9 +113,15 @@ class MemoryStore:
         suspects, self._suspects = self._suspects, []
         self._observer.claimed(Claims(claims, min([*times, *self._openings(now)], default=None), expired, suspects))
 
+    @staticmethod
+    def _is_late(row: Row, now: int) -> bool:
+        start_by = row.submission.options.start_by_ms
+        waits = row.job.status is Status.PENDING and row.job.attempt == 1
+        return waits and start_by is not None and start_by < now
+
     def _expire_if_late(self, row: Row, now: int) -> bool:
         job, start_by = row.job, row.submission.options.start_by_ms
-        if job.status is not Status.PENDING or job.attempt > 1 or start_by is None or start_by >= now:
+        if start_by is None or not self._is_late(row, now):
             return False
         error = Error("Expired", f"it had not begun by {timestamp(start_by)}")
         self._write("expire", job.job_id, 1, error=error, finished_at=timestamp(now))
@@ -178,11 +184,16 @@ class MemoryStore:
         return row.job.status is Status.RUNNING
 
     def _the_same(self, row: Row, unique: Unique, now: int) -> str | None:
-        """The id of another job that is in the way of this one."""
+        """The id of another job that is in the way of this one, after those that are too late have ended."""
+        for one in list(self._kept.jobs.values()):
+            if one.same == row.same and one is not row:
+                self._expire_if_late(one, now)
+        return self._in_the_way(row.same, unique, now, row)
+
+    def _in_the_way(self, same: str | None, unique: Unique, now: int, besides: Row | None = None) -> str | None:
         for one in reversed(self._kept.jobs.values()):
-            if one.same != row.same or one is row:
+            if one.same != same or one is besides or self._is_late(one, now):
                 continue
-            self._expire_if_late(one, now)
             status, job = one.job.status, one.job
             if unique.while_ == "waiting":
                 is_in_the_way = status is Status.PENDING and job.attempt == 1
@@ -279,6 +290,14 @@ class MemoryStore:
         self._kept.jobs[job_id] = self._kept.waiting[job_id] = row
         asyncio.get_running_loop().call_soon(_tell, told, None)  # before the job is claimed
         self.wake()
+
+    def find_same(self, submission: Submission) -> Duplicate | None:
+        function = None if self._functions is None else self._functions.get(submission.type)
+        if function is None or function.unique is None:
+            return None
+        same = unique_key(function, submission.parameters)
+        found = self._in_the_way(same, function.unique, now_ms())
+        return None if found is None else Duplicate(found)
 
     def cancel(self, job_id: str) -> "asyncio.Future[Change]":
         return self._change("cancel", job_id, finished_at=utc_now(), error=UNSET)
@@ -465,6 +484,7 @@ class MemoryStore:
         for row in self._kept.jobs.values():
             if row.job.type in self._functions:
                 row.key = limit_key(self._functions[row.job.type], row.submission.parameters)
+                row.same = unique_key(self._functions[row.job.type], row.submission.parameters)
         for row in self._kept.waiting.values():
             if row.group_limit is not None and row.place.run_at is None:
                 self._move(row, NOWHERE)

@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+from msgspec import UNSET
 
 from asyncjob.contract import Submission
 from asyncjob.job import Status, timestamp
@@ -191,5 +192,82 @@ def test_other_servers_find_the_same(run: Run) -> None:
         await opened.reopen()
         await opened.take_over("echo")  # it has no such rule any more
         assert await _submit(opened, "second") is None
+
+    run(test)
+
+
+@pytest.mark.parametrize("function", [WAITING, UNFINISHED, WITHIN], ids=["waiting", "unfinished", "within"])
+def test_what_a_job_would_be_the_same_as_is_known_before_it_is_saved(
+    run: Run, clock: Clock, function: JobFunction
+) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(function, "plain")
+        same, other = (Submission(UNSET, "echo", b'{"key":"%b"}' % key) for key in (b"a", b"b"))
+        assert opened.store.find_same(same) is None
+        assert await opened.submit("first", b'{"key":"a"}', start_by=timestamp(clock.now + 1_000)) is None
+        assert opened.store.find_same(same) == Duplicate("first")
+        assert opened.store.find_same(other) is None
+        assert opened.store.find_same(Submission(UNSET, "plain", b'{"key":"a"}')) is None
+        clock.now += 1_001  # too late for it to begin
+        assert opened.store.find_same(same) is None
+        assert await _submit(opened, "second") is None
+        assert opened.store.find_same(same) == Duplicate("second")
+
+    run(test)
+
+
+OF_VALUE = function_of("echo", unique=Unique("value"))
+RULES = {"none": function_of("echo"), "waiting": WAITING, "unfinished": UNFINISHED, "within": WITHIN, "value": OF_VALUE}
+
+
+@pytest.mark.parametrize("before", RULES)
+@pytest.mark.parametrize("after", ["waiting", "unfinished", "within"])
+def test_a_rule_that_has_changed_holds_for_what_was_there_before(run: Run, before: str, after: str) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(RULES[before])
+        assert await _submit(opened, "runs", "a", 1) is None
+        await opened.claim()
+        assert await _submit(opened, "waits", "b", 2) is None
+        assert await opened.submit("later", b'{"key":"c","value":3}', delay="1h") is None
+        await opened.reopen()
+        await opened.take_over(RULES[after])
+        assert await _submit(opened, "new b", "b", 5) == "waits"
+        assert await _submit(opened, "new c", "c", 6) == "later"
+        assert await _submit(opened, "new a", "a", 7) == (None if after == "waiting" else "runs")
+
+    run(test)
+
+
+@pytest.mark.parametrize("after", ["waiting", "unfinished", "within"])
+def test_of_several_that_are_the_same_by_a_new_rule_the_newest_is_named_and_all_run(run: Run, after: str) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over("echo")
+        for number in range(3):
+            assert await _submit(opened, f"job-{number}", "a", number) is None
+        await opened.reopen()
+        await opened.take_over(RULES[after])
+        assert await _submit(opened, "new") == "job-2"
+        await opened.claim_all(3)
+        assert opened.newly_claimed() == ["job-0", "job-1", "job-2"]
+
+    run(test)
+
+
+@pytest.mark.parametrize("before", ["waiting", "unfinished", "within", "none"])
+@pytest.mark.parametrize("after", ["waiting", "unfinished", "within", "none"])
+def test_a_retry_goes_by_the_rule_that_holds_now(run: Run, before: str, after: str) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(RULES[before])
+        for name in ("first", "second"):
+            assert await _submit(opened, name) is None
+            await opened.claim()
+            assert await apply(opened, "fail", name, 1)
+        assert await _submit(opened, "third") is None
+        await opened.reopen()
+        await opened.take_over(RULES[after])
+        for name in ("first", "second"):
+            change = await opened.store.retry(name)
+            assert (change.applied, change.duplicate) == ((False, "third") if after == "unfinished" else (True, None))
+        assert (await _submit(opened, "fourth")) == (None if after == "none" else "third")
 
     run(test)

@@ -3,14 +3,15 @@
 import asyncio
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from asyncjob import Backoff, JobContext, JobFailed, Jobs, NotFound, Options, Refused, RetryLater, Unique
-from asyncjob.job import Status
+from asyncjob.job import Error, Status, timestamp
 from asyncjob.testing import MemoryEngine, StillWaiting, TimedOut, WorkerLost
 
 jobs = Jobs()
@@ -170,6 +171,68 @@ def test_of_the_same_only_one_waits(engine: MemoryEngine) -> None:
     engine.drain()
     assert ran == ["7", "8"]
     assert not engine.client.submit(sync, account="7").duplicate
+
+
+@pytest.mark.parametrize("function", ["unfinished", "waiting", "within"])
+def test_one_of_the_same_is_retried_or_refused_as_on_a_server(function: str) -> None:
+    engine = MemoryEngine(_unique_in_each_way())
+    first = engine.client.submit(function, amount="1.0", fails=True)
+    engine.drain()
+    second = engine.client.submit(function, amount="1.00", fails=False)  # the same amount
+    assert not second.duplicate
+    if function == "unfinished":
+        with pytest.raises(Refused, match=f"cannot retry job {first.id}: job {second.id} is the same and has not"):
+            first.retry()
+        second.result()
+    first.retry()
+    assert (first.get().status, first.get().attempt) == (Status.PENDING, 2)
+
+
+@pytest.mark.parametrize("function", ["unfinished", "waiting", "within"])
+def test_one_that_is_too_late_to_begin_is_in_nobodys_way(function: str) -> None:
+    engine = MemoryEngine(_unique_in_each_way())
+    late = engine.client.submit(function, Options(start_by=engine.now + timedelta(seconds=1)), amount="1", fails=False)
+    engine.advance(2)
+    newer = engine.client.submit(function, amount="1", fails=False)
+    assert not newer.duplicate
+    assert late.get().error == Error("Expired", f"it had not begun by {timestamp(_milliseconds(engine) - 1_000)}")
+    assert engine.client.submit(function, amount="1", fails=False).id == newer.id
+
+
+def _unique_in_each_way() -> Jobs:
+    made = Jobs()
+
+    def function(amount: Decimal, fails: bool) -> str:
+        if fails:
+            raise ValueError("no")
+        return str(amount)
+
+    made.job(name="unfinished", unique=Unique("amount"))(function)
+    made.job(name="waiting", unique=Unique("amount", while_="waiting"))(function)
+    made.job(name="within", unique=Unique("amount", within="1h"))(function)
+    return made
+
+
+def _milliseconds(engine: MemoryEngine) -> int:
+    return round(engine.now.timestamp() * 1000)
+
+
+def test_a_job_that_asks_to_run_later_too_often_fails_in_the_words_of_a_server(
+    engine: MemoryEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asyncjob.testing.engine.MAX_POSTPONEMENTS", 0)
+    engine = MemoryEngine(jobs, resources=[])
+    with pytest.raises(JobFailed, match="RetryLater: it was postponed 0 times; last: not there yet"):
+        engine.client.submit(polls).result()
+
+
+def test_only_a_job_that_waits_for_a_time_is_run_now(engine: MemoryEngine) -> None:
+    handle = engine.client.submit(add, a=1)
+    with pytest.raises(Refused, match=f"cannot run job {handle.id} now: it does not wait for a time"):
+        handle.run_now()
+    handle.result()
+    with pytest.raises(Refused, match=f"cannot run job {handle.id} now: it is Success"):
+        handle.run_now()
 
 
 def test_jobs_are_listed_counted_and_canceled(engine: MemoryEngine) -> None:

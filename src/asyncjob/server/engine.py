@@ -192,7 +192,7 @@ class Engine(Reads):
         if full is None:
             self._store.insert(told, job_id, submission, traceparent)
             return job_id
-        earlier = self._store.find_submission(job_id)
+        earlier = self._store.find_submission(job_id) or self._store.find_same(submission)
         if earlier is None:
             raise full
         told.get_loop().call_soon(_tell_of, earlier, told)
@@ -300,7 +300,7 @@ class Engine(Reads):
             raise not_saved(error) from error
 
 
-def _tell_of(earlier: Submission, told: Told) -> None:
+def _tell_of(earlier: Submission | Duplicate, told: Told) -> None:
     if not told.done():
         told.set_result(earlier)
 

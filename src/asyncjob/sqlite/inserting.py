@@ -12,8 +12,8 @@ import msgspec
 
 from asyncjob.contract import Submission
 from asyncjob.job import timestamp
-from asyncjob.keys import limit_key, unique_key
-from asyncjob.registry import JobFunction
+from asyncjob.keys import limit_key
+from asyncjob.sqlite import unique
 from asyncjob.sqlite.gates import Gates
 from asyncjob.sqlite.places import Place, Places
 from asyncjob.sqlite.statements import SQL
@@ -168,7 +168,7 @@ def special(places: Places, job_id: str, submission: Submission, traceparent: st
         "parameters": submission.parameters,
         "priority": priority,
         "limit_key": None if function is None else limit_key(function, submission.parameters),
-        **_unique(function, submission.parameters, now),
+        **unique.columns(function, submission.parameters, now),
         "start_by": options.start_by_ms,
         "created_at": timestamp(now),
         "now": now,
@@ -176,18 +176,6 @@ def special(places: Places, job_id: str, submission: Submission, traceparent: st
         "notify": options.notify,
         "options": msgspec.json.encode(given).decode() if given.keys() - {"notify"} else None,
     }
-
-
-def _unique(function: JobFunction | None, parameters: bytes, now: int) -> dict[str, Any]:
-    """What says which other jobs are the same."""
-    unique = None if function is None else function.unique
-    if function is None or unique is None:
-        return {"unique_key": None, "unique_in": None}
-    key = {"unique_key": unique_key(function, parameters), "unique_in": unique.while_ or "within"}
-    if unique.within is None:
-        return key
-    period = round(unique.within * 1000)
-    return key | {"since": timestamp(now - period), "until": timestamp(now + period)}
 
 
 def insert_special(connection: sqlite3.Connection, gates: Gates, job: dict[str, Any]) -> list[bool | Duplicate]:

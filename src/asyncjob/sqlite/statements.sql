@@ -450,11 +450,17 @@ WHERE due_at IS NULL AND {sorted};
 -- Puts the waiting jobs of functions with limits before their gates.
 UPDATE job SET turn = coalesce(turn, due_at, :now - priority * {level}), due_at = NULL, stage = :stage WHERE {sorted};
 
+-- part: by_other_key
+type = :type AND ifnull(substr(limit_key, 1, length(:per) + 1), '') <> :per || '=' AND sequence > :after
+
 -- name: without_key
 -- Lists jobs of a function that have not ended and that no value of this parameter is known of.
-SELECT sequence, CAST(parameters AS BLOB) FROM job
-WHERE type = :type AND (status = 'Pending' OR status = 'Running')
-    AND ifnull(substr(limit_key, 1, length(:per) + 1), '') <> :per || '=' AND sequence > :after ORDER BY sequence LIMIT 1000;
+SELECT sequence, CAST(parameters AS BLOB) FROM job INDEXED BY job_unsuccessful
+WHERE status = 'Pending' AND {by_other_key}
+UNION ALL
+SELECT sequence, CAST(parameters AS BLOB) FROM job INDEXED BY job_unsuccessful
+WHERE status = 'Running' AND {by_other_key}
+ORDER BY sequence LIMIT 1000;
 
 -- name: find_parameters
 -- Finds the parameters of a job.
@@ -463,6 +469,25 @@ SELECT sequence, CAST(parameters AS BLOB) FROM job WHERE job_id = :job_id;
 -- name: set_key
 -- Saves which value of a parameter a job is counted under.
 UPDATE job SET limit_key = :limit_key WHERE sequence = :sequence;
+
+-- part: by_other_rule
+type = :type AND (unique_in IS NOT :unique_in OR substr(unique_key, 1, :length) IS NOT :kind)
+
+-- name: with_other_rule
+-- Lists the jobs of a function that have not ended and that were not submitted by this rule of which are the same, the
+-- newest first.
+SELECT sequence FROM job INDEXED BY job_unsuccessful WHERE status = 'Pending' AND {by_other_rule}
+UNION ALL
+SELECT sequence FROM job INDEXED BY job_unsuccessful WHERE status = 'Running' AND {by_other_rule}
+ORDER BY sequence DESC;
+
+-- name: parameters_of
+-- Finds the parameters of a job.
+SELECT CAST(parameters AS BLOB) FROM job WHERE sequence = :sequence;
+
+-- name: set_unique
+-- Saves by what a job is the same as others, unless another one is that already.
+UPDATE OR IGNORE job SET unique_key = :unique_key, unique_in = :unique_in WHERE sequence = :sequence;
 
 -- name: same_waiting
 -- Finds a job that is the same and has not begun, and by when it must, if it must.

@@ -29,8 +29,9 @@ from asyncjob.sqlite.schedules import SqliteSchedules
 from asyncjob.sqlite.statements import SQL
 from asyncjob.sqlite.taking_over import current_key, take_over
 from asyncjob.sqlite.transaction import EndedJob, Insisted, Item, NewJob, Results, Taken, Transaction
+from asyncjob.sqlite.unique import find_same, find_unfinished
 from asyncjob.sqlite.writer import Writer
-from asyncjob.sqlite.writing import State, as_json, find_state, find_unfinished, put_back, write
+from asyncjob.sqlite.writing import State, as_json, find_state, put_back, write
 from asyncjob.store import FIRST, Change, Claims, Duplicate, Observer, Success, Suspect, Told, Unreadable, Unusable
 
 Key = dict[str, Any]  # the values of a statement
@@ -181,6 +182,10 @@ class SqliteStore(Reads):
             job = special(self._places, job_id, submission, traceparent, now)
             InsertingSpecial(self, job, self._writer, self._gates, told).insert()
 
+    def find_same(self, submission: Submission) -> Duplicate | None:
+        """The job that is the same as this one would be."""
+        return find_same(self._lookup, self._places, submission.type, submission.parameters, now_ms())
+
     def cancel(self, job_id: str) -> "asyncio.Future[Change]":
         """Pending or Running → Canceled."""
         now = utc_now()
@@ -191,10 +196,10 @@ class SqliteStore(Reads):
         now = now_ms()
 
         def retry(connection: sqlite3.Connection, key: Key, state: State) -> bool | str:
-            same = find_unfinished(connection, state) if state.status.is_final else None
+            function = self._places.function(state.type)
+            same = find_unfinished(connection, function, job_id, state) if state.status.is_final else None
             if same is not None:
                 return same
-            function = self._places.function(state.type)
             self._gates.touch(state.type, current_key(connection, function, job_id, state.limit_key))
             place = self._places.ready(state.type, state.priority, now)
             return write(connection, "retry", key | place._asdict())

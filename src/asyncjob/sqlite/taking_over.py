@@ -1,10 +1,11 @@
-"""Sorts what waits anew when a server starts: functions and their limits may have come, gone or changed since."""
+"""Sorts what waits anew when a server starts: functions, their limits and rules may have come, gone or changed."""
 
 import json
 import sqlite3
 
 from asyncjob.keys import limit_key
 from asyncjob.registry import JobFunction
+from asyncjob.sqlite import unique
 from asyncjob.sqlite.gates import Gates
 from asyncjob.sqlite.places import Places
 from asyncjob.sqlite.promotion import set_back
@@ -28,6 +29,8 @@ def take_over(connection: sqlite3.Connection, places: Places, gates: Gates, now:
     for function in functions:
         if function.limits.per is not None:
             _find_keys(connection, function, function.limits.per)
+        if function.unique is not None:
+            unique.take_over(connection, function)
     free = [function.name for function in functions if not function.limits]
     connection.execute(SQL["put_in_queue"], {"types": json.dumps(free), "now": now})
     for stage in (0, 1):

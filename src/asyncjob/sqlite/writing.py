@@ -33,14 +33,6 @@ def find_state(connection: sqlite3.Connection, job_id: str) -> State | None:
     return None if row is None else State(Status(row[0]), *row[1:])
 
 
-def find_unfinished(connection: sqlite3.Connection, state: State) -> str | None:
-    """The id of another job that has not ended, and is the same as this one, which has."""
-    if state.unique_in != "unfinished":
-        return None
-    row = connection.execute(SQL["same_unfinished"], {"unique_key": state.unique_key}).fetchone()
-    return None if row is None else str(row[0])
-
-
 def write(connection: sqlite3.Connection, name: str, values: dict[str, Any]) -> bool:
     """Write a transition.
 

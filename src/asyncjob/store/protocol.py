@@ -296,6 +296,9 @@ class Store(Protocol):
     def find_submission(self, job_id: str) -> Submission | None:
         """What a job was submitted with."""
 
+    def find_same(self, submission: Submission) -> Duplicate | None:
+        """The job that is the same as this one would be (see `Unique`), if it was saved now."""
+
     def earlier_attempts(self, job_id: str, after: int, limit: int) -> tuple[list[Attempt], bool]:
         """The attempts before the current one, the first one first.
 

@@ -13,7 +13,7 @@ from asyncjob import durations
 from asyncjob.context import MAX_POSTPONEMENTS, JobContext, WorkerContext
 from asyncjob.contract import ApiError, Submission, same_request
 from asyncjob.job import Error, Status, new_job_id, now_ms
-from asyncjob.policies import Backoff
+from asyncjob.policies import Backoff, Unique
 from asyncjob.registry import JobFunction, Jobs, registered
 from asyncjob.runner import Outcome, Postponed, Succeeded, Unfinished, failed, finish, run
 from asyncjob.testing.kept import LOSSES, Kept, Submitted, new
@@ -132,7 +132,7 @@ class Engine:
                 raise ApiError(409, f"there is already a job {job_id} with another type, parameters or options")
             return job_id, False
         kept = new(len(self._submitted), job_id, submission, function, self._now)
-        same = self._same(function, kept)
+        same = None if function.unique is None else self._same(function.unique, kept)
         if same is not None:
             return same.job.job_id, True
         self.kept[job_id] = kept
@@ -175,6 +175,12 @@ class Engine:
     def retry(self, job_id: str) -> None:
         """Have a job that has ended run again."""
         kept = self.find(job_id)
+        unique = self.jobs[kept.job.type].unique
+        if kept.job.status.is_final and unique is not None and unique.while_ == "unfinished":
+            same = self._same(unique, kept)
+            if same is not None:
+                other = same.job.job_id
+                raise ApiError(409, f"cannot retry job {job_id}: job {other} is the same and has not ended")
         kept.move("retry", self._now)
         kept.losses = kept.postponements = 0
         kept.wait(self._now, self._now)
@@ -184,18 +190,21 @@ class Engine:
     def run_now(self, job_id: str) -> Kept:
         """Have a job that waits for a time wait no more."""
         kept = self.find(job_id)
-        if kept.job.status is not Status.PENDING or kept.waits_until <= self._now:
-            raise ApiError(409, f"job {job_id} does not wait for a time")
+        waits = kept.job.status is Status.PENDING
+        if not waits or kept.waits_until <= self._now:
+            why = "does not wait for a time" if waits else f"is {kept.job.status}"
+            raise ApiError(409, f"cannot run job {job_id} now: it {why}")
         kept.wait(self._now, self._now)
         return kept
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _same(self, function: JobFunction, kept: Kept) -> Kept | None:
-        unique = function.unique
+    def _same(self, unique: Unique, kept: Kept) -> Kept | None:
+        """Another job that is in the way of this one; one that is too late to begin ends instead."""
         for other in reversed(self.kept.values()):
-            if unique is None or other.unique != kept.unique:
+            if other.unique != kept.unique or other is kept:
                 continue
+            self._expire_if_late(other)
             status = other.job.status
             if unique.within is not None:
                 created = round(datetime.fromisoformat(other.job.created_at).timestamp() * 1000)
@@ -212,11 +221,14 @@ class Engine:
     def _next(self) -> Kept | None:
         waiting = [kept for kept in self.kept.values() if kept.job.status is Status.PENDING]
         for kept in waiting:
-            start_by = kept.submission.options.start_by_ms
-            if start_by is not None and kept.job.attempt == 1 and start_by < self._now:
-                kept.move("expire", self._now, error=Error("Expired", f"it had not begun by {kept.job.start_by}"))
+            self._expire_if_late(kept)
         ready = [kept for kept in waiting if kept.job.status is Status.PENDING and kept.waits_until <= self._now]
         return min(ready, key=lambda kept: kept.rank, default=None)
+
+    def _expire_if_late(self, kept: Kept) -> None:
+        start_by, waits = kept.submission.options.start_by_ms, kept.job.status is Status.PENDING
+        if waits and kept.job.attempt == 1 and start_by is not None and start_by < self._now:
+            kept.move("expire", self._now, error=Error("Expired", f"it had not begun by {kept.job.start_by}"))
 
     def _run(self, kept: Kept) -> None:
         function, job = self.jobs[kept.job.type], kept.job
@@ -244,7 +256,8 @@ class Engine:
 
     def _postpone(self, kept: Kept, outcome: Postponed) -> None:
         if kept.postponements >= MAX_POSTPONEMENTS:
-            kept.move("fail", self._now, error=outcome.error)
+            said = f"it was postponed {MAX_POSTPONEMENTS:,} times; last: {outcome.error.message}"
+            kept.move("fail", self._now, error=Error("RetryLater", said))
             return
         kept.postponements += 1
         kept.move("postpone", self._now, error=outcome.error)

@@ -8,6 +8,7 @@ from msgspec import UNSET, Raw
 
 from asyncjob.contract import ApiError, Submission
 from asyncjob.job import TRANSITIONS, Error, Job, Progress, Status, timestamp
+from asyncjob.keys import unique_key
 from asyncjob.options import Options
 from asyncjob.registry import JobFunction
 
@@ -49,7 +50,7 @@ class Kept:
     job: Job
     submission: Submission
     waits_until: int
-    unique: bytes | None = None
+    unique: str | None = None
     losses: int = 0
     postponements: int = 0
     earlier: list[Job] = field(default_factory=list)
@@ -106,9 +107,5 @@ def new(sequence: int, job_id: str, submission: Submission, function: JobFunctio
     )
     kept = Kept(sequence, job, submission, now)
     kept.wait(now + options.pause_ms if options.run_at_ms is None else options.run_at_ms, now)
-    if function.unique is not None:
-        given = msgspec.json.decode(submission.parameters)
-        names = function.unique.parameters or function.parameters.__struct_fields__
-        values = function.parse(given)
-        kept.unique = msgspec.json.encode([function.name, [values[name] for name in names]], order="sorted")
+    kept.unique = unique_key(function, submission.parameters)
     return kept

@@ -44,8 +44,13 @@ def json(body: bytes, status: int = 200, headers: Iterable[Header] = ()) -> Answ
 
 def accepted(job_id: str, is_duplicate: bool = False) -> Answer:
     """A 202: the job is saved and will run; or one that is the same was there before."""
-    duplicate = b',"duplicate":true' if is_duplicate else b""
-    return json(b'{"jobId":"%b"%b}' % (job_id.encode(), duplicate), 202, (location(job_id), RETRY_AFTER))
+    body = b'{"jobId":"%b"}' % job_id.encode()
+    return json(duplicate(body) if is_duplicate else body, 202, (location(job_id), RETRY_AFTER))
+
+
+def duplicate(body: bytes) -> bytes:
+    """The JSON object with one field more, which says that a submission named a job that was there."""
+    return body[:-1] + b',"duplicate":true}'
 
 
 def location(job_id: str) -> Header:

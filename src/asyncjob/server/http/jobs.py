@@ -1,5 +1,7 @@
 """The routes of jobs: what clients ask for, one function each; their events are in streams.py."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 from asyncjob.contract import (
@@ -13,10 +15,21 @@ from asyncjob.contract import (
     parse_wait,
     under_key,
 )
-from asyncjob.job import milliseconds, now_ms
+from asyncjob.job import Job, milliseconds, now_ms
 from asyncjob.server import tracing
 from asyncjob.server.engine import OPTIONS
-from asyncjob.server.http.answers import Answer, accepted, etag, json, location, page, retry_after, unless_known
+from asyncjob.server.http.answers import (
+    Answer,
+    Header,
+    accepted,
+    duplicate,
+    etag,
+    json,
+    location,
+    page,
+    retry_after,
+    unless_known,
+)
 from asyncjob.server.http.preferences import applied, preferences
 from asyncjob.server.http.requests import Request
 from asyncjob.server.refusals import Conflict
@@ -41,10 +54,16 @@ async def submit(request: Request) -> Answer:
     if seconds:
         job = await request.unless_left(engine.wait(submitted.job_id, seconds))
         if job.status.is_final:
-            return json(msgspec.json.encode(job), headers=(location(job.job_id), *applied(prefer.wait)))
+            return ended(job, submitted.is_duplicate, applied(prefer.wait))
     answer = accepted(*submitted)
     answer.headers += applied(*prefer)
     return answer
+
+
+def ended(job: Job, is_duplicate: bool, headers: Iterable[Header]) -> Answer:
+    """The job that a submission has waited for, and whether that named one that was there, as a 202 would say."""
+    body = msgspec.json.encode(job)
+    return json(duplicate(body) if is_duplicate else body, headers=(location(job.job_id), *headers))
 
 
 async def get(request: Request) -> Answer:
