@@ -253,9 +253,7 @@ OPERATIONS = {
         {200: _STREAM, 204: {"description": "The job is final, and `Last-Event-ID` names the event that said so."}},
         (400, 401, 403, 404, 503),
         (
-            _query(
-                "logs", {"type": "boolean"}, description="Whether to send its log, too: a line is an event `log`."
-            ),
+            _query("logs", {"type": "boolean"}, description="Whether to send its log, too: a line is an event `log`."),
             _LAST_EVENT,
         ),
     ),

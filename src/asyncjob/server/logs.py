@@ -119,12 +119,12 @@ _line: Callable[[str, str, str, Mapping[str, Any]], str] = _text_line
 
 
 def configure(log_format: LogFormat, level: LogLevel) -> None:
-    """Set how lines look and which are written; uvicorn's warnings are written alike."""
+    """Set how lines look and which are written; uvicorn's warnings, and those of all others, are written alike."""
     global _line  # noqa: PLW0603
     _line = _json_line if log_format is LogFormat.JSON else _text_line
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Formatter())
-    for name, least in (("asyncjob", level.upper()), ("uvicorn", "WARNING")):
+    for name, least in (("asyncjob", level.upper()), ("uvicorn", "WARNING"), (None, "WARNING")):
         named = logging.getLogger(name)
         named.handlers = [handler]
         named.setLevel(least)

@@ -76,7 +76,7 @@ class JobLogs:
     def take_said(self, worker: Worker, said: Said) -> None:
         """Show a line of the worker's own."""
         if worker.allowance.take() is not None:
-            fields = {"worker": worker.process.pid} | {name: _safe(str(value)) for name, value in said.fields.items()}
+            fields = {name: _safe(str(value)) for name, value in said.fields.items()} | {"worker": worker.process.pid}
             log_entries([Entry(utc_now(), said.level, _safe(said.message), fields)])
 
     def explain(self, attempt: RunningAttempt, level: int, error: Error, traceback: str) -> None:
@@ -88,13 +88,11 @@ class JobLogs:
             error: as the job shows it.
             traceback: where it was raised.
         """
+        if attempt.log is None:
+            _log_of(attempt).last = self._store.logs.last(*attempt.key)  # an earlier server may have saved some
         of = _log_of(attempt)
         message = readable(f"{error.type}: {error.message}", MAX_LINE_CHARACTERS)
         self._keep(attempt, of, now_ms(), Line(of.last + 1, 0, level, "asyncjob", message, traceback))
-
-    def go_on(self, attempt: RunningAttempt) -> None:
-        """The attempt may have lines that an earlier server has saved."""
-        _log_of(attempt).last = self._store.logs.last(*attempt.key)
 
     def _keep(self, attempt: RunningAttempt, of: AttemptLog, at: int, line: Line) -> None:
         if self._unsaved + line.size > MAX_UNSAVED:

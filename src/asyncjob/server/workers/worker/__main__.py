@@ -60,14 +60,14 @@ def main() -> None:
 def _speak(connection: socket.socket) -> tuple[Outbox, Written]:
     """Send to the server what this process has to say, and what the functions in it log and print."""
     outbox = Outbox(connection)
-    written = Written(outbox)
+    level = logging.getLevelNamesMapping()[os.environ.get("ASYNCJOB_LOG_LEVEL", LogLevel.INFO).upper()]
+    written = Written(outbox, level)
 
     def let_go() -> None:
         written.close()
         outbox.close()
 
     let_go_in_children(let_go)
-    level = logging.getLevelNamesMapping()[os.environ.get("ASYNCJOB_LOG_LEVEL", LogLevel.INFO).upper()]
     Capture(written, level).start(replace_streams(written, attempt))
     logs.hand_over(level, lambda level, message, fields: outbox.send(Said(level, message, fields)))
     return outbox, written

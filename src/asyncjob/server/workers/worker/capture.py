@@ -120,7 +120,11 @@ def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
     except Exception as error:  # where logging's own handlers would print a traceback of their own
-        return f"{record.msg!r} cannot be formatted with {record.args!r}: {type(error).__name__}"
+        why = f"cannot be formatted: {type(error).__name__}"
+    try:
+        return f"{record.msg!r} with {record.args!r} {why}"
+    except Exception:
+        return f"{record.msg!r} {why}" if isinstance(record.msg, str) else f"a message {why}"
 
 
 def _traceback(record: logging.LogRecord) -> str:

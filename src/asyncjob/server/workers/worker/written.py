@@ -1,8 +1,8 @@
 """What functions have logged and printed and the server does not have yet: of each attempt, and of none.
 
-A thread of its own sends it, ten times a second at most. It starts with the first line, so a worker whose functions log
-nothing has none. Whoever writes the first line after a pause waits a moment until it is sent: if that is the last thing
-that a function does before it ends its process, it should be there.
+A thread of its own sends it. It starts with the first line: a worker whose functions log nothing has none. As long as
+that is not too often, each line is sent at once and its function waits for that: if it is the last thing that happens
+before the process dies, it should be there. When more is written, it is sent fifty times a second.
 
 However much is written, little waits here: an attempt's first lines, which are all sent, and of those that follow the
 newest, which are sent once a second. What is left out shows in the numbers of the lines.
@@ -19,9 +19,10 @@ from asyncjob.server.workers.channel import AttemptKey, Line, Logged
 from asyncjob.server.workers.lines import MAX_CHARACTERS, MAX_LINE_CHARACTERS, MAX_LINES, STREAMS, readable
 from asyncjob.server.workers.worker.outbox import Outbox
 
-SEND_SECONDS = 0.1
+SENDS_A_SECOND = 50
+PAUSE_SECONDS = 0.02  # once it were more
 NEWEST_SECONDS = 1.0
-SENT_AT_ONCE = 256 << 10  # characters, until the next time
+SENT_AT_ONCE = 64 << 10  # characters, until the next time
 MAX_WAITING = 8 << 20  # characters, of all attempts
 SENT_SECONDS = 0.05  # that who writes waits at most
 MAX_BEGUN = 1_000  # lines
@@ -69,16 +70,18 @@ class Written:
 
     Args:
         outbox: to the server.
+        level: the lowest at which what is printed is kept.
 
     Attributes:
         closed: whether nothing more is kept, because this process is a fork of the worker.
         running: the attempts that run; what another writes belongs to none.
     """
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, outbox: Outbox, level: int = 0) -> None:
         self.closed = False
         self.running: Container[AttemptKey] = ()
         self._outbox = outbox
+        self._level = level
         self._of: dict[AttemptKey, _Lines] = {}
         self._ready: dict[AttemptKey, None] = {}  # in this order: those of which something waits
         self._size = 0  # of all that waits
@@ -87,6 +90,8 @@ class Written:
         self._sent = threading.Event()
         self._is_quiet = True
         self._newest_at = 0.0
+        self._sends: float = SENDS_A_SECOND  # that it may make without a pause
+        self._sent_at = time.monotonic()
         self._thread: threading.Thread | None = None
 
     def close(self) -> None:
@@ -105,6 +110,8 @@ class Written:
         What follows a carriage return replaces what was before it, as on a terminal: of a progress bar, only the last
         state is kept.
         """
+        if STREAMS[stream] < self._level:
+            return
         place = stream, threading.get_ident()
         with self._lock:
             key = self._owner(key)
@@ -196,26 +203,39 @@ class Written:
         while True:
             self._told.wait()
             self._told.clear()
-            while self._send_some():
-                time.sleep(SEND_SECONDS)
+            while self._send_all():
+                time.sleep(PAUSE_SECONDS)
 
-    def _send_some(self) -> bool:
-        """Send what may be sent now; whether to look again, since something was there."""
+    def _send_all(self) -> bool:
+        """Send until nothing is left; True if there is a pause to make first."""
+        while True:
+            sent = self._put_some()
+            self._outbox.send_waiting()
+            self._sent.set()
+            with self._lock:
+                may_send = not sent or self._may_send_again()
+                if not (may_send and sent and self._ready):
+                    self._is_quiet = may_send and not self._ready
+                    return not self._is_quiet
+
+    def _put_some(self) -> int:
         now = time.monotonic()
         with self._lock:
             all_of_them = now >= self._newest_at + NEWEST_SECONDS
-            sent = 0
+            size = 0
             for key in list(self._ready):
-                if sent >= SENT_AT_ONCE:
-                    break
-                sent += self._put(key, all_of_them=all_of_them)
+                if size >= SENT_AT_ONCE:
+                    return size
+                size += self._put(key, all_of_them=all_of_them)
                 if self._ready.pop(key, 0) is None:
                     self._ready[key] = None  # behind the others
-            else:
-                if all_of_them:
-                    self._newest_at = now
-            goes_on = bool(sent or self._ready)
-            self._is_quiet = not goes_on
-        self._outbox.send_waiting()
-        self._sent.set()
-        return goes_on
+            if all_of_them:
+                self._newest_at = now
+            return size
+
+    def _may_send_again(self) -> bool:
+        """Whether there was not much to send lately."""
+        now = time.monotonic()
+        self._sends = min(SENDS_A_SECOND, self._sends + (now - self._sent_at) * SENDS_A_SECOND) - 1
+        self._sent_at = now
+        return self._sends >= 0
