@@ -44,10 +44,15 @@ if typing.TYPE_CHECKING:
         Unreachable,
         WaitTimeout,
     )
+    from asyncjob.mounted.jobs_app import JobsApp
 else:
 
     def __getattr__(name: str) -> object:
-        """Import the client's names only when one is used, so that workers and Lambda functions start without httpx."""
+        """Import these names only when one is used, so that workers and Lambda functions start without httpx."""
+        if name == "JobsApp":
+            from asyncjob.mounted.jobs_app import JobsApp
+
+            return JobsApp
         if name in __all__:
             from asyncjob import client
 
@@ -72,6 +77,7 @@ __all__ = [
     "JobHandle",
     "JobSnapshot",
     "Jobs",
+    "JobsApp",
     "Limit",
     "LoggedLine",
     "NotFound",

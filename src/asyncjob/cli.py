@@ -87,6 +87,11 @@ def _duration(text: str) -> float:
         raise typer.BadParameter(str(error)) from None
 
 
+def _root_path(path: str) -> str:
+    """The prefix without a slash at its end; / is none."""
+    return path.rstrip("/")
+
+
 def _key(key: str | None) -> str | None:
     """The key as given: an empty variable is a mistake, not a wish to be without a key."""
     return os.environ.get("ASYNCJOB_API_KEY") if key is None else key
@@ -109,6 +114,16 @@ Target = Annotated[
 ]
 Host = Annotated[str, _setting("host", "Address to listen on.", metavar="HOST")]
 Port = Annotated[int, _setting("port", "TCP port; 0 for any free one.", min=0, max=65_535)]
+RootPath = Annotated[
+    str,
+    _setting(
+        "root_path",
+        "The prefix that a reverse proxy in front has, such as /work.",
+        callback=_root_path,
+        metavar="PREFIX",
+        show_default="none",
+    ),
+]
 DatabaseFile = Annotated[Path, _setting("database", "The SQLite file.", metavar="FILE")]
 Workers = Annotated[int, _setting("workers", "Worker processes.", min=1, max=1_000, show_default="one a core")]
 Concurrency = Annotated[int, _setting("concurrency", "Jobs at once, in all workers together.", min=1, max=100_000)]
@@ -215,6 +230,7 @@ def serve(
     target: Target = DEFAULT.target,
     host: Host = DEFAULT.host,
     port: Port = DEFAULT.port,
+    root_path: RootPath = DEFAULT.root_path,
     database: DatabaseFile = DEFAULT.database,
     workers: Workers = DEFAULT.workers,
     concurrency: Concurrency = DEFAULT.concurrency,
@@ -238,6 +254,7 @@ def serve(
         target=target,
         host=host,
         port=port,
+        root_path=root_path,
         database=database,
         workers=workers,
         concurrency=concurrency,

@@ -11,7 +11,7 @@ import os
 import stat
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,19 @@ def absolute(target: str | None) -> str | None:
         return None
     source, colon, name = target.partition(":")
     return os.path.abspath(source) + colon + name if source.endswith(".py") else target
+
+
+def look_in(folders: Sequence[str]) -> None:
+    """Import from these places too, the first one first, as another process does; places that are there already stay.
+
+    Args:
+        folders: entries of that process's `sys.path`, absolute.
+    """
+    for folder in reversed(folders):
+        if os.path.isdir(folder):
+            _add_folder(folder)
+        elif folder not in sys.path:  # an archive
+            sys.path.append(folder)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""One server from start to stop: it puts the store, the engine and HTTP together, and a stop loses nothing."""
+"""One server from start to stop: it puts the engine, its store and HTTP together, and a stop loses nothing."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import uvloop
 
-from asyncjob import streams
+from asyncjob import life, streams
 from asyncjob.loading import absolute, load, unmoved
 from asyncjob.registry import Jobs
 from asyncjob.server import logs
@@ -24,11 +24,9 @@ from asyncjob.server.http.lane import Lane
 from asyncjob.server.http.listener import HttpServer, config
 from asyncjob.server.logs import log
 from asyncjob.server.settings import Settings, SettingsError
-from asyncjob.sqlite.store import SqliteStore
-from asyncjob.store import NotSaved, Store, Unreadable, Unusable
+from asyncjob.store import Store, Unusable
 
 BACKLOG = 2_048  # connections that may wait to be accepted
-LOOK_SECONDS = 1.0  # between looks at whether the file is still there
 MAX_FILES = 65_536  # open at once, connections included; idle clients soon reach a shell's usual limit of 1,024
 
 
@@ -59,16 +57,7 @@ def serve(settings: Settings, listener: socket.socket | None = None) -> None:
     with unmoved():  # workers begin where the server was started, too
         jobs = load(typed.target)
     with listener or listen(settings) as listening:
-        uvloop.run(_serve(jobs, settings, open_store(settings), listening))
-
-
-def open_store(settings: Settings) -> Store:
-    """Where the jobs are kept. This is the one place that chooses a store.
-
-    Raises:
-        Unusable: it cannot be opened.
-    """
-    return SqliteStore(settings.database)
+        uvloop.run(_serve(jobs, settings, life.open_store(settings), listening))
 
 
 def _located(settings: Settings) -> Settings:
@@ -126,11 +115,12 @@ async def _serve(jobs: Jobs, settings: Settings, store: Store, listener: socket.
     stop, hurry = asyncio.Event(), asyncio.Event()
     _handle_signals(stop, hurry)
     try:
-        await _start(engine, store)
+        await life.start(engine, store)
         access = Access(settings)
-        http = HttpServer(config(Application(engine, access), BACKLOG, Lane(engine, access)))
+        behind = engine, access, settings.root_path
+        http = HttpServer(config(Application(*behind), BACKLOG, Lane(*behind)))
         serving = asyncio.create_task(http.serve([listener]))
-        lost = asyncio.create_task(_watch(store, engine))
+        lost = asyncio.create_task(life.watch(store, engine))
         _announce(jobs, settings, listener, store)
         ends = [serving, lost, asyncio.ensure_future(stop.wait())]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -147,37 +137,12 @@ async def _serve(jobs: Jobs, settings: Settings, store: Store, listener: socket.
     lost.cancel()
 
 
-async def _watch(store: Store, engine: Engine) -> str:
-    """Wait until something happens to the store, and say what.
-
-    The server then stops, which loses least. Jobs accepted later would be gone, but running jobs can still end, and
-    what was saved reaches the file, wherever it is now, when it is closed. If the server went on once the file is
-    back, it would trust that nothing else has written to it.
-    """
-    while True:
-        fault = store.fault()
-        if fault is not None:
-            log(logging.ERROR, "the database is lost", error=fault)
-            engine.refuse(fault)
-            return fault
-        await asyncio.sleep(LOOK_SECONDS)
-
-
 async def _close(engine: Engine, store: Store) -> None:
     try:
         await engine.close()
     except Unusable as error:  # a normal end of the process would close it, too
         log(logging.ERROR, "not closed", database=store.place, error=str(error))
         os._exit(1)
-
-
-async def _start(engine: Engine, store: Store) -> None:
-    try:
-        await engine.start()
-    except Unreadable as error:
-        raise Unusable(f"cannot read {store.place}: {error}") from error
-    except NotSaved as error:
-        raise Unusable(f"cannot write to {store.place}: {error}") from error
 
 
 def _handle_signals(stop: asyncio.Event, hurry: asyncio.Event) -> None:
@@ -192,6 +157,7 @@ def _announce(jobs: Jobs, settings: Settings, listener: socket.socket, store: St
     """Say where everything is and what to try, on standard output, since this is not the log."""
     host, port = listener.getsockname()[:2]
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    address += settings.root_path
     workers = settings.worker_count
     names = ", ".join(jobs.names)
     lines = [

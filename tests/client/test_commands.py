@@ -167,6 +167,7 @@ def test_the_commands_find_the_server_that_the_environment_starts(served: Server
     assert listed(ASYNCJOB_PORT=port).returncode == 0
     assert listed(ASYNCJOB_PORT="9", ASYNCJOB_URL=served.url).returncode == 0
     assert "http://127.0.0.1:9/" in listed(ASYNCJOB_PORT="9").stderr
+    assert "http://127.0.0.1:9/work/" in listed(ASYNCJOB_PORT="9", ASYNCJOB_ROOT_PATH="/work").stderr
     wrong = listed(ASYNCJOB_PORT="http")
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
     assert "'http://127.0.0.1:http' is not a URL" in wrong.stderr

@@ -7,6 +7,11 @@ import httpx
 Job = dict[str, Any]
 
 
+def whereabouts(api: httpx.Client, answer: httpx.Response) -> str:
+    """The path below the API, or the whole address if it is elsewhere, to which an answer's `Location` leads."""
+    return str(answer.request.url.join(answer.headers["location"])).removeprefix(str(api.base_url).rstrip("/"))
+
+
 def assert_refused(answer: httpx.Response, status: int) -> str:
     """The answer is a refusal in the one shape of errors; its message."""
     assert answer.status_code == status, (answer.status_code, answer.text)

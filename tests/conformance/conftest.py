@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conformance.answers import Job
+from tests.conformance.answers import Job, whereabouts
 
 VISIBLE_SECONDS = 30
 END_SECONDS = 60
@@ -21,7 +21,7 @@ def job_id() -> str:
 
 
 @pytest.fixture
-def accepted(capabilities: set[str]) -> Callable[..., str]:
+def accepted(api: httpx.Client, capabilities: set[str]) -> Callable[..., str]:
     """Takes the answer to a submission, which must be a 202, and the id if one was chosen; gives the job's id."""
 
     def check(answer: httpx.Response, job_id: str | None = None) -> str:
@@ -34,7 +34,7 @@ def accepted(capabilities: set[str]) -> Callable[..., str]:
             return job_id or answer.headers["x-request-id"]
         assert list(body) == ["jobId"]
         assert job_id in (None, body["jobId"])
-        assert answer.headers["location"].endswith(f"/jobs/{body['jobId']}")
+        assert whereabouts(api, answer) == f"/jobs/{body['jobId']}"
         return str(body["jobId"])
 
     return check

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conformance.answers import Job, assert_refused
+from tests.conformance.answers import Job, assert_refused, whereabouts
 
 Accepted = Callable[..., str]
 Submit = Callable[..., str]
@@ -163,7 +163,7 @@ def test_a_submission_that_waits_is_answered_with_the_job_once_it_has_ended(api:
     assert answer.status_code == 200
     job = answer.json()
     assert (job["status"], job["results"]) == ("Success", {"message": "I slept for 0.2 seconds"})
-    assert answer.headers["location"] == f"/jobs/{job['jobId']}"
+    assert whereabouts(api, answer) == f"/jobs/{job['jobId']}"
     assert "retry-after" not in answer.headers
 
 

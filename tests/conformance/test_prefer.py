@@ -5,6 +5,8 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from tests.conformance.answers import whereabouts
+
 pytestmark = pytest.mark.needs("prefer")
 
 Submit = Callable[..., str]
@@ -19,7 +21,7 @@ def test_a_get_is_held_until_the_job_is_final(api: httpx.Client, submitted: Subm
 def test_a_submission_is_held_until_the_job_is_final(api: httpx.Client) -> None:
     answer = api.post("/jobs", json={"seconds": 0}, headers={"prefer": "respond-async, wait=20"})
     assert (answer.status_code, answer.json()["status"]) == (200, "Success")
-    assert answer.headers["location"].endswith(f"/jobs/{answer.json()['jobId']}")
+    assert whereabouts(api, answer) == f"/jobs/{answer.json()['jobId']}"
     assert answer.headers["preference-applied"] == "wait=20"
 
 

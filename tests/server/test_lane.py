@@ -65,8 +65,8 @@ class Side:
         self.store = SqliteStore(chosen.database)
         self.engine = Engine(load(FUNCTIONS), chosen, self.store)
         access = Access(chosen)
-        self.lane = Lane(self.engine, access) if name == "lane" else None
-        self.config: Any = config(Application(self.engine, access), 1, self.lane)
+        self.lane = Lane(self.engine, access, chosen.root_path) if name == "lane" else None
+        self.config: Any = config(Application(self.engine, access, chosen.root_path), 1, self.lane)
         self.config.load()
 
     def connect(self) -> "Client":
@@ -308,6 +308,27 @@ def test_both_count_the_same_submissions(tmp_path: Path) -> None:
         assert counted[0] == counted[1]
 
     compare(tmp_path, test)
+
+
+@pytest.mark.parametrize("root_path", ["/work", "/team/work.1", "/jobs", "/team/jobs", "/jobs/known"])
+def test_both_say_the_same_below_a_prefix_that_the_proxy_strips_or_not(tmp_path: Path, root_path: str) -> None:
+    def below(request: bytes, prefix: bytes) -> bytes:
+        return request.replace(b" /", b" %b/" % prefix, 1)
+
+    async def test(lane: Side, ordinary: Side) -> None:
+        await prepare(lane, ordinary)
+        root = root_path.encode()
+        for name, request in (IN_LANE | {"a list": get(b"jobs"), "counts": get(b"stats"), "no id": get(b".a")}).items():
+            for prefix in (b"", root, root + root, b"/jobs", b"/team", b"/other"):
+                asked = below(request, prefix)
+                expected = [(await ordinary.ask(asked))[0] for _ in range(2)]
+                (first, _), (said, in_lane) = [await lane.ask(asked) for _ in range(2)]
+                assert [first, said] == expected, (name, prefix)
+                if prefix == root and name in IN_LANE:
+                    assert in_lane and said.startswith((b"HTTP/1.1 202 ", b"HTTP/1.1 200 ", b"HTTP/1.1 409 "))
+                    assert b"location" not in said or b"\r\nlocation: %b/jobs/" % root in said
+
+    compare(tmp_path, test, root_path=root_path)
 
 
 def test_only_the_right_key_opens_the_lane(tmp_path: Path) -> None:

@@ -100,8 +100,9 @@ def test_the_containers_file_copies_what_is_there_and_starts_a_server() -> None:
     assert kinds.index("USER") < kinds.index("CMD")
 
 
-def test_the_proxy_is_as_patient_and_as_generous_as_the_server() -> None:
-    text = (EXAMPLES / "nginx.conf").read_text()
+@pytest.mark.parametrize("example", ["nginx.conf", "nginx-prefix.conf"])
+def test_the_proxy_is_as_patient_and_as_generous_as_the_server(example: str) -> None:
+    text = (EXAMPLES / example).read_text()
     directives = dict(re.findall(r"^\s+(\w+) (.*?);", text, re.MULTILINE))
     assert int(directives["proxy_read_timeout"].removesuffix("s")) > MAX_WAIT_SECONDS
     assert int(directives["client_max_body_size"].removesuffix("m")) << 20 > MAX_BODY_BYTES

@@ -13,7 +13,7 @@ from asyncjob.server.http.requests import Request, by_name
 def _read(*prefer: bytes, query: bytes = b"") -> Preferences:
     headers = by_name([(b"host", b"a"), *((b"prefer", value) for value in prefer)])
     nothing: Any = None  # of the rest of a request
-    return preferences(Request(nothing, nothing, b"", "GET", "id", headers, query, nothing, nothing))
+    return preferences(Request(nothing, nothing, b"", "GET", "", "id", headers, query, nothing, nothing))
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from asyncjob.options import NONE, Options
 from asyncjob.policies import Limit, Rate
 from asyncjob.sqlite.backup import backup
 from asyncjob.sqlite.store import SqliteStore
-from asyncjob.store import Claim, Claims, Lost, Observer, Success, Suspect
+from asyncjob.store import Change, Claim, Claims, Lost, Observer, Success, Suspect
 from tests.store.conftest import Clock, clock
 from tests.store.opened import function_of
 
@@ -45,6 +45,7 @@ FUNCTIONS = {
     )
 }
 KEYS = "abc"
+GOES_ON = ("fail, going on", "repeat, going on")
 
 
 class Walk:
@@ -59,6 +60,7 @@ class Walk:
         self.store = SqliteStore(folder / "jobs-0.db")
         self.running: dict[str, Claim | Lost] = {}
         self.suspects: list[Suspect] = []
+        self.going_on: dict[tuple[str, int], tuple[str, str | None]] = {}  # attempts that have ended and are not gone
         self.promised: set[str] = set()  # jobs whose submission was answered
         self.writes: list[asyncio.Future[Any]] = []
         self.next_due: int | None = None
@@ -73,7 +75,7 @@ class Walk:
         await self.store.start(Observer(self._claimed))
         await self.store.take_over(FUNCTIONS.values())
         self.suspects = self.store.suspects(FUNCTIONS)
-        self.running = {}
+        self.running, self.going_on = {}, {}
         for lost in self.store.lost():
             await self.store.release(lost.job_id, lost.attempt, ERROR, group_limit=lost.group_limit, interrupted=True)
             if lost.group_limit is not None:
@@ -115,6 +117,9 @@ class Walk:
         ):
             running[name, None] += count
             running[name, f"key {key}"] += count
+        for name, key in self.going_on.values():
+            running[name, None] += 1
+            running[name, f"key {key}"] += 1
         for (name, key), count in running.items():
             limits = FUNCTIONS[name].limits
             limit = limits.concurrency if key is None else limits.concurrency_per_key
@@ -157,6 +162,7 @@ class Walk:
             (self.submit, 40),
             (self.end, 40),
             (self.cancel, 3),
+            (self.go, 5),
             (self.admit, 6),
             (self.retry, 2),
             (self.run_now, 2),
@@ -196,7 +202,7 @@ class Walk:
         job = self.random.choice(waiting)
         del self.running[job.job_id]
         key, pause, store = (job.job_id, job.attempt), self.random.choice([0, 300, 9_000]), self.store
-        how = self.random.choice(["succeed"] * 6 + ["fail", "repeat", "postpone", "release", "suspect"])
+        how = self.random.choice(["succeed"] * 6 + ["fail", "repeat", "postpone", "release", "suspect", *GOES_ON])
         write: asyncio.Future[Any]
         store.offer(1)
         if how == "succeed":
@@ -205,6 +211,13 @@ class Walk:
             write = store.fail(*key, ERROR)
         elif how == "repeat":
             write = store.repeat(*key, pause, ERROR)
+        elif how in GOES_ON:
+            write = (
+                store.fail(*key, ERROR, goes_on=True)
+                if how == "fail, going on"
+                else store.repeat(*key, pause, ERROR, goes_on=True)
+            )
+            write.add_done_callback(lambda done: self._goes_on(key, done.result()))
         elif how == "postpone":
             write = store.postpone(*key, pause, ERROR)
         elif how == "release":
@@ -213,6 +226,17 @@ class Walk:
             write = store.release(*key, ERROR, group_limit=2)
             self.suspects.append(Suspect(job.job_id, job.attempt + 1, 2))
         self.writes.append(write)
+
+    def _goes_on(self, attempt: tuple[str, int], has_ended: bool) -> None:
+        if has_ended and not self.dying:
+            (row,) = self.rows("SELECT type, limit_key FROM job WHERE job_id = ?", attempt[0])
+            self.going_on[attempt] = row
+
+    def go(self) -> None:
+        if self.going_on:
+            attempt = self.random.choice([*self.going_on])
+            del self.going_on[attempt]
+            self.store.gone(*attempt)
 
     def admit(self) -> None:
         self.random.shuffle(self.suspects)
@@ -230,12 +254,13 @@ class Walk:
             if self.running.pop(job_id, None) is not None:
                 self.store.offer(1)
             canceling = self.store.cancel(job_id)
-            canceling.add_done_callback(lambda done: self._canceled(job_id, done.result().attempt))
+            canceling.add_done_callback(lambda done: self._canceled(job_id, done.result()))
             self.writes.append(canceling)
 
-    def _canceled(self, job_id: str, attempt: int) -> None:
+    def _canceled(self, job_id: str, change: Change) -> None:
+        self._goes_on((job_id, change.attempt), change.applied and change.before is Status.RUNNING)
         running = self.running.get(job_id)
-        if running is not None and running.attempt == attempt:  # it was claimed meanwhile
+        if running is not None and running.attempt == change.attempt:  # it was claimed meanwhile
             del self.running[job_id]
             self.store.offer(1)
 
@@ -276,14 +301,15 @@ class Walk:
         for _ in range(20_000):
             await self.settle()
             self.admit()
+            self.go()
             if self.running:
                 for job in list(self.running.values()):
                     del self.running[job.job_id]
                     self.store.offer(1)
                     self.writes.append(self.store.succeed([Success(job.job_id, job.attempt, b"1")]))
-            elif self.store.pending + self.store.scheduled == 0:
+            elif self.store.pending + self.store.scheduled + len(self.going_on) == 0:
                 return
-            elif not self.writes:
+            elif not (self.writes or self.going_on):
                 assert self.next_due is not None, "something waits, and nothing will wake it"
                 self.clock.now = max(self.clock.now + 1, self.next_due)
                 self.store.wake()
@@ -319,6 +345,7 @@ def test_no_walk_passes_a_limit_loses_a_job_or_keeps_one_waiting_for_ever(
         assert walk.rows(leftovers) == [(0,)]
         assert walk.rows("SELECT count(*) FROM gate") == [(0,)]
         assert (walk.store.pending, walk.store.scheduled, walk.store.limited) == (0, 0, 0)
+        assert walk.store.lingering == 0
         assert len(walk.starts) > STEPS / 10 and walk.counted > STEPS / 10
         await walk.store.close()
         with sqlite3.connect(walk.store.place) as connection:

@@ -20,7 +20,7 @@ from asyncjob.sqlite.store import SqliteStore
 from asyncjob.sqlite.transaction import Item, Results, Taken, Transaction
 from asyncjob.sqlite.writer import Writer
 from asyncjob.store import Claims, NotSaved, Observer, Success, Unusable
-from tests.store.opened import ERROR, Opened
+from tests.store.opened import ERROR, Opened, function_of
 
 LONG = 3_600_000  # milliseconds
 
@@ -161,6 +161,23 @@ def test_what_became_of_an_attempt_is_written_again_until_there_is_room(tmp_path
         assert await saved in (True, [True], [])
         assert (opened.status("job") == (Status.RUNNING, 1)) == (verb == "admit")
         assert (opened.store.pending, opened.store.scheduled) == (verb == "release", verb == "repeat")
+
+    _with_store(tmp_path / "jobs.db", test)
+
+
+def test_a_job_that_goes_on_is_counted_once_however_often_its_end_is_written(tmp_path: Path) -> None:
+    async def test(opened: OpenedFile) -> None:
+        await opened.take_over(function_of("echo", concurrency=1))
+        await opened.run("first")
+        await opened.submit("second")
+        canceling = opened.store.cancel("first")
+        with pytest.raises(NotSaved):  # which takes the whole transaction back
+            await opened.store._writer.do(lambda connection: connection.execute("no SQL"))
+        assert (await canceling).applied
+        assert opened.store.lingering == 1
+        opened.store.gone("first", 1)
+        await opened.claim_all(2)
+        assert opened.claimed[-1] == ("second", 1)
 
     _with_store(tmp_path / "jobs.db", test)
 

@@ -54,6 +54,7 @@ class MemoryStore:
         self._now = 0
         self._expired: list[Expired] = []
         self._suspects: list[Suspect] = []
+        self._going_on: dict[tuple[str, int], Row] = {}  # attempts that have ended and are not gone
         self._is_closed = False
         self.slots = 0
         self.deliveries = MemoryDeliveries(kept)
@@ -150,7 +151,8 @@ class MemoryStore:
         limits = self._limits(row)
         same = [one for one in self._kept.jobs.values() if (one.job.type, one.key) == (row.job.type, row.key)]
         past = [one for one in same if one.place.stage == 1 or self._runs(one)]
-        if limits.concurrency_per_key is not None and len(past) >= limits.concurrency_per_key.count:
+        held = sum((one.job.type, one.key) == (row.job.type, row.key) for one in self._going_on.values())
+        if limits.concurrency_per_key is not None and len(past) + held >= limits.concurrency_per_key.count:
             return False
         reserved = sum(one.place.stage == 1 for one in past)
         return self._has_room((row.job.type, row.key), limits.rate_per_key, now, reserved)
@@ -158,7 +160,8 @@ class MemoryStore:
     def _may_start(self, row: Row, now: int) -> bool:
         limits = self._limits(row)
         running = sum(self._runs(one) for one in self._kept.jobs.values() if one.job.type == row.job.type)
-        if limits.concurrency is not None and running >= limits.concurrency.count:
+        held = sum(one.job.type == row.job.type for one in self._going_on.values())
+        if limits.concurrency is not None and running + held >= limits.concurrency.count:
             return False
         return self._has_room((row.job.type, None), limits.rate, now, 0)
 
@@ -300,7 +303,9 @@ class MemoryStore:
         return None if found is None else Duplicate(found)
 
     def cancel(self, job_id: str) -> "asyncio.Future[Change]":
-        return self._change("cancel", job_id, finished_at=utc_now(), error=UNSET)
+        change = self._change("cancel", job_id, finished_at=utc_now(), error=UNSET)
+        self._go_on(job_id, change.result().attempt, change.result().before is Status.RUNNING)
+        return change
 
     def retry(self, job_id: str) -> "asyncio.Future[Change]":
         row = self._kept.jobs.get(job_id)
@@ -343,16 +348,38 @@ class MemoryStore:
         ended = [(one, {"results": Raw(one.results), "finished_at": now}) for one in successes]
         return self._done([self._write("succeed", one.job_id, one.attempt, **values) for one, values in ended])
 
-    def fail(self, job_id: str, attempt: int, error: Error) -> "asyncio.Future[bool]":
-        return self._done(self._write("fail", job_id, attempt, error=error, finished_at=utc_now()))
+    def fail(self, job_id: str, attempt: int, error: Error, *, goes_on: bool = False) -> "asyncio.Future[bool]":
+        written = self._write("fail", job_id, attempt, error=error, finished_at=utc_now())
+        self._go_on(job_id, attempt, written and goes_on)
+        return self._done(written)
 
     def repeat(
-        self, job_id: str, attempt: int, pause: int, error: Error, group_limit: int | None = None
+        self,
+        job_id: str,
+        attempt: int,
+        pause: int,
+        error: Error,
+        group_limit: int | None = None,
+        *,
+        goes_on: bool = False,
     ) -> "asyncio.Future[bool]":
         written = self._put_back("repeat", (job_id, attempt), pause, error, group_limit)
         if written:
             self._kept.jobs[job_id].losses += 1
+        self._go_on(job_id, attempt, written and goes_on)
         return self._done(written)
+
+    def _go_on(self, job_id: str, attempt: int, goes_on: bool) -> None:
+        if goes_on and self._limits(self._kept.jobs[job_id]):
+            self._going_on[job_id, attempt] = self._kept.jobs[job_id]
+
+    def gone(self, job_id: str, attempt: int) -> None:
+        self._going_on.pop((job_id, attempt), None)
+        self.wake()
+
+    @property
+    def lingering(self) -> int:
+        return len(self._going_on)
 
     def postpone(self, job_id: str, attempt: int, pause: int, error: Error) -> "asyncio.Future[Status | None]":
         row = self._kept.jobs.get(job_id)

@@ -12,10 +12,10 @@ from tests.serving import PatchedServer
 ROOT = Path(__file__).parents[2]
 IN_MEMORY = f"""
 import sys; sys.path.append({str(ROOT)!r})
-import asyncjob.cli, asyncjob.serve
+import asyncjob.cli, asyncjob.life
 from tests.store.memory import MemoryStore
 from tests.store.memory_kept import Kept
-asyncjob.serve.open_store = lambda settings: MemoryStore(Kept())
+asyncjob.life.open_store = lambda settings: MemoryStore(Kept())
 asyncjob.cli.app()
 """
 

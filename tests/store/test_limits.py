@@ -86,7 +86,6 @@ def test_the_room_that_an_end_makes_is_taken_by_the_transaction_that_saves_it(ru
 FREE: dict[str, Callable[[Opened], Awaitable[object]]] = {
     "succeed": lambda opened: opened.store.succeed([Success("a-1", 1, b"1")]),
     "fail": lambda opened: opened.store.fail("a-1", 1, ERROR),
-    "cancel": lambda opened: opened.store.cancel("a-1"),
     "repeat": lambda opened: opened.store.repeat("a-1", 1, MINUTE, ERROR),
     "postpone": lambda opened: opened.store.postpone("a-1", 1, MINUTE, ERROR),
     "repeat as a suspect": lambda opened: opened.store.repeat("a-1", 1, 0, ERROR, group_limit=1),
@@ -107,6 +106,67 @@ def test_each_way_out_makes_room_for_the_next(run: Run, how: str, function: JobF
     run(test)
 
 
+GO_ON: dict[str, Callable[[Opened], Awaitable[object]]] = {
+    "cancel": lambda opened: opened.store.cancel("a-1"),
+    "fail": lambda opened: opened.store.fail("a-1", 1, ERROR, goes_on=True),
+    "repeat": lambda opened: opened.store.repeat("a-1", 1, MINUTE, ERROR, goes_on=True),
+}
+
+
+@pytest.mark.parametrize("function", [function_of("echo", concurrency=1), ONE_PER_KEY], ids=["function", "key"])
+@pytest.mark.parametrize("how", GO_ON)
+def test_a_job_that_has_ended_holds_its_place_until_nothing_of_it_runs(
+    run: Run, how: str, function: JobFunction
+) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(function)
+        await _submit(opened, "a-1", "a-2")
+        assert await _claimed(opened, 9) == ["a-1"]
+        assert await GO_ON[how](opened)
+        assert (await _claimed(opened), opened.store.lingering) == ([], 1)
+        opened.store.gone("a-1", 2)  # another attempt
+        opened.store.gone("a-2", 1)  # and one that has not begun
+        assert (await _claimed(opened), opened.store.lingering) == ([], 1)
+        opened.store.gone("a-1", 1)
+        assert (await _claimed(opened), opened.store.lingering) == (["a-2"], 0)
+        opened.store.gone("a-1", 1)
+        assert await opened.store.succeed([Success("a-2", 1, b"1")]) == [True]
+        assert await _claimed(opened) == []
+
+    run(test)
+
+
+@pytest.mark.parametrize("function", [function_of("echo", concurrency=1), ONE_PER_KEY], ids=["function", "key"])
+@pytest.mark.parametrize("how", GO_ON)
+def test_the_end_of_a_server_ends_what_went_on_in_it(run: Run, how: str, function: JobFunction) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(function)
+        await _submit(opened, "a-1", "a-2")
+        assert await _claimed(opened, 9) == ["a-1"]
+        assert await GO_ON[how](opened)
+        assert await _claimed(opened) == []
+        await opened.reopen()
+        await opened.take_over(function)
+        assert await _claimed(opened, 9) == ["a-2"]
+
+    run(test)
+
+
+@pytest.mark.parametrize("how", GO_ON)
+def test_only_what_has_begun_and_has_a_limit_holds_a_place(run: Run, how: str) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(TWO, "other")
+        await opened.submit("a-1", type="other")
+        assert await _claimed(opened, 9) == ["a-1"]
+        assert await GO_ON[how](opened)
+        await _submit(opened, "b-1", "b-2", "b-3")
+        assert (await opened.store.cancel("b-3")).applied
+        assert not await opened.store.fail("b-3", 1, ERROR, goes_on=True)
+        assert opened.store.lingering == 0
+
+    run(test)
+
+
 def test_a_released_job_gets_its_place_back_before_the_others(run: Run) -> None:
     async def test(opened: Opened) -> None:
         for function in (function_of("echo", concurrency=1), ONE_PER_KEY):
@@ -116,7 +176,7 @@ def test_a_released_job_gets_its_place_back_before_the_others(run: Run) -> None:
             assert await _claimed(opened, 1) == [job_id]
             assert await opened.store.hand_back(job_id, 1)
             assert await _claimed(opened, 1) == [job_id]
-            assert (await opened.store.cancel(job_id)).applied
+            assert await apply(opened, "fail", job_id, 2)
             assert await _claimed(opened, 1) == [other]
             assert await apply(opened, "fail", other, 1)
 
@@ -338,6 +398,7 @@ def test_a_waiting_job_can_be_canceled_at_each_gate_and_makes_room_there(run: Ru
         assert (await opened.store.retry("b-passed")).applied
         assert await _claimed(opened) == []
         assert (await opened.store.cancel("b-next")).applied
+        opened.store.gone("b-next", 1)
         assert await _claimed(opened) == ["b-passed"]
         assert (opened.store.pending, opened.store.limited) == (0, 0)
 
@@ -394,7 +455,7 @@ def test_a_job_that_ended_before_its_function_got_limits_keeps_them_when_it_is_r
         for job_id in ("a-1", "a-2"):
             assert (await opened.store.retry(job_id)).applied
         assert await _claimed(opened, 9) == ["a-1"]
-        assert (await opened.store.cancel("a-1")).applied
+        assert await apply(opened, "fail", "a-1", 2)
         assert await _claimed(opened) == ["a-2"]
 
     run(test)

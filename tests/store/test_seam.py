@@ -25,7 +25,7 @@ def test_the_store_is_chosen_in_one_place() -> None:
         for file in SOURCE.rglob("*.py")
         if "asyncjob.sqlite.store" in _imported(file)
     }
-    assert users == {"serve.py"}
+    assert users == {"life.py"}
 
 
 def test_no_sql_is_written_in_python() -> None:

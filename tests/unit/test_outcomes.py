@@ -33,6 +33,7 @@ class Told:
         self.events: list[tuple[JobEvent, Ending]] = []
         self.suspects: list[Suspect] = []
         self.explained: list[tuple[int, str, str]] = []
+        self.lingering = 1
         jobs = Jobs()
         jobs.job(name="add", retries=1)(lambda: None)
         jobs.job(name="patient", retries=5, backoff=Pauses(jitter=0, seconds=(10, 60, 600)))(lambda: None)
@@ -46,7 +47,7 @@ class Told:
     def explain(self, attempt: RunningAttempt, level: int, error: Error, traceback: str) -> None:
         self.explained.append((attempt.attempt, logging.getLevelName(level), error.type))
 
-    def fail(self, *told: Any) -> "asyncio.Future[bool]":
+    def fail(self, *told: Any, goes_on: bool) -> "asyncio.Future[bool]":
         self.writes.append(("fail", *told))
         return _done(self.written)
 
@@ -54,13 +55,16 @@ class Told:
         self.writes.append(("postpone", *told))
         return _done(self.postponed if self.written else None)
 
-    def repeat(self, *told: Any) -> "asyncio.Future[bool]":
+    def repeat(self, *told: Any, goes_on: bool) -> "asyncio.Future[bool]":
         self.writes.append(("repeat", *told))
         return _done(self.written)
 
     def release(self, *told: Any, **more: Any) -> "asyncio.Future[bool]":
         self.writes.append(("release", *told))
         return _done(self.written)
+
+    def gone(self, *told: Any) -> None:
+        self.writes.append(("gone", *told))
 
     def tell(self, event: JobEvent, ending: Ending = BY_ITSELF) -> None:
         self.events.append((event, ending))
@@ -212,3 +216,24 @@ def test_a_job_whose_process_died_runs_on_among_fewer(act: Callable[[Outcomes], 
     told = _run(act)
     assert [suspect.group_limit for suspect in told.suspects] == ([] if limit is None else [limit])
     assert all((suspect.job_id, suspect.attempt) == ("1", 2) for suspect in told.suspects)
+
+
+@pytest.mark.parametrize("written", [True, False])
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda outcomes, attempt: outcomes.lost(attempt, ERROR, goes_on=True),
+        lambda outcomes, attempt: outcomes.raised(attempt, Failed(ERROR)),
+        lambda outcomes, attempt: outcomes.succeeded([attempt], [b"1"]),
+    ],
+)
+def test_an_attempt_that_was_over_before_its_end_is_saved_holds_no_limit(
+    end: Callable[[Outcomes, RunningAttempt], None], written: bool
+) -> None:
+    attempt = _attempt()
+    told = _run(lambda outcomes: end(outcomes, attempt), written=written)
+    assert ("gone", "1", 1) not in told.writes, "its function may still run"
+    attempt.over = True
+    told = _run(lambda outcomes: end(outcomes, attempt), written=written)
+    is_success = written and bool(told.successes)
+    assert (("gone", "1", 1) in told.writes) is not is_success

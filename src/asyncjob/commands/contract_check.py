@@ -143,8 +143,9 @@ def named(probe: Probe) -> None:
     if not document(answer, 202):
         raise Absent
     location = answer.headers.get("location", "")
-    if not location.endswith(f"/jobs/{job_id}"):
-        raise Broken(f"the Location of {job_id} is {location!r}")
+    path = f"{answer.request.url.path}/{job_id}"
+    if answer.request.url.join(location).path != path:
+        raise Broken(f"its Location is {location!r}, but it is at {path}; below a prefix, the server needs --root-path")
 
 
 def success(probe: Probe) -> None:

@@ -8,7 +8,7 @@ import typer
 from asyncjob.commands.completion import complete_id, complete_status, complete_type
 from asyncjob.job import Status
 
-LOCAL = f"http://127.0.0.1:{os.environ.get('ASYNCJOB_PORT') or 8000}"
+LOCAL = f"http://127.0.0.1:{os.environ.get('ASYNCJOB_PORT') or 8000}{os.environ.get('ASYNCJOB_ROOT_PATH', '')}"
 """Where the API is if nobody says: where `asyncjob serve` would be, started with the same environment."""
 
 STATUSES = ", ".join(Status)

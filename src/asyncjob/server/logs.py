@@ -9,11 +9,14 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 from asyncjob.job import utc_now
 
 logger = logging.getLogger("asyncjob")
+
+Entry = tuple[str, int, str, Mapping[str, Any]]
+"""A line to write: when, as `timestamp` writes it, its level, its message and its fields."""
 
 
 class LogFormat(StrEnum):
@@ -60,25 +63,16 @@ def log_each(level: int, message: str, happened: list[dict[str, Any]]) -> None:
     """
     if writes(level):
         now = utc_now()
-        _write([Entry(now, level, message, fields) for fields in happened])
-
-
-class Entry(NamedTuple):
-    """A line to write; `at` is a time as `timestamp` writes it."""
-
-    at: str
-    level: int
-    message: str
-    fields: Mapping[str, Any]
+        _write([(now, level, message, fields) for fields in happened])
 
 
 def log_entries(entries: Iterable[Entry]) -> None:
     """Write what has happened elsewhere, as far as its level is written."""
-    _write([entry for entry in entries if writes(entry.level)])
+    _write([entry for entry in entries if writes(entry[1])])
 
 
 def _write_lines(entries: list[Entry]) -> None:
-    lines = [_line(entry.at, logging.getLevelName(entry.level), entry.message, entry.fields) for entry in entries]
+    lines = [_line(at, logging.getLevelName(level), message, fields) for at, level, message, fields in entries]
     with suppress(OSError, ValueError):  # jobs go on even if nobody can read of them any more
         sys.stderr.write("".join([f"{line}\n" for line in lines]))
 
@@ -95,11 +89,15 @@ class Formatter(logging.Formatter):
 
 
 def _text_line(now: str, level: str, message: str, fields: Mapping[str, Any]) -> str:
+    return f"{now} {level:<7} {_text_of(message, fields)}"
+
+
+def _text_of(message: str, fields: Mapping[str, Any]) -> str:
     words = "".join([f" {name}={_text(value)}" for name, value in fields.items() if name != "exception"])
     first, *more = message.split("\n")
     rest = "".join([f"\n    {line}" for line in more])  # what a function logs must not look like a line of ours
     exception = f"\n{fields['exception']}" if fields.get("exception") else ""
-    return f"{now} {level:<7} {first}{words}{rest}{exception}"
+    return f"{first}{words}{rest}{exception}"
 
 
 def _text(value: Any) -> str:
@@ -116,6 +114,17 @@ def _present(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _line: Callable[[str, str, str, Mapping[str, Any]], str] = _text_line
+
+
+def hand_to_logging() -> None:
+    """Make a record of each line, for this process's own handlers; its attribute `asyncjob` has the fields."""
+    global _write  # noqa: PLW0603
+
+    def hand(entries: list[Entry]) -> None:
+        for _, level, message, fields in entries:
+            logger.log(level, "%s", _text_of(message, fields), extra={"asyncjob": dict(fields)})
+
+    _write = hand
 
 
 def configure(log_format: LogFormat, level: LogLevel) -> None:
@@ -141,8 +150,8 @@ def hand_over(level: int, take: Callable[[int, str, dict[str, Any]], None]) -> N
     global _write  # noqa: PLW0603
 
     def hand(entries: list[Entry]) -> None:
-        for entry in entries:
-            take(entry.level, entry.message, dict(entry.fields))
+        for _, level, message, fields in entries:
+            take(level, message, dict(fields))
 
     logger.setLevel(level)
     _write = hand

@@ -211,6 +211,7 @@ class Metrics:
         )
         gauge("asyncjob_scheduled_limit", "Jobs that may: --max-scheduled.", lambda: settings.max_scheduled)
         gauge("asyncjob_limited", "Waiting jobs that a limit of their function holds back.", lambda: store.limited)
+        gauge("asyncjob_lingering", "Ended jobs whose function goes on and holds its place.", lambda: store.lingering)
         gauge("asyncjob_running", "Jobs that run.", lambda: workers.running)
         gauge("asyncjob_running_limit", "Jobs that may run at once: --concurrency.", lambda: settings.concurrency)
         places = workers.places

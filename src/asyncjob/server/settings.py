@@ -16,6 +16,7 @@ DURATION = re.compile(r"([0-9]{1,6}) *([smhdw])")
 ORIGIN = re.compile(
     r"https?://(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?"
 )  # as browsers send it
+ROOT_PATH = re.compile(r"(/(?!\.)[A-Za-z0-9_.~-]+)+")  # as in a URL: nothing in it is percent-encoded
 HOST_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
@@ -41,6 +42,7 @@ class Settings:
         target: the registry, named as for `asyncjob serve`; None for the built-in job.
         host: the address to listen on.
         port: the TCP port; 0 for any free one.
+        root_path: the prefix that a proxy in front has, such as `/work`; empty for none.
         database: the SQLite file.
         workers: how many worker processes there may be; see `worker_count`.
         concurrency: how many jobs run at once, in all workers together.
@@ -57,6 +59,7 @@ class Settings:
         notify_secret: the key that signs notifications: `whsec_` and base64.
         log_format: what log lines look like.
         log_level: the lowest level that is logged.
+        path: folders from which workers import, beside the target's.
 
     Raises:
         SettingsError: they contradict each other, or one cannot be used.
@@ -65,6 +68,7 @@ class Settings:
     target: str | None = None
     host: str = "127.0.0.1"
     port: int = 8000
+    root_path: str = ""
     database: Path = Path("jobs.db")
     workers: int = field(default_factory=default_workers)
     concurrency: int = 1_000
@@ -81,6 +85,7 @@ class Settings:
     notify_secret: str | None = None
     log_format: LogFormat = LogFormat.TEXT
     log_level: LogLevel = LogLevel.INFO
+    path: Sequence[str] = ()
 
     @property
     def worker_count(self) -> int:
@@ -94,6 +99,10 @@ class Settings:
             raise SettingsError(
                 f"--host {self.host} lets other machines in: give an --api-key that they must send as x-api-key, "
                 "or say --insecure if everybody who reaches this address may submit and read jobs"
+            )
+        if self.root_path and not ROOT_PATH.fullmatch(self.root_path):
+            raise SettingsError(
+                f"--root-path {self.root_path!r} is not a prefix: write one such as /work or /team/work"
             )
         if self.api_key is not None:
             _check_key(self.api_key)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from asyncjob.sqlite.statements import MIGRATIONS, SQL
-from asyncjob.store import Unusable
+from asyncjob.store import InUse, Unusable
 
 APPLICATION_ID = 0x4A4F4253  # "JOBS", in the file's header: marks our files
 SCHEMA_VERSION = len(MIGRATIONS)
@@ -49,7 +49,8 @@ class Database:
     protects the file, whatever its name.
 
     Raises:
-        Unusable: another server has the file, it is not ours, or it cannot be opened.
+        InUse: another server has the file.
+        Unusable: it is not ours, or it cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -179,7 +180,7 @@ class Database:
                 raise Unusable(
                     f"{self.path} cannot be locked: {error.strerror}; choose a --database on a disk of this machine"
                 ) from None
-            raise Unusable(
+            raise InUse(
                 f"{self.path} is in use by another server ({owner}): stop it, or choose another --database"
             ) from None
 

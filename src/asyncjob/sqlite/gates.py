@@ -12,12 +12,15 @@ that a job waits at. Who passes the gate of its key gets the time of that as its
 function none goes before the others.
 
 How many run, or are past the gate of their key, is counted from the jobs themselves in the transaction that claims, so
-no place is ever lost. A rate is kept exactly, from the times of the last starts: in no period are there more. As many
-jobs are let past the gate of a key as may start now, so those can be claimed whenever their function has room.
+no place is ever lost. Only of attempts that have ended while their function goes on, since a thread cannot be stopped,
+is a list kept. It is in memory: they all end with the server. A rate is kept exactly, from the times of the last
+starts: in no period are there more. As many jobs are let past the gate of a key as may start now, so those can be
+claimed whenever their function has room.
 """
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -28,9 +31,11 @@ from asyncjob.store import LEVEL_MS, Expired, Suspect
 
 MAX_OPENED = 500  # gates that are looked at in one transaction because their rate opens
 MAX_PASSED = 500  # jobs that pass one gate in one transaction
+RUNS = 2  # the stage of what runs
 WHOLE = ""  # the key of a function's own rate
 
 Gate = tuple[str, str]  # a type and a key
+Attempt = tuple[str, int]  # a job id and the number of the attempt
 
 
 class Head(NamedTuple):
@@ -53,6 +58,9 @@ class Gates:
         self.places = places
         self.expired: list[Expired] = []
         self.suspects: list[Suspect] = []
+        self._lingering: dict[Attempt, Gate] = {}  # attempts that have ended and go on, and the gates that they passed
+        self._held: Counter[tuple[str, str | None]] = Counter()  # how many these are, of a type and of a key
+        self._begun: list[Attempt] = []  # those that this transaction has added
         self._touched: set[Gate] = set()  # of keys, at which something may have changed
         self._looked_at: set[Gate] = set()  # the same, in a transaction that is not committed yet
 
@@ -63,12 +71,37 @@ class Gates:
 
     def begin(self) -> None:
         """A transaction begins; what one before it did may have been rolled back."""
+        for attempt in self._begun:
+            self.gone(attempt)
         self._touched |= self._looked_at
         self.expired, self.suspects = [], []
 
     def committed(self) -> None:
         """The transaction is on the disk."""
-        self._looked_at = set()
+        self._looked_at, self._begun = set(), []
+
+    @property
+    def lingering(self) -> int:
+        """How many attempts hold a place although they have ended."""
+        return len(self._lingering)
+
+    def linger(self, attempt: Attempt, name: str, key: str | None) -> None:
+        """An attempt of this function ends in this transaction, and goes on: it keeps its place."""
+        self._begun.append(attempt)
+        self._lingering[attempt] = name, key or WHOLE
+        self._hold(name, key or WHOLE, 1)
+
+    def gone(self, attempt: Attempt) -> None:
+        """An attempt goes on no longer."""
+        if (gate := self._lingering.pop(attempt, None)) is not None:
+            self._hold(*gate, -1)
+            self._touched.add(gate)
+
+    def _hold(self, name: str, key: str, change: int) -> None:
+        for gate in ((name, None), (name, key)):
+            self._held[gate] += change
+            if not self._held[gate]:
+                del self._held[gate]
 
     def touch(self, name: str, key: str | None) -> None:
         """Look at the gate of this key before the next claim: a job of it has come, ended or gone."""
@@ -102,7 +135,9 @@ class Gates:
         if not connection.execute(SQL["before_key"], gate | {"limit": 1}).fetchall():
             return
         past, running = connection.execute(SQL["past_key"], gate).fetchone()
-        room = MAX_PASSED if limits.concurrency_per_key is None else limits.concurrency_per_key.count - past
+        room = MAX_PASSED
+        if limits.concurrency_per_key is not None:
+            room = limits.concurrency_per_key.count - past - self._held[name, key]
         if limits.rate_per_key is not None and room > 0:
             reserved = past - running
             room = self._may_start(connection, name, key, limits.rate_per_key, now, room + reserved) - reserved
@@ -125,7 +160,7 @@ class Gates:
             limits, room = self.places.limits(name), most
             if limits.concurrency is not None:
                 (running,) = connection.execute(SQL["running_of_type"], {"type": name}).fetchone()
-                room = min(room, limits.concurrency.count - running)
+                room = min(room, limits.concurrency.count - running - self._held[name, None])
             if limits.rate is not None and room > 0:
                 room = self._may_start(connection, name, WHOLE, limits.rate, now, room)
                 if room <= 0:

@@ -1,4 +1,6 @@
-"""The store in one SQLite file: the writes, named after their transitions. The reads are in reads.py.
+"""The store in one SQLite file: the writes, named after their transitions.
+
+Those of attempts are in attempts.py, the reads in reads.py.
 
 Writes go to the writer's thread and return a future. Reads have their own connections, which in WAL mode wait for no
 write. Each transaction ends by claiming as many waiting jobs as there are slots. So if a worker is free, the commit
@@ -10,41 +12,37 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-import msgspec
-
-from asyncjob.context import MAX_POSTPONEMENTS
 from asyncjob.contract import Submission
-from asyncjob.job import Error, Progress, Status, now_ms, timestamp, utc_now
+from asyncjob.job import Status, now_ms, timestamp, utc_now
 from asyncjob.registry import JobFunction
+from asyncjob.sqlite.attempts import Attempts, Key, succeeded
 from asyncjob.sqlite.database import Database
 from asyncjob.sqlite.deliveries import SqliteDeliveries
 from asyncjob.sqlite.gates import Gates
 from asyncjob.sqlite.inserting import Inserting, InsertingSpecial, special
 from asyncjob.sqlite.logs import SqliteLogs
-from asyncjob.sqlite.places import NOWHERE, Places
-from asyncjob.sqlite.reads import NEVER, Reads
+from asyncjob.sqlite.places import Places
+from asyncjob.sqlite.reads import NEVER
 from asyncjob.sqlite.schedules import SqliteSchedules
 from asyncjob.sqlite.statements import SQL
 from asyncjob.sqlite.taking_over import current_key, take_over
-from asyncjob.sqlite.transaction import EndedJob, Insisted, Item, NewJob, Results, Taken, Transaction
+from asyncjob.sqlite.transaction import Insisted, Item, NewJob, Results, Taken, Transaction
 from asyncjob.sqlite.unique import find_same, find_unfinished
 from asyncjob.sqlite.writer import Writer
-from asyncjob.sqlite.writing import State, as_json, find_state, put_back, write
-from asyncjob.store import FIRST, Change, Claims, Duplicate, Observer, Success, Suspect, Told, Unreadable, Unusable
-
-Key = dict[str, Any]  # the values of a statement
+from asyncjob.sqlite.writing import State, write
+from asyncjob.store import FIRST, Change, Claims, Duplicate, Observer, Suspect, Told, Unreadable, Unusable
 
 
-class SqliteStore(Reads):
+class SqliteStore(Attempts):
     """The jobs in one database file, which no other server can open in the meantime. Implements `store.Store`.
 
     Args:
         path: the file; it is created if it does not exist.
 
     Raises:
-        Unusable: another server has the file, it is not ours, or it cannot be opened or read.
+        InUse: another server has the file.
+        Unusable: it is not ours, or it cannot be opened or read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -116,7 +114,7 @@ class SqliteStore(Reads):
 
     def wake(self) -> None:
         """Run a transaction, if only to claim."""
-        self._writer.do(lambda connection: None, Insisted("wake")).add_done_callback(_succeeded)  # nobody waits for it
+        self._writer.do(lambda connection: None, Insisted("wake")).add_done_callback(succeeded)  # nobody waits for it
 
     def admit(self, suspects: Sequence[Suspect]) -> "asyncio.Future[list[bool]]":
         """Let suspects be claimed, next of all."""
@@ -189,7 +187,12 @@ class SqliteStore(Reads):
     def cancel(self, job_id: str) -> "asyncio.Future[Change]":
         """Pending or Running → Canceled."""
         now = utc_now()
-        return self._change(job_id, lambda connection, key, state: write(connection, "cancel", key | {"now": now}))
+
+        def cancel(connection: sqlite3.Connection, key: Key, state: State) -> bool:
+            written = write(connection, "cancel", key | {"now": now})
+            return written and self._linger((job_id, state.attempt), state)
+
+        return self._change(job_id, cancel)
 
     def retry(self, job_id: str) -> "asyncio.Future[Change]":
         """Final → Pending."""
@@ -218,108 +221,6 @@ class SqliteStore(Reads):
 
         return self._change(job_id, run, waits_after=True)
 
-    def progress(self, job_id: str, attempt: int, progress: Progress) -> "asyncio.Future[bool]":
-        """Save how far a running attempt is."""
-        values = {"job_id": job_id, "attempt": attempt, "progress": msgspec.json.encode(progress).decode()}
-        return self._writer.do(lambda connection: connection.execute(SQL["progress"], values).rowcount == 1)
-
-    def succeed(self, successes: Sequence[Success]) -> "asyncio.Future[list[bool]]":
-        """Running → Success."""
-        now = utc_now()
-        rows = [EndedJob(one.job_id, one.attempt, now, one.results) for one in successes]
-        return self._writer.write("succeed", rows, Insisted("succeed", [one.job_id for one in successes]))
-
-    def fail(self, job_id: str, attempt: int, error: Error) -> "asyncio.Future[bool]":
-        """Running → Failure."""
-        values = {"job_id": job_id, "attempt": attempt, "error": as_json(error), "now": utc_now()}
-
-        def operation(connection: sqlite3.Connection) -> bool:
-            self._find(connection, job_id)
-            return write(connection, "fail", values)
-
-        return self._writer.do(operation, Insisted("fail", [job_id]))
-
-    def repeat(
-        self, job_id: str, attempt: int, pause: int, error: Error, group_limit: int | None = None
-    ) -> "asyncio.Future[bool]":
-        """Running → Pending, with one loss more."""
-        key = {"job_id": job_id, "attempt": attempt}
-        return self._put_back("repeat", key, error, pause, {"group_limit": group_limit, "error": as_json(error)})
-
-    def postpone(self, job_id: str, attempt: int, pause: int, error: Error) -> "asyncio.Future[Status | None]":
-        """Running → Pending, because the function asked for it."""
-        values = {"job_id": job_id, "attempt": attempt, "error": as_json(error)}
-
-        def operation(connection: sqlite3.Connection) -> Status | None:
-            state = self._find(connection, job_id)
-            if state is None:
-                return None
-            if state.postponements >= MAX_POSTPONEMENTS:
-                over = Error("RetryLater", f"it was postponed {MAX_POSTPONEMENTS:,} times; last: {error.message}")
-                values_then = values | {"error": as_json(over), "now": utc_now()}
-                return Status.FAILURE if write(connection, "fail", values_then) else None
-            place = self._places.after(pause, state.type, state.priority, now_ms())
-            written = put_back(connection, "postpone", values | place._asdict(), error)
-            return Status.PENDING if written else None
-
-        def count(postponed: "asyncio.Future[Status | None]") -> None:
-            if _succeeded(postponed) and postponed.result() is Status.PENDING:
-                self._count_waiting(1, is_scheduled=pause > 0)
-
-        future = self._writer.do(operation, Insisted("postpone", [job_id]))
-        future.add_done_callback(count)
-        return future
-
-    def release(
-        self,
-        job_id: str,
-        attempt: int,
-        error: Error,
-        *,
-        group_limit: int | None = None,
-        interrupted: bool = False,
-    ) -> "asyncio.Future[bool]":
-        """Running → Pending, with no further loss."""
-        values = {"group_limit": group_limit, "interrupted": interrupted}
-        return self._put_back("release", {"job_id": job_id, "attempt": attempt}, error, None, values)
-
-    def hand_back(self, job_id: str, attempt: int, group_limit: int | None = None) -> "asyncio.Future[bool]":
-        """Running → Pending, because the server stops; tried once."""
-        values = {"group_limit": group_limit, "interrupted": False}
-        return self._put_back("release", {"job_id": job_id, "attempt": attempt}, None, None, values, insists=False)
-
-    def _put_back(
-        self,
-        name: str,
-        key: Key,
-        error: Error | None,
-        pause: int | None,
-        values: Key,
-        *,
-        insists: bool = True,
-    ) -> "asyncio.Future[bool]":
-        """Running → Pending: a suspect until it is admitted, after a pause, or first of all if that is None."""
-        is_suspect = values["group_limit"] is not None
-
-        def operation(connection: sqlite3.Connection) -> bool:
-            if (state := self._find(connection, key["job_id"])) is None:
-                return False
-            if is_suspect and not pause:
-                place = NOWHERE
-            elif pause is None:
-                place = self._places.ready(state.type, state.priority, FIRST)
-            else:
-                place = self._places.after(pause, state.type, state.priority, now_ms())
-            return put_back(connection, name, key | values | place._asdict(), error)
-
-        def count(written: "asyncio.Future[bool]") -> None:
-            if _succeeded(written) and written.result():
-                self._count_waiting(1, is_scheduled=bool(pause))
-
-        future = self._writer.do(operation, Insisted(name, [key["job_id"]]) if insists else None)
-        future.add_done_callback(count)
-        return future
-
     def _change(
         self, job_id: str, call: Callable[[sqlite3.Connection, Key, State], bool | str], *, waits_after: bool = False
     ) -> "asyncio.Future[Change]":
@@ -343,7 +244,7 @@ class SqliteStore(Reads):
             return Change(state.status, state.attempt, applied)
 
         def count(changed: "asyncio.Future[Change]") -> None:
-            if _succeeded(changed) and changed.result().applied:
+            if succeeded(changed) and changed.result().applied:
                 if found[0].status is Status.PENDING:
                     self._count_waiting(-1, is_scheduled=found[0].is_scheduled)
                 if waits_after:
@@ -352,20 +253,6 @@ class SqliteStore(Reads):
         future = self._writer.do(operation)
         future.add_done_callback(count)
         return future
-
-    def _find(self, connection: sqlite3.Connection, job_id: str) -> State | None:
-        """What is about to change, which may make room for others before the same gate."""
-        state = find_state(connection, job_id)
-        if state is not None:
-            self._gates.touch(state.type, state.limit_key)
-        return state
-
-    def _count_waiting(self, jobs: int, *, is_scheduled: bool = False) -> None:
-        """Count so many more jobs as waiting: for their time, or for their turn."""
-        if is_scheduled:
-            self.scheduled += jobs
-        else:
-            self.pending += jobs
 
     # -- taking over, tidying up ---------------------------------------------------------------------------------
 
@@ -391,7 +278,3 @@ class SqliteStore(Reads):
             return len(old), None if over else rows[-1][0]
 
         return await self._writer.do(operation)
-
-
-def _succeeded(future: "asyncio.Future[Any]") -> bool:
-    return not future.cancelled() and future.exception() is None

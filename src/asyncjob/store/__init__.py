@@ -2,10 +2,11 @@
 
     StoreError
     ├── Unusable     the store cannot be opened, or cannot be trusted any more
+    │   └── InUse    another server has it
     ├── NotSaved     a write was not saved
     └── Unreadable   a read failed
 
-A server knows only these files. `serve.py` chooses the store. Every store passes tests/store/.
+A server knows only these files. `life.py` chooses the store. Every store passes tests/store/.
 
     protocol.py     what a store does
     records.py      what it takes and returns, and its errors
@@ -36,6 +37,7 @@ from asyncjob.store.records import (
     Claims,
     Duplicate,
     Expired,
+    InUse,
     Lost,
     NotSaved,
     Shown,
@@ -63,6 +65,7 @@ __all__ = [
     "Expired",
     "Fired",
     "Firing",
+    "InUse",
     "KeptLine",
     "LastJob",
     "LogCut",

@@ -157,7 +157,7 @@ class Store(Protocol):
         """
 
     def cancel(self, job_id: str) -> "asyncio.Future[Change]":
-        """Pending or Running → Canceled, whatever its attempt.
+        """Pending or Running → Canceled, whatever its attempt. One that ran may go on; see `gone`.
 
         Raises:
             NotSaved: in the future.
@@ -198,15 +198,28 @@ class Store(Protocol):
             For each, False if its guard refused it; the others are saved.
         """
 
-    def fail(self, job_id: str, attempt: int, error: Error) -> "asyncio.Future[bool]":
+    def fail(self, job_id: str, attempt: int, error: Error, *, goes_on: bool = False) -> "asyncio.Future[bool]":
         """Running → Failure, until it is saved.
+
+        Args:
+            job_id: the job's.
+            attempt: which one has ended.
+            error: why.
+            goes_on: whether its function may still run; see `gone`.
 
         Returns:
             False if the guard refused it.
         """
 
     def repeat(
-        self, job_id: str, attempt: int, pause: int, error: Error, group_limit: int | None = None
+        self,
+        job_id: str,
+        attempt: int,
+        pause: int,
+        error: Error,
+        group_limit: int | None = None,
+        *,
+        goes_on: bool = False,
     ) -> "asyncio.Future[bool]":
         """Running → Pending, with the next attempt and one more loss, until it is saved.
 
@@ -216,6 +229,7 @@ class Store(Protocol):
             pause: milliseconds until the next one is ready; never longer, even if the clock is set back.
             error: how the attempt was lost. The job shows it until the next attempt begins.
             group_limit: given for a suspect, which waits until it is admitted, whatever its pause.
+            goes_on: as in `fail`.
 
         Returns:
             False if the guard refused it.
@@ -268,6 +282,13 @@ class Store(Protocol):
             NotSaved: in the future. The job stays Running, and the next server finds it among `lost`.
         """
 
+    def gone(self, job_id: str, attempt: int) -> None:
+        """Say that nothing of an attempt runs any more, and run a transaction, as `wake` does.
+
+        An attempt that was canceled while it ran, or has ended while it `goes_on`, counts against the limits of its
+        function until this is said of it, or its server ends. Of other attempts this says nothing new.
+        """
+
     # -- reads ---------------------------------------------------------------------------------------------------
     # All of them raise Unreadable. Those that are not coroutines return within a fraction of a millisecond.
 
@@ -286,6 +307,10 @@ class Store(Protocol):
     @property
     def limited(self) -> int:
         """How many jobs are Pending and wait for a limit of their function."""
+
+    @property
+    def lingering(self) -> int:
+        """How many attempts have ended and count against a limit, because they are not `gone`."""
 
     def find(self, job_id: str) -> Job | None:
         """The job as it was last saved."""

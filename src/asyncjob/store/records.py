@@ -20,6 +20,10 @@ class Unusable(StoreError):
     """The store cannot be opened, or cannot be trusted any more; the message says why, and what to do."""
 
 
+class InUse(Unusable):
+    """Another server has the store."""
+
+
 class NotSaved(StoreError):
     """Nothing of a write was saved, because the disk is full, for example. The same write may succeed later."""
 

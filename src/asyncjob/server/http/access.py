@@ -53,13 +53,15 @@ class Access:
 
     Args:
         settings: of the server.
+        any_host: whether another application has looked at `Host` already, or not, as it likes.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, any_host: bool = False) -> None:
         self.sessions = Sessions()
         self.cors = Cors(settings.cors_origin)
         self._api_key = None if settings.api_key is None else settings.api_key.encode()
-        self._insecure = settings.insecure
+        self._insecure = settings.insecure or any_host
+        self._any_host = any_host
         self._hosts = tuple(host.lower() for host in settings.allow_host)
         self._own_hosts = (*self._hosts, settings.host.lower(), socket.gethostname().lower())
         self._delayed = 0
@@ -91,7 +93,8 @@ class Access:
             if not self._insecure:
                 check_origin(headers, self._hosts)
                 return None
-            _check_host(headers, self._own_hosts)
+            if not self._any_host:
+                _check_host(headers, self._own_hosts)
             if method not in SAFE_METHODS and not self.cors.allows(headers):
                 check_page(headers)
         except ApiError as refusal:

@@ -42,10 +42,10 @@ def json(body: bytes, status: int = 200, headers: Iterable[Header] = ()) -> Answ
     return Answer(status, [JSON, (b"content-length", b"%d" % len(body)), NO_STORE, *headers], body)
 
 
-def accepted(job_id: str, is_duplicate: bool = False) -> Answer:
+def accepted(prefix: str, job_id: str, is_duplicate: bool = False) -> Answer:
     """A 202: the job is saved and will run; or one that is the same was there before."""
     body = b'{"jobId":"%b"}' % job_id.encode()
-    return json(duplicate(body) if is_duplicate else body, 202, (location(job_id), RETRY_AFTER))
+    return json(duplicate(body) if is_duplicate else body, 202, (location(prefix, job_id), RETRY_AFTER))
 
 
 def duplicate(body: bytes) -> bytes:
@@ -53,9 +53,9 @@ def duplicate(body: bytes) -> bytes:
     return body[:-1] + b',"duplicate":true}'
 
 
-def location(job_id: str) -> Header:
-    """Where a job is."""
-    return b"location", b"/jobs/" + job_id.encode()
+def location(prefix: str, job_id: str) -> Header:
+    """Where a job is, at this host."""
+    return b"location", f"{prefix}/jobs/{job_id}".encode()
 
 
 def etag(version: str) -> Header:

@@ -9,9 +9,10 @@ from asyncjob.server.http import answers
 from asyncjob.server.http.access import Access, WrongKey
 from asyncjob.server.http.answers import Answer, Header
 from asyncjob.server.http.cors import PREFLIGHT
+from asyncjob.server.http.prefix import locate
 from asyncjob.server.http.problems import as_problem, wants_problem
 from asyncjob.server.http.requests import ClientLeft, Message, Receive, Request, Scope, Send, by_name
-from asyncjob.server.http.routes import ROUTES, find
+from asyncjob.server.http.routes import ROUTES
 from asyncjob.server.http.sessions import Headers
 from asyncjob.server.http.streams import EventStream
 from asyncjob.server.refusals import NotFound
@@ -24,11 +25,13 @@ class Application:
     Args:
         engine: runs the jobs.
         access: who may come in.
+        root_path: the prefix that a proxy in front of this server has, where ASGI's scope names none.
     """
 
-    def __init__(self, engine: Engine, access: Access) -> None:
+    def __init__(self, engine: Engine, access: Access, root_path: str = "") -> None:
         self._engine = engine
         self._access = access
+        self._root_path = root_path
         described = [route.request for route in ROUTES if route.operation is not None]
         self._document = msgspec.json.encode(
             document(engine.jobs, __version__, described, options=engine.options, key_needed=access.needs_key)
@@ -55,16 +58,27 @@ class Application:
         if self._access.cors.is_preflight(method, headers):
             self._access.check(method, True, headers)
             return answers.nothing(PREFLIGHT)
-        path, name = find(scope["path"])
+        path, name, prefix = locate(scope, self._root_path)
         session = self._access.check(method, path is not None and path.is_open, headers)
         if path is None:
             raise NotFound
         route = path.routes.get(method)
         if route is None:
             raise ApiError(405, "Method Not Allowed", {"allow": path.allow})
-        query = scope["query_string"]
         return await route.handler(
-            Request(self._engine, self._access, self._document, method, name, headers, query, session, receive)
+            Request(
+                self._engine,
+                self._access,
+                self._document,
+                method,
+                prefix,
+                name,
+                headers,
+                scope["query_string"],
+                session,
+                receive,
+                scope.get("asyncjob.job_id"),
+            )
         )
 
     async def _refuse(self, error: Exception, headers: Headers, send: Send) -> None:

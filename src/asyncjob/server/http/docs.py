@@ -4,6 +4,8 @@ import gzip
 from functools import cache
 from pathlib import Path
 
+import msgspec
+
 from asyncjob.server.http import answers
 from asyncjob.server.http.answers import Answer
 from asyncjob.server.http.requests import Request
@@ -26,7 +28,11 @@ FILES = {
 
 
 async def openapi(request: Request) -> Answer:
-    return answers.json(request.document)
+    document = request.document
+    if request.prefix:  # without `servers`, paths begin at the host
+        servers = msgspec.json.encode({"servers": [{"url": request.prefix}]})
+        document = b"%b,%b" % (servers[:-1], document[1:])
+    return answers.json(document)
 
 
 async def show(request: Request) -> Answer:

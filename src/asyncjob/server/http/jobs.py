@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import msgspec
+from msgspec import UNSET
 
 from asyncjob.contract import (
     ApiError,
@@ -44,6 +45,8 @@ async def submit(request: Request) -> Answer:
     key = request.header(b"idempotency-key")
     if key is not None:
         submission = under_key(submission, key)
+    elif submission.job_id is UNSET and request.job_id is not None:
+        submission = msgspec.structs.replace(submission, job_id=request.job_id)
     try:
         with tracing.submission(submission.type, request.headers.get(b"traceparent")) as traceparent:
             submitted = await engine.submit(submission, traceparent)
@@ -54,8 +57,9 @@ async def submit(request: Request) -> Answer:
     if seconds:
         job = await request.unless_left(engine.wait(submitted.job_id, seconds))
         if job.status.is_final:
-            return ended(job, submitted.is_duplicate, applied(prefer.wait))
-    answer = accepted(*submitted)
+            headers = (location(request.prefix, job.job_id), *applied(prefer.wait))
+            return ended(job, submitted.is_duplicate, headers)
+    answer = accepted(request.prefix, *submitted)
     answer.headers += applied(*prefer)
     return answer
 
@@ -63,7 +67,7 @@ async def submit(request: Request) -> Answer:
 def ended(job: Job, is_duplicate: bool, headers: Iterable[Header]) -> Answer:
     """The job that a submission has waited for, and whether that named one that was there, as a 202 would say."""
     body = msgspec.json.encode(job)
-    return json(duplicate(body) if is_duplicate else body, headers=(location(job.job_id), *headers))
+    return json(duplicate(body) if is_duplicate else body, headers=headers)
 
 
 async def get(request: Request) -> Answer:
@@ -100,13 +104,13 @@ async def cancel(request: Request) -> Answer:
 async def retry(request: Request) -> Answer:
     parse_no_query(request.query())
     await request.engine.retry(request.name)
-    return accepted(request.name)
+    return accepted(request.prefix, request.name)
 
 
 async def run_now(request: Request) -> Answer:
     parse_no_query(request.query())
     await request.engine.run_now(request.name)
-    return accepted(request.name)
+    return accepted(request.prefix, request.name)
 
 
 async def attempts(request: Request) -> Answer:

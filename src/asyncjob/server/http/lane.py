@@ -11,6 +11,7 @@ tests/server/test_lane.py holds it against the ordinary way, byte by byte.
 """
 
 import asyncio
+import re
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
@@ -22,6 +23,7 @@ from asyncjob.server.engine import OPTIONS, Engine
 from asyncjob.server.http import answers, jobs
 from asyncjob.server.http.access import Access
 from asyncjob.server.http.answers import Answer, Header
+from asyncjob.server.http.prefix import link_prefix, tails
 from asyncjob.server.http.problems import wants_problem
 from asyncjob.server.http.protocol import HttpProtocol
 from asyncjob.server.http.requests import by_name, check_content_encoding, check_content_type
@@ -32,8 +34,6 @@ MAX_KNOWN = 256  # blocks of headers that are known at once, for each route
 MAX_KNOWN_BYTES = 2_048  # of one of them
 FAST = {route.method: route for route in ROUTES if route.handler in (jobs.submit, jobs.get)}
 VERSION = b" HTTP/1.1"
-POST = b"POST %b%b\r\n" % (FAST["POST"].path.encode(), VERSION)
-GET = b"GET " + FAST["GET"].path.partition("{")[0].encode()
 CLOSE = (b"connection", b"close")
 MATTERS = frozenset(  # for each request anew
     (
@@ -58,14 +58,22 @@ class Lane:
 
     Attributes:
         engine: what runs the jobs.
+        prefix: as links have it.
+        posts: the first line of a submission.
+        get: the first line of a GET, with the job's id as its group.
 
     Args:
         engine: as above.
         access: who may come in.
+        root_path: as for Application.
     """
 
-    def __init__(self, engine: Engine, access: Access) -> None:
+    def __init__(self, engine: Engine, access: Access, root_path: str = "") -> None:
         self.engine = engine
+        self.posts = tuple(b"POST %b%b\r\n" % (path, VERSION) for path in _paths("POST", root_path))
+        paths = b"|".join(re.escape(path) for path in _paths("GET", root_path))
+        self.get = re.compile(b"GET (?:%b)(%b)%b\r\n" % (paths, JOB_ID.pattern.encode(), re.escape(VERSION)))
+        self.prefix = link_prefix(root_path)
         self._access = access
         self._known: dict[str, dict[bytes, int]] = {method: {} for method in FAST}
         self._traces = tracing.is_on()  # which is decided while the functions are loaded
@@ -128,9 +136,18 @@ class Lane:
         parts = self._accepted.get(size)
         if parts is None or default_headers is not self._default_headers:
             place = "\0" * size
-            parts = self.text(answers.accepted(place), default_headers).split(place.encode())
+            parts = self.text(answers.accepted(self.prefix, place), default_headers).split(place.encode())
             self._accepted[size] = parts
         return job_id.encode().join(parts)
+
+
+def _paths(method: str, root_path: str) -> list[bytes]:
+    """How a request's path begins: below the prefix, and without it unless that could be read as another path below."""
+    path = FAST[method].path.partition("{")[0]
+    ways = {root_path + path}
+    if not any(path.startswith(f"{tail}/") for tail in tails(root_path)):
+        ways.add(path)
+    return [way.encode() for way in ways]
 
 
 def _lines(headers: list[Header]) -> bytes:
@@ -156,16 +173,15 @@ class LaneProtocol(HttpProtocol):
     def data_received(self, data: bytes) -> None:
         self._first = self._idle_since = None
         if self._is_idle():
-            if data.startswith(POST):
-                start, end = len(POST) - 2, data.find(b"\r\n\r\n") + 4
+            if data.startswith(self.lane.posts):
+                start, end = data.find(b"\r\n"), data.find(b"\r\n\r\n") + 4
                 block = data[start:end]
                 if self.lane.body_size("POST", block) == len(data) - end and self._post(data[end:]):
                     return
                 self._first = "POST", block
-            elif data.startswith(GET) and data.endswith(b"\r\n\r\n"):
-                line, _, _ = data.partition(b"\r\n")
-                block = data[len(line) :]
-                if self.lane.body_size("GET", block) == 0 and self._get(line):
+            elif data.endswith(b"\r\n\r\n") and (get := self.lane.get.match(data)) is not None:
+                block = data[get.end() - 2 :]
+                if self.lane.body_size("GET", block) == 0 and self._get(get[1].decode()):
                     return
                 self._first = "GET", block
         super().data_received(data)
@@ -200,13 +216,10 @@ class LaneProtocol(HttpProtocol):
         self.cycle = self._running = answering  # type: ignore[assignment]
         return True
 
-    def _get(self, line: bytes) -> bool:
-        """Show a job; False if there is none, or the request line asks for more than that."""
-        name = line[len(GET) : -len(VERSION)].decode("latin-1")
-        if not (line.endswith(VERSION) and JOB_ID.fullmatch(name)):
-            return False
+    def _get(self, job_id: str) -> bool:
+        """Show a job; False if there is none."""
         try:
-            job = self.lane.engine.show(name)
+            job = self.lane.engine.show(job_id)
         except Exception:  # as above
             return False
         self._unset_keepalive_if_required()
@@ -277,7 +290,7 @@ class Answering:
             if self.keep_alive and not submitted.is_duplicate:
                 self._answer(lane.accepted(self.job_id, self._connection.server_state.default_headers))
             else:
-                self._answer(self._text(answers.accepted(*submitted)))
+                self._answer(self._text(answers.accepted(lane.prefix, *submitted)))
 
     def set_exception(self, error: Exception) -> None:
         """Nothing was saved: say so."""

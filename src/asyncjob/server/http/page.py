@@ -22,8 +22,8 @@ HEADERS = [
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-cache"),
 ]
+STATIC = Path(__file__).parent / "static"
 MEDIA_TYPES = {
-    "html": b"text/html; charset=utf-8",
     "css": b"text/css; charset=utf-8",
     "js": b"text/javascript; charset=utf-8",
     "svg": b"image/svg+xml",
@@ -31,23 +31,25 @@ MEDIA_TYPES = {
 
 
 async def show(request: Request) -> Answer:
-    return _answer("index.html")
+    base = f"{request.prefix}/" if request.prefix else ""  # at /work, without a slash, relative links would be wrong
+    return answers.file(_html().replace(b"{base}", base.encode()), b"text/html; charset=utf-8", HEADERS)
 
 
 async def file(request: Request) -> Answer:
-    return _answer(request.name)
-
-
-def _answer(path: str) -> Answer:
-    media_type = MEDIA_TYPES.get(path.rpartition(".")[2])
-    content = _files().get(path)
+    media_type = MEDIA_TYPES.get(request.name.rpartition(".")[2])
+    content = _files().get(request.name)
     if media_type is None or content is None:
         raise NotFound
     return answers.file(content, media_type, HEADERS)
 
 
 @cache
+def _html() -> bytes:
+    return (STATIC / "page.html").read_bytes()
+
+
+@cache
 def _files() -> dict[str, bytes]:
     """All files by path: what is asked for is looked up among them, never on the disk."""
-    folder = Path(__file__).parent / "static" / "page"
+    folder = STATIC / "page"
     return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*.*")}

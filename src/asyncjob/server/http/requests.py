@@ -39,22 +39,26 @@ class Request(msgspec.Struct):
         access: who may come in, for the sign-in.
         document: the OpenAPI document, as JSON.
         method: as it was sent; `HEAD` goes to the handler of `GET`.
+        prefix: what clients write before each path of the API, percent-encoded, such as `/work`; empty for nothing.
         name: the variable part of the path, percent-decoded; empty where the route has none.
         headers: the last value of each, by its name in lower case; of lists, all values.
         query_string: what follows the `?`.
         session: the browser's sign-in that let the request in, if it was one.
         receive: ASGI's.
+        job_id: for the job that it may make, if it names none: whoever has handed it over may do that again.
     """
 
     engine: Engine
     access: Access
     document: bytes
     method: str
+    prefix: str
     name: str
     headers: Headers
     query_string: bytes
     session: Session | None
     receive: Receive
+    job_id: str | None = None
 
     def header(self, name: bytes) -> str | None:
         """The header as text, if it was sent."""

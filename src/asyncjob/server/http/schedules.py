@@ -72,7 +72,7 @@ async def resume(request: Request) -> Answer:
 
 async def run_now(request: Request) -> Answer:
     parse_no_query(request.query())
-    return accepted(*await request.engine.schedules.run_now(request.name))
+    return accepted(request.prefix, *await request.engine.schedules.run_now(request.name))
 
 
 def _answer(schedule: Scheduled) -> Answer:

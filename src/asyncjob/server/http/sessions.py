@@ -8,7 +8,9 @@ import secrets
 import time
 
 COOKIE = "asyncjob"
-SECURE_COOKIE = "__Host-asyncjob"  # a browser takes it only from this very host, over https
+SECURE_COOKIE = "__Host-asyncjob"  # a browser takes it only from this very host, over https, and for all of its paths
+PREFIXED_COOKIE = "__Secure-asyncjob"  # over https, below a prefix: whatever else the host serves never sees it
+COOKIES = (COOKIE, SECURE_COOKIE, PREFIXED_COOKIE)
 COOKIE_SECONDS = 12 * 3_600
 MAX_SESSIONS = 1_000  # one more ends the oldest
 
@@ -23,11 +25,11 @@ class Session:
 
     Args:
         host: the `Host` at which the browser has signed in; the session holds there alone.
-        is_secure: whether the browser speaks https.
+        name: of the cookie.
     """
 
-    def __init__(self, host: bytes, is_secure: bool) -> None:
-        self.cookie = (SECURE_COOKIE if is_secure else COOKIE, secrets.token_urlsafe(32))
+    def __init__(self, host: bytes, name: str) -> None:
+        self.cookie = (name, secrets.token_urlsafe(32))
         self._ended = asyncio.Event()
         self._host = host
         self._until = time.monotonic() + COOKIE_SECONDS
@@ -57,15 +59,22 @@ class Sessions:
     def __init__(self) -> None:
         self._sessions: dict[tuple[str, str], Session] = {}
 
-    def start(self, headers: Headers) -> Session:
-        """A session for a browser that has shown the key."""
+    def start(self, headers: Headers, prefix: str = "") -> Session:
+        """A session for a browser that has shown the key.
+
+        Args:
+            headers: of its request.
+            prefix: below which it has found the API; empty for none.
+        """
         for cookie, session in list(self._sessions.items()):
             if session.is_over:
                 del self._sessions[cookie]
         if len(self._sessions) >= MAX_SESSIONS:
             self._end(next(iter(self._sessions)))
         # A proxy that ends TLS speaks HTTP with this server, but the browser itself says what it speaks.
-        session = Session(headers.get(b"host", b""), headers.get(b"origin", b"").startswith(b"https://"))
+        is_secure = headers.get(b"origin", b"").startswith(b"https://")
+        name = (PREFIXED_COOKIE if prefix else SECURE_COOKIE) if is_secure else COOKIE
+        session = Session(headers.get(b"host", b""), name)
         self._sessions[session.cookie] = session
         return session
 
@@ -93,6 +102,6 @@ def _cookies(headers: Headers) -> list[tuple[str, str]]:
     found = []
     for part in headers.get(b"cookie", b"").decode("latin-1").split(";"):
         name, _, value = part.strip().partition("=")
-        if name in (COOKIE, SECURE_COOKIE):
+        if name in COOKIES:
             found.append((name, value))
     return found

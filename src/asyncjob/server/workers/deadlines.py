@@ -17,6 +17,7 @@ from asyncjob.server.workers.running import RunningAttempt, Worker
 
 STOP_SECONDS = 1.0  # what a function gets after its deadline before its process is retired
 CANCEL_SECONDS = 5.0  # and what it gets after a cancel, to clean up
+LINGER_SECONDS = 600.0  # for so long one that goes on even then counts against the limits of its function
 STUCK_SECONDS = 10.0  # a process that has answered neither by then runs nothing any more
 
 
@@ -46,7 +47,8 @@ class Deadlines:
 
     def _time_out(self, worker: Worker, attempt: RunningAttempt, timeout: float) -> None:
         if not attempt.recorded:
-            self._outcomes.lost(attempt, Error("Timeout", f"it ran longer than its timeout of {timeout:g} seconds"))
+            error = Error("Timeout", f"it ran longer than its timeout of {timeout:g} seconds")
+            self._outcomes.lost(attempt, error, goes_on=True)
         self._stop(worker, attempt, STOP_SECONDS)
 
     def _stop(self, worker: Worker, attempt: RunningAttempt, seconds: float) -> None:
@@ -54,8 +56,13 @@ class Deadlines:
         if worker.retired:
             self._processes.kill_if_done(worker)
         later = asyncio.get_running_loop().call_later
-        later(seconds, self._retire_if_running, worker, attempt)
+        later(seconds, self._end_if_running, worker, attempt)
         later(STUCK_SECONDS, self._kill_if_stuck, worker, worker.noticed)
+
+    def _end_if_running(self, worker: Worker, attempt: RunningAttempt) -> None:
+        if not attempt.over:
+            asyncio.get_running_loop().call_later(LINGER_SECONDS, self._outcomes.let_go, attempt)
+            self._retire_if_running(worker, attempt)
 
     def _retire_if_running(self, worker: Worker, attempt: RunningAttempt) -> None:
         if attempt.key not in worker.attempts or worker not in self._processes.workers:

@@ -77,7 +77,7 @@ class JobLogs:
         """Show a line of the worker's own."""
         if worker.allowance.take() is not None:
             fields = {name: _safe(str(value)) for name, value in said.fields.items()} | {"worker": worker.process.pid}
-            log_entries([Entry(utc_now(), said.level, _safe(said.message), fields)])
+            log_entries([(utc_now(), said.level, _safe(said.message), fields)])
 
     def explain(self, attempt: RunningAttempt, level: int, error: Error, traceback: str) -> None:
         """Keep how an attempt has failed as its last line. The server's log has this in words of its own.
@@ -149,7 +149,7 @@ def _shown(allowance: Allowance, at: int, line: Line, whose: dict[str, object]) 
         fields["left_out"] = left_out
     if line.traceback:
         fields["exception"] = _safe(line.traceback)
-    return [Entry(timestamp(at), line.level, _safe(line.message), fields)]
+    return [(timestamp(at), line.level, _safe(line.message), fields)]
 
 
 def _safe(text: str) -> str:

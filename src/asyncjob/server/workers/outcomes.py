@@ -77,6 +77,7 @@ class Outcomes:
                 done.append(attempt)
             else:
                 log(logging.INFO, "late outcome refused", **attempt.fields)
+                self._forget_if_over(attempt)
         self._succeeded(done)
         if writes(logging.INFO):
             log_each(logging.INFO, "job ended", [attempt.fields | {"outcome": "Success"} for attempt in done])
@@ -108,7 +109,15 @@ class Outcomes:
 
     # -- it has not ----------------------------------------------------------------------------------------------
 
-    def lost(self, attempt: RunningAttempt, error: Error, traceback: str = "", group_limit: int | None = None) -> None:
+    def lost(
+        self,
+        attempt: RunningAttempt,
+        error: Error,
+        traceback: str = "",
+        group_limit: int | None = None,
+        *,
+        goes_on: bool = False,
+    ) -> None:
         """The attempt counts against its job's retries: the job runs again while some are left, else it is a Failure.
 
         Args:
@@ -116,11 +125,12 @@ class Outcomes:
             error: how it was lost.
             traceback: for the log.
             group_limit: not None if the job runs again as a suspect.
+            goes_on: whether its function may still run.
         """
         known = attempt.type in self._jobs
         retries = self._jobs[attempt.type].retries if known else DEFAULT_RETRIES
         if attempt.losses >= retries:
-            self._fail(attempt, error, traceback, Reason.LOST)
+            self._fail(attempt, error, traceback, Reason.LOST, goes_on=goes_on)
             return
         pause = self._pause(attempt)
         self._explain(attempt, logging.WARNING, error, traceback)
@@ -132,7 +142,8 @@ class Outcomes:
             self._goes_on(attempt, Ending(error.type, Reason.LOST), None if milliseconds else group_limit)
 
         milliseconds = round(pause * 1000)
-        self._save(attempt, self._store.repeat(*attempt.key, milliseconds, error, group_limit), saved)
+        write = self._store.repeat(*attempt.key, milliseconds, error, group_limit, goes_on=goes_on)
+        self._save(attempt, write, saved)
 
     def _pause(self, attempt: RunningAttempt) -> float:
         """Seconds before the next attempt. Only losses make it longer, neither interruptions nor RetryLater."""
@@ -206,16 +217,30 @@ class Outcomes:
             elif written:
                 self._tell(attempt.becomes(Status.PENDING))
 
+    def let_go(self, attempt: RunningAttempt) -> None:
+        """The function has gone on for too long after its job has ended: its limits count it no longer."""
+        if not attempt.over and attempt.type in self._jobs and self._jobs[attempt.type].limits:
+            log(logging.WARNING, "job goes on although it has ended, and is not limited any longer", **attempt.fields)
+            self._store.gone(*attempt.key)
+
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _fail(self, attempt: RunningAttempt, error: Error, traceback: str = "", reason: Reason = Reason.ANSWER) -> None:
+    def _fail(
+        self,
+        attempt: RunningAttempt,
+        error: Error,
+        traceback: str = "",
+        reason: Reason = Reason.ANSWER,
+        *,
+        goes_on: bool = False,
+    ) -> None:
         def saved() -> None:
             more = {"outcome": "Failure", "error": error.type, "exception": traceback}
             log(logging.WARNING, "job ended", **attempt.fields, **more)
             self._tell(attempt.becomes(Status.FAILURE), Ending(error.type, reason))
 
         self._explain(attempt, logging.ERROR, error, traceback)
-        self._save(attempt, self._store.fail(*attempt.key, error), saved)
+        self._save(attempt, self._store.fail(*attempt.key, error, goes_on=goes_on), saved)
 
     def _save_put_back(
         self, attempt: RunningAttempt, write: "asyncio.Future[bool]", ending: Ending, group_limit: int | None
@@ -249,5 +274,11 @@ class Outcomes:
                 saved()
             else:
                 log(logging.INFO, "late outcome refused", **attempt.fields)
+            self._forget_if_over(attempt)
 
         write.add_done_callback(done)
+
+    def _forget_if_over(self, attempt: RunningAttempt) -> None:
+        """What was said of its end may have come before its end was saved, as that may take several tries."""
+        if attempt.over and self._store.lingering:
+            self._store.gone(*attempt.key)

@@ -185,7 +185,7 @@ async def _spawn(
 ) -> asyncio.subprocess.Process:
     # -P: what lies in the current folder must not stand in for a module of the standard library.
     command = [sys.executable, "-P", "-m", "asyncjob.server.workers.worker", str(socket_number), str(number)]
-    command += [] if settings.target is None else [settings.target]
+    command += [] if settings.target is None else [settings.target, *settings.path]
     inherited = {name: value for name, value in os.environ.items() if name not in SECRETS}
     own = {
         guard.VARIABLE: mark,

@@ -36,6 +36,7 @@ class RunningAttempt:
         started: when it was handed to its worker, by the monotonic clock.
         deadline: calls when its timeout is over.
         recorded: True once its outcome is saved or decided; whatever its worker still says of it comes too late.
+        over: True once nothing of it runs any more, as far as its worker says.
         saving: whether a write of its progress is under way.
         newest: the progress to save after that one.
         wait: for another job, from when its worker said so until it was told to go on.
@@ -50,6 +51,7 @@ class RunningAttempt:
     started: float = field(default_factory=time.monotonic)
     deadline: asyncio.TimerHandle | None = None
     recorded: bool = False
+    over: bool = False
     saving: bool = False
     newest: Advanced | None = None
     wait: Wait | None = None

@@ -132,6 +132,9 @@ class Supervisor:
         for worker in self.processes.workers:
             if (running := worker.attempts.get(key)) is not None:
                 self._deadlines.cancel(worker, running)
+                return
+        if self._store.lingering:
+            self._store.gone(*key)
 
     # -- what workers say ----------------------------------------------------------------------------------------
 
@@ -198,6 +201,7 @@ class Supervisor:
         del worker.attempts[attempt.key]
         if attempt.log is not None:
             self._logs.end(attempt)
+        attempt.over = True
         self._ran(attempt.type, time.monotonic() - attempt.started)
         if attempt.deadline is not None:
             attempt.deadline.cancel()
@@ -211,7 +215,7 @@ class Supervisor:
         self._ends_several = True
         for attempt, message in ended:
             if attempt.recorded:
-                self._store.wake()  # nothing to save, but a slot to fill
+                self._store.gone(*attempt.key)  # nothing to save, but a slot to fill
                 continue
             self._progress.save_newest(attempt)
             if isinstance(message.outcome, Succeeded):
@@ -239,6 +243,7 @@ class Supervisor:
         for attempt in attempts:
             self._end(worker, attempt)
             if attempt.recorded:
+                self._store.gone(*attempt.key)
                 continue
             if worker.own is None:
                 self._outcomes.died(worker, attempt, together, how)

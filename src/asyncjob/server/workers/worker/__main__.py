@@ -1,9 +1,9 @@
 """A worker process, from its first line to its last.
 
-    python -m asyncjob.server.workers.worker FD NUMBER [TARGET]
+    python -m asyncjob.server.workers.worker FD NUMBER [TARGET [FOLDER ...]]
 
 FD is the number of the socket to the server, NUMBER that of the worker's place, TARGET the user's file or module;
-without it, the built-in sleep.
+without it, the built-in sleep. FOLDER is where else modules may lie.
 """
 
 import ctypes
@@ -16,7 +16,7 @@ import traceback
 from contextlib import suppress
 
 from asyncjob import streams
-from asyncjob.loading import load
+from asyncjob.loading import load, look_in
 from asyncjob.server import logs
 from asyncjob.server.logs import LogLevel, log
 from asyncjob.server.workers.channel import Said
@@ -41,6 +41,7 @@ def main() -> None:
         connection = socket.socket(fileno=int(sys.argv[1]))
         connection.set_inheritable(False)
         outbox, written = _speak(connection)
+        look_in(sys.argv[4:])
         jobs = load(sys.argv[3] if len(sys.argv) > 3 else None)
         if os.getpid() == process:  # a process that was forked during the import goes no further
             executor = Executor(connection, outbox, written, jobs, int(sys.argv[2]))

@@ -1,6 +1,7 @@
 // What is around every view: the top of the page, what went wrong, and the sign-in in place of a view.
 
 import { html, nothing } from "./lit-html/lit-html.js";
+import { API } from "./api.js";
 import { clock } from "./format.js";
 import { list, schedules, submit } from "./route.js";
 
@@ -17,7 +18,7 @@ const top = ({ session, route, lostAt }, signOut) => html`<header class="top">
     ${isIn(session)
       ? html`${link(route, list, "#/", "Jobs")} ${link(route, schedules, "#/schedules", "Schedules")} ${link(route, submit, "#/submit", "Submit")}`
       : nothing}
-    <a href="docs">API</a>
+    <a href=${new URL("docs", API)}>API</a>
   </nav>
   ${isIn(session) ? html`<span class="live ${lostAt ? "off" : "on"}" role="status">${lostAt ? "not connected" : "live"}</span>` : nothing}
   ${session?.signedIn ? html`<button @click=${signOut}>Sign out</button>` : nothing}

@@ -1,0 +1,62 @@
+"""Answers the requests of one process through whoever owns the database at the moment.
+
+A request that an owner takes along when it dies is handed to the next one, if that can do no harm.
+"""
+
+import asyncio
+
+from asyncjob.contract import ApiError
+from asyncjob.mounted.follower import Busy, OwnerLost
+from asyncjob.mounted.member import Member
+from asyncjob.mounted.owner import Owner
+from asyncjob.mounted.request import HandedRequest
+from asyncjob.server.http import answers
+from asyncjob.server.http.problems import as_problem, wants_problem
+from asyncjob.server.http.requests import Message, Receive, Scope, Send, by_name
+from asyncjob.server.refusals import Unavailable
+
+PATIENCE = 15.0  # seconds for which a request waits for an owner
+PAUSE_SECONDS = 0.01  # before a request is handed to the next owner
+NOSNIFF = (b"x-content-type-options", b"nosniff")
+UNCERTAIN = "the process that had the jobs ended before it answered: look whether this was done, then ask again"
+
+
+async def answer(member: Member, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request; the last three are ASGI's."""
+    send = _not_to_be_guessed(send)
+    request: HandedRequest | None = None
+    while True:
+        role = await member.role(PATIENCE)
+        if isinstance(role, Owner):
+            if request is not None:
+                scope, receive = request.scope, request.replay()
+            return await role.answer(scope, receive, send)
+        if role is None:
+            return await _refuse(Unavailable(member.problem), scope, send)
+        request = request or HandedRequest(scope, receive, send)
+        try:
+            return await role.answer(request)
+        except Busy:
+            return await _refuse(Unavailable("too many requests are open at once"), scope, send)
+        except OwnerLost:
+            if request.has_begun:
+                raise
+            if not request.may_be_repeated:  # a 503 would say that nothing was done
+                return await _refuse(ApiError(502, UNCERTAIN), scope, send)
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def _refuse(refusal: Exception, scope: Scope, send: Send) -> None:
+    answer = answers.refused(refusal)
+    await (as_problem(answer) if wants_problem(by_name(scope["headers"])) else answer).send(send)
+
+
+def _not_to_be_guessed(send: Send) -> Send:
+    """Have browsers take each answer for what it says it is, as `asyncjob serve` has them."""
+
+    async def send_with_header(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [NOSNIFF, *message["headers"]]
+        await send(message)
+
+    return send_with_header

@@ -1,0 +1,56 @@
+"""Applications with a JobsApp in them, as their authors would write them; tests have uvicorn serve them."""
+
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from asyncjob import JobsApp, sleep
+from tests.functions import add, jobs
+
+logging.basicConfig(level=logging.INFO)
+DATABASE = os.environ["JOBS_DB"]
+
+work = JobsApp(jobs, database=DATABASE, workers=2, backoff=0.01)
+
+fast = FastAPI(lifespan=work.lifespan)
+fast.mount("/work", work)
+
+
+@fast.get("/process")
+def process() -> int:
+    return os.getpid()
+
+
+@fast.get("/sum")
+async def total(a: int) -> int:
+    handle = await work.submit(add, a=a)
+    return await handle.result(timeout=60)
+
+
+@fast.get("/sum-in-a-thread")
+def total_in_a_thread(a: int) -> int:
+    return work.blocking_client.submit(add, a=a).result(timeout=60)
+
+
+plain = FastAPI()
+plain.mount("/work", work)
+
+
+@asynccontextmanager
+async def own_lifespan(app: Starlette) -> AsyncIterator[None]:
+    async with work.lifespan(app):
+        yield
+
+
+star = Starlette(routes=[Mount("/deep/work", work)], lifespan=own_lifespan)
+
+sleeping = JobsApp(sleep.jobs, database=DATABASE, workers=2)
+"""What the suite of the contract expects to find, at the root."""
+
+mounted = FastAPI(lifespan=sleeping.lifespan)
+mounted.mount("/work", sleeping)
