@@ -150,8 +150,8 @@ def hand_over(level: int, take: Callable[[int, str, dict[str, Any]], None]) -> N
     global _write  # noqa: PLW0603
 
     def hand(entries: list[Entry]) -> None:
-        for _, level, message, fields in entries:
-            take(level, message, dict(fields))
+        for _, of, message, fields in entries:
+            take(of, message, dict(fields))
 
     logger.setLevel(level)
     _write = hand
