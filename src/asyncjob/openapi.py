@@ -238,6 +238,12 @@ OPERATIONS = {
         (400, 401, 403, 404),
         (_WAIT, _PREFER, _KNOWN),
     ),
+    "DELETE /jobs/{jobId}": Operation(
+        "delete",
+        "Delete a final job; its id is free then",
+        {204: {"description": "It is deleted."}},
+        (401, 403, 404, 409, 503),
+    ),
     "POST /jobs/{jobId}/cancel": Operation(
         "cancel", "Cancel a job", {200: _json("The job.", "Job")}, (401, 403, 404, 409, 503)
     ),

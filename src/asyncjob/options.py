@@ -5,7 +5,7 @@ Which of them an engine can keep is part of its contract; what it cannot keep, i
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -37,6 +37,8 @@ class Options:
             default it is the function's, and 0 there.
         start_by: if the job has not begun by this time, it is a Failure of type `Expired`. Kept as `run_at` is.
         notify: a URL that is told how the job ended.
+        job_id: the job's id, for a client's `submit`; a type checker knows it here, beside a function's own parameters.
+            It is sent as `jobId`, and is no part of `options` there.
 
     Raises:
         InvalidOptions: one of them has no such value.
@@ -47,6 +49,7 @@ class Options:
     priority: int | None = None
     start_by: datetime | str | None = None
     notify: str | None = None
+    job_id: str | None = None
 
     def __post_init__(self) -> None:
         if self.delay is not None:
@@ -63,7 +66,7 @@ class Options:
 
     def as_json(self) -> dict[str, Any]:
         """The options that were given, by their names in JSON; the same options give the same object."""
-        return {WIRE_NAMES[name]: value for name in _NAMES if (value := getattr(self, name)) is not None}
+        return {WIRE_NAMES[name]: value for name in WIRE_NAMES if (value := getattr(self, name)) is not None}
 
     @property
     def pause_ms(self) -> int:
@@ -81,8 +84,7 @@ class Options:
         return None if self.start_by is None else milliseconds(self.start_by)  # type: ignore[arg-type]
 
 
-_NAMES = tuple(field.name for field in fields(Options))
-WIRE_NAMES = dict(zip(_NAMES, ("delay", "runAt", "priority", "startBy", "notify"), strict=True))
+WIRE_NAMES = {"delay": "delay", "run_at": "runAt", "priority": "priority", "start_by": "startBy", "notify": "notify"}
 NONE = Options()
 
 
@@ -108,6 +110,14 @@ def parse_options(value: object, known: Collection[str]) -> Options:
         if option is None:
             raise InvalidOptions(f"options.{WIRE_NAMES[name]} must not be null: leave it out")
     return Options(**given)
+
+
+def misplaced(name: str) -> str:
+    """What to say to whoever sent an option among the parameters; empty if it is none."""
+    for python_name, wire_name in WIRE_NAMES.items():
+        if name in (python_name, wire_name):
+            return f'; it is an option: send "options": {{"{wire_name}": ...}}, or Options({python_name}=...) in Python'
+    return "; the job's id is jobId, or Options(job_id=...) in Python" if name in ("job_id", "jobID", "jobid") else ""
 
 
 def _delay(value: object) -> float:

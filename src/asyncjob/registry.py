@@ -17,13 +17,14 @@ import msgspec
 
 from asyncjob import durations, policies
 from asyncjob.lifespan import Lifespan, read_lifespan
-from asyncjob.options import PRIORITY_RULE, is_priority
+from asyncjob.options import PRIORITY_RULE, is_priority, misplaced
 from asyncjob.policies import NO_LIMITS, Backoff, Limit, Limits, OwnProcess, Rate, Unique
 from asyncjob.schedules import Schedule, schedules_of
 from asyncjob.signature import RegistrationError, Signature, fill_in_defaults, generates, read_signature, signed
 
 DEFAULT_RETRIES = 2
 MAX_RETRIES = 100
+UNKNOWN = re.compile("Object contains unknown field `([^`]*)`")  # as msgspec says it of a parameter itself
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -74,7 +75,7 @@ class JobFunction(Signature):
         try:
             return msgspec.convert(parameters, self.parameters, str_keys=True)
         except (msgspec.ValidationError, RecursionError) as error:
-            raise InvalidParameters(str(error)) from None
+            raise InvalidParameters(_explained(str(error))) from None
 
     def parse(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Check parameters as `check`, and convert them to the hinted types.
@@ -101,7 +102,7 @@ class JobFunction(Signature):
         try:
             return self._arguments(msgspec.json.decode(parameters, type=self.parameters))
         except (msgspec.ValidationError, RecursionError) as error:
-            raise InvalidParameters(str(error)) from None
+            raise InvalidParameters(_explained(str(error))) from None
 
     @functools.cached_property
     def read_results(self) -> Callable[[bytes], Any] | None:
@@ -284,6 +285,12 @@ def _check_schedule(function: JobFunction, schedule_id: str, schedule: Schedule)
         function.read(schedule.parameters_json)
     except InvalidParameters as error:
         raise ValueError(f"the parameters of its schedule {schedule_id!r}: {error}") from None
+
+
+def _explained(error: str) -> str:
+    """What msgspec says of wrong parameters, with a hint if the unknown one is an option."""
+    unknown = UNKNOWN.fullmatch(error)
+    return error if unknown is None else error + misplaced(unknown[1])
 
 
 def _refuse_unknown(given: Mapping[str, Any]) -> None:

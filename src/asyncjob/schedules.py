@@ -72,6 +72,8 @@ class Schedule(ABC):
             raise ValueError(f"a schedule's parameters must be a mapping of names to values, not {self.parameters!r}")
         if not isinstance(self.options, Options | None):
             raise ValueError(f"a schedule's options must be such as Options(priority=5), not {self.options!r}")
+        if self.options is not None and self.options.job_id is not None:
+            raise ValueError("the jobs of a schedule get their ids from it: leave job_id out of its options")
         for name in NEVER_OPTIONS:
             if self.options is not None and name in self.options.as_json():
                 raise ValueError(f"options.{name} is one time: the jobs of a schedule cannot all have it")

@@ -91,6 +91,8 @@ def _use(api: Api) -> None:
     api.job("ask", "Running")
     assert api.client.post("/jobs/ask/cancel").status_code == 200
     _wait_for(lambda: any("ask has noticed" in line for line in double.services.logs[f"/aws/lambda/{PROCESSOR}"]))
+    assert api.client.delete("/jobs/add").status_code == 204
+    assert api.get("add").status_code == 404
     for job_id, delay in (("near", 1), ("far", 100)):
         assert api.post(jobId=job_id, type="add", a=2, options={"delay": delay}).status_code == 202
     double.advance(10)

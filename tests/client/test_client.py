@@ -106,9 +106,23 @@ def test_a_retry_or_cancel_that_cannot_be_is_refused(client: Any, started: str) 
     assert raised.value.status == 409
 
 
+def test_a_job_that_has_ended_is_deleted_and_another_is_not(client: Any, started: str) -> None:
+    handle = client.submit("waits", started=started)
+    with pytest.raises(Refused, match="cannot delete job") as raised:
+        handle.delete()
+    assert raised.value.status == 409
+    handle.cancel()
+    ended = client.submit("add", a=1, jobId=f"mine-{uuid.uuid4()}")
+    ended.wait()
+    ended.delete()
+    with pytest.raises(NotFound):
+        ended.wait()
+    assert client.submit("add", a=2, jobId=ended.id).result() == 3
+
+
 def test_an_unknown_job_is_not_found_at_once(client: Any) -> None:
     unknown = client.job(str(uuid.uuid4()))
-    for ask in (unknown.get, unknown.wait, unknown.result, unknown.cancel, unknown.retry):
+    for ask in (unknown.get, unknown.wait, unknown.result, unknown.cancel, unknown.retry, unknown.delete):
         with pytest.raises(NotFound):
             ask()
 

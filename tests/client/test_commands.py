@@ -173,6 +173,18 @@ def test_the_commands_find_the_server_that_the_environment_starts(served: Server
     assert "'http://127.0.0.1:http' is not a URL" in wrong.stderr
 
 
+def test_ended_jobs_are_deleted_by_their_ids_and_others_are_not(run: Run, served: Server) -> None:
+    ended = [run("submit", "add", "a=1", "--wait", "--json").stdout for _ in range(2)]
+    first, second = (json.loads(line)["jobId"] for line in ended)
+    waits = run("submit", "add", "a=1", "--delay", "1h").stdout.strip()
+    deleted = run("delete", first, waits, second, status=2)
+    assert deleted.stdout.split() == [first, second]
+    assert f"cannot delete job {waits}: it is Pending" in deleted.stderr and len(deleted.stderr.splitlines()) == 1
+    assert first in run("get", first, status=2).stderr
+    run("cancel", waits)
+    assert json.loads(run("delete", waits, "--json").stdout) == {"jobId": waits}
+
+
 def test_options_of_a_job_are_options_of_submit(run: Run, served: Server) -> None:
     options = ("--delay", "1h30m", "--priority", "3", "--start-by", "2999-12-24T18:00:00+01:00")
     job_id = run("submit", "add", "a=1", *options).stdout.strip()

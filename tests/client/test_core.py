@@ -115,6 +115,18 @@ def test_a_retry_that_was_certainly_not_done_is_sent_again(api: Api, answer: Any
     assert [call.url for call in calls] == ["/jobs/7/retry"] * 2
 
 
+@pytest.mark.parametrize("answer", [httpx.ReadError, (500, {}), (504, {})])
+def test_a_delete_that_was_done_although_its_answer_was_lost_is_done(api: Api, answer: Any) -> None:
+    calls = Answering(Following(api, "7").delete(), answer, NOT_FOUND).calls
+    assert [(call.method, call.url) for call in calls] == [("DELETE", "/jobs/7")] * 2
+
+
+@pytest.mark.parametrize("answers", [[], [httpx.ConnectError], [(503, {})]])
+def test_a_delete_that_finds_nothing_and_cannot_have_been_done_is_refused(api: Api, answers: list[Any]) -> None:
+    with pytest.raises(NotFound):
+        Answering(Following(api, "7").delete(), *answers, NOT_FOUND)
+
+
 def test_an_api_that_holds_is_asked_again_at_once(api: Api) -> None:
     held: Any = (200, RUNNING, {}, 20.0)
     done = Answering(Following(api, "7").wait(None), held, held, (200, SUCCESS))

@@ -58,6 +58,8 @@ def test_what_the_api_refuses_is_said(client: Any, schedule: Any) -> None:
         schedule.put(Every("1m"), "add")
     with pytest.raises(Refused, match="notify"):
         schedule.put(Every("1m", parameters={"a": 1}, options=Options(notify="https://example.com/")), "add")
+    with pytest.raises(ValueError, match="leave job_id out"):
+        Every("1m", options=Options(job_id="7"))
     with pytest.raises(ValueError, match="beginning with a dot"):
         client.schedule(".x")
     with pytest.raises(Exception, match="called 'other' here"):
@@ -97,6 +99,17 @@ def test_the_command_line_makes_shows_runs_and_deletes_a_schedule(served: Server
     assert done.stderr.count("Not found") == 2
 
 
+def test_the_jobs_of_a_schedule_have_the_options_that_the_command_was_given(served: Server) -> None:
+    name = f"test-{uuid.uuid4()}"
+    given = ("--delay", "1h30m", "--priority", "4")
+    made = json.loads(_run(served, "put", name, "add", "a=1", "--every", "1d", *given, "--json").stdout)
+    assert made["options"] == {"delay": 5400.0, "priority": 4}
+    job = served.get(_run(served, "run-now", name).stdout.strip())
+    assert (job["status"], job["priority"]) == ("Pending", 4)
+    assert "options" not in json.loads(_run(served, "put", name, "add", "a=1", "--every", "1d", "--json").stdout)
+    _run(served, "delete", name)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -108,6 +121,8 @@ def test_the_command_line_makes_shows_runs_and_deletes_a_schedule(served: Server
         (["a=1", "--every", "often"], "length of time"),
         (["a=1", "--every", "1m", "--missed", "some"], "missed must be"),
         (["a=one", "--every", "1m"], "$.a"),
+        (["a=1", "--every", "1m", "--delay", "soon"], "--delay must be"),
+        (["a=1", "delay=3", "--every", "1m"], "it is an option"),
     ],
 )
 def test_a_mistake_is_one_line_that_says_what_to_write(served: Server, arguments: list[str], says: str) -> None:

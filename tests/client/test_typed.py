@@ -28,7 +28,7 @@ def use(client: Client) -> None:
     reveal_type(job.status)
     reveal_type(client.submit(report, month="2026-11"))
     reveal_type(client.submit(report, Options(delay=3), month="2026-11").result())
-    reveal_type(client.submit(count, words=["a"]).result(timeout=3))
+    reveal_type(client.submit(count, Options(job_id="7"), words=["a"]).result(timeout=3))
     reveal_type(client.submit("count", words=["a"], options=Options(priority=1)).result())
 
 async def use_async(client: AsyncClient) -> None:
@@ -41,6 +41,7 @@ def misuse(client: Client) -> None:
     client.submit(report)
     client.submit(report, month="2026-11", page=1)
     client.submit(count, words="abc")
+    client.submit(report, Options(job_id=7), month="2026-11")
 """
 CLIENTS = "asyncjob.client"
 REVEALED = [
@@ -62,7 +63,7 @@ def test_a_type_checker_sees_what_the_client_takes_and_gives(tmp_path: Path) -> 
     assert [line.partition('is "')[2].rstrip('"') for line in said if "Revealed type" in line] == REVEALED
     wrong = {int(line.split(":")[1]) for line in said if ": error:" in line}
     first = USE.splitlines().index("def misuse(client: Client) -> None:") + 2
-    assert wrong == set(range(first, first + 5))
+    assert wrong == set(range(first, first + 6))
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +117,15 @@ def test_options_are_sent_from_either_place_and_only_if_there_are_any() -> None:
     assert ask("report", NONE, {"month": "1", "options": options}).fields == sent
     assert ask("report", NONE, {"options": {"delay": "90s"}}).fields == {"type": "report", "options": {"delay": "90s"}}
     assert ask("report", NONE, {}).fields == {"type": "report"}
+    chosen = Options(job_id="7")
+    assert ask(functions.report, chosen, {"month": "1"}).fields == {"type": "report", "month": "1", "jobId": "7"}
+    assert ask("report", NONE, {"options": Options(job_id="7", priority=1)}).fields == {
+        "type": "report",
+        "jobId": "7",
+        "options": {"priority": 1},
+    }
+    with pytest.raises(TypeError, match="either jobId or Options"):
+        ask(functions.report, chosen, {"month": "1", "jobId": "7"})
     with pytest.raises(TypeError, match="Options and then parameters by name"):
         ask(functions.report, "2026-11", {})  # type: ignore[arg-type]
 

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import time
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -35,6 +37,19 @@ async def total(a: int) -> int:
 @fast.get("/sum-in-a-thread")
 def total_in_a_thread(a: int) -> int:
     return work.blocking_client.submit(add, a=a).result(timeout=60)
+
+
+@fast.get("/fork")
+def fork() -> int:
+    """A child that stays, as multiprocessing has them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # newer versions of Python say that a fork with threads is dangerous
+        child = os.fork()
+    if child == 0:
+        os.closerange(0, 3)  # a test waits for the end of what it writes
+        while True:
+            time.sleep(60)
+    return child
 
 
 plain = FastAPI()

@@ -28,7 +28,8 @@ DOCS = ROOT / "docs"
 CLIENT = DOCS / "client.md"  # whose code wants a server
 TESTING = DOCS / "testing.md"  # whose code wants a file beside it
 WEBHOOKS = DOCS / "webhooks.md"  # whose code wants a notification: test_webhooks.py
-OTHERWISE_RUN = (CLIENT, TESTING, WEBHOOKS)
+CELERY = DOCS / "celery.md"  # whose code wants a server too: test_moves.py
+OTHERWISE_RUN = (CLIENT, TESTING, WEBHOOKS, CELERY)
 BLOCK = re.compile(r"(?:^<!-- (not run|before): ((?:(?!-->).)*)-->\n+)?^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# \w+\.py\n")
 CHECKED = ("python", "console", "json", "yaml", "sql")  # by a test below
@@ -99,9 +100,7 @@ def test_the_commands_of_a_page_do_what_they_show(page: Path, terminal: Terminal
             assert is_shown(said, command.output), f"{command.line}\n{said}"
 
 
-@pytest.mark.parametrize(
-    "block", [one for one in _of("python") if one.page not in (CLIENT, TESTING, WEBHOOKS)], ids=_name
-)
+@pytest.mark.parametrize("block", [one for one in _of("python") if one.page not in OTHERWISE_RUN], ids=_name)
 def test_the_code_of_a_page_registers_functions(block: Block, tmp_path: Path) -> None:
     done = _run(f"{block.code}\nassert len(jobs) > 0", tmp_path)  # by itself: some of it changes its whole process
     assert done.returncode == 0, done.stderr

@@ -192,6 +192,7 @@ def test_every_option_reaches_the_setting_of_its_name(monkeypatch: pytest.Monkey
         target="mine.py",
         host="127.0.0.2",
         port=1,
+        root_path="/work",
         database=Path("mine.db"),
         workers=999,  # no machine has as many
         concurrency=3,

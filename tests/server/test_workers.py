@@ -140,3 +140,29 @@ def test_async_jobs_wait_together_in_one_worker(tmp_path: Path) -> None:
         for job_id in jobs:
             server.client.post(f"/jobs/{job_id}/cancel")
         wait_for(lambda: lines(started).count("canceled True") == 200, "all cancels")
+
+
+def test_a_job_whose_function_has_not_stopped_cannot_be_deleted_yet(tmp_path: Path, gate: Gate) -> None:
+    """Else the results of the old function could become those of a new job with the same id."""
+    with Server(tmp_path / "jobs.db", "--workers", "1", target=FUNCTIONS) as server:
+        started = tmp_path / "started"
+        job_id = server.submit("holds", started=str(started), gate=gate.path)
+        wait_for(lambda: lines(started), "the job")
+        assert server.client.post(f"/jobs/{job_id}/cancel").status_code == 200
+        refused = server.client.delete(f"/jobs/{job_id}")
+        assert (refused.status_code, "has not stopped" in refused.json()["message"]) == (409, True)
+        assert server.get(job_id)["status"] == "Canceled"
+        gate.open()
+        wait_for(lambda: server.client.delete(f"/jobs/{job_id}").status_code == 204, "the end of the function")
+        server.client.post("/jobs", json={"jobId": job_id, "type": "add", "a": 1})
+        assert server.result(job_id)["results"] == 2
+
+
+def test_deleted_jobs_are_counted_and_logged(server: Server) -> None:
+    job_id = server.submit("add", a=1)
+    server.result(job_id)
+    assert server.client.delete(f"/jobs/{job_id}").status_code == 204
+    assert server.client.delete(f"/jobs/{job_id}").status_code == 404
+    assert server.client.delete(f"/jobs/{job_id}?x=1").status_code == 400
+    assert 'asyncjob_deletions_total{type="add"} 1.0' in server.client.get("/metrics").text
+    assert f"job deleted job_id={job_id} attempt=1" in server.log.read_text()

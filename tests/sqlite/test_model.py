@@ -165,6 +165,7 @@ class Walk:
             (self.go, 5),
             (self.admit, 6),
             (self.retry, 2),
+            (self.delete, 2),
             (self.run_now, 2),
             (self.pass_time, 12),
             (self.settle, 8),
@@ -268,6 +269,12 @@ class Walk:
         job_id = self._any(self.random.choice([Status.SUCCESS, Status.FAILURE, Status.CANCELED]))
         if job_id is not None:
             self.writes.append(self.store.retry(job_id))
+
+    def delete(self) -> None:
+        job_id = self._any(self.random.choice([Status.SUCCESS, Status.FAILURE, Status.CANCELED]))
+        if job_id is not None:
+            self.promised.discard(job_id)
+            self.writes.append(self.store.delete(job_id))
 
     def run_now(self) -> None:
         job_id = self._any(Status.PENDING)

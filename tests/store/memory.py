@@ -323,6 +323,14 @@ class MemoryStore:
             self._move(row, self._ready(row, now_ms()))
         return change
 
+    def delete(self, job_id: str) -> "asyncio.Future[Change]":
+        row = self._kept.jobs.get(job_id)
+        if row is None:
+            return self._done(Change(None, 0, applied=False))
+        if row.job.status.is_final:
+            self._delete(row)
+        return self._done(Change(row.job.status, row.job.attempt, row.job.status.is_final))
+
     def run_now(self, job_id: str) -> "asyncio.Future[Change]":
         row = self._kept.jobs.get(job_id)
         if row is None:
@@ -539,11 +547,14 @@ class MemoryStore:
         rows = list(islice((row for row in self._kept.jobs.values() if row.sequence > after), limit))
         old = [row for row in rows if row.job.finished_at is not UNSET and row.job.finished_at < before]
         for row in old:
-            del self._kept.jobs[row.job.job_id]
-            self.deliveries.forget(row.job.job_id)
-            self.schedules.forget(row.job)
+            self._delete(row)
         over = len(rows) < limit or rows[-1].job.created_at >= before
         return await self._done((len(old), None if over else rows[-1].sequence))
+
+    def _delete(self, row: Row) -> None:
+        del self._kept.jobs[row.job.job_id]
+        self.deliveries.forget(row.job.job_id)
+        self.schedules.forget(row.job)
 
 
 def _tell(told: Told, earlier: Submission | Duplicate | None) -> None:

@@ -188,12 +188,16 @@ def test_what_has_ended_is_changed_no_more(run: Run, end: str) -> None:
 
 
 @pytest.mark.parametrize("end", ["delivered", "failed"])
-def test_a_purged_job_leaves_what_waits_and_takes_what_is_over(run: Run, end: str) -> None:
+@pytest.mark.parametrize("by", ["purge", "delete"])
+def test_a_job_that_is_gone_leaves_what_waits_and_takes_what_is_over(run: Run, by: str, end: str) -> None:
     async def test(opened: Opened) -> None:
         deliveries = opened.store.deliveries
         waits, over = await _due(opened, "waits"), await _due(opened, "over")
         await deliveries.delivered(over)
-        assert await opened.store.purge("9999", 0, 9) == (2, None)
+        if by == "purge":
+            assert await opened.store.purge("9999", 0, 9) == (2, None)
+        else:
+            assert all([(await opened.store.delete(job_id)).applied for job_id in ("waits", "over")])
         assert _ids(opened, "over") == []
         assert deliveries.find(waits.id) == waits
         await (deliveries.delivered(waits) if end == "delivered" else deliveries.failed(waits, "gone"))

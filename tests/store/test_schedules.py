@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from asyncjob.job import Error, Status
 from asyncjob.options import Options
 from asyncjob.plans import Plan
@@ -154,14 +156,18 @@ def test_one_that_must_not_overlap_begins_nothing_while_its_last_job_runs(run: R
     run(test)
 
 
-def test_what_the_last_job_has_become_stays_known_after_it_is_purged(run: Run) -> None:
+@pytest.mark.parametrize("by", ["purge", "delete"])
+def test_what_the_last_job_has_become_stays_known_after_it_is_gone(run: Run, by: str) -> None:
     async def test(opened: Opened) -> None:
         await _fire(opened, await _made(opened), "s~1")
         await _made(opened, "other")
         await opened.claim()
         await opened.store.fail("s~1", 1, Error("ValueError", "why"))
         before = _found(opened)
-        assert (await opened.store.purge("9", 0, 100))[0] == 1
+        if by == "purge":
+            assert (await opened.store.purge("9", 0, 100))[0] == 1
+        else:
+            assert (await opened.store.delete("s~1")).applied
         assert opened.store.find("s~1") is None
         assert before.last is not None
         assert (before.last.status, before.last.error) == (Status.FAILURE, Error("ValueError", "why"))

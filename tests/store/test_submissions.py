@@ -116,6 +116,25 @@ def test_a_listing_and_the_counts_tell_jobs_apart_by_status_and_type(run: Run) -
     run(test)
 
 
+def test_a_deleted_job_takes_its_attempts_along_and_is_in_no_list(run: Run) -> None:
+    async def test(opened: Opened) -> None:
+        for job_id in ("job", "beside"):
+            await opened.run(job_id)
+            await apply(opened, "fail", job_id, 1)
+        await opened.store.retry("job")
+        await opened.claim_all(3)
+        await apply(opened, "fail", "job", 2)
+        assert len(opened.store.earlier_attempts("job", 0, 9)[0]) == 1
+        assert (await opened.store.delete("job")).applied
+        jobs, _ = await opened.store.page(ListQuery())
+        assert [job.job_id for job in jobs] == ["beside"]
+        assert await opened.submit("job") is None
+        assert opened.store.earlier_attempts("job", 0, 9) == ([], False)
+        assert [job.job_id for job in (await opened.store.page(ListQuery()))[0]] == ["job", "beside"]
+
+    run(test)
+
+
 def test_old_final_jobs_are_purged_a_few_at_a_time_and_no_others(run: Run) -> None:
     later = "9999-01-01T00:00:00.000Z"
 

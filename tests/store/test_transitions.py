@@ -53,17 +53,40 @@ def test_what_an_earlier_attempt_says_is_refused(run: Run, name: str) -> None:
     run(test)
 
 
-@pytest.mark.parametrize("name", [*ASKED, "hand_back", "progress"])
+@pytest.mark.parametrize("name", [*ASKED, "hand_back", "progress", "delete"])
 def test_nothing_is_written_for_an_unknown_job(run: Run, name: str) -> None:
     async def test(opened: Opened) -> None:
         if name == "hand_back":
             assert not await opened.store.hand_back("job", 1)
         elif name == "progress":
             assert not await opened.store.progress("job", 1, Progress(0.5))
+        elif name == "delete":
+            assert await opened.store.delete("job") == (None, 0, False, None)
         else:
             assert not await apply(opened, name, "job", 1)
         assert opened.store.find("job") is None
         assert opened.store.pending == 0
+
+    run(test)
+
+
+@pytest.mark.parametrize("status", Status)
+def test_only_a_final_job_is_deleted_and_its_id_is_free_then(run: Run, status: Status) -> None:
+    async def test(opened: Opened) -> None:
+        for job_id in ("job", "beside"):
+            await opened.submit(job_id)
+            for name in ROADS[status]:
+                assert await apply(opened, name, job_id, 1)
+        change = await opened.store.delete("job")
+        assert change == (status, 1, status.is_final, None)
+        assert (opened.store.find("job") is None) == status.is_final
+        assert opened.status("beside") == (status, 1)
+        assert opened.store.pending == 2 * (status is Status.PENDING)
+        again = await opened.submit("job")
+        assert (again is None) == status.is_final
+        expected = Status.PENDING if status.is_final else status
+        assert opened.status("job") == (expected, 1)
+        assert opened.store.earlier_attempts("job", 0, 9) == ([], False)
 
     run(test)
 

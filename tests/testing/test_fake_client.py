@@ -35,3 +35,11 @@ def test_results_are_of_the_functions_type_and_none_by_default() -> None:
         assert client.submit("anything", at="all").result() is None
         with pytest.raises(NotFound):
             client.get("nothing")
+
+
+def test_a_job_can_be_deleted() -> None:
+    with FakeClient() as client:
+        handle = client.submit("add", a=1)
+        handle.delete()
+        with pytest.raises(NotFound):
+            handle.get()

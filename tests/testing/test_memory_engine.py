@@ -173,6 +173,20 @@ def test_of_the_same_only_one_waits(engine: MemoryEngine) -> None:
     assert not engine.client.submit(sync, account="7").duplicate
 
 
+def test_a_job_that_has_ended_can_be_deleted(engine: MemoryEngine) -> None:
+    handles = [engine.client.submit("add", a=number) for number in (1, 2)]
+    with pytest.raises(Refused, match="cannot delete job"):
+        handles[0].delete()
+    engine.drain()
+    handles[0].delete()
+    with pytest.raises(NotFound):
+        handles[0].get()
+    assert [job.job_id for job in engine.client.list()] == [handles[1].id]
+    later = [engine.client.submit("add", a=number) for number in (3, 4)]
+    engine.drain()
+    assert [handle.result() for handle in (*handles[1:], *later)]
+
+
 @pytest.mark.parametrize("function", ["unfinished", "waiting", "within"])
 def test_one_of_the_same_is_retried_or_refused_as_on_a_server(function: str) -> None:
     engine = MemoryEngine(_unique_in_each_way())

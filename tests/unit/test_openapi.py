@@ -79,6 +79,7 @@ def test_a_tool_that_reads_openapi_finds_every_operation() -> None:
         "GET /jobs/{jobId}/deliveries",
         "GET /jobs/{jobId}/logs",
         "GET /jobs/{jobId}/events",
+        "DELETE /jobs/{jobId}",
         "POST /jobs/{jobId}/cancel",
         "POST /jobs/{jobId}/retry",
         "POST /jobs/{jobId}/run-now",

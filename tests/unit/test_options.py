@@ -3,13 +3,16 @@
 import random
 from datetime import UTC, datetime, timedelta, timezone
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncjob import durations
+from asyncjob.contract import ApiError, parse_submission
 from asyncjob.options import NONE, WIRE_NAMES, InvalidOptions, Options, parse_options
 from asyncjob.policies import Backoff, Limit, Rate, Unique, backoff_of, limits_of
+from asyncjob.sleep import jobs as sleep_jobs
 
 KNOWN = tuple(WIRE_NAMES.values())
 NAMED = st.tuples(*(st.integers(0, 99) for _ in durations.UNITS)).filter(any)
@@ -126,3 +129,23 @@ def test_limits_are_of_all_jobs_and_of_each_value_of_one_parameter() -> None:
 def test_a_policy_that_cannot_be_meant_is_refused(write: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         write()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("delay", 'it is an option: send "options": {"delay": ...}, or Options(delay=...) in Python'),
+        ("run_at", '"options": {"runAt": ...}, or Options(run_at=...)'),
+        ("startBy", '"options": {"startBy": ...}, or Options(start_by=...)'),
+        ("job_id", "the job's id is jobId, or Options(job_id=...) in Python"),
+    ],
+)
+def test_an_option_among_the_parameters_is_refused_with_where_it_belongs(name: str, said: str) -> None:
+    with pytest.raises(ApiError) as refused:
+        parse_submission(sleep_jobs, msgspec.json.encode({"seconds": 1, name: 1}), ())
+    assert (
+        refused.value.message.startswith(f"Object contains unknown field `{name}`; ") and said in refused.value.message
+    )
+    with pytest.raises(ApiError) as other:
+        parse_submission(sleep_jobs, b'{"seconds": 1, "second": 1}', ())
+    assert other.value.message == "Object contains unknown field `second`"

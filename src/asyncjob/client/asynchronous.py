@@ -10,7 +10,7 @@ import httpx
 
 from asyncjob.client.connection import DEFAULT_URL, UNSENDABLE, http_client, unsendable
 from asyncjob.client.core import Api, Call, Following, Operation, list_query, proceed
-from asyncjob.client.functions import P, R, Takes, TakesContext, ask
+from asyncjob.client.functions import P, R, Takes, TakesContext, ask, refuse_id
 from asyncjob.client.logs import LoggedLine, LogReading
 from asyncjob.client.schedule_handles import AsyncScheduleHandle
 from asyncjob.client.schedules import ScheduleSnapshot, Scheduling
@@ -116,6 +116,7 @@ class AsyncClient:
         concurrency: int = 32,
     ) -> AsyncIterator["AsyncJobHandle[Any]"]:
         """See `Client.map`; for `async for`. Here all jobs of a batch are submitted and awaited concurrently."""
+        refuse_id(options)
         running: deque[asyncio.Task[AsyncJobHandle[Any]]] = deque()
         try:
             for each in parameters:
@@ -242,6 +243,10 @@ class AsyncJobHandle(Generic[R]):
     async def cancel(self) -> JobSnapshot:
         """See `JobHandle.cancel`."""
         return await self._client._run(self._job.cancel())
+
+    async def delete(self) -> None:
+        """See `JobHandle.delete`."""
+        await self._client._run(self._job.delete())
 
     async def run_now(self) -> None:
         """See `JobHandle.run_now`."""

@@ -14,7 +14,7 @@ import httpx
 
 from asyncjob.client.connection import DEFAULT_URL, UNSENDABLE, http_client, unsendable
 from asyncjob.client.core import Api, Call, Following, Operation, list_query, proceed
-from asyncjob.client.functions import P, R, Takes, TakesContext, ask
+from asyncjob.client.functions import P, R, Takes, TakesContext, ask, refuse_id
 from asyncjob.client.in_a_job import Answer, unless_canceled
 from asyncjob.client.logs import LoggedLine, LogReading
 from asyncjob.client.schedule_handles import ScheduleHandle
@@ -164,12 +164,13 @@ class Client:
         Args:
             type: the job function's name; None if the API has only one.
             parameters: one mapping per job; taken as needed, so there may be any number.
-            options: of each job.
+            options: of each job, without a `job_id`.
             concurrency: how many jobs may be unfinished at once.
 
         Yields:
             The handle of a job that has ended: `result()` returns at once, or raises how the job failed.
         """
+        refuse_id(options)
         running: deque[JobHandle[Any]] = deque()
         for each in parameters:
             running.append(self.submit(type, options, **each))
@@ -345,6 +346,14 @@ class JobHandle(Generic[R]):
             Refused: it has already ended (409).
         """
         return self._client._run(self._job.cancel())
+
+    def delete(self) -> None:
+        """Delete a job that has ended.
+
+        Raises:
+            Refused: it has not ended, or its function has not stopped (409).
+        """
+        self._client._run(self._job.delete())
 
     def run_now(self) -> None:
         """Have a job that waits for its time wait no longer.

@@ -161,7 +161,8 @@ class Api:
 
         Args:
             call: the request.
-            repeatable: whether carrying it out twice does no harm.
+            repeatable: whether carrying it out twice does no harm. A DELETE that is repeated after it may have been
+                carried out, and finds nothing, has succeeded.
             deadline: no try begins after this time, on the monotonic clock.
 
         Raises:
@@ -169,7 +170,7 @@ class Api:
             Refused: the answer was no.
         """
         backoffs = _growing(FIRST_BACKOFF, LONGEST_BACKOFF, 2.0)
-        tries, redirects = 0, 0
+        tries, redirects, may_be_done = 0, 0, False
         while True:
             tries += 1
             after: float = 0
@@ -180,10 +181,12 @@ class Api:
                 said = f"{shown(asked)} gave no answer{through(asked)}: {_reason(error)}"
                 failure: ClientError = Unreachable(said)
                 again = not isinstance(error, HOPELESS) and (repeatable or isinstance(error, NEVER_SENT))
+                may_be_done |= not isinstance(error, NEVER_SENT)
             else:
                 status = response.status_code
-                if response.is_success:
+                if response.is_success or (status == 404 and call.method == "DELETE" and may_be_done):
                     return response
+                may_be_done |= status in UNCERTAIN
                 if status == 303 and call.method == "GET" and redirects < MAX_REDIRECTS:
                     redirects += 1
                     call = replace(call, url=_elsewhere(response), delay=0)
@@ -285,6 +288,11 @@ class Following:
     def cancel(self) -> Operation[JobSnapshot]:
         """Cancel the job. Canceling twice is the same as canceling once."""
         return self._look((yield from self._api.job(self.job_id, "/cancel")))
+
+    def delete(self) -> Operation[None]:
+        """Delete the job, which must have ended."""
+        yield from self._api.exchange(Call("DELETE", f"/jobs/{self.job_id}", self._api.timeout))
+        self._seen = self._accepted_at = None
 
     def run_now(self) -> Operation[None]:
         """Have a job that waits for its time wait no longer. A second request would find that it does not wait: 409."""

@@ -10,7 +10,7 @@ import msgspec
 
 from asyncjob.client.errors import ClientError
 from asyncjob.context import JobContext
-from asyncjob.options import NONE, Options
+from asyncjob.options import Options
 from asyncjob.registry import registered
 
 P = ParamSpec("P")
@@ -41,20 +41,36 @@ def ask(job: Callable[..., Any] | str | None, options: Options, parameters: Mapp
         parameters: of the function, by name, and perhaps `jobId` and, in place of the above, `options`.
 
     Raises:
-        TypeError: the options are none.
+        TypeError: the options are none, or the id is given twice.
         RegistrationError: it is no job function.
     """
     if not isinstance(options, Options):
         raise TypeError(f"submit takes Options and then parameters by name, not {options!r}")
     fields = dict(parameters)
     given = fields.pop("options", options)
-    if given != NONE:
-        fields["options"] = given.as_json() if isinstance(given, Options) else given
+    if isinstance(given, Options):
+        if given.job_id is not None:
+            if "jobId" in fields:
+                raise TypeError("submit takes either jobId or Options(job_id=...), not both")
+            fields["jobId"] = given.job_id
+        given = given.as_json()
+    if given != {}:
+        fields["options"] = given
     if job is None or isinstance(job, str):
         return Asked(fields if job is None else {"type": job} | fields, _as_they_are)
     function = registered(job)
     read_results = _as_they_are if function.results is Any else _reader(function.name, function.results)
     return Asked({"type": function.name} | fields, read_results)
+
+
+def refuse_id(options: Options) -> None:
+    """Refuse options that would give many jobs one id.
+
+    Raises:
+        ValueError: they have a `job_id`.
+    """
+    if options.job_id is not None:
+        raise ValueError("map submits many jobs: give each its own jobId among its parameters, not one in options")
 
 
 def _as_they_are(results: Any) -> Any:

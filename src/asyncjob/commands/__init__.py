@@ -1,4 +1,4 @@
-"""The commands for users of an API: `submit`, `get`, `wait`, `list`, `logs`, `cancel`, `retry`, `schedules` and others.
+"""The commands for users of an API: submit, get, wait, list, logs, cancel, delete, run-now, retry, stats and more.
 
 Most call the client's method of that name and print the result for people or, with --json, for programs: one JSON
 document per line on standard output. An error is one line on standard error, and the exit status says what kind it was.
@@ -59,12 +59,13 @@ def submit(
     if job_id is not None:
         parameters["jobId"] = job_id
     options = options_of(delay, run_at, priority, start_by, notify)
+    deadline = _deadline(timeout)
     with connected(url, api_key, aws_iam) as client:
         handle = client.submit(function, options, **parameters)
         if handle.duplicate:
             complain("there is such a job already, so this one was not begun")
         if wait or timeout is not None:
-            sys.exit(_finish([handle], timeout, as_json))
+            sys.exit(_finish([handle], deadline, as_json))
         _print_id(handle, as_json)
 
 
@@ -87,7 +88,7 @@ def wait(
 ) -> None:
     """Wait until jobs have ended, and show them; exit with 1 if one failed or was canceled."""
     with connected(url, api_key, aws_iam) as client:
-        sys.exit(_finish(_handles(client, job_ids), timeout, as_json))
+        sys.exit(_finish(_handles(client, job_ids), _deadline(timeout), as_json))
 
 
 @app.command("list")
@@ -134,18 +135,22 @@ def cancel(
         sys.exit(status)
 
 
+@app.command()
+def delete(
+    job_ids: JobIds, url: Url = LOCAL, api_key: Key = None, aws_iam: Signed = False, as_json: Json = False
+) -> None:
+    """Delete jobs that have ended; print their ids."""
+    with connected(url, api_key, aws_iam) as client:
+        sys.exit(_change_each(_handles(client, job_ids), lambda handle: handle.delete(), as_json))
+
+
 @app.command("run-now")
 def run_now(
     job_ids: JobIds, url: Url = LOCAL, api_key: Key = None, aws_iam: Signed = False, as_json: Json = False
 ) -> None:
     """Run jobs now that wait for a time; print their ids."""
-
-    def run(handle: "JobHandle[Any]") -> None:
-        handle.run_now()
-        _print_id(handle, as_json)
-
     with connected(url, api_key, aws_iam) as client:
-        sys.exit(with_each(_handles(client, job_ids), run))
+        sys.exit(_change_each(_handles(client, job_ids), lambda handle: handle.run_now(), as_json))
 
 
 @app.command()
@@ -159,7 +164,7 @@ def retry(
     as_json: Json = False,
 ) -> None:
     """Run ended jobs again; print their ids."""
-    waits = wait or timeout is not None
+    waits, deadline = wait or timeout is not None, _deadline(timeout)
     retried = []
 
     def run_again(handle: "JobHandle[Any]") -> None:
@@ -170,7 +175,7 @@ def retry(
 
     with connected(url, api_key, aws_iam) as client:
         status = with_each(_handles(client, job_ids), run_again)
-        sys.exit(max(status, _finish(retried, timeout, as_json) if waits else 0))
+        sys.exit(max(status, _finish(retried, deadline, as_json) if waits else 0))
 
 
 @app.command()
@@ -310,6 +315,16 @@ def _handles(client: "Client", job_ids: list[str]) -> "list[JobHandle[Any]]":
     return [client.job(job_id) for job_id in dict.fromkeys(job_ids)]
 
 
+def _change_each(handles: "list[JobHandle[Any]]", change: "Callable[[JobHandle[Any]], None]", as_json: bool) -> int:
+    """Change jobs, and print the id of each once that is done; the exit status."""
+
+    def apply(handle: "JobHandle[Any]") -> None:
+        change(handle)
+        _print_id(handle, as_json)
+
+    return with_each(handles, apply)
+
+
 def _print_id(handle: "JobHandle[Any]", as_json: bool) -> None:
     if as_json:
         print_json({"jobId": handle.id, **({"duplicate": True} if handle.duplicate else {})})
@@ -317,11 +332,14 @@ def _print_id(handle: "JobHandle[Any]", as_json: bool) -> None:
         typer.echo(handle.id)
 
 
-def _finish(handles: "list[JobHandle[Any]]", timeout: float | None, as_json: bool) -> int:
+def _deadline(timeout: float | None) -> float | None:
+    """When `--timeout` is over, on the monotonic clock."""
+    return None if timeout is None else time.monotonic() + timeout
+
+
+def _finish(handles: "list[JobHandle[Any]]", deadline: float | None, as_json: bool) -> int:
     """Wait for jobs, and show each; the exit status."""
     from asyncjob.commands import console
-
-    deadline = None if timeout is None else time.monotonic() + timeout
 
     def follow(handle: "JobHandle[Any]") -> "JobSnapshot":
         return console.follow(handle, None if deadline is None else max(0.0, deadline - time.monotonic()))

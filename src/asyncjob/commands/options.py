@@ -43,7 +43,10 @@ Wait = Annotated[bool, typer.Option("--wait", help="Wait until the job has ended
 Timeout = Annotated[
     float | None,
     typer.Option(
-        help="Wait for at most this many seconds, then exit with 124.", min=0, show_default="none", metavar="SECONDS"
+        help="Wait until this many seconds after the command began, then exit with 124.",
+        min=0,
+        show_default="none",
+        metavar="SECONDS",
     ),
 ]
 Filter = Annotated[

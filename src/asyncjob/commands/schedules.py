@@ -12,6 +12,7 @@ from asyncjob.commands.help import CommandLine
 from asyncjob.commands.options import LOCAL, Json, Key, Signed, Url
 from asyncjob.commands.output import fail, print_json, say
 from asyncjob.commands.parameters import Body, Words, parse_words
+from asyncjob.commands.submission import Notify, Priority, options_of
 from asyncjob.schedules import Cron, Every
 
 if TYPE_CHECKING:  # the client and its libraries are imported by the commands that need them
@@ -54,6 +55,11 @@ def put(
     overlap: Annotated[
         str, typer.Option(help="While the last job has not ended: run or skip.", metavar="WHETHER")
     ] = "run",
+    delay: Annotated[
+        str | None, typer.Option(help="Run each job this long after its time, such as 90s.", metavar="TIME")
+    ] = None,
+    priority: Priority = None,
+    notify: Notify = None,
     body: Body = None,
     url: Url = LOCAL,
     api_key: Key = None,
@@ -62,8 +68,9 @@ def put(
 ) -> None:
     """Make or change a schedule, such as `asyncjob schedules put nightly resize width=640 --cron "0 3 * * *"`."""
     function, parameters = parse_words(words or [], body)
+    options = options_of(delay, None, priority, None, notify)
     with connected(url, api_key, aws_iam) as client:
-        policy: dict[str, Any] = {"parameters": parameters, "missed": missed, "overlap": overlap}
+        policy: dict[str, Any] = {"parameters": parameters, "options": options, "missed": missed, "overlap": overlap}
         _show([client.schedule(schedule_id).put(_schedule(cron, tz, every, policy), function)], as_json)
 
 

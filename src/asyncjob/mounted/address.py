@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from asyncjob import forked
 from asyncjob.store import Unusable
 
 MAX_PATH = 107  # bytes of a socket's path, which the system allows
@@ -37,6 +38,7 @@ def listen(address: str) -> socket.socket:
         os.chmod(address, OWNER_ONLY)
         listener.listen(BACKLOG)
         listener.setblocking(False)
+        forked.keep_from_children(listener.fileno())
     except OSError as error:
         listener.close()
         raise Unusable(f"cannot listen on {address}: {error.strerror or error}") from None

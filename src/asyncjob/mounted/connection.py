@@ -13,6 +13,8 @@ from typing import Any, cast
 
 import msgspec
 
+from asyncjob import forked
+
 MAX_FRAME_BYTES = 1 << 20
 CHUNK_BYTES = 1 << 18  # of a body, in one message
 MAX_UNREAD_BYTES = 1 << 19  # above which the other end has to wait
@@ -98,6 +100,7 @@ class Connection(asyncio.Protocol):
         self.is_over = asyncio.Event()
         self._opened = opened
         self._transport: asyncio.Transport | None = None
+        self._descriptor = -1
         self._buffer = bytearray()
         self._messages: deque[tuple[Message, int]] = deque()
         self._unread = 0
@@ -143,6 +146,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._descriptor = transport.get_extra_info("socket").fileno()
+        forked.keep_from_children(self._descriptor)
         if self._opened is not None:
             self._opened(self)
 
@@ -175,6 +180,7 @@ class Connection(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
+        forked.forget(self._descriptor)
         self._end()
 
     def pause_writing(self) -> None:

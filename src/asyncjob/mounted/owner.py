@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import msgspec
 
-from asyncjob import life
+from asyncjob import forked, life
 from asyncjob.mounted import address
 from asyncjob.mounted.connection import Ask, Begin, Body, Connection, Hello, Part, Welcome, chunks
 from asyncjob.openapi import document
@@ -85,6 +85,7 @@ class Owner:
         Raises:
             Unusable: it must not be closed; see `Store.close`.
         """
+        forked.forget(self._listener.fileno())
         if self._server is not None:
             self._server.close()
         self._listener.close()

@@ -1,4 +1,4 @@
-"""The engine: submit, cancel, retry and run now, on a store and on workers. It knows nothing of HTTP.
+"""The engine: submit, cancel, retry, delete and run now, on a store and on workers. It knows nothing of HTTP.
 
 What clients only ask is in reads.py. What it refuses, it refuses with the exceptions of refusals.py.
 """
@@ -249,6 +249,24 @@ class Engine(Reads):
             raise _refused(job_id, change, "retry")
         log(logging.INFO, "job retried", job_id=job_id, attempt=change.attempt + 1)
         self._tell(JobEvent(job_id, job.type, Status.PENDING, change.attempt + 1))
+
+    async def delete(self, job_id: str) -> None:
+        """Delete a final job; its id is free then.
+
+        Raises:
+            NotFound: there is no such job.
+            Conflict: it is not final, or its function has not stopped yet: what that says must not meet a new job of
+                the same id.
+            Unavailable: nothing can be saved.
+        """
+        job = self.get(job_id)
+        if job.status.is_final and self._supervisor.has(job_id):
+            raise Conflict(f"cannot delete job {job_id} yet: it is {job.status}, but its function has not stopped")
+        change = await self._change(self._store.delete(job_id))
+        if not change.applied:
+            raise _refused(job_id, change, "delete")
+        log(logging.INFO, "job deleted", job_id=job_id, attempt=change.attempt)
+        self._tell.deleted(job_id, job.type)
 
     async def run_now(self, job_id: str) -> None:
         """Have a job that waits for its time run as soon as a place is free.

@@ -49,6 +49,13 @@ class JobEvent(msgspec.Struct, frozen=True, rename="camel"):
     progress: Progress | UnsetType = UNSET
 
 
+class DeletedEvent(msgspec.Struct, frozen=True, rename="camel"):
+    """A job that a client has deleted, as the event `deleted` tells it."""
+
+    job_id: str
+    type: str
+
+
 class Streams:
     """Counts the open streams of one kind, and bounds them.
 
@@ -104,12 +111,19 @@ class Events:
 
     def tell(self, event: JobEvent) -> None:
         """Tell all listeners of a change that was saved."""
+        self._tell(event)
+
+    def tell_deleted(self, event: DeletedEvent) -> None:
+        """Tell all listeners of a job that is there no more, by an event of another name: it has no status."""
+        self._tell(event, b"event: deleted\n")
+
+    def _tell(self, event: JobEvent | DeletedEvent, name: bytes = b"") -> None:
         if not self.wanted:
             return
         if self._listening > MANY:
             self._replace_untold(event.job_id)
         text = msgspec.json.encode(event)
-        self._ring[self._next % RING] = b"id: %b\ndata: %b\n\n" % (self._id(self._next), text)
+        self._ring[self._next % RING] = b"id: %b\n%bdata: %b\n\n" % (self._id(self._next), name, text)
         self._next += 1
         self._oldest = max(self._oldest, self._next - RING)
         if not self._listening:

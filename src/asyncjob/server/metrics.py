@@ -147,6 +147,7 @@ class Metrics:
         self._errors = {"", *OWN_ERRORS}
         self._submissions: Tally[str] = Tally(dict.fromkeys(jobs.names, 0))
         self._outcomes: Tally[tuple[str, ...]] = Tally()
+        self._deletions: Tally[str] = Tally(dict.fromkeys(jobs.names, 0))
         self._lost: Tally[tuple[str, ...]] = Tally()
         self._put_back: Tally[str] = Tally(dict.fromkeys(PUT_BACK, 0))
         self._refusals: Tally[str] = Tally()
@@ -176,6 +177,7 @@ class Metrics:
             "asyncjob_refusals", "Requests that were refused, by HTTP status.", ["status"], lambda: self._refusals
         )
         self.count("asyncjob_outcomes", "Jobs that ended.", ["type", "status", "error"], lambda: self._outcomes)
+        self.count("asyncjob_deletions", "Jobs that clients deleted.", ["type"], lambda: self._deletions)
         self.count(
             "asyncjob_attempts_lost",
             "Attempts that counted against a job's retries: lost workers, timeouts, exceptions to be retried.",
@@ -257,6 +259,10 @@ class Metrics:
     def submitted(self, type: str) -> None:  # noqa: A002
         """A new job was saved."""
         self._submissions[type if type in self._types else OTHER] += 1
+
+    def deleted(self, type: str) -> None:  # noqa: A002
+        """A client has deleted a job."""
+        self._deletions[type if type in self._types else OTHER] += 1
 
     def succeeded(self, type: str, count: int) -> None:  # noqa: A002
         """That many jobs of a type have succeeded."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from asyncjob.job import Status
 from asyncjob.registry import Jobs
 from asyncjob.server.endings import BY_ITSELF, Ending
-from asyncjob.server.events import Events, JobEvent
+from asyncjob.server.events import DeletedEvent, Events, JobEvent
 from asyncjob.server.metrics import Metrics
 from asyncjob.server.throughput import Throughput
 from asyncjob.server.watchers import Watchers
@@ -57,6 +57,12 @@ class Telling:
             self(JobEvent(job_id, type, Status.PENDING, 1))
         else:
             self.metrics.submitted(type)
+
+    def deleted(self, job_id: str, type: str) -> None:  # noqa: A002
+        """Tell of a job that a client has deleted."""
+        self.metrics.deleted(type)
+        self.watchers.wake(job_id)
+        self.events.tell_deleted(DeletedEvent(job_id, type))
 
     def started(self, claims: Iterable[Claim]) -> None:
         """Tell of attempts that have begun, which only streams want to know: `?wait=` waits for the end."""

@@ -12,6 +12,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+from asyncjob import forked
 from asyncjob.sqlite.statements import MIGRATIONS, SQL
 from asyncjob.store import InUse, Unusable
 
@@ -71,6 +72,8 @@ class Database:
         except BaseException:
             self._unlock()
             raise
+        for descriptor in (self._file, self._lock):
+            forked.keep_from_children(descriptor)
         self._wal = _identity(f"{self.path}-wal")  # it exists as long as there is a connection
         self._counter = self._header()[COUNTER]
 
@@ -97,8 +100,9 @@ class Database:
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _unlock(self) -> None:
-        os.close(self._file)
-        os.close(self._lock)
+        for descriptor in (self._file, self._lock):
+            forked.forget(descriptor)
+            os.close(descriptor)
 
     def fault(self) -> str | None:
         """What has happened to the file, if somebody has moved it, deleted it or written over it.

@@ -516,10 +516,14 @@ WHERE status = 'Pending' AND type NOT IN (SELECT value FROM json_each(:types)) G
 -- Lists the next jobs that a purge looks at, in the order of submission.
 SELECT sequence, status, created_at, finished_at FROM job WHERE sequence > :after ORDER BY sequence LIMIT :limit;
 
--- name: delete
+-- name: purge
 -- Deletes a final job. The triggers job_ends, job_ends_its_log and job_is_gone delete its attempts, its log and
 -- its finished deliveries.
 DELETE FROM job WHERE sequence = :sequence AND status IN ('Success', 'Failure', 'Canceled');
+
+-- name: delete
+-- The same, for a client.
+DELETE FROM job WHERE job_id = :job_id AND attempt = :attempt AND status IN ('Success', 'Failure', 'Canceled');
 
 -- name: deliveries
 -- Lists the notifications of a job, beginning after :after.

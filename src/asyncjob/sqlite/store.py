@@ -209,6 +209,10 @@ class SqliteStore(Attempts):
 
         return self._change(job_id, retry, waits_after=True)
 
+    def delete(self, job_id: str) -> "asyncio.Future[Change]":
+        """Delete a final job."""
+        return self._change(job_id, lambda connection, key, _: connection.execute(SQL["delete"], key).rowcount == 1)
+
     def run_now(self, job_id: str) -> "asyncio.Future[Change]":
         """Have a job that waits for its time be ready."""
         now = now_ms()
@@ -272,7 +276,7 @@ class SqliteStore(Attempts):
         def operation(connection: sqlite3.Connection) -> tuple[int, int | None]:
             rows = connection.execute(SQL["oldest"], {"after": after, "limit": limit}).fetchall()
             old = [sequence for sequence, _, _, finished in rows if finished is not None and finished < before]
-            connection.executemany(SQL["delete"], [{"sequence": sequence} for sequence in old])
+            connection.executemany(SQL["purge"], [{"sequence": sequence} for sequence in old])
             # Jobs come in the order of submission: if one was created after that time, so were all further ones.
             over = len(rows) < limit or rows[-1][2] >= before
             return len(old), None if over else rows[-1][0]

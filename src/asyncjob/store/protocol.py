@@ -172,6 +172,15 @@ class Store(Protocol):
             NotSaved: in the future.
         """
 
+    def delete(self, job_id: str) -> "asyncio.Future[Change]":
+        """Delete a final job, with its earlier attempts and finished deliveries, as `purge` does.
+
+        Its id is free then. A schedule still knows what became of it, and a rate that it has started.
+
+        Raises:
+            NotSaved: in the future.
+        """
+
     def run_now(self, job_id: str) -> "asyncio.Future[Change]":
         """Have a Pending job that waits for its time be ready now. One that does not wait for a time is refused.
 

@@ -96,7 +96,7 @@ class Attempt(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
 
 
 class Change(NamedTuple):
-    """What became of a request to cancel or retry a job.
+    """What became of a request to cancel, retry or delete a job, or to run it now.
 
     Attributes:
         before: the job's status before; None if there is no such job.

@@ -24,7 +24,7 @@ from asyncjob.version import __version__
 OPTIONS = tuple(WIRE_NAMES.values())
 REQUESTS = (
     *("POST /jobs", "GET /jobs", "GET /jobs/{jobId}", "POST /jobs/{jobId}/cancel", "POST /jobs/{jobId}/retry"),
-    *("POST /jobs/{jobId}/run-now", "GET /stats"),
+    *("DELETE /jobs/{jobId}", "POST /jobs/{jobId}/run-now", "GET /stats"),
 )
 
 
@@ -47,6 +47,9 @@ def _answer(engine: Engine, request: httpx.Request) -> httpx.Response:  # noqa: 
             return _shown((engine.wait if parse_wait(query) else engine.find)(job_id).job)
         case "GET", "jobs", _, "logs":
             raise ApiError(501, "functions log in the test's own process here: its fixture caplog has it")
+        case "DELETE", "jobs", job_id:
+            engine.delete(job_id)
+            return httpx.Response(204)
         case "POST", "jobs", job_id, "cancel":
             return _shown(engine.cancel(job_id).job)
         case "POST", "jobs", job_id, "run-now":

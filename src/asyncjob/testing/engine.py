@@ -187,6 +187,13 @@ class Engine:
         if self._at_once:
             self.drain()
 
+    def delete(self, job_id: str) -> None:
+        """Delete a job that has ended."""
+        kept = self.find(job_id)
+        if not kept.job.status.is_final:
+            raise ApiError(409, f"cannot delete job {job_id}: it is {kept.job.status}")
+        del self.kept[job_id]
+
     def run_now(self, job_id: str) -> Kept:
         """Have a job that waits for a time wait no more."""
         kept = self.find(job_id)

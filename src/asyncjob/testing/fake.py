@@ -46,6 +46,9 @@ class FakeClient(Client):
         job = self._jobs.get(parts[1]) if len(parts) > 1 and parts[0] == "jobs" else None
         if job is None:
             return json_response({"message": "Not found"}, 404)
+        if request.method == "DELETE":
+            del self._jobs[parts[1]]
+            return httpx.Response(204)
         return json_response(job)
 
     def _submit(self, fields: dict[str, Any]) -> httpx.Response:

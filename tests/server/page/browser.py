@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page, sync_playwright
 
 ARGUMENTS = ["--no-sandbox", "--headless", "--disable-gpu", "--disable-dev-shm-usage"]
 REQUIRED = "ASYNCJOB_BROWSER"  # set where a browser must be there, as in CI
@@ -44,13 +44,18 @@ def watched_page(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda message: errors.append(message.text) if message.type in ("error", "warning") else None)
-    page.on("dialog", lambda dialog: errors.append(f"dialog: {dialog.message}"))
+    page.on("dialog", lambda dialog: _unasked(dialog, errors))
     page.on("request", lambda asked: None if asked.url.startswith(url) else errors.append(f"foreign: {asked.url}"))
     page.goto(url + "/")
     yield page
     context.close()
     unexpected = [error for error in errors if not error.startswith("Failed to load resource")]
     assert unexpected == []
+
+
+def _unasked(dialog: Dialog, errors: list[str]) -> None:
+    if dialog.type != "confirm":  # which the page asks before it deletes, and a test answers
+        errors.append(f"dialog: {dialog.message}")
 
 
 def go(page: Page, address: str) -> None:

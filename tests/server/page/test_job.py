@@ -142,6 +142,34 @@ def test_retry_weighs_more_than_cancel(page: Page, server: Server) -> None:
     assert cancel == "rgba(0, 0, 0, 0)" != retry
 
 
+def test_a_final_job_is_deleted_after_a_question(page: Page, server: Server) -> None:
+    job_id, beside = server.submit("add", a=1), server.submit("add", a=2)
+    server.result(job_id)
+    server.result(beside)
+    page.get_by_role("link", name=job_id).click()
+    page.once("dialog", lambda dialog: dialog.dismiss())
+    page.get_by_role("button", name="Delete").click()
+    assert server.get(job_id)["status"] == "Success"
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("link", name=beside)).to_be_visible()
+    expect(page.get_by_role("link", name=job_id)).to_have_count(0)
+    assert server.client.get(f"/jobs/{job_id}").status_code == 404
+
+
+def test_what_somebody_else_deletes_leaves_the_list_and_the_jobs_page(page: Page, server: Server) -> None:
+    job_id, beside = server.submit("add", a=1), server.submit("add", a=2)
+    server.result(job_id)
+    server.result(beside)
+    expect(page.get_by_role("link", name=beside)).to_be_visible()
+    server.client.delete(f"/jobs/{beside}")
+    expect(page.get_by_role("link", name=beside)).to_have_count(0)
+    page.get_by_role("link", name=job_id).click()
+    expect(page.get_by_role("button", name="Delete")).to_be_visible()
+    server.client.delete(f"/jobs/{job_id}")
+    expect(page.locator("main")).to_contain_text("has been deleted")
+
+
 def test_a_job_is_submitted_again_with_changes(page: Page, server: Server) -> None:
     job_id = server.submit("draw", points=[{"x": 1.5}, {"x": 2}], color="blue", width=7)
     server.result(job_id)
@@ -154,6 +182,28 @@ def test_a_job_is_submitted_again_with_changes(page: Page, server: Server) -> No
     again = page.locator("header.job .id").inner_text().strip()
     assert again != job_id
     assert server.result(again)["parameters"] == {"points": [{"x": 1.5}, {"x": 2}], "color": "blue", "width": 8}
+
+
+def test_a_job_is_submitted_again_with_its_options_as_far_as_they_are_ahead(page: Page, server: Server) -> None:
+    options = {"priority": 3, "runAt": "2999-12-24T18:00:00Z", "startBy": "2999-12-25T18:00:00.500Z"}
+    job_id = server.submit("add", a=1, options=options)
+    go(page, f"#/jobs/{job_id}")
+    page.get_by_role("link", name="Submit again with changes").click()
+    page.get_by_role("button", name="Submit").click()
+    expect(page.locator("header.job .id")).to_be_visible()
+    again = server.get(page.locator("header.job .id").inner_text().strip())
+    assert again["jobId"] != job_id
+    shown = {name: again[name] for name in ("parameters", *options)}
+    assert shown == {
+        "parameters": {"a": 1},
+        "priority": 3,
+        "runAt": "2999-12-24T18:00:00.000Z",
+        "startBy": "2999-12-25T18:00:00.000Z",
+    }
+    go(page, f"#/jobs/{server.submit('add', a=2)}")
+    page.get_by_role("link", name="Submit again with changes").click()
+    page.get_by_role("button", name="Submit").click()
+    expect(page.locator("pre.parameters")).to_contain_text('"a": 2')
 
 
 def test_who_was_notified_is_shown(browser: Browser, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ PATHS = (
     *("/jobs", "/jobs/{jobId}", "/jobs/{jobId}/cancel", "/jobs/{jobId}/retry", "/jobs/{jobId}/run-now"),
     "/jobs/{jobId}/attempts",
 )
-SCHEMAS = ("Deliveries", "Stats", "Plan", "Schedule", "Schedules", "Problem", "Notification")  # that nothing here has
+SCHEMAS = ("Deliveries", "Notification", "Plan", "Problem", "Schedule", "Schedules", "Stats", "Submitted")  # not here
 RETRY_AFTER = {"description": "Until it is final.", "schema": {"type": "integer"}}
 LARGE = {
     "description": "The job is too large to be read here: `Location` answers with it.",

@@ -26,7 +26,7 @@ from asyncjob.aws.runtime.durable_dispatcher import own_suffix
 from asyncjob.aws.runtime.durable_job import DISPATCH_MS, NEVER_MS, SHELVES
 from asyncjob.contract import MAX_BODY_BYTES
 from asyncjob.durations import MAX_SECONDS, RULE
-from asyncjob.job import TRANSITIONS, Status
+from asyncjob.job import FINAL, TRANSITIONS, Status
 from asyncjob.policies import Backoff, Pauses
 from asyncjob.registry import JobFunction, Jobs
 
@@ -162,10 +162,11 @@ def mapping_template(name: str, jobs: Jobs, **arguments: str) -> str:
         "longest delay": str(MAX_SECONDS * 1_000),
     }
     for each in ("cancel", "retry"):
-        sources = [status.value for status in Status if status in TRANSITIONS[each].sources]
-        values[f"guard {each}"] = ", ".join(f":{status.lower()}" for status in sources)
-        values[f"values {each}"] = ", ".join(f'":{status.lower()}": {{"S": "{status}"}}' for status in sources)
         values[f"target {each}"] = TRANSITIONS[each].target.value
+    for each, sources in (*((name, TRANSITIONS[name].sources) for name in ("cancel", "retry")), ("delete", FINAL)):
+        allowed = [status.value for status in Status if status in sources]
+        values[f"guard {each}"] = ", ".join(f":{status.lower()}" for status in allowed)
+        values[f"values {each}"] = ", ".join(f'":{status.lower()}": {{"S": "{status}"}}' for status in allowed)
     return _replaced(text, values)
 
 

@@ -162,11 +162,11 @@ class Attempt:
             "TableName": os.environ["TABLE"],
             "Key": {"jobId": {"S": self.job["jobId"]}},
             "ConsistentRead": True,
-            "ProjectionExpression": "#status, attempt",
+            "ProjectionExpression": "#status, attempt, createdAt",
             "ExpressionAttributeNames": {"#status": "status"},
         }
         found = call("GetItem", request, until).get("Item", {})
-        return read(found) == {name: self.job[name] for name in ("status", "attempt")}
+        return read(found) == {name: self.job[name] for name in ("status", "attempt", "createdAt")}
 
 
 def start_worker(jobs: Jobs) -> WorkerContext:

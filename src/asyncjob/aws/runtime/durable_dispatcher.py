@@ -19,7 +19,7 @@ from typing import Any
 
 from asyncjob.aws.runtime.durable_times import schedule
 from asyncjob.aws.runtime.record import now_ms, timestamp, to_json
-from asyncjob.aws.runtime.shapes import Start
+from asyncjob.aws.runtime.shapes import DurableEvent, Start
 from asyncjob.aws.runtime.signing import post
 from asyncjob.job import Status, milliseconds
 from asyncjob.registry import MAX_RETRIES
@@ -70,7 +70,8 @@ def _start(record: dict[str, Any]) -> Start | None:
     item = record["dynamodb"].get("NewImage", {})
     try:
         job_id, attempt, spent = item["jobId"]["S"], int(item["attempt"]["N"]), int(item["spent"]["N"])
-        kind, run_at = item["type"]["S"], item["current"]["L"][0]["M"].get("runAt", {"S": ""})["S"]
+        kind, created_at = item["type"]["S"], item["createdAt"]["S"]
+        run_at = item["current"]["L"][0]["M"].get("runAt", {"S": ""})["S"]
     except (KeyError, ValueError, IndexError):
         print(to_json({"ignored": record["dynamodb"].get("Keys"), "why": "it is no job"}))
         return None
@@ -79,7 +80,7 @@ def _start(record: dict[str, Any]) -> Start | None:
     if spent > MAX_RETRIES:  # nothing here writes that; Lambda sees no loop that goes through a table
         print(to_json({"jobId": job_id, "attempt": attempt, "why": f"{spent} attempts were lost"}))
         return None
-    return {"jobId": job_id, "type": kind, "attempt": attempt, "runAt": run_at}
+    return {"jobId": job_id, "type": kind, "attempt": attempt, "createdAt": created_at, "runAt": run_at}
 
 
 def _ahead_ms(start: Start) -> int:
@@ -97,7 +98,10 @@ def _started(start: Start) -> bool:
     processor = os.environ["PROCESSOR"]
     if start["type"] in os.environ["OWN_PROCESSORS"].split(","):
         processor = f"{processor}-{own_suffix(start['type'])}"
-    return _sent(processor, {"jobId": start["jobId"], "attempt": start["attempt"]})
+    event: DurableEvent = {"jobId": start["jobId"], "attempt": start["attempt"]}
+    if "createdAt" in start:  # not in what an earlier build has scheduled
+        event["createdAt"] = start["createdAt"]
+    return _sent(processor, event)
 
 
 def own_suffix(name: str) -> str:

@@ -264,9 +264,10 @@ def tell(job: Job, progress: str, until: float) -> None:
     """Write how far the attempt is. Raises as `claim`."""
     _write(
         job["jobId"],
-        "#status = :status AND attempt = :attempt",
+        "#status = :status AND attempt = :attempt AND createdAt = :createdAt",
         "SET progress = :progress",
         until,
+        createdAt=job["createdAt"],
         status=job["status"],
         attempt=job["attempt"],
         progress=progress,
@@ -298,11 +299,18 @@ def _end(job: Job, transition: str, more: Request, reason: str | None, progress:
 
 
 def _change(transition: str, job: Job, expression: str, until: float, guard: str = "", **values: Any) -> Job:
-    """Write a transition, guarded by the status and the attempt that it expects, and by `guard`; the job after it."""
+    """Write a transition, guarded by the status and the attempt that it expects, and by `guard`; the job after it.
+
+    A job that was read is guarded by its `createdAt` too: it may have been deleted, and another have its id by now.
+    """
     known = TRANSITIONS[transition]
     (source,) = known.sources
-    guard = " AND ".join(["#status = :source AND attempt = :attempt", *([guard] if guard else [])])
+    guards = ["#status = :source AND attempt = :attempt", *([guard] if guard else [])]
     values |= {"target": known.target.value, "source": source.value, "attempt": job["attempt"]}
+    if "createdAt" in job:
+        guards.append("createdAt = :createdAt")
+        values["createdAt"] = job["createdAt"]
+    guard = " AND ".join(guards)
     return _write(job["jobId"], guard, expression, until, **values)
 
 

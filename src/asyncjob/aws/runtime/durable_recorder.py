@@ -43,9 +43,10 @@ def handler(event: dict[str, Any], context: Any) -> None:
     """
     longest = context.get_remaining_time_in_millis() / 1_000 - LAST_WRITE_SECONDS
     until = time.time() + min(longest, PATIENCE_SECONDS)
-    job_id, attempt = event["requestPayload"]["jobId"], event["requestPayload"]["attempt"]
+    asked = event["requestPayload"]
+    job_id, attempt = asked["jobId"], asked["attempt"]
     job = fetch(job_id, until)
-    if job is None or job["attempt"] != attempt:
+    if job is None or job["attempt"] != attempt or job["createdAt"] != asked.get("createdAt", job["createdAt"]):
         return
     try:
         status = _settled(job, *_why(event), until)

@@ -17,6 +17,7 @@ class DurableEvent(TypedDict):
 
     jobId: str
     attempt: int
+    createdAt: NotRequired[str]  # of the job, since another may have its id once it was deleted
 
 
 class Start(TypedDict):
@@ -25,6 +26,7 @@ class Start(TypedDict):
     jobId: str
     type: str
     attempt: int
+    createdAt: NotRequired[str]
     runAt: str  # not before; empty for at once
 
 

@@ -27,6 +27,7 @@ from asyncjob.server.http.answers import (
     etag,
     json,
     location,
+    nothing,
     page,
     retry_after,
     unless_known,
@@ -99,6 +100,12 @@ async def list_jobs(request: Request) -> Answer:
 async def cancel(request: Request) -> Answer:
     parse_no_query(request.query())
     return json(msgspec.json.encode(await request.engine.cancel(request.name)))
+
+
+async def delete(request: Request) -> Answer:
+    parse_no_query(request.query())
+    await request.engine.delete(request.name)
+    return nothing()
 
 
 async def retry(request: Request) -> Answer:

@@ -54,6 +54,7 @@ ROUTES = (
     _keyed("POST /jobs", jobs.submit),
     _keyed("GET /jobs", jobs.list_jobs),
     _keyed("GET /jobs/{jobId}", jobs.get),
+    _keyed("DELETE /jobs/{jobId}", jobs.delete),
     _keyed("POST /jobs/{jobId}/cancel", jobs.cancel),
     _keyed("POST /jobs/{jobId}/retry", jobs.retry),
     _keyed("POST /jobs/{jobId}/run-now", jobs.run_now),

@@ -9,6 +9,7 @@ import os
 import sys
 from contextlib import suppress
 
+from asyncjob import forked
 from asyncjob.server.logs import log
 from asyncjob.server.workers import guard
 
@@ -27,6 +28,7 @@ class GuardPipe:
     async def start(self) -> None:
         """Start the guard. Without it, what jobs have started ends with their worker, but not with a killed server."""
         theirs, self._pipe = os.pipe()
+        forked.keep_from_children(self._pipe)
         os.set_blocking(self._pipe, False)  # so the server never waits for a guard that is stopped
         try:
             process = await asyncio.create_subprocess_exec(
@@ -59,5 +61,6 @@ class GuardPipe:
     def close(self) -> None:
         """Have the guard look once, and end."""
         if self._pipe is not None:
+            forked.forget(self._pipe)
             os.close(self._pipe)
             self._pipe = None

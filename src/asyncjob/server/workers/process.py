@@ -13,6 +13,7 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from typing import IO, Self, cast
 
+from asyncjob import forked
 from asyncjob.server.settings import Settings
 from asyncjob.server.workers import guard
 from asyncjob.server.workers.channel import FromWorker, Message, Unbelievable, Unpacker, check, pack
@@ -57,6 +58,8 @@ class WorkerProcess(asyncio.Protocol):
         self.nonsense: str | None = None
         self._process = process
         self._connection = connection
+        self._descriptor = connection.fileno()
+        forked.keep_from_children(self._descriptor)
         self._mark = mark
         self._received = received
         self._ended = ended
@@ -158,6 +161,7 @@ class WorkerProcess(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         else:
+            forked.forget(self._descriptor)
             self._connection.close()
         self._close_pipes()
 
@@ -173,6 +177,7 @@ class WorkerProcess(asyncio.Protocol):
             self._received(messages)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        forked.forget(self._descriptor)
         self._ended()
 
 

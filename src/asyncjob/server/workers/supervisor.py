@@ -124,6 +124,10 @@ class Supervisor:
         if claims.jobs:
             self._standstill.watch()
 
+    def has(self, job_id: str) -> bool:
+        """Whether the function of a job still runs in a worker, even if its attempt has ended."""
+        return any(key[0] == job_id for worker in self.processes.workers for key in worker.attempts)
+
     def cancel(self, job_id: str, attempt: int) -> None:
         """Do not begin this attempt, which was canceled, or have it stopped."""
         key = job_id, attempt

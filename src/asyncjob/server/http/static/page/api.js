@@ -85,6 +85,7 @@ export const api = {
   attempts: (id) => everyPage(`${jobPath(id)}/attempts`, "attempts"),
   deliveries: (id) => everyPage(`${jobPath(id)}/deliveries`, "deliveries"),
   cancel: (id) => request("POST", `${jobPath(id)}/cancel`),
+  remove: (id) => request("DELETE", jobPath(id)),
   retry: (id) => request("POST", `${jobPath(id)}/retry`),
   runNow: (id) => request("POST", `${jobPath(id)}/run-now`),
   submit: (body) => request("POST", "jobs", body),
@@ -130,6 +131,7 @@ export class Listener {
       this.changed();
     };
     source.onmessage = (event) => this.changed(JSON.parse(event.data));
+    source.addEventListener("deleted", (event) => this.changed(JSON.parse(event.data)));
     source.addEventListener("gap", () => this.changed());
     source.onerror = () => {
       this.connected(false);

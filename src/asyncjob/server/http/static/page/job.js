@@ -83,11 +83,18 @@ const facts = (job, attempts) => html`<dl class="facts">
   ${fact("Finished", moment(job.finishedAt))} ${fact("Attempt", job.attempt)} ${fact("Priority", job.priority)}
 </dl>`;
 
-function actions(job, act) {
+async function remove({ jobId }, go, back) {
+  if (!confirm("Delete this job for good?")) return;
+  await api.remove(jobId);
+  go(back);
+}
+
+function actions(job, { act, go, back }) {
   return html`<span class="actions">
     ${waiting(job) === nothing ? nothing : html`<button @click=${() => act(() => api.runNow(job.jobId))}>Run now</button>`}
     <button class="danger" ?disabled=${isFinal(job)} @click=${() => act(() => api.cancel(job.jobId))}>Cancel</button>
     <button class="primary" ?disabled=${!isFinal(job)} @click=${() => act(() => api.retry(job.jobId))}>Retry</button>
+    ${isFinal(job) ? html`<button class="danger" @click=${() => act(() => remove(job, go, back))}>Delete</button>` : nothing}
     <a class="button" href=${`#/submit?${new URLSearchParams({ type: job.type, from: job.jobId })}`}>Submit again with changes</a>
   </span>`;
 }
@@ -96,13 +103,13 @@ const missingJob = (id, back) => html`<h1>No such job</h1>
   <p>There is no job with the id <code>${id}</code>: it was never submitted here, or has been deleted.</p>
   <p><a href=${back}>Back to the jobs</a></p>`;
 
-export function view({ data, act, back }) {
+export function view({ data, act, go, back }) {
   const { job, missing, attempts, deliveries, parameters, results } = data;
   if (!job) return missingJob(missing, back);
   return html`<p class="crumbs"><a href=${back}>← Jobs</a></p>
     <header class="job">
       <h1>${job.type}</h1>
-      ${badge(job.status)} ${waiting(job)} ${progress(job)} ${actions(job, act)}
+      ${badge(job.status)} ${waiting(job)} ${progress(job)} ${actions(job, { act, go, back })}
       <p class="id">${job.jobId} ${copyButton(job.jobId, "the id")}</p>
     </header>
     ${facts(job, attempts)}

@@ -13,6 +13,19 @@ export async function load({ from } = {}) {
   return { functions: functions(document), job };
 }
 
+// What the job shows of its options: how urgent it is, and times that are still ahead. Who was notified it does not show.
+function options({ priority, runAt, startBy }) {
+  const ahead = (text) => (Date.parse(text) > Date.now() ? text.replace(/\.\d+Z$/, "Z") : undefined);
+  const shown = Object.entries({ priority, runAt: ahead(runAt), startBy: ahead(startBy) }).filter(([, value]) => value !== undefined);
+  return shown.length ? Object.fromEntries(shown) : undefined;
+}
+
+// The values that the form begins with. Parameters of a function that takes no options here stay alone.
+function values(job, fields) {
+  const given = fields.some(({ name }) => name === "options") ? options(job) : undefined;
+  return given ? { ...job.parameters, options: given } : job.parameters;
+}
+
 const chosen = ({ functions }, { type }) => (functions.has(type) ? type : [...functions.keys()][0]);
 
 export const title = (data, filters) => `Submit ${chosen(data, filters)}`;
@@ -23,7 +36,7 @@ function entered(data, type) {
   const name = `${type} ${data.job?.jobId ?? ""}`;
   if (current.name !== name) {
     const field = { name: "", kind: "object", required: true, schema: {}, fields: data.functions.get(type).fields };
-    const given = data.job?.type === type ? data.job.parameters : undefined;
+    const given = data.job?.type === type ? values(data.job, field.fields) : undefined;
     current = { name, root: draft(field, given) };
     if (!current.root.children) current = { name, root: draft(field) }; // the function has changed since
   }
@@ -63,7 +76,7 @@ export function view({ data, filters, go, act, redraw }) {
   const change = (event) => go(`#/submit?${new URLSearchParams({ type: event.target.value })}`);
   const missing = wrong(root).length;
   return html`<h1>Submit a job</h1>
-    ${data.job ? html`<p class="hint">With the parameters of <a href=${jobLink(data.job.jobId)}>${shortened(data.job.jobId)}</a>, as a new job.</p>` : nothing}
+    ${data.job ? html`<p class="hint">With the parameters, and the options that can be seen, of <a href=${jobLink(data.job.jobId)}>${shortened(data.job.jobId)}</a>, as a new job.</p>` : nothing}
     <form class="submit" novalidate @submit=${submit}>
       <div class="field">
         <label for="type">Type</label>

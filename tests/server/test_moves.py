@@ -1,0 +1,97 @@
+"""The pages for whoever comes from elsewhere: the function that moves from Celery, and the one with a model."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from asyncjob import WorkerContext
+from tests.server.conftest import wait_for
+from tests.serving import Server
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
+PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PROGRESS = {"update_state", "progress"}
+FOR_EVER = 10**8
+
+
+def _code(page: str) -> list[str]:
+    return PYTHON.findall((DOCS / page).read_text())
+
+
+def _work(code: str) -> list[str]:
+    """What the function of a block does, except that it tells its progress."""
+    (function,) = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.FunctionDef)]
+    for node in ast.walk(function):
+        if isinstance(node, ast.For):
+            node.body = [one for one in node.body if not _tells(one)]
+    return [ast.dump(statement) for statement in function.body]
+
+
+def _tells(statement: ast.stmt) -> bool:
+    called = statement.value.func if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call) else None
+    return isinstance(called, ast.Attribute) and called.attr in PROGRESS
+
+
+def test_a_function_of_celery_moves_with_what_it_does_and_runs(tmp_path: Path) -> None:
+    before, after, use = _code("celery.md")
+    assert _work(before) == _work(after)
+    (tmp_path / "mine.py").write_text(after)
+    with Server(tmp_path / "jobs.db", target=str(tmp_path / "mine.py")) as server:
+        code = use.replace("http://127.0.0.1:8000", server.url)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (0, "{'a': 2, 'b': 1}\n"), done.stderr
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    (code,) = _code("models.md")
+    target = tmp_path / "model.py"
+    target.write_text(code)
+    return target
+
+
+@pytest.fixture
+def unset(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The environment as it was, which the code changes."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "before")
+    yield
+    monkeypatch.undo()
+
+
+@pytest.mark.usefixtures("unset")
+def test_each_worker_has_a_card_and_one_beyond_the_last_shares_the_first(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CARDS", "2")
+    names: dict[str, object] = {}
+    exec(model.read_text(), names)
+    load = names["load"]
+    cards = [next(load(WorkerContext(number))).card for number in range(3)]  # type: ignore[operator]
+    assert cards == ["0", "1", "0"]
+
+
+def test_a_cancel_in_the_middle_of_a_text_frees_the_card_for_the_next_one(model: Path, tmp_path: Path) -> None:
+    with Server(tmp_path / "jobs.db", "--workers", "1", "--concurrency", "2", target=str(model)) as server:
+        worker = server.worker_pids()
+        endless = server.submit("write", prompt="a", words=FOR_EVER)
+        wait_for(lambda: "progress" in server.get(endless), "the beginning of the text")
+        waits = server.submit("write", prompt="na", words=2)
+        assert server.client.post(f"/jobs/{endless}/cancel").json()["status"] == "Canceled"
+        assert server.result(waits)["results"] == {"text": "na0 na1", "card": "0"}
+        assert server.worker_pids() == worker  # and so with the same model
+
+
+def test_the_server_itself_loads_no_model(model: Path, tmp_path: Path) -> None:
+    code = model.read_text().replace(
+        "self.lock =", f"open({str(tmp_path / 'loaded')!r}, 'a').write(f'{{os.getpid()}} '); self.lock ="
+    )
+    model.write_text(code)
+    with Server(tmp_path / "jobs.db", "--workers", "1", target=str(model)) as server:
+        server.result(server.submit("write", prompt="a", words=1))
+        loaded = [int(pid) for pid in (tmp_path / "loaded").read_text().split()]
+        assert loaded == server.worker_pids()
