@@ -8,16 +8,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from litestar import Litestar, asgi
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from asyncjob import JobsApp, sleep
+from asyncjob.mounted import member
 from tests.functions import add, jobs
 
 logging.basicConfig(level=logging.INFO)
 DATABASE = os.environ["JOBS_DB"]
 
-work = JobsApp(jobs, database=DATABASE, workers=2, backoff=0.01)
+member.START_SECONDS = float(os.environ.get("START_SECONDS", member.START_SECONDS))
+
+work = JobsApp(jobs, database=DATABASE, workers=2, backoff=0.01, grace=float(os.environ.get("GRACE", "30")))
 
 fast = FastAPI(lifespan=work.lifespan)
 fast.mount("/work", work)
@@ -63,6 +67,8 @@ async def own_lifespan(app: Starlette) -> AsyncIterator[None]:
 
 
 star = Starlette(routes=[Mount("/deep/work", work)], lifespan=own_lifespan)
+
+lite = Litestar([asgi("/work", is_mount=True, copy_scope=True)(work)], lifespan=[work.lifespan])
 
 sleeping = JobsApp(sleep.jobs, database=DATABASE, workers=2)
 """What the suite of the contract expects to find, at the root."""

@@ -137,7 +137,7 @@ class JobsApp:
         if scope["type"] == "http":
             from asyncjob.mounted.answering import answer
 
-            await answer(await self._started(), scope, receive, send)
+            await answer(self._started(), scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._speak_lifespan(receive, send)
         else:
@@ -156,15 +156,13 @@ class JobsApp:
             self._members[loop] = member
         return member
 
-    async def _started(self) -> "Member":
-        """The same, started by a request if no lifespan has done it."""
+    def _started(self) -> "Member":
+        """The same, to be started by a request if no lifespan has done it."""
         member = self._members.get(asyncio.get_running_loop())
         if member is None:
             member = self._member()
             log(logging.WARNING, "the job API starts with its first request", advice=ADVICE)
             self._holding.add(asyncio.ensure_future(_hold(member)))
-        if not member.is_going:
-            await member.start()
         return member
 
     async def _speak_lifespan(self, receive: "Receive", send: "Send") -> None:
