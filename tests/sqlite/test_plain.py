@@ -11,6 +11,7 @@ from msgspec import UNSET, json
 
 from asyncjob.contract import Submission
 from asyncjob.job import Status
+from asyncjob.sqlite.store import SqliteStore
 from asyncjob.store import Success
 from tests.sqlite.opened import OpenedFile, with_store
 from tests.store.opened import ERROR
@@ -122,3 +123,16 @@ def test_a_read_sees_all_that_anybody_was_told_even_if_it_shares_a_transaction(t
         assert opened.job("job").status is Status.PENDING
 
     with_store(tmp_path / "jobs.db", test)
+
+
+def test_a_store_that_is_closed_in_the_turn_of_a_read_tells_of_all_that_it_has_saved(tmp_path: Path) -> None:
+    async def test() -> None:
+        opened = OpenedFile(lambda: SqliteStore(tmp_path / "jobs.db"))
+        await opened.start()
+        saving = asyncio.ensure_future(opened.submit("job"))
+        await asyncio.sleep(0)
+        opened.store.show("job")
+        await opened.store.close()
+        assert await asyncio.wait_for(saving, 60) is None
+
+    asyncio.run(test())
