@@ -343,6 +343,35 @@ SELECT type, CAST(parameters AS BLOB), notify, options FROM job WHERE job_id = :
 SELECT attempt, status, started_at, finished_at, error FROM attempt
 WHERE job_id = :job_id AND attempt > :after ORDER BY attempt LIMIT :limit;
 
+-- name: keep_log
+-- Saves lines, those of jobs that are there. Lines: LogLine.
+INSERT INTO log
+SELECT line.value ->> 0, line.value ->> 1, line.value ->> 2, line.value ->> 3, line.value ->> 4, line.value ->> 5,
+    line.value ->> 6, line.value ->> 7
+FROM json_each(:lines) AS line
+WHERE EXISTS (SELECT 1 FROM job WHERE job_id = line.value ->> 0)
+ON CONFLICT DO NOTHING;
+
+-- name: cut_log
+-- Deletes the lines between two places.
+DELETE FROM log WHERE job_id = :job_id
+    AND (attempt, number) > (:after_attempt, :after) AND (attempt, number) < (:before_attempt, :before);
+
+-- name: log
+-- Lists lines of a job, with how many are missing before each.
+SELECT job_id, attempt, number, at, level, logger, message, traceback,
+    number - 1 - coalesce((
+        SELECT max(number) FROM log AS earlier
+        WHERE earlier.job_id = log.job_id AND earlier.attempt = log.attempt AND earlier.number < log.number
+    ), 0)
+FROM log WHERE job_id = :job_id AND (attempt, number) > (:after_attempt, :after)
+    AND (:attempt IS NULL OR attempt = :attempt) AND level >= :level
+ORDER BY attempt, number LIMIT :limit;
+
+-- name: last_line
+-- Finds the number of the last line of an attempt.
+SELECT coalesce(max(number), 0) FROM log WHERE job_id = :job_id AND attempt = :attempt;
+
 -- name: count
 -- Counts all jobs, and those of each status except Success. Each count reads only an index: a fiftieth of a second for
 -- a million jobs.
@@ -510,7 +539,8 @@ WHERE status = 'Pending' AND type NOT IN (SELECT value FROM json_each(:types)) G
 SELECT sequence, status, created_at, finished_at FROM job WHERE sequence > :after ORDER BY sequence LIMIT :limit;
 
 -- name: purge
--- Deletes a final job. The triggers job_ends and job_is_gone delete its attempts and its finished deliveries.
+-- Deletes a final job. The triggers job_ends, job_ends_its_log and job_is_gone delete its attempts, its log and
+-- its finished deliveries.
 DELETE FROM job WHERE sequence = :sequence AND status IN ('Success', 'Failure', 'Canceled');
 
 -- name: delete

@@ -21,6 +21,7 @@ from asyncjob.sqlite.database import Database
 from asyncjob.sqlite.deliveries import SqliteDeliveries
 from asyncjob.sqlite.gates import Gates
 from asyncjob.sqlite.inserting import Inserting, InsertingSpecial, special
+from asyncjob.sqlite.logs import SqliteLogs
 from asyncjob.sqlite.places import Places
 from asyncjob.sqlite.plain import prepare
 from asyncjob.sqlite.reads import NEVER
@@ -58,6 +59,7 @@ class SqliteStore(Attempts):
             prepare(connection)
             self._writer = Writer(connection, self._transact, self._committed, self._lookup.renew, self._tell_claims)
             self.deliveries = SqliteDeliveries(self._database, self._writer)
+            self.logs = SqliteLogs(self._lookup, self._writer)
             self.schedules = SqliteSchedules(self._lookup, self._writer, self._gates, self._count_waiting)
         except (sqlite3.Error, Unreadable) as error:  # only the first page was read before
             self._database.close()

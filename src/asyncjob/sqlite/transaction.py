@@ -35,11 +35,16 @@ class Insisted(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """A call to make inside a transaction; its result is what the call returns."""
+    """A call to make inside a transaction; its result is what the call returns.
+
+    Attributes:
+        moves: whether it may change where a job waits.
+    """
 
     call: Callable[[sqlite3.Connection], Any]
     future: Told
     insisted: Insisted | None = None
+    moves: bool = True
 
 
 class Rows(NamedTuple):
@@ -172,10 +177,10 @@ class Transaction:
         for item in batch:
             if isinstance(item, Operation):
                 results.append((item.future, item.call(self._connection)))
+                self._moves = self._moves or item.moves
+                self._notifies = self._notifies or item.moves  # it may have left a job with a notification to send
             else:
                 together.setdefault(item.statement, []).append(item)
-        if results:  # each of them may have changed where a job waits, or have left one that has a notification to send
-            self._moves = self._notifies = True
         self._none_waits = self._none_waits and not self._moves
         for statement, items in together.items():
             written = self._write(statement, [row for item in items for row in item.rows])

@@ -62,20 +62,21 @@ class Writer(Generic[Claimed]):
         self._thread.start()
 
     def do(
-        self, call: Callable[[sqlite3.Connection], Result], insisted: Insisted | None = None
+        self, call: Callable[[sqlite3.Connection], Result], insisted: Insisted | None = None, *, moves: bool = True
     ) -> "asyncio.Future[Result]":
         """Make a call in the next transaction, before all rows.
 
         Args:
             call: it is called again if it could not be saved together with others.
             insisted: given for a write that is tried again until it is saved.
+            moves: whether the call may change where a job waits.
 
         Returns:
             A future of the call's result, which resolves once that is on the disk. It fails with NotSaved if nothing of
             the call was saved.
         """
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self.ask(future, call, insisted)
+        self._gather(Operation(call, future, insisted, moves))
         return future
 
     def ask(self, told: Told, call: Callable[[sqlite3.Connection], Any], insisted: Insisted | None = None) -> None:

@@ -7,6 +7,7 @@ without it, the built-in sleep. FOLDER is where else modules may lie.
 """
 
 import ctypes
+import logging
 import os
 import signal
 import socket
@@ -17,10 +18,15 @@ from contextlib import suppress
 from asyncjob import streams
 from asyncjob.loading import load, look_in
 from asyncjob.server import logs
-from asyncjob.server.logs import LogFormat, LogLevel
+from asyncjob.server.logs import LogLevel, log
+from asyncjob.server.workers.channel import Said
+from asyncjob.server.workers.lines import readable_traceback
+from asyncjob.server.workers.worker.capture import Capture, attempt
 from asyncjob.server.workers.worker.executor import Executor
-from asyncjob.server.workers.worker.output import write_by_lines
-from asyncjob.server.workers.worker.signals import ignore_stop_signals
+from asyncjob.server.workers.worker.outbox import Outbox
+from asyncjob.server.workers.worker.output import replace_streams
+from asyncjob.server.workers.worker.signals import ignore_stop_signals, let_go_in_children
+from asyncjob.server.workers.worker.written import Written
 
 _PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
 
@@ -31,19 +37,15 @@ def main() -> None:
     ignore_stop_signals()
     _die_with_parent()
     _give_way()
-    logs.configure(
-        LogFormat(os.environ.get("ASYNCJOB_LOG_FORMAT", LogFormat.TEXT)),
-        LogLevel(os.environ.get("ASYNCJOB_LOG_LEVEL", LogLevel.INFO)),
-    )
     process, status = os.getpid(), 1
     try:
-        outputs = write_by_lines()
         connection = socket.socket(fileno=int(sys.argv[1]))
         connection.set_inheritable(False)
+        outbox, written = _speak(connection)
         look_in(sys.argv[4:])
         jobs = load(sys.argv[3] if len(sys.argv) > 3 else None)
         if os.getpid() == process:  # a process that was forked during the import goes no further
-            executor = Executor(connection, jobs, outputs, int(sys.argv[2]))
+            executor = Executor(connection, outbox, written, jobs, int(sys.argv[2]))
             executor.start()
             if os.getpid() == process:
                 executor.work()
@@ -52,9 +54,25 @@ def main() -> None:
         status = 0
     except BaseException:
         with suppress(Exception):
-            traceback.print_exc()
+            log(logging.ERROR, "worker cannot start", exception=readable_traceback(traceback.format_exc()))
     finally:
         os._exit(status)  # threads may still run jobs, but nobody is left to take their outcomes
+
+
+def _speak(connection: socket.socket) -> tuple[Outbox, Written]:
+    """Send to the server what this process has to say, and what the functions in it log and print."""
+    outbox = Outbox(connection)
+    level = logging.getLevelNamesMapping()[os.environ.get("ASYNCJOB_LOG_LEVEL", LogLevel.INFO).upper()]
+    written = Written(outbox, level)
+
+    def let_go() -> None:
+        written.close()
+        outbox.close()
+
+    let_go_in_children(let_go)
+    Capture(written, level).start(replace_streams(written, attempt))
+    logs.hand_over(level, lambda level, message, fields: outbox.send(Said(level, message, fields)))
+    return outbox, written
 
 
 def _die_with_parent() -> None:
