@@ -1,51 +1,17 @@
 """The verbs of a store. Each says what is durable when it returns, what it is guarded by and what it raises."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 from asyncjob.contract import ListQuery, Submission
 from asyncjob.job import Error, Job, Progress, Status
 from asyncjob.registry import JobFunction
 from asyncjob.store.deliveries import Deliveries
-from asyncjob.store.records import Attempt, Change, Claims, Duplicate, Lost, NotSaved, Shown, Success, Suspect
+from asyncjob.store.logs import Logs
+from asyncjob.store.observer import Observer, Told
+from asyncjob.store.records import Attempt, Change, Duplicate, Lost, Shown, Success, Suspect
 from asyncjob.store.schedules import Schedules
-
-
-@dataclass(frozen=True)
-class Observer:
-    """How a store tells its server what happens. By default it tells nobody.
-
-    Attributes:
-        claimed: called in the event loop after each transaction, once its futures have resolved, with what it claimed,
-            if only an empty list.
-        saved: called in any thread after a transaction, with the seconds that it took and the number of its writes.
-        not_saved: called in any thread after a transaction that was rolled back.
-        trying_again: called in the event loop when a write that is never given up was not saved and will be tried
-            again, with the name of the verb, the ids of the jobs, and the reason.
-    """
-
-    claimed: Callable[[Claims], None] = lambda claims: None
-    saved: Callable[[float, int], None] = lambda seconds, writes: None
-    not_saved: Callable[[], None] = lambda: None
-    trying_again: Callable[[str, Sequence[str], NotSaved], None] = lambda verb, jobs, error: None
-
-
-class Told(Protocol):
-    """Whoever is told what became of a write, in the event loop: a future, or what behaves like one."""
-
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        """The loop in which it is told."""
-
-    def done(self) -> bool:
-        """Whether nobody needs to be told any more."""
-
-    def set_result(self, result: Any, /) -> None:
-        """The write is over."""
-
-    def set_exception(self, error: Any, /) -> None:
-        """Nothing was written."""
 
 
 class Store(Protocol):
@@ -65,6 +31,10 @@ class Store(Protocol):
     @property
     def deliveries(self) -> Deliveries:
         """The notifications of ended jobs."""
+
+    @property
+    def logs(self) -> Logs:
+        """What functions log and print."""
 
     @property
     def schedules(self) -> Schedules:
@@ -104,6 +74,13 @@ class Store(Protocol):
         slot. No two servers ever claim the same attempt.
 
         A job whose `start_by` has passed is not claimed for its first attempt: it becomes a Failure of type `Expired`.
+        """
+
+    def cap(self, name: str, count: int) -> None:
+        """Let no more than that many jobs of one function run for this server, whatever its limits let run.
+
+        It is for functions with limits, whose jobs need something that the server must have ready. Those that count
+        against the limits count here too. `Claims.wanting` says how many the cap holds back.
         """
 
     @property
@@ -383,7 +360,7 @@ class Store(Protocol):
         """The waiting suspects of these types."""
 
     async def purge(self, before: str, after: int, limit: int) -> tuple[int, int | None]:
-        """Delete final jobs that finished before a time, with their earlier attempts and finished deliveries.
+        """Delete final jobs that finished before a time, with their earlier attempts, logs and finished deliveries.
 
         This looks at a limited number of jobs, in the order of submission, so that no write lasts long.
 
