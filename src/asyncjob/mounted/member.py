@@ -51,6 +51,7 @@ class Member:
         self._may_own = may_own
         self._address = address.address_of(settings.database)
         self._identity = identity(jobs, settings)
+        self._had_role = False
         self._role: Role | None = None
         self._has_role = asyncio.Event()
         self._told = asyncio.Event()  # that the end has come, or will come
@@ -99,16 +100,14 @@ class Member:
         """Own the database or follow who owns it, until stopped."""
         heeding = asyncio.ensure_future(self._heed_host())
         try:
-            await self._have_role()
             while not self._told.is_set():
                 try:
                     await self._have_role()
                 except Unusable as error:
-                    self.problem = str(error)
+                    self._tell(str(error))
+                    if not self._had_role:  # so the start has failed
+                        raise
                     await self._pause(FAULT_PAUSE)
-        except Unusable as error:
-            self.problem = str(error)
-            raise
         finally:
             heeding.cancel()
         self.problem = "the application is stopping"
@@ -143,8 +142,11 @@ class Member:
         return None
 
     async def _open(self) -> Store:
-        """The store, opened beside the event loop, which may have others to serve: it may have much to read first."""
-        opening = self.loop.run_in_executor(None, life.open_store, self._settings)
+        """The store, opened beside the event loop, which may have others to serve: it may have much to read first.
+
+        A file that has served once, and is gone, is missed until it is back: what a new one accepted would be lost then.
+        """
+        opening = self.loop.run_in_executor(None, lambda: life.open_store(self._settings, create=not self._had_role))
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -197,8 +199,13 @@ class Member:
         if isinstance(fault, str):
             raise Unusable(fault)
 
+    def _tell(self, problem: str) -> None:
+        if self._had_role and problem != self.problem:
+            log(logging.ERROR, "the job API waits for its database", error=problem)
+        self.problem = problem
+
     def _take(self, role: Role) -> None:
-        self._role = role
+        self._role, self._had_role = role, True
         self._has_role.set()
 
     def _leave(self) -> None:
