@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from litestar import Litestar, asgi
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
@@ -67,8 +66,6 @@ async def own_lifespan(app: Starlette) -> AsyncIterator[None]:
 
 
 star = Starlette(routes=[Mount("/deep/work", work)], lifespan=own_lifespan)
-
-lite = Litestar([asgi("/work", is_mount=True, copy_scope=True)(work)], lifespan=[work.lifespan])
 
 sleeping = JobsApp(sleep.jobs, database=DATABASE, workers=2)
 """What the suite of the contract expects to find, at the root."""

@@ -194,8 +194,9 @@ def test_a_path_that_is_too_long_for_a_socket_is_no_hindrance(tmp_path: Path) ->
     with Hosted(folder / "jobs.db") as owner, Hosted(folder / "jobs.db") as follower:
         assert follower.client.post("/work/jobs", json={"type": "add", "a": 1}).status_code == 202
         owner.stop()
-        assert not (folder / "jobs.db.sock").exists()
         follower.wait_for("owning the database")
+        follower.stop()
+        assert not (folder / "jobs.db.sock").exists()
 
 
 def test_what_the_application_forks_does_not_keep_the_database(tmp_path: Path) -> None:

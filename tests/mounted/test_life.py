@@ -86,7 +86,7 @@ def test_what_is_only_mounted_starts_with_its_first_request_and_says_so_once(tmp
 
 
 @pytest.mark.parametrize(
-    ("app", "prefix"), [("fast", "/work"), ("star", "/deep/work"), ("lite", "/work"), ("work", "")]
+    ("app", "prefix"), [("fast", "/work"), ("star", "/deep/work"), ("tests.mounted.lite:lite", "/work"), ("work", "")]
 )
 def test_frameworks_mount_it_and_links_keep_the_prefix(tmp_path: Path, app: str, prefix: str) -> None:
     with Hosted(tmp_path / "jobs.db", app=app) as host:
@@ -206,3 +206,37 @@ def test_a_server_that_has_the_database_is_named(tmp_path: Path) -> None:
         with Hosted(tmp_path / "jobs.db", env={"START_SECONDS": "0.1"}):
             pass
     assert f"is in use by another server (process {server.process.pid})" in str(failed.value)
+
+
+FAMILY = """
+from fastapi import FastAPI
+from asyncjob import Jobs, JobsApp
+
+jobs = Jobs()
+
+@jobs.job
+def twice(number: int) -> int:
+    return 2 * number
+
+@jobs.job
+def all_twice(count: int) -> int:
+    return sum(work.blocking_client.submit(twice, number=each).result(timeout=60) for each in range(count))
+
+@jobs.job
+async def twice_again(number: int) -> int:
+    return await (await work.submit(twice, number=number)).result(timeout=60)
+
+work = JobsApp(jobs, workers=1, concurrency=2, api_key="a key of 20 characters")
+app = FastAPI(lifespan=work.lifespan)
+app.mount("/work", work)
+"""
+
+
+def test_job_functions_submit_jobs_too(tmp_path: Path) -> None:
+    (tmp_path / "family.py").write_text(FAMILY)
+    with Hosted(tmp_path / "jobs.db", "--app-dir", str(tmp_path), app="family:app") as host:
+        host.client.headers["x-api-key"] = "a key of 20 characters"
+        for job, results in (({"type": "all_twice", "count": 3}, 6), ({"type": "twice_again", "number": 4}, 8)):
+            answer = host.client.post("/work/jobs", json=job)
+            assert host.client.get(f"{answer.headers['location']}?wait=60").json()["results"] == results
+        assert "first request" not in host.log and "the database" not in host.log  # the workers are no members

@@ -5,13 +5,11 @@ import re
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 import pytest
-from msgspec import UNSET, json
 
-from asyncjob.contract import ListQuery, Submission
+from asyncjob.contract import ListQuery
 from asyncjob.job import Status
 from asyncjob.sqlite import reads
 from asyncjob.sqlite.database import Database
@@ -22,27 +20,10 @@ from asyncjob.sqlite.store import SqliteStore
 from asyncjob.sqlite.transaction import Item, Results, Taken, Transaction
 from asyncjob.sqlite.writer import Writer
 from asyncjob.store import Claims, NotSaved, Observer, Success, Unusable
-from tests.store.opened import ERROR, Opened, function_of
+from tests.sqlite.opened import OpenedFile, with_store
+from tests.store.opened import ERROR, function_of
 
 LONG = 3_600_000  # milliseconds
-
-
-class OpenedFile(Opened):
-    """An open file."""
-
-    store: SqliteStore
-
-
-def _with_store(path: Path, test: Callable[[OpenedFile], Awaitable[None]]) -> None:
-    async def run() -> None:
-        opened = OpenedFile(lambda: SqliteStore(path))
-        await opened.start()
-        try:
-            await test(opened)
-        finally:
-            await opened.store.close()
-
-    asyncio.run(run())
 
 
 def test_a_full_disk_fails_what_is_new_and_loses_nothing_that_was_saved(tmp_path: Path) -> None:
@@ -64,7 +45,7 @@ def test_a_full_disk_fails_what_is_new_and_loses_nothing_that_was_saved(tmp_path
         assert [opened.status(job_id)[0] for job_id in ("before", "small", "large")] == [Status.PENDING] * 3
         assert opened.store.find("again") is None
 
-    _with_store(tmp_path / "jobs.db", test)
+    with_store(tmp_path / "jobs.db", test)
 
 
 def test_an_operation_that_fails_takes_no_other_with_it(tmp_path: Path) -> None:
@@ -124,7 +105,7 @@ def test_a_write_that_there_is_no_memory_for_is_not_saved_and_says_so(tmp_path: 
             await opened.store._writer.do(fails)
         assert await opened.submit("job") is None
 
-    _with_store(tmp_path / "jobs.db", test)
+    with_store(tmp_path / "jobs.db", test)
 
 
 def _write_protect(opened: OpenedFile, on: bool) -> None:
@@ -164,7 +145,7 @@ def test_what_became_of_an_attempt_is_written_again_until_there_is_room(tmp_path
         assert (opened.status("job") == (Status.RUNNING, 1)) == (verb == "admit")
         assert (opened.store.pending, opened.store.scheduled) == (verb == "release", verb == "repeat")
 
-    _with_store(tmp_path / "jobs.db", test)
+    with_store(tmp_path / "jobs.db", test)
 
 
 def test_a_job_that_goes_on_is_counted_once_however_often_its_end_is_written(tmp_path: Path) -> None:
@@ -181,7 +162,7 @@ def test_a_job_that_goes_on_is_counted_once_however_often_its_end_is_written(tmp
         await opened.claim_all(2)
         assert opened.claimed[-1] == ("second", 1)
 
-    _with_store(tmp_path / "jobs.db", test)
+    with_store(tmp_path / "jobs.db", test)
 
 
 def test_what_there_was_no_room_for_until_the_store_was_closed_is_not_saved_and_says_so(tmp_path: Path) -> None:
@@ -198,115 +179,7 @@ def test_what_there_was_no_room_for_until_the_store_was_closed_is_not_saved_and_
             await saved
         assert [lost.job_id for lost in opened.store.lost()] == ["job"]
 
-    _with_store(tmp_path / "jobs.db", test)
-
-
-async def _settle(opened: OpenedFile) -> list[str]:
-    """Offer slots and run a job, after which nothing waits or has a notification; the statements from now on."""
-    await opened.claim(10)
-    await opened.submit("first")
-    await opened.store.succeed([Success("first", 1, b"1")])
-    statements: list[str] = []
-    opened.store._writer._connection.set_trace_callback(statements.append)
-    return statements
-
-
-def test_plain_jobs_and_results_are_one_statement(tmp_path: Path) -> None:
-    async def test(opened: OpenedFile) -> None:
-        statements = await _settle(opened)
-        await opened.submit("second")
-        saved = opened.store.succeed([Success("second", 1, b"2")])
-        assert [*await asyncio.gather(opened.submit("third"), opened.submit("fourth"))] == [None, None]
-        assert await saved == [True]
-        assert all(sql.startswith("INSERT OR ROLLBACK INTO plain") for sql in statements), statements
-        assert [opened.status(job_id)[0] for job_id in ("first", "second", "third", "fourth")] == [
-            *[Status.SUCCESS] * 2,
-            *[Status.RUNNING] * 2,
-        ]
-        assert opened.claimed == [("first", 1), ("second", 1), ("third", 1), ("fourth", 1)]
-        assert opened.store.pending == 0
-
-    _with_store(tmp_path / "jobs.db", test)
-
-
-def test_what_one_statement_would_refuse_takes_nothing_else_with_it(tmp_path: Path) -> None:
-    async def test(opened: OpenedFile) -> None:
-        await _settle(opened)
-        earlier, new, saved = await asyncio.gather(
-            opened.submit("first"),
-            opened.submit("second"),
-            opened.store.succeed([Success("first", 1, b"3")]),
-        )
-        assert (earlier is not None, new, saved) == (True, None, [False])
-        saved = await opened.store.succeed([Success("second", 2, b"4"), Success("second", 1, b"5")])
-        assert saved == [False, True]
-        assert [json.encode(opened.job(job_id).results) for job_id in ("first", "second")] == [b"1", b"5"]
-        assert opened.claimed == [("first", 1), ("second", 1)]
-
-    _with_store(tmp_path / "jobs.db", test)
-
-
-@pytest.mark.parametrize("ends", ["succeed", "retry"])
-def test_a_notification_is_written_although_no_job_had_one_before(tmp_path: Path, ends: str) -> None:
-    async def test(opened: OpenedFile) -> None:
-        statements = await _settle(opened)
-        await opened.submit("told", notify="http://127.0.0.1/")
-        if ends == "retry":
-            await opened.store.fail("told", 1, ERROR)
-            await opened.store.succeed([Success("told", 1, b"1")])  # too late, but nothing is left to tell of
-            assert (await opened.store.retry("told")).applied
-        attempt = 1 if ends == "succeed" else 2
-        await opened.store.succeed([Success("told", attempt, b"1")])
-        told, _ = opened.store.deliveries.of_job("told", 0, 10)
-        assert [each.attempt for each in told] == list(range(1, attempt + 1))
-        statements.clear()
-        await opened.submit("second")
-        await opened.store.succeed([Success("second", 1, b"2")])
-        assert statements[-1] == "COMMIT"  # this one has looked whether there are more
-        await opened.submit("third")
-        assert statements[-1].startswith("INSERT OR ROLLBACK")
-
-    _with_store(tmp_path / "jobs.db", test)
-
-
-class _ToldByHand:
-    """Who waits for a write, and the event loop that tells it so only when the test says so: a `Told` and its loop."""
-
-    def __init__(self) -> None:
-        self.callbacks: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self.result: object = "not told"
-
-    def get_loop(self) -> Any:
-        return self
-
-    def call_soon(self, callback: Callable[[], None]) -> None:
-        callback()
-
-    def call_soon_threadsafe(self, callback: Callable[..., None], *arguments: Any) -> None:
-        self.callbacks.put(lambda: callback(*arguments))
-
-    def done(self) -> bool:
-        return False
-
-    def set_result(self, result: object) -> None:
-        self.result = result
-
-    def set_exception(self, error: BaseException) -> None:
-        raise error
-
-
-def test_a_read_sees_all_that_anybody_was_told_even_if_it_shares_a_transaction(tmp_path: Path) -> None:
-    async def test(opened: OpenedFile) -> None:
-        assert opened.store.show("job") is None
-        told = _ToldByHand()
-        opened.store.insert(told, "job", Submission(UNSET, "echo", b"{}"))
-        tell = told.callbacks.get(timeout=60)
-        assert opened.store.show("job") is None  # though it is saved: all of this is one turn of the event loop
-        tell()
-        assert told.result is None
-        assert opened.job("job").status is Status.PENDING
-
-    _with_store(tmp_path / "jobs.db", test)
+    with_store(tmp_path / "jobs.db", test)
 
 
 def test_large_jobs_are_claimed_a_few_at_a_time(tmp_path: Path) -> None:
@@ -318,7 +191,7 @@ def test_large_jobs_are_claimed_a_few_at_a_time(tmp_path: Path) -> None:
         assert 0 < len(opened.claimed) < 20
         await opened.claim_all(40)
 
-    _with_store(tmp_path / "jobs.db", test)
+    with_store(tmp_path / "jobs.db", test)
 
 
 def test_more_than_one_statement_can_take_is_written_in_portions(tmp_path: Path) -> None:
@@ -329,7 +202,7 @@ def test_more_than_one_statement_can_take_is_written_in_portions(tmp_path: Path)
         assert await asyncio.gather(*[opened.submit(job_id, large) for job_id in ids]) != [None] * 40
         assert opened.store.pending == 40
 
-    _with_store(tmp_path / "jobs.db", test)
+    with_store(tmp_path / "jobs.db", test)
 
 
 @pytest.mark.parametrize("name", [None, "echo"])
@@ -346,7 +219,7 @@ def test_a_listing_by_status_reads_an_index_and_not_the_table(tmp_path: Path, st
         plan = " ".join(row[3] for row in reader.execute(f"EXPLAIN QUERY PLAN {asked[1]}"))
         assert "INDEX job_" in plan, plan
 
-    _with_store(tmp_path / "jobs.db", test)
+    with_store(tmp_path / "jobs.db", test)
 
 
 LOOKS = ["waiting", "head_of_queue", "due", "next_times", "keys_of", "any_before_functions", "before_key", "past_key"]
@@ -395,7 +268,7 @@ def test_a_new_job_is_claimed_by_the_commit_that_saves_it_unless_others_wait(tmp
         assert opened.claimed[2:] == [("second", 1), ("third", 1)]
         assert (opened.store.pending, opened.store.scheduled) == (1, 1)
 
-    _with_store(tmp_path / "jobs.db", test)
+    with_store(tmp_path / "jobs.db", test)
 
 
 @pytest.mark.parametrize(("pause", "again"), [(0, 3), (10**9, 2)])
@@ -413,4 +286,4 @@ def test_jobs_are_counted_again_once_that_is_due(
         await opened.submit("d")
         assert (await opened.store.counts())[Status.PENDING] == again
 
-    _with_store(tmp_path / "jobs.db", test)
+    with_store(tmp_path / "jobs.db", test)

@@ -9,6 +9,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from asyncjob.sqlite.statements import SQL
@@ -49,10 +50,11 @@ class Lookup:
             raise Unreadable(str(error)) from error
 
     def renew(self) -> None:
-        """Have reads see what was committed meanwhile."""
-        self._shares = False
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+        """Have reads see what was committed meanwhile. It never raises: who calls it has others to tell."""
+        if self._shares:
+            self._shares = False
+            with suppress(sqlite3.Error):  # after some errors, such as a failed read, SQLite has already rolled back
+                self._connection.execute("ROLLBACK")
 
     def all(self, name: str, **values: Any) -> list[tuple[Any, ...]]:
         """All rows of a statement."""
@@ -70,6 +72,7 @@ class Lookup:
 
     def close(self) -> None:
         """Close the connection."""
+        self._shares = False
         self._connection.close()
 
 
