@@ -9,6 +9,7 @@
 A server knows only these files. `life.py` chooses the store. Every store passes tests/store/.
 
     protocol.py     what a store does
+    observer.py     how it says what happens
     records.py      what it takes and returns, and its errors
     deliveries.py   the same for notifications
     schedules.py    the same for schedules
@@ -25,7 +26,8 @@ server that holds the object; jobs, statuses and guards are shared.
 """
 
 from asyncjob.store.deliveries import Deliveries, Delivery, DeliveryStatus, Due, Notification, notification_of, receiver
-from asyncjob.store.protocol import Observer, Store, Told
+from asyncjob.store.observer import Observer, Told
+from asyncjob.store.protocol import Store
 from asyncjob.store.records import (
     FIRST,
     LEVEL_MS,
