@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from asyncjob.job import Status
+from asyncjob.job_log import BEGIN, Level, Place, place_at
 from asyncjob.options import NONE, InvalidOptions, Options, parse_options
 from asyncjob.registry import InvalidParameters, JobFunction, Jobs
 
@@ -64,6 +65,15 @@ class PageQuery(msgspec.Struct, frozen=True):
 
     limit: int = DEFAULT_PAGE
     after: int = 0
+
+
+class LogQuery(msgspec.Struct, frozen=True):
+    """A valid query for a job's log: the lines after a place, of one attempt or of all, of at least a level."""
+
+    limit: int = DEFAULT_PAGE
+    after: Place = BEGIN
+    attempt: int | None = None
+    level: Level = Level.DEBUG
 
 
 class ListQuery(msgspec.Struct, frozen=True):
@@ -269,6 +279,33 @@ def parse_page_query(query: dict[str, str]) -> PageQuery:
     _refuse_unknown(query, ("limit", "cursor"))
     limit, after = _page(query)
     return PageQuery(limit, after or 0)
+
+
+def parse_log_query(query: dict[str, str]) -> LogQuery:
+    """The filters and the page of `GET /jobs/{jobId}/logs`.
+
+    Raises:
+        ApiError: 400.
+    """
+    _refuse_unknown(query, ("attempt", "level", "limit", "cursor"))
+    limit, after = _page(query)
+    attempt, level = query.get("attempt"), query.get("level", Level.DEBUG)
+    if attempt is not None and not re.fullmatch(r"\d{1,9}", attempt, re.ASCII):
+        raise ApiError(400, "attempt must be a whole number")
+    if level not in list(Level):
+        raise ApiError(400, f"level must be one of: {', '.join(Level)}")
+    return LogQuery(limit, place_at(after or 0), None if attempt is None else int(attempt), Level(level))
+
+
+def parse_events_query(query: dict[str, str]) -> bool:
+    """Whether `GET /jobs/{jobId}/events` is to tell of the job's log, too. It has never refused what it does not know.
+
+    Raises:
+        ApiError: 400.
+    """
+    if query.get("logs", "false") not in ("true", "false"):
+        raise ApiError(400, "logs must be true or false")
+    return query.get("logs") == "true"
 
 
 def parse_no_query(query: dict[str, str]) -> None:

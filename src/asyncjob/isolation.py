@@ -1,8 +1,9 @@
 """What a job function finds around it: what its module's import has set, and nothing that an earlier job left.
 
 Each job has its own context variables and decimal context. The current folder and the umask are put back after each
-job; on Linux each thread has its own of these two, so that jobs in other threads do not see a change either. Everything
-else that a process shares (the environment, the locale, warning filters, `sys.stdout`) is shared by its jobs.
+job; on Linux each thread has its own of these two, so that jobs in other threads do not see a change either. The
+standard streams are put back once no job runs, since those that run may have replaced them for a while. Everything else
+that a process shares (the environment, the locale, warning filters, loggers) is shared by its jobs.
 """
 
 import contextvars
@@ -22,6 +23,7 @@ class Isolation:
         # Also a context variable, but its value is changed in place. If the import has not asked for it, there is none
         # yet, and each job's context gets its own from `decimal` when the job asks.
         self._decimal = next((value for value in self._context.values() if isinstance(value, decimal.Context)), None)
+        self._streams = sys.stdout, sys.stderr
         self._umask = os.umask(0)
         os.umask(self._umask)
         self._folder: int | None = None
@@ -41,6 +43,10 @@ class Isolation:
         if self._folder is not None:
             with suppress(OSError):
                 os.fchdir(self._folder)
+
+    def restore_streams(self) -> None:
+        """Undo what jobs have done to `sys.stdout` and `sys.stderr`. Call it while none runs."""
+        sys.stdout, sys.stderr = self._streams
 
     @staticmethod
     def separate_thread() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from asyncjob.contract import DEFAULT_PAGE, JOB_ID, MAX_PAGE, MAX_WAIT_SECONDS
+from asyncjob.job_log import Level
 from asyncjob.openapi_bodies import CALLBACKS, SCHEMAS, bodies, ref
 from asyncjob.registry import Jobs
 from asyncjob.schema import Schema, results_schemas, submission_schemas
@@ -256,8 +257,11 @@ OPERATIONS = {
         "jobEvents",
         "The job, each time it has changed, until it is final",
         {200: _STREAM, 204: {"description": "The job is final, and `Last-Event-ID` names the event that said so."}},
-        (401, 403, 404, 503),
-        (_LAST_EVENT,),
+        (400, 401, 403, 404, 503),
+        (
+            _query("logs", {"type": "boolean"}, description="Whether to send its log, too: a line is an event `log`."),
+            _LAST_EVENT,
+        ),
     ),
     "GET /events": Operation("events", "Every change of every job", {200: _STREAM}, (401, 403, 503), (_LAST_EVENT,)),
     "GET /jobs/{jobId}/attempts": Operation(
@@ -266,6 +270,17 @@ OPERATIONS = {
         {200: _json("The attempts, the first one first.", "Attempts")},
         (400, 401, 403, 404),
         _PAGE,
+    ),
+    "GET /jobs/{jobId}/logs": Operation(
+        "logs",
+        "What a job's function has logged and printed",
+        {200: _json("A page of the log, the oldest line first.", "Logs")},
+        (400, 401, 403, 404),
+        (
+            _query("attempt", {"type": "integer", "minimum": 1}, description="Lines of this attempt alone."),
+            _query("level", {"enum": list(Level)}, description="Lines of this level or above alone."),
+            *_PAGE,
+        ),
     ),
     "GET /jobs/{jobId}/deliveries": Operation(
         "deliveries",

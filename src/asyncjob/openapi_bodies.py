@@ -3,6 +3,7 @@
 from collections.abc import Collection
 
 from asyncjob.job import FINAL, Status
+from asyncjob.job_log import Level
 from asyncjob.schedules import SCHEDULE_ID
 from asyncjob.schema import JOB_ID_SCHEMA, OPTION_SCHEMAS, PLAN_SCHEMA, Schema
 
@@ -71,6 +72,7 @@ def bodies(results: Schema, types: list[str]) -> Schema:
         "Accepted": _object({"jobId": JOB_ID_SCHEMA, "duplicate": _DUPLICATE}, required=["jobId"]),
         "Page": _page("jobs", ref("Job")),
         "Attempts": _page("attempts", _object(attempt, required=["attempt", "status"])),
+        "Logs": _page("logs", _log_line()),
         "Deliveries": _page("deliveries", _delivery()),
         "Plan": _plan(types),
         "Schedule": _object(
@@ -119,6 +121,21 @@ def _job(results: Schema) -> Schema:
         "startedAt": _TIME,
         "finishedAt": _TIME,
     }
+
+
+def _log_line() -> Schema:
+    text: Schema = {"type": "string"}
+    properties: Schema = {
+        "at": _TIME,
+        "attempt": {"type": "integer", "minimum": 1},
+        "number": {"type": "integer", "minimum": 1, "description": "Of the line in its attempt."},
+        "level": {"enum": list(Level)},
+        "logger": text | {"description": "Its name; `stdout` or `stderr` of what was printed."},
+        "message": text,
+        "traceback": text,
+        "leftOut": {"type": "integer", "minimum": 1, "description": "How many lines were left out before this one."},
+    }
+    return _object(properties, required=["at", "attempt", "number", "level", "message"])
 
 
 def _delivery() -> Schema:

@@ -18,6 +18,7 @@ ROUTES = {  # what an engine must declare to have them
     ("/jobs/{jobId}/events", "get"): "events",
     ("/events", "get"): "events",
     ("/jobs/{jobId}/deliveries", "get"): "notify",
+    ("/jobs/{jobId}/logs", "get"): "logs",
     ("/stats", "get"): "stats",
     ("/schedules", "get"): "schedules",
     ("/schedules/{scheduleId}", "get"): "schedules",

@@ -59,8 +59,8 @@ def test_a_file_of_an_earlier_schema_becomes_as_a_new_one_and_keeps_its_jobs(tmp
 
 
 def test_migrations_are_numbered_without_a_gap_and_each_says_what_it_is_for() -> None:
-    names = sorted(file.name for file in resources.files("asyncjob.sqlite").joinpath("migrations").iterdir())
-    assert [int(name.partition("_")[0]) for name in names] == list(range(1, SCHEMA_VERSION + 1))
+    names = [file.name for file in resources.files("asyncjob.sqlite").joinpath("migrations").iterdir()]
+    assert sorted(int(name.partition("_")[0]) for name in names) == list(range(1, SCHEMA_VERSION + 1))
     assert all(migration.startswith("-- ") for migration in MIGRATIONS)
 
 

@@ -35,6 +35,7 @@ from asyncjob.store import (
 )
 from tests.store.memory_deliveries import MemoryDeliveries
 from tests.store.memory_kept import NOWHERE, Kept, Place, Row, Sent
+from tests.store.memory_logs import MemoryLogs
 from tests.store.memory_schedules import MemorySchedules
 
 Result = TypeVar("Result")
@@ -58,6 +59,7 @@ class MemoryStore:
         self._is_closed = False
         self.slots = 0
         self.deliveries = MemoryDeliveries(kept)
+        self.logs = MemoryLogs(kept)
         self.schedules = MemorySchedules(self, kept.schedules)
 
     async def start(self, observer: Observer) -> None:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from msgspec import UNSET, UnsetType
 
+from asyncjob import job_log
 from asyncjob.contract import Submission
 from asyncjob.job import Job
 from asyncjob.store import (
@@ -12,6 +13,7 @@ from asyncjob.store import (
     Attempt,
     Claim,
     DeliveryStatus,
+    KeptLine,
     Lost,
     Notification,
 )
@@ -47,6 +49,7 @@ class Row:
     interruptions: int = 0
     group_limit: int | None = None
     earlier: list[Attempt] = field(default_factory=list)
+    log: dict[job_log.Place, KeptLine] = field(default_factory=dict)
 
     def claim(self, rank: int) -> Claim:
         ready_at = rank and rank + self.priority * LEVEL_MS

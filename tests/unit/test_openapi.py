@@ -77,6 +77,7 @@ def test_a_tool_that_reads_openapi_finds_every_operation() -> None:
         "GET /jobs/{jobId}",
         "GET /jobs/{jobId}/attempts",
         "GET /jobs/{jobId}/deliveries",
+        "GET /jobs/{jobId}/logs",
         "GET /jobs/{jobId}/events",
         "DELETE /jobs/{jobId}",
         "POST /jobs/{jobId}/cancel",

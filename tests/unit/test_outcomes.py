@@ -32,16 +32,20 @@ class Told:
         self.successes: list[Success] = []
         self.events: list[tuple[JobEvent, Ending]] = []
         self.suspects: list[Suspect] = []
+        self.explained: list[tuple[int, str, str]] = []
         self.lingering = 1
         jobs = Jobs()
         jobs.job(name="add", retries=1)(lambda: None)
         jobs.job(name="patient", retries=5, backoff=Pauses(jitter=0, seconds=(10, 60, 600)))(lambda: None)
         self.postponed = Status.PENDING
-        self.outcomes = Outcomes(cast(Store, self), jobs, 0.0, self.tell, self.succeeded, self.suspect)
+        self.outcomes = Outcomes(cast(Store, self), jobs, 0.0, self.tell, self.succeeded, self.suspect, self.explain)
 
     def succeed(self, successes: Sequence[Success]) -> "asyncio.Future[list[bool]]":
         self.successes += successes
         return _done([self.written] * len(successes))
+
+    def explain(self, attempt: RunningAttempt, level: int, error: Error, traceback: str) -> None:
+        self.explained.append((attempt.attempt, logging.getLevelName(level), error.type))
 
     def fail(self, *told: Any, goes_on: bool) -> "asyncio.Future[bool]":
         self.writes.append(("fail", *told))

@@ -16,7 +16,7 @@ def test_what_a_worker_says_before_it_is_listened_to_is_kept_for_then() -> None:
             received.extend(messages)
             heard.set()
 
-        process = await WorkerProcess.start(Settings(), "test.1.", receive, ended.set)
+        process = await WorkerProcess.start(Settings(), "test.1.", receive, ended.set, lambda *_: None)
         try:
             said = asyncio.Event()
             asyncio.get_running_loop().add_reader(process._connection, said.set)

@@ -15,6 +15,7 @@ from asyncjob.client.errors import (
     Unreachable,
     WaitTimeout,
 )
+from asyncjob.client.logs import LoggedLine
 from asyncjob.client.schedule_handles import AsyncScheduleHandle, ScheduleHandle
 from asyncjob.client.schedules import ScheduleSnapshot
 from asyncjob.client.snapshot import JobSnapshot
@@ -29,6 +30,7 @@ __all__ = [
     "JobFailed",
     "JobHandle",
     "JobSnapshot",
+    "LoggedLine",
     "NotFound",
     "Refused",
     "ScheduleHandle",

@@ -11,12 +11,14 @@ import httpx
 from asyncjob.client.connection import DEFAULT_URL, UNSENDABLE, http_client, unsendable
 from asyncjob.client.core import Api, Call, Following, Operation, list_query, proceed
 from asyncjob.client.functions import P, R, Takes, TakesContext, ask, refuse_id
+from asyncjob.client.logs import LoggedLine, LogReading
 from asyncjob.client.schedule_handles import AsyncScheduleHandle
 from asyncjob.client.schedules import ScheduleSnapshot, Scheduling
 from asyncjob.client.schedules import page as schedule_page
 from asyncjob.client.snapshot import JobSnapshot
 from asyncjob.contract import MAX_PAGE
 from asyncjob.job import Progress, Status
+from asyncjob.job_log import Level
 from asyncjob.options import NONE, Options
 
 T = TypeVar("T")
@@ -228,6 +230,15 @@ class AsyncJobHandle(Generic[R]):
         """See `JobHandle.result`."""
         result: R = await self._client._run(self._job.result(timeout))
         return result
+
+    async def logs(
+        self, *, level: str = Level.DEBUG, attempt: int | None = None, follow: bool = False
+    ) -> AsyncIterator[LoggedLine]:
+        """See `JobHandle.logs`."""
+        reading = LogReading(self._client._api, self.id, level, attempt, follow=follow)
+        while (lines := await self._client._run(reading.more())) is not None:
+            for line in lines:
+                yield line
 
     async def cancel(self) -> JobSnapshot:
         """See `JobHandle.cancel`."""

@@ -4,12 +4,9 @@ A thread that waits for an answer hears of nothing else. So where a job function
 made in a thread of its own, and the function's thread waits for the answer or the cancel of its own job.
 """
 
-import queue
-import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, overload
 
@@ -18,17 +15,19 @@ import httpx
 from asyncjob.client.connection import DEFAULT_URL, UNSENDABLE, http_client, unsendable
 from asyncjob.client.core import Api, Call, Following, Operation, list_query, proceed
 from asyncjob.client.functions import P, R, Takes, TakesContext, ask, refuse_id
+from asyncjob.client.in_a_job import Answer, unless_canceled
+from asyncjob.client.logs import LoggedLine, LogReading
 from asyncjob.client.schedule_handles import ScheduleHandle
 from asyncjob.client.schedules import ScheduleSnapshot, Scheduling
 from asyncjob.client.schedules import page as schedule_page
 from asyncjob.client.snapshot import JobSnapshot
-from asyncjob.context import JobContext, running
+from asyncjob.context import running
 from asyncjob.contract import MAX_PAGE
 from asyncjob.job import Progress, Status
+from asyncjob.job_log import Level
 from asyncjob.options import NONE, Options
 
 T = TypeVar("T")
-Answer = httpx.Response | httpx.RequestError
 
 
 class Client:
@@ -246,7 +245,7 @@ class Client:
     def _carry_out(self, call: Call) -> Answer:
         job = running.get() if call.waits else None
         if job is not None:
-            return _unless_canceled(job, call.delay, lambda: self._send(call))
+            return unless_canceled(job, call.delay, lambda: self._send(call))
         time.sleep(call.delay)
         return self._send(call)
 
@@ -322,6 +321,24 @@ class JobHandle(Generic[R]):
         result: R = self._client._run(self._job.result(timeout))
         return result
 
+    def logs(
+        self, *, level: str = Level.DEBUG, attempt: int | None = None, follow: bool = False
+    ) -> Iterator[LoggedLine]:
+        """What the job's function has logged and printed, the first line first, and how its attempts failed.
+
+        Args:
+            level: only lines of this level or above.
+            attempt: only lines of this attempt.
+            follow: go on with lines as they come, until the job has ended.
+
+        Raises:
+            ValueError: there is no such level.
+            NotFound: there is no such job, or this API keeps no logs; on AWS, CloudWatch Logs has them.
+        """
+        reading = LogReading(self._client._api, self.id, level, attempt, follow=follow)
+        while (lines := self._client._run(reading.more())) is not None:
+            yield from lines
+
     def cancel(self) -> JobSnapshot:
         """Cancel the job. A running function is told.
 
@@ -358,29 +375,6 @@ class JobHandle(Generic[R]):
 
     def __repr__(self) -> str:
         return f"<JobHandle {self.id}>"
-
-
-def _unless_canceled(job: JobContext, delay: float, send: Callable[[], Answer]) -> Answer:
-    """Send a request after some seconds; raises JobCanceled as soon as the job that runs here is canceled."""
-    heard: queue.SimpleQueue[Answer | Exception | None] = queue.SimpleQueue()  # None: the cancel
-
-    def answer() -> None:
-        try:
-            heard.put(send())
-        except Exception as error:
-            heard.put(error)
-
-    with job.waking(lambda: heard.put(None)):
-        with suppress(queue.Empty):
-            heard.get(timeout=delay)
-        job.check()
-        threading.Thread(target=answer, daemon=True).start()
-        answered = heard.get()
-    job.check()
-    if isinstance(answered, Exception) and not isinstance(answered, httpx.RequestError):
-        raise answered
-    assert answered is not None
-    return answered
 
 
 def _ended(handle: JobHandle[Any]) -> JobHandle[Any]:

@@ -1,4 +1,4 @@
-"""The commands for users of an API: submit, get, wait, list, cancel, delete, run-now, retry, stats, openapi and more.
+"""The commands for users of an API: submit, get, wait, list, logs, cancel, delete, run-now, retry, stats and more.
 
 Most call the client's method of that name and print the result for people or, with --json, for programs: one JSON
 document per line on standard output. An error is one line on standard error, and the exit status says what kind it was.
@@ -17,6 +17,7 @@ import typer
 from asyncjob.commands.completion import types
 from asyncjob.commands.connection import FAILED, UNREACHABLE, USAGE, connected, reported, with_each
 from asyncjob.commands.help import CommandLine
+from asyncjob.commands.logs import logs
 from asyncjob.commands.options import LOCAL, Filter, JobIds, Json, Key, Signed, Timeout, TypeFilter, Url, Wait
 from asyncjob.commands.output import complain, fail, print_json, say
 from asyncjob.commands.parameters import Body, Words, parse_words
@@ -31,6 +32,7 @@ if TYPE_CHECKING:  # the client and its libraries are imported by the commands t
 
 app = CommandLine()
 app.add_typer(schedules, name="schedules")
+app.command()(logs)
 
 
 @app.command()

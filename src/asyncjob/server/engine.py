@@ -72,6 +72,7 @@ class Engine(Reads):
             self._tell.succeeded,
             self.metrics.waiting.observe,
             self.metrics.running.observe,
+            self.watchers.wake_for_logs,
         )
         self._policy = NotifyPolicy(settings.notify_allow)
         self._sender: Sender | None = None

@@ -6,7 +6,7 @@ A line names the job and the attempt that it is about, and never shows parameter
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from enum import StrEnum
 from typing import Any
@@ -14,6 +14,9 @@ from typing import Any
 from asyncjob.job import utc_now
 
 logger = logging.getLogger("asyncjob")
+
+Entry = tuple[str, int, str, Mapping[str, Any]]
+"""A line to write: when, as `timestamp` writes it, its level, its message and its fields."""
 
 
 class LogFormat(StrEnum):
@@ -59,13 +62,22 @@ def log_each(level: int, message: str, happened: list[dict[str, Any]]) -> None:
         happened: the fields of each line.
     """
     if writes(level):
-        if _to_logging:
-            for fields in happened:
-                logger.log(level, "%s", _words(message, fields), extra={"asyncjob": fields})
-            return
-        now, name = utc_now(), logging.getLevelName(level)
-        with suppress(OSError, ValueError):  # jobs go on even if nobody can read of them any more
-            sys.stderr.write("".join([f"{_line(now, name, message, fields)}\n" for fields in happened]))
+        now = utc_now()
+        _write([(now, level, message, fields) for fields in happened])
+
+
+def log_entries(entries: Iterable[Entry]) -> None:
+    """Write what has happened elsewhere, as far as its level is written."""
+    _write([entry for entry in entries if writes(entry[1])])
+
+
+def _write_lines(entries: list[Entry]) -> None:
+    lines = [_line(at, logging.getLevelName(level), message, fields) for at, level, message, fields in entries]
+    with suppress(OSError, ValueError):  # jobs go on even if nobody can read of them any more
+        sys.stderr.write("".join([f"{line}\n" for line in lines]))
+
+
+_write: Callable[[list[Entry]], None] = _write_lines
 
 
 class Formatter(logging.Formatter):
@@ -76,13 +88,16 @@ class Formatter(logging.Formatter):
         return _line(utc_now(), record.levelname, record.getMessage(), fields)
 
 
-def _text_line(now: str, level: str, message: str, fields: dict[str, Any]) -> str:
+def _text_line(now: str, level: str, message: str, fields: Mapping[str, Any]) -> str:
+    return f"{now} {level:<7} {_text_of(message, fields)}"
+
+
+def _text_of(message: str, fields: Mapping[str, Any]) -> str:
+    words = "".join([f" {name}={_text(value)}" for name, value in fields.items() if name != "exception"])
+    first, *more = message.split("\n")
+    rest = "".join([f"\n    {line}" for line in more])  # what a function logs must not look like a line of ours
     exception = f"\n{fields['exception']}" if fields.get("exception") else ""
-    return f"{now} {level:<7} {_words(message, fields)}{exception}"
-
-
-def _words(message: str, fields: dict[str, Any]) -> str:
-    return message + "".join([f" {name}={_text(value)}" for name, value in fields.items() if name != "exception"])
+    return f"{first}{words}{rest}{exception}"
 
 
 def _text(value: Any) -> str:
@@ -90,32 +105,53 @@ def _text(value: Any) -> str:
     return text if text.isprintable() and text and " " not in text else json.dumps(text)
 
 
-def _json_line(now: str, level: str, message: str, fields: dict[str, Any]) -> str:
+def _json_line(now: str, level: str, message: str, fields: Mapping[str, Any]) -> str:
     return json.dumps({"time": now, "level": level.lower(), "event": message} | _present(fields), default=str)
 
 
-def _present(fields: dict[str, Any]) -> dict[str, Any]:
+def _present(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value != ""}
 
 
-_line: Callable[[str, str, str, dict[str, Any]], str] = _text_line
-_to_logging = False
+_line: Callable[[str, str, str, Mapping[str, Any]], str] = _text_line
 
 
 def hand_to_logging() -> None:
     """Make a record of each line, for this process's own handlers; its attribute `asyncjob` has the fields."""
-    global _to_logging  # noqa: PLW0603
-    _to_logging = True
+    global _write  # noqa: PLW0603
+
+    def hand(entries: list[Entry]) -> None:
+        for _, level, message, fields in entries:
+            logger.log(level, "%s", _text_of(message, fields), extra={"asyncjob": dict(fields)})
+
+    _write = hand
 
 
 def configure(log_format: LogFormat, level: LogLevel) -> None:
-    """Set how lines look and which are written; uvicorn's warnings are written alike."""
+    """Set how lines look and which are written; uvicorn's warnings, and those of all others, are written alike."""
     global _line  # noqa: PLW0603
     _line = _json_line if log_format is LogFormat.JSON else _text_line
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Formatter())
-    for name, least in (("asyncjob", level.upper()), ("uvicorn", "WARNING")):
+    for name, least in (("asyncjob", level.upper()), ("uvicorn", "WARNING"), (None, "WARNING")):
         named = logging.getLogger(name)
         named.handlers = [handler]
         named.setLevel(least)
         named.propagate = False
+
+
+def hand_over(level: int, take: Callable[[int, str, dict[str, Any]], None]) -> None:
+    """Have another write the lines of this process.
+
+    Args:
+        level: the lowest that is written.
+        take: called with the level, the message and the fields of each.
+    """
+    global _write  # noqa: PLW0603
+
+    def hand(entries: list[Entry]) -> None:
+        for _, of, message, fields in entries:
+            take(of, message, dict(fields))
+
+    logger.setLevel(level)
+    _write = hand

@@ -1,16 +1,18 @@
 """What clients ask of the engine about jobs without changing any: get, wait, list, attempts, notifications, counts."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 
 from msgspec import UNSET
 
-from asyncjob.contract import ListQuery, PageQuery
-from asyncjob.job import Job, Status
+from asyncjob.contract import ListQuery, LogQuery, PageQuery
+from asyncjob.job import Job, Status, timestamp
+from asyncjob.job_log import Level, LogLine, Place
 from asyncjob.server.refusals import NotFound, Unavailable
 from asyncjob.server.throughput import MOMENT_SECONDS, Throughput
 from asyncjob.server.watchers import Watchers
-from asyncjob.store import Attempt, Delivery, Shown, Store
+from asyncjob.store import Attempt, Delivery, KeptLine, Shown, Store
 
 MAX_WAITING_PAGES = 128  # lists that may wait to be read
 PAGE_WAIT_SECONDS = 10.0  # for a list to be read
@@ -68,9 +70,13 @@ class Reads:
         except TimeoutError:
             return self.get(job_id)
 
-    def stream(self, job_id: str, last_id: str | None) -> AsyncGenerator[bytes, None]:
-        """The events of a job, until it is final; see `Watchers.stream`."""
-        return self.watchers.stream(job_id, last_id, self._store.find)
+    def stream(self, job_id: str, last_id: str | None, *, logs: bool = False) -> AsyncGenerator[bytes, None]:
+        """The events of a job, until it is final, with the lines of its log if wanted; see `Watchers.stream`."""
+
+        def read_log(after: Place) -> list[LogLine]:
+            return [_shown(line) for line in self._store.logs.of_job(job_id, LogQuery(after=after))[0]]
+
+        return self.watchers.stream(job_id, last_id, self._store.find, read_log if logs else None)
 
     def attempts(self, job_id: str, query: PageQuery) -> tuple[list[Attempt], int | None]:
         """A page of a job's attempts, oldest first, and the cursor of the next page if there is one.
@@ -85,6 +91,16 @@ class Reads:
         error = job.error if job.status is Status.FAILURE else UNSET  # of a Pending job, it is the last attempt's
         now = Attempt(job.attempt, job.status, job.started_at, job.finished_at, error)
         return [*attempts, *([now] if query.after < job.attempt else [])], None
+
+    def logs(self, job_id: str, query: LogQuery) -> tuple[list[LogLine], int | None]:
+        """A page of a job's log, oldest line first, and the cursor of the next page if there is one.
+
+        Raises:
+            NotFound: there is no such job.
+        """
+        self.show(job_id)
+        lines, is_full = self._store.logs.of_job(job_id, query)
+        return [_shown(line) for line in lines], Place(*lines[-1][1:3]).cursor if is_full else None
 
     def deliveries(self, job_id: str, query: PageQuery) -> tuple[list[Delivery], int | None]:
         """A page of a job's notifications, one for each time that it ended, and the cursor of the next page.
@@ -116,3 +132,16 @@ class Reads:
         except TimeoutError:
             message = f"so many lists are waiting that this one was not read within {PAGE_WAIT_SECONDS:g} seconds"
             raise Unavailable(f"{message}; try again later") from None
+
+
+def _shown(line: KeptLine) -> LogLine:
+    return LogLine(
+        at=timestamp(line.at),
+        attempt=line.attempt,
+        number=line.number,
+        level=Level[logging.getLevelName(line.level)],
+        logger=line.logger or UNSET,
+        message=line.message,
+        traceback=line.traceback or UNSET,
+        left_out=line.left_out or UNSET,
+    )

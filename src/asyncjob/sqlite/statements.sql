@@ -3,7 +3,8 @@
 -- {set}, {from} and {guard} are filled in from the transition of the same name in job.py: {set} writes the target
 -- status (and the next attempt), {from} requires one of the source statuses, {guard} the job and the attempt too. If
 -- they do not hold, nothing is written. {claimed} is the target of a claim, {level} is LEVEL_MS. Each other name in
--- braces stands for a part below. A statement with {status} becomes one for each status, `name.Pending` and so on, since SQLite uses a partial index only
+-- braces stands for a part below, and {NEW.name} for the statement of that name inside a trigger, with its values in
+-- columns of NEW: `:rows` in `name_rows`, and so on. A statement with {status} becomes one for each status, `name.Pending` and so on, since SQLite uses a partial index only
 -- if the status is written out.
 --
 -- The statements that most jobs need take all rows of a transaction at once, as one JSON array of arrays. Parameters
@@ -224,6 +225,27 @@ UPDATE job SET {set}, results = CAST(substr(:texts, row.value ->> 3, row.value -
 FROM json_each(:rows) AS row
 WHERE job_id = row.value ->> 0 AND attempt = row.value ->> 1 AND {from};
 
+-- name: plain_view
+-- What `plain` inserts into.
+CREATE TEMP VIEW plain (submit_rows, submit_texts, submit_claimed, submit_now, submit_count,
+    succeed_rows, succeed_texts, succeed_count)
+AS SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL;
+
+-- name: plain_trigger
+-- What that does. If one of the two statements writes fewer rows than it was given, nothing is saved, and the error's
+-- message is its name.
+CREATE TEMP TRIGGER plain_inserted INSTEAD OF INSERT ON plain BEGIN
+    {NEW.submit}
+    SELECT RAISE(ROLLBACK, 'submit') WHERE changes() <> NEW.submit_count;
+    {NEW.succeed}
+    SELECT RAISE(ROLLBACK, 'succeed') WHERE changes() <> NEW.succeed_count;
+END;
+
+-- name: plain
+-- A whole transaction: saves new jobs and results, as `submit` and `succeed` do.
+INSERT OR ROLLBACK INTO plain VALUES (:submit_rows, :submit_texts, :submit_claimed, :submit_now, :submit_count,
+    :succeed_rows, :succeed_texts, :succeed_count);
+
 -- name: fail
 -- Ends a job with an error. Returns its `notify`.
 UPDATE job SET {set}, stage = NULL, error = :error, finished_at = :now WHERE {guard} RETURNING notify;
@@ -320,6 +342,35 @@ SELECT type, CAST(parameters AS BLOB), notify, options FROM job WHERE job_id = :
 -- Lists the attempts of a job that were followed by another, beginning after number :after.
 SELECT attempt, status, started_at, finished_at, error FROM attempt
 WHERE job_id = :job_id AND attempt > :after ORDER BY attempt LIMIT :limit;
+
+-- name: keep_log
+-- Saves lines, those of jobs that are there. Lines: LogLine.
+INSERT INTO log
+SELECT line.value ->> 0, line.value ->> 1, line.value ->> 2, line.value ->> 3, line.value ->> 4, line.value ->> 5,
+    line.value ->> 6, line.value ->> 7
+FROM json_each(:lines) AS line
+WHERE EXISTS (SELECT 1 FROM job WHERE job_id = line.value ->> 0)
+ON CONFLICT DO NOTHING;
+
+-- name: cut_log
+-- Deletes the lines between two places.
+DELETE FROM log WHERE job_id = :job_id
+    AND (attempt, number) > (:after_attempt, :after) AND (attempt, number) < (:before_attempt, :before);
+
+-- name: log
+-- Lists lines of a job, with how many are missing before each.
+SELECT job_id, attempt, number, at, level, logger, message, traceback,
+    number - 1 - coalesce((
+        SELECT max(number) FROM log AS earlier
+        WHERE earlier.job_id = log.job_id AND earlier.attempt = log.attempt AND earlier.number < log.number
+    ), 0)
+FROM log WHERE job_id = :job_id AND (attempt, number) > (:after_attempt, :after)
+    AND (:attempt IS NULL OR attempt = :attempt) AND level >= :level
+ORDER BY attempt, number LIMIT :limit;
+
+-- name: last_line
+-- Finds the number of the last line of an attempt.
+SELECT coalesce(max(number), 0) FROM log WHERE job_id = :job_id AND attempt = :attempt;
 
 -- name: count
 -- Counts all jobs, and those of each status except Success. Each count reads only an index: a fiftieth of a second for
@@ -488,7 +539,8 @@ WHERE status = 'Pending' AND type NOT IN (SELECT value FROM json_each(:types)) G
 SELECT sequence, status, created_at, finished_at FROM job WHERE sequence > :after ORDER BY sequence LIMIT :limit;
 
 -- name: purge
--- Deletes a final job. The triggers job_ends and job_is_gone delete its attempts and its finished deliveries.
+-- Deletes a final job. The triggers job_ends, job_ends_its_log and job_is_gone delete its attempts, its log and
+-- its finished deliveries.
 DELETE FROM job WHERE sequence = :sequence AND status IN ('Success', 'Failure', 'Canceled');
 
 -- name: delete

@@ -21,12 +21,15 @@ from asyncjob.sqlite.database import Database
 from asyncjob.sqlite.deliveries import SqliteDeliveries
 from asyncjob.sqlite.gates import Gates
 from asyncjob.sqlite.inserting import Inserting, InsertingSpecial, special
+from asyncjob.sqlite.logs import SqliteLogs
 from asyncjob.sqlite.places import Places
+from asyncjob.sqlite.plain import prepare
 from asyncjob.sqlite.reads import NEVER
+from asyncjob.sqlite.rows import NewJob
 from asyncjob.sqlite.schedules import SqliteSchedules
 from asyncjob.sqlite.statements import SQL
 from asyncjob.sqlite.taking_over import current_key, take_over
-from asyncjob.sqlite.transaction import Insisted, Item, NewJob, Results, Taken, Transaction
+from asyncjob.sqlite.transaction import Insisted, Item, Results, Taken, Transaction
 from asyncjob.sqlite.unique import find_same, find_unfinished
 from asyncjob.sqlite.writer import Writer
 from asyncjob.sqlite.writing import State, write
@@ -52,8 +55,11 @@ class SqliteStore(Attempts):
             self.pending: int = waiting - self.scheduled
             self._places = Places()
             self._gates = Gates(self._places)
-            self._writer = Writer(self._database.connect(), self._transact, self._committed, self._tell_claims)
+            connection = self._database.connect()
+            prepare(connection)
+            self._writer = Writer(connection, self._transact, self._committed, self._lookup.renew, self._tell_claims)
             self.deliveries = SqliteDeliveries(self._database, self._writer)
+            self.logs = SqliteLogs(self._lookup, self._writer)
             self.schedules = SqliteSchedules(self._lookup, self._writer, self._gates, self._count_waiting)
         except (sqlite3.Error, Unreadable) as error:  # only the first page was read before
             self._database.close()

@@ -9,9 +9,10 @@
 A server knows only these files. `life.py` chooses the store. Every store passes tests/store/.
 
     protocol.py     what a store does
-    observer.py     how it says what happens
+    observer.py     what it tells its server of
     records.py      what it takes and returns, and its errors
     deliveries.py   the same for notifications
+    logs.py         the same for the logs of jobs
     schedules.py    the same for schedules
 
 Three rules hold for every verb:
@@ -26,6 +27,7 @@ server that holds the object; jobs, statuses and guards are shared.
 """
 
 from asyncjob.store.deliveries import Deliveries, Delivery, DeliveryStatus, Due, Notification, notification_of, receiver
+from asyncjob.store.logs import KeptLine, LogCut, Logs
 from asyncjob.store.observer import Observer, Told
 from asyncjob.store.protocol import Store
 from asyncjob.store.records import (
@@ -66,7 +68,10 @@ __all__ = [
     "Fired",
     "Firing",
     "InUse",
+    "KeptLine",
     "LastJob",
+    "LogCut",
+    "Logs",
     "Lost",
     "NotSaved",
     "Notification",

@@ -1,4 +1,4 @@
-"""How a store says what happens: to its server, and to whoever waits for a write."""
+"""How a store tells its server what happens, and whoever waits for a write what became of it."""
 
 import asyncio
 from collections.abc import Callable, Sequence

@@ -8,6 +8,7 @@ from asyncjob.contract import ListQuery, Submission
 from asyncjob.job import Error, Job, Progress, Status
 from asyncjob.registry import JobFunction
 from asyncjob.store.deliveries import Deliveries
+from asyncjob.store.logs import Logs
 from asyncjob.store.observer import Observer, Told
 from asyncjob.store.records import Attempt, Change, Duplicate, Lost, Shown, Success, Suspect
 from asyncjob.store.schedules import Schedules
@@ -30,6 +31,10 @@ class Store(Protocol):
     @property
     def deliveries(self) -> Deliveries:
         """The notifications of ended jobs."""
+
+    @property
+    def logs(self) -> Logs:
+        """What functions log and print."""
 
     @property
     def schedules(self) -> Schedules:
@@ -355,7 +360,7 @@ class Store(Protocol):
         """The waiting suspects of these types."""
 
     async def purge(self, before: str, after: int, limit: int) -> tuple[int, int | None]:
-        """Delete final jobs that finished before a time, with their earlier attempts and finished deliveries.
+        """Delete final jobs that finished before a time, with their earlier attempts, logs and finished deliveries.
 
         This looks at a limited number of jobs, in the order of submission, so that no write lasts long.
 

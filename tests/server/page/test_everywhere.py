@@ -123,6 +123,7 @@ def _views(server: Server, tmp_path: Path) -> dict[str, str]:
         "#/?status=Canceled": ".empty",
         "#/?id=nobody": ".empty",
         f"#/jobs/{failed}": "pre.error",
+        f"#/jobs/{run.json()['jobId']}": ".log li",
         f"#/jobs/{long}": ".folded",
         "#/jobs/nobody": "h1:has-text('No such job')",
         "#/schedules": "table.schedules",

@@ -8,6 +8,7 @@ from msgspec import UNSET
 from asyncjob.contract import (
     ApiError,
     parse_list_query,
+    parse_log_query,
     parse_no_query,
     parse_page_query,
     parse_stats_query,
@@ -121,6 +122,10 @@ async def run_now(request: Request) -> Answer:
 
 async def attempts(request: Request) -> Answer:
     return page("attempts", *request.engine.attempts(request.name, parse_page_query(request.query())))
+
+
+async def logs(request: Request) -> Answer:
+    return page("logs", *request.engine.logs(request.name, parse_log_query(request.query())))
 
 
 async def deliveries(request: Request) -> Answer:

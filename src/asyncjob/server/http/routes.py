@@ -61,6 +61,7 @@ ROUTES = (
     _keyed("GET /jobs/{jobId}/events", streams.job_events),
     _keyed("GET /events", streams.events),
     _keyed("GET /jobs/{jobId}/attempts", jobs.attempts),
+    _keyed("GET /jobs/{jobId}/logs", jobs.logs),
     _keyed("GET /jobs/{jobId}/deliveries", jobs.deliveries),
     _keyed("GET /schedules", schedules.list_schedules),
     _keyed("GET /schedules/{scheduleId}", schedules.get),

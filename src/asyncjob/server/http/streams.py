@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from asyncjob.contract import LogQuery, parse_events_query
+from asyncjob.job_log import BEGIN
 from asyncjob.server.events import Streams
 from asyncjob.server.http.answers import NO_STORE, Answer, nothing
 from asyncjob.server.http.requests import Request, Send
-from asyncjob.server.watchers import job_version
+from asyncjob.server.watchers import job_version, parse_id
 
 HEADERS = [
     NO_STORE,
@@ -22,11 +24,16 @@ async def events(request: Request) -> "EventStream":
 
 
 async def job_events(request: Request) -> "Answer | EventStream":
-    job = request.engine.show(request.name)
+    engine = request.engine
+    logs = parse_events_query(request.query())
+    job = engine.show(request.name)
     last_id = request.header(b"last-event-id")
-    if job.is_final and last_id == job_version(job.text):
-        return nothing()  # which tells a browser not to ask again
-    return EventStream(request, request.engine.stream(request.name, last_id), request.engine.watchers.streams)
+    if job.is_final:
+        version, place = parse_id(last_id) if logs else (last_id, BEGIN)
+        more = logs and engine.logs(request.name, LogQuery(limit=1, after=place))[0]
+        if version == job_version(job.text) and not more:
+            return nothing()  # which tells a browser not to ask again
+    return EventStream(request, engine.stream(request.name, last_id, logs=logs), engine.watchers.streams)
 
 
 class EventStream:

@@ -9,6 +9,8 @@ In the server:
     processes.py     all worker processes            running.py       what is kept of each worker and attempt
     process.py       one of them, and its socket     guard.py         ends what a dead worker leaves behind
     places.py        how many jobs may run           isolated.py      jobs in processes of their own
+    job_logs.py      what functions log              attempt_log.py   how much of it is kept of an attempt
+    pipes.py         what is written past Python     lines.py         what a line may be
 
 channel.py is what the server and a worker say to each other; worker/ is the other end, what runs in a worker process.
 """

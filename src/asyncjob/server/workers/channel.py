@@ -14,10 +14,13 @@ from asyncjob import durations
 from asyncjob.context import MAX_PROGRESS_MESSAGE
 from asyncjob.failure import MAX_MESSAGE_CHARACTERS, MAX_TRACEBACK_CHARACTERS, MAX_TYPE_CHARACTERS
 from asyncjob.job import Error, Progress
+from asyncjob.job_log import MAX_LINE_NUMBER
 from asyncjob.runner import MAX_RESULTS_BYTES, Failed, Outcome, Postponed, Succeeded, check_json
+from asyncjob.server.workers.lines import LEVELS, LINE_SIZE, MAX_LINE_CHARACTERS, MAX_LINES, MAX_LOGGER_CHARACTERS
 
 MAX_FRAME_BYTES = 8 << 20  # one message's text may be a million characters of four bytes
 FULL_FRAME_BYTES = 1 << 20  # of text, at which the next frame begins
+MAX_FIELDS = 8  # in a line of the worker's own
 OUT_OF_MEMORY = 77  # the exit status of a worker that has not even the memory to say so
 TOO_DEEP = Error("InvalidResults", "the results are nested too deeply")
 
@@ -88,6 +91,47 @@ class Full(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=T
     """From an isolated process: it needs nearly all the memory that it may have."""
 
 
+class Line(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a function has logged or printed.
+
+    Attributes:
+        number: of the line in its attempt, from 1; one that is missing was left out.
+        at: milliseconds since 1970.
+        level: one of `lines.LEVELS`.
+        logger: the name of the logger, or of the stream.
+        message: readable text of several lines at most.
+        traceback: of the exception, if the line tells of one.
+    """
+
+    number: int
+    at: int
+    level: int
+    logger: str
+    message: str
+    traceback: str = ""
+
+    @property
+    def size(self) -> int:
+        """What it counts."""
+        return LINE_SIZE + len(self.message) + len(self.traceback)
+
+
+class Logged(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=True):
+    """From the worker: lines of a running attempt; of none if the id is empty."""
+
+    job_id: str
+    attempt: int
+    lines: list[Line]
+
+
+class Said(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=True):
+    """From the worker: a line of its own for the server's log."""
+
+    level: int
+    message: str
+    fields: dict[str, str | int]
+
+
 class Ended(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=True):
     """From the worker: this attempt is over."""
 
@@ -96,7 +140,7 @@ class Ended(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=
     outcome: Outcome
 
 
-FromWorker = Ready | Noticed | Full | Advanced | Yielded | Awaited | Ended
+FromWorker = Ready | Noticed | Full | Advanced | Yielded | Awaited | Logged | Said | Ended
 Message = Run | Cancel | Resume | Stop | FromWorker
 
 _encoder = msgspec.msgpack.Encoder()
@@ -132,6 +176,8 @@ def _portions(messages: list[Message]) -> Iterator[list[Message]]:
 def _text_size(message: Message) -> int:
     if isinstance(message, Run):
         return len(message.parameters)
+    if isinstance(message, Logged):
+        return sum([line.size for line in message.lines])
     if not isinstance(message, Ended):
         return 0
     if isinstance(message.outcome, Succeeded):
@@ -192,6 +238,10 @@ def _check(message: Message) -> FromWorker:
         raise Unbelievable(f"a worker does not send {type(message).__name__}")
     if isinstance(message, Advanced):
         _check_progress(message.progress)
+    elif isinstance(message, Logged):
+        _check_lines(message.lines)
+    elif isinstance(message, Said):
+        _check_said(message)
     elif isinstance(message, Ended):
         if not isinstance(message.outcome, Succeeded):
             _check_failure(message.outcome)
@@ -223,6 +273,26 @@ def _check_failure(outcome: Failed | Postponed) -> None:
         raise Unbelievable("an error over the limit")
     if isinstance(outcome, Postponed) and not 0 <= outcome.seconds <= durations.MAX_SECONDS:  # NaN is not, either
         raise Unbelievable("a pause out of range")
+
+
+def _check_lines(lines: list[Line]) -> None:
+    if len(lines) > 2 * MAX_LINES:
+        raise Unbelievable("more lines than an attempt may have waiting")
+    for line in lines:
+        if (
+            len(line.logger) > MAX_LOGGER_CHARACTERS + 1
+            or len(line.message) > MAX_LINE_CHARACTERS + 1
+            or len(line.traceback) > MAX_TRACEBACK_CHARACTERS
+        ):
+            raise Unbelievable("a line over the limit")
+        if line.level not in LEVELS or not 0 < line.number <= MAX_LINE_NUMBER:
+            raise Unbelievable("a line that no worker writes")
+
+
+def _check_said(said: Said) -> None:
+    texts = [said.message, *said.fields, *(text for text in said.fields.values() if isinstance(text, str))]
+    if said.level not in LEVELS or len(said.fields) > MAX_FIELDS or max(map(len, texts)) > MAX_TRACEBACK_CHARACTERS:
+        raise Unbelievable("a line that no worker writes")
 
 
 def _check_progress(progress: Progress) -> None:

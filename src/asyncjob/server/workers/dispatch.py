@@ -6,8 +6,9 @@ of the attempt gives it back.
 
 import asyncio
 import logging
+import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from asyncjob.job import Error, now_ms
 from asyncjob.registry import Jobs
@@ -17,6 +18,7 @@ from asyncjob.server.workers.channel import AttemptKey, Message, Run
 from asyncjob.server.workers.deadlines import Deadlines
 from asyncjob.server.workers.isolated import IsolatedJobs
 from asyncjob.server.workers.outcomes import Outcomes
+from asyncjob.server.workers.pace import Pace
 from asyncjob.server.workers.places import Places
 from asyncjob.server.workers.processes import Processes
 from asyncjob.server.workers.running import RunningAttempt, Worker
@@ -68,6 +70,7 @@ class Dispatch:
         self._unassigned: deque[Claim] = deque()
         self._due_timer: asyncio.TimerHandle | None = None
         self._wakes_at = 0.0
+        self._pace = Pace(time.monotonic())
         self.isolated = IsolatedJobs(jobs, store, processes, most_isolated, self._begin)
 
     def take(self, claims: Claims) -> None:
@@ -88,13 +91,26 @@ class Dispatch:
         """Give what waits here to the ready workers that run the least; if there is none, it goes to the first."""
         free = {worker: worker.free for worker in self._processes.workers if worker.takes_jobs}
         batches: dict[Worker, list[Claim]] = {worker: [] for worker in free}
+        self._pace.measure(time.monotonic())
         while free and self._unassigned:
             worker = max(free, key=free.__getitem__)
-            free[worker] -= 1
-            job = self._unassigned.popleft()
-            self._begin(worker, job)
-            batches[worker].append(job)
+            in_a_row = min(free[worker], self._pace.in_a_row(self._unassigned[0].type, len(free)))
+            for job in self._take(max(1, in_a_row)):
+                free[worker] -= 1
+                self._begin(worker, job)
+                batches[worker].append(job)
         _send(batches)
+
+    def _take(self, most: int) -> Iterator[Claim]:
+        """The next jobs, as many as are of one type."""
+        name = self._unassigned[0].type
+        while most and self._unassigned and self._unassigned[0].type == name:
+            most -= 1
+            yield self._unassigned.popleft()
+
+    def ended(self, types: Iterable[str]) -> None:
+        """Jobs of these types have ended."""
+        self._pace.ended(types)
 
     def _hand_out_suspects(self, jobs: Iterable[Claim]) -> None:
         batches: dict[Worker, list[Claim]] = {}

@@ -19,6 +19,8 @@ from asyncjob.server.workers.quarantine import MAX_INTERRUPTIONS, SOLO_INTERRUPT
 from asyncjob.server.workers.running import RunningAttempt, Worker
 from asyncjob.store import Lost, Store, Success, Suspect
 
+Explain = Callable[[RunningAttempt, int, Error, str], None]
+
 MAX_BACKOFF_SECONDS = 300.0
 TOO_OFTEN = "RetryLater"  # the error of a job that was postponed more often than the store lets it be
 
@@ -33,6 +35,7 @@ class Outcomes:
         tell: called with what became of a job after that was saved.
         succeeded: called in its place with all attempts whose results were saved together.
         suspected: called with each suspect that may run now.
+        explain: called with an attempt, a level, an error and a traceback, which go into the job's own log.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class Outcomes:
         tell: Tell,
         succeeded: Callable[[Sequence[RunningAttempt]], None],
         suspected: Callable[[Suspect], None],
+        explain: Explain,
     ) -> None:
         self._store = store
         self._jobs = jobs
@@ -50,6 +54,7 @@ class Outcomes:
         self._tell = tell
         self._succeeded = succeeded
         self._suspected = suspected
+        self._explain = explain
 
     # -- the function has answered -------------------------------------------------------------------------------
 
@@ -88,6 +93,7 @@ class Outcomes:
 
     def _postpone(self, attempt: RunningAttempt, outcome: Postponed) -> None:
         error = outcome.error
+        self._explain(attempt, logging.INFO, error, outcome.traceback)
         write = self._store.postpone(*attempt.key, round(outcome.seconds * 1000), error)
 
         def saved() -> None:
@@ -127,6 +133,7 @@ class Outcomes:
             self._fail(attempt, error, traceback, Reason.LOST, goes_on=goes_on)
             return
         pause = self._pause(attempt)
+        self._explain(attempt, logging.WARNING, error, traceback)
 
         def saved() -> None:
             more = {"error": error.type, "again_in": f"{pause:.3g}s", "exception": traceback}
@@ -155,6 +162,7 @@ class Outcomes:
             reason: what ended it.
             group_limit: not None if the job runs again as a suspect.
         """
+        self._explain(attempt, logging.WARNING, error, "")
         write = self._store.release(*attempt.key, error, group_limit=group_limit)
         self._save_put_back(attempt, write, Ending(error.type, reason), group_limit)
 
@@ -193,6 +201,7 @@ class Outcomes:
             group_limit = None  # it is apart from others as it is
         attempt.suspect = None if group_limit is None else Suspect(*attempt.key, group_limit, times)
         error = Error("WorkerLost", "the server ended while the job ran")
+        self._explain(attempt, logging.WARNING, error, "")
         write = self._store.release(*attempt.key, error, group_limit=group_limit, interrupted=True)
         self._save_put_back(attempt, write, Ending(error.type, Reason.SERVER_ENDED), group_limit)
 
@@ -230,6 +239,7 @@ class Outcomes:
             log(logging.WARNING, "job ended", **attempt.fields, **more)
             self._tell(attempt.becomes(Status.FAILURE), Ending(error.type, reason))
 
+        self._explain(attempt, logging.ERROR, error, traceback)
         self._save(attempt, self._store.fail(*attempt.key, error, goes_on=goes_on), saved)
 
     def _save_put_back(

@@ -1,21 +1,26 @@
 """One worker process as the server sees it: start it, talk to it, notice its end.
 
-What the process inherits is decided here: one socket, standard output and error, an environment without the server's
-secrets, and a session of its own, so that Ctrl-C in the terminal reaches the server alone.
+What the process inherits is decided here: one socket, pipes for standard output and error, an environment without the
+server's secrets, and a session of its own, so that Ctrl-C in the terminal reaches the server alone.
 """
 
 import asyncio
 import os
 import socket
 import sys
-from collections.abc import Callable
-from contextlib import suppress
-from typing import Self, cast
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from functools import partial
+from typing import IO, Self, cast
 
 from asyncjob import forked
 from asyncjob.server.settings import Settings
 from asyncjob.server.workers import guard
 from asyncjob.server.workers.channel import FromWorker, Message, Unbelievable, Unpacker, check, pack
+from asyncjob.server.workers.lines import STREAMS
+from asyncjob.server.workers.pipes import PipeReader, open_pipe
+
+Printed = Callable[[str, list[str]], None]
 
 LAST_WORDS_SECONDS = 0.5  # for what a dead worker had sent, which may still lie in the socket
 MAX_UNREAD_BYTES = 1 << 20  # that a worker may leave unread before it is not answered for a while
@@ -35,6 +40,8 @@ class WorkerProcess(asyncio.Protocol):
         mark: in the environment of this worker alone; see guard.py.
         received: called with the messages that came, in order.
         ended: called once, after the last message, when the process is gone or has closed its end.
+        printed: called with lines that came through the pipes, and the name of the stream.
+        pipes: the ends to read, by the name of the stream.
     """
 
     def __init__(
@@ -44,6 +51,8 @@ class WorkerProcess(asyncio.Protocol):
         mark: str,
         received: Callable[[list[FromWorker]], None],
         ended: Callable[[], None],
+        printed: Printed,
+        pipes: Mapping[str, IO[bytes]],
     ) -> None:
         self.pid = process.pid
         self.nonsense: str | None = None
@@ -54,6 +63,9 @@ class WorkerProcess(asyncio.Protocol):
         self._mark = mark
         self._received = received
         self._ended = ended
+        self._printed = printed
+        self._pipes = pipes
+        self._readers: list[PipeReader] = []
         self._unpacker = Unpacker()
         self._transport: asyncio.Transport | None = None
         self._noticing: asyncio.Task[None] | None = None
@@ -65,31 +77,39 @@ class WorkerProcess(asyncio.Protocol):
         mark: str,
         received: Callable[[list[FromWorker]], None],
         ended: Callable[[], None],
+        printed: Printed,
         number: int = 0,
     ) -> Self:
         """Start a process: a fresh interpreter (spawn, not fork), which imports the registry itself.
 
         Args:
             settings: of the server.
-            mark: as above, like `received` and `ended`.
+            mark: as above, like `received`, `ended` and `printed`.
             number: of its place among the workers.
 
         Raises:
             OSError: there are too many processes or open files.
         """
-        ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                process = await _spawn(settings, mark, theirs.fileno(), number)
-            except BaseException:
-                ours.close()
-                raise
-        return cls(process, ours, mark, received, ended)
+        with ExitStack() as ours, ExitStack() as theirs:
+            connection, their_end = socket.socketpair()
+            ours.enter_context(connection)
+            theirs.enter_context(their_end)
+            pipes: dict[str, IO[bytes]] = {}
+            ends: dict[str, int] = {}
+            for name in STREAMS:
+                pipes[name], ends[name] = open_pipe()
+                ours.enter_context(pipes[name])
+                theirs.callback(os.close, ends[name])
+            process = await _spawn(settings, mark, their_end.fileno(), ends, number)
+            ours.pop_all()
+        return cls(process, connection, mark, received, ended, printed, pipes)
 
     async def connect(self) -> None:
         """Read what the worker sends and notice its end, from now on."""
         loop = asyncio.get_running_loop()
         await loop.create_connection(lambda: self, sock=self._connection)
+        for name, pipe in self._pipes.items():
+            self._readers.append(await PipeReader.open(pipe, partial(self._printed, name)))
         self._noticing = loop.create_task(self._notice_end())
 
     async def _notice_end(self) -> None:
@@ -98,6 +118,14 @@ class WorkerProcess(asyncio.Protocol):
         await asyncio.sleep(LAST_WORDS_SECONDS)
         if self._transport is not None:
             self._transport.abort()
+        self._close_pipes()
+
+    def _close_pipes(self) -> None:
+        """Whoever has left the worker's family may hold them open, and finds them closed from now on."""
+        for reader in self._readers:
+            reader.close()
+        for pipe in self._pipes.values() if not self._readers else ():
+            pipe.close()
 
     def send(self, messages: list[Message]) -> None:
         """Hand messages over; if the process is gone they are lost, and `ended` is called."""
@@ -135,6 +163,7 @@ class WorkerProcess(asyncio.Protocol):
         else:
             forked.forget(self._descriptor)
             self._connection.close()
+        self._close_pipes()
 
     def data_received(self, data: bytes) -> None:
         if self.nonsense is not None:
@@ -156,7 +185,9 @@ def _nobody_waits() -> None:
     """Do nothing: the server has let go of the process."""
 
 
-async def _spawn(settings: Settings, mark: str, socket_number: int, number: int) -> asyncio.subprocess.Process:
+async def _spawn(
+    settings: Settings, mark: str, socket_number: int, outputs: Mapping[str, int], number: int
+) -> asyncio.subprocess.Process:
     # -P: what lies in the current folder must not stand in for a module of the standard library.
     command = [sys.executable, "-P", "-m", "asyncjob.server.workers.worker", str(socket_number), str(number)]
     command += [] if settings.target is None else [settings.target, *settings.path]
@@ -169,6 +200,8 @@ async def _spawn(settings: Settings, mark: str, socket_number: int, number: int)
     return await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,
+        stdout=outputs["stdout"],
+        stderr=outputs["stderr"],
         pass_fds=[socket_number],
         env=inherited | own,
         start_new_session=True,

@@ -37,6 +37,7 @@ class Processes:
         settings: of the server.
         received: called with a worker and the messages that it sent.
         buried: called with a worker that is gone and its exit status, when nothing of it is left.
+        printed: called with a worker, the name of a standard stream, and lines that came through it.
 
     Attributes:
         workers: those that are there.
@@ -49,12 +50,14 @@ class Processes:
         settings: Settings,
         received: Callable[[Worker, list[FromWorker]], None],
         buried: Callable[[Worker, int], None],
+        printed: Callable[[Worker, str, list[str]], None],
     ) -> None:
         self.workers: list[Worker] = []
         self.ended = Counter(died=0, retired=0)
         self._settings = settings
         self._received = received
         self._buried = buried
+        self._printed = printed
         self._mark = secrets.token_hex(8)
         self._guard = GuardPipe(f"{self._mark}.")
         self._started = 0
@@ -113,6 +116,7 @@ class Processes:
                 f"{self._mark}.{self._started}.",
                 lambda messages: self._received(worker, messages),
                 lambda: self._lose_contact(worker),
+                lambda stream, lines: self._printed(worker, stream, lines),
                 number,
             )
         except OSError as error:

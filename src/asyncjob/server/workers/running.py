@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from asyncjob.job import Status
 from asyncjob.server.events import JobEvent
+from asyncjob.server.workers.attempt_log import Allowance, AttemptLog
 from asyncjob.server.workers.channel import Advanced, AttemptKey
 from asyncjob.server.workers.process import WorkerProcess
 from asyncjob.server.workers.quarantine import Group
@@ -39,6 +40,7 @@ class RunningAttempt:
         saving: whether a write of its progress is under way.
         newest: the progress to save after that one.
         wait: for another job, from when its worker said so until it was told to go on.
+        log: its lines; None while there are none.
     """
 
     job_id: str
@@ -53,6 +55,7 @@ class RunningAttempt:
     saving: bool = False
     newest: Advanced | None = None
     wait: Wait | None = None
+    log: AttemptLog | None = None
     key: AttemptKey = field(init=False)
 
     def __post_init__(self) -> None:
@@ -112,6 +115,7 @@ class Worker:
         aside: how many of its attempts have given their place up.
         number: of its place among the workers; see `Processes`.
         stopping: it was told to end.
+        allowance: for lines that are no attempt's.
     """
 
     process: WorkerProcess
@@ -126,6 +130,7 @@ class Worker:
     aside: int = 0
     number: int = 0
     stopping: bool = False
+    allowance: Allowance = field(default_factory=Allowance)
     attempts: dict[AttemptKey, RunningAttempt] = field(default_factory=dict)
 
     @property

@@ -11,15 +11,17 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+from asyncjob.job import Error
 from asyncjob.policies import MAX_LIMIT, Limit
 from asyncjob.registry import JobFunction, Jobs
 from asyncjob.runner import Succeeded
 from asyncjob.server.endings import Tell
 from asyncjob.server.logs import log
 from asyncjob.server.settings import Settings
-from asyncjob.server.workers.channel import Advanced, Ended, FromWorker, Full, Noticed, Ready, Stop
+from asyncjob.server.workers.channel import Advanced, Ended, FromWorker, Full, Logged, Noticed, Ready, Said, Stop
 from asyncjob.server.workers.deadlines import Deadlines
 from asyncjob.server.workers.dispatch import Dispatch
+from asyncjob.server.workers.job_logs import JobLogs
 from asyncjob.server.workers.outcomes import Outcomes
 from asyncjob.server.workers.places import Places
 from asyncjob.server.workers.processes import Processes
@@ -43,6 +45,7 @@ class Supervisor:
         succeeded: called in its place with all attempts whose results were saved together.
         waited: called with the seconds from when an attempt was due until a worker had it.
         ran: called with the seconds from then until it ended or was lost.
+        logged: called with the ids of jobs whose logs have grown.
 
     Attributes:
         processes: the worker processes.
@@ -59,16 +62,19 @@ class Supervisor:
         succeeded: Callable[[Sequence[RunningAttempt]], None],
         waited: Durations,
         ran: Durations,
+        logged: Callable[[set[str]], None],
     ) -> None:
         self._jobs = jobs
         self._settings = settings
         self._store = store
         self._ran = ran
         self.ignored = 0
-        self.processes = Processes(settings, self._receive, self._bury)
+        self._logs = JobLogs(store, logged)
+        self.processes = Processes(settings, self._receive, self._bury, self._logs.take_printed)
         self.places = Places(store)
         self._suspects = Suspects(store, self.processes)
-        self._outcomes = Outcomes(store, jobs, settings.backoff, tell, succeeded, self._suspects.add)
+        self._ends_several = False
+        self._outcomes = Outcomes(store, jobs, settings.backoff, tell, succeeded, self._suspects.add, self._explain)
         self._progress = ProgressSaver(store, tell)
         self._deadlines = Deadlines(self.places, self._outcomes, self.processes)
         self._dispatch = Dispatch(
@@ -105,6 +111,7 @@ class Supervisor:
         suspects = self._store.suspects(self._jobs.names)
         for lost in self._store.lost():
             self._outcomes.interrupted(lost)
+        self._logs.flush()
         share, rest = divmod(self._settings.concurrency, self._settings.worker_count)
         for number in range(self._settings.worker_count):
             self.processes.start(number, share + (number < rest))
@@ -140,18 +147,18 @@ class Supervisor:
     def _receive(self, worker: Worker, messages: list[FromWorker]) -> None:
         ended: list[tuple[RunningAttempt, Ended]] = []
         for message in messages:
-            if isinstance(message, Noticed):
-                worker.noticed += 1
-            elif isinstance(message, Ready):
-                self._welcome(worker)
-            elif isinstance(message, Full):
-                if worker.own is not None:
-                    worker.own.is_full = True
+            if isinstance(message, (Noticed, Ready, Full, Said)):
+                self._hear(worker, message)
             elif (attempt := worker.attempts.get((message.job_id, message.attempt))) is None:
-                self.ignored += 1
+                if isinstance(message, Logged) and not message.job_id:
+                    self._logs.take_from_nobody(worker, message.lines)
+                else:
+                    self.ignored += 1
             elif isinstance(message, Ended):
                 self._end(worker, attempt)
                 ended.append((attempt, message))
+            elif isinstance(message, Logged):
+                self._logs.take(attempt, message)
             elif isinstance(message, Advanced):
                 if not attempt.recorded:
                     self._progress.save(attempt, message)
@@ -170,6 +177,23 @@ class Supervisor:
             self._suspects.look(worker, worker.group)
         self._dispatch.isolated.look()
 
+    def _hear(self, worker: Worker, message: Noticed | Ready | Full | Said) -> None:
+        """What a worker says of itself."""
+        if isinstance(message, Noticed):
+            worker.noticed += 1
+        elif isinstance(message, Ready):
+            self._welcome(worker)
+        elif isinstance(message, Said):
+            self._logs.take_said(worker, message)
+        elif worker.own is not None:
+            worker.own.is_full = True
+
+    def _explain(self, attempt: RunningAttempt, level: int, error: Error, traceback: str) -> None:
+        """Keep how an attempt has failed in its job's log, in the commit that saves its outcome."""
+        self._logs.explain(attempt, level, error, traceback)
+        if not self._ends_several:
+            self._logs.flush()
+
     def _welcome(self, worker: Worker) -> None:
         if worker.ready:
             self.ignored += 1
@@ -185,6 +209,8 @@ class Supervisor:
         if attempt.wait is not None:
             self.places.end_wait(worker, attempt)
         del worker.attempts[attempt.key]
+        if attempt.log is not None:
+            self._logs.end(attempt)
         attempt.over = True
         self._ran(attempt.type, time.monotonic() - attempt.started)
         if attempt.deadline is not None:
@@ -192,10 +218,12 @@ class Supervisor:
 
     def _take_outcomes(self, worker: Worker, ended: list[tuple[RunningAttempt, Ended]]) -> None:
         self._standstill.ended(len(ended))
+        self._dispatch.ended([attempt.type for attempt, _ in ended])
         if not worker.retired or not worker.capacity:
             self.places.give(len(ended))  # now, so that the commit that saves the outcomes claims the next jobs
         succeeded: list[RunningAttempt] = []
         results: list[bytes] = []
+        self._ends_several = True
         for attempt, message in ended:
             if attempt.recorded:
                 self._store.gone(*attempt.key)  # nothing to save, but a slot to fill
@@ -206,6 +234,8 @@ class Supervisor:
                 results.append(message.outcome.results)
             else:
                 self._outcomes.raised(attempt, message.outcome)
+        self._ends_several = False
+        self._logs.flush()
         if succeeded:
             self._outcomes.succeeded(succeeded, results)
 
@@ -218,6 +248,7 @@ class Supervisor:
         attempts = list(worker.attempts.values())
         if worker.capacity and worker.ready and not worker.retired:
             self.places.withdraw(worker)
+        self._ends_several = True
         for attempt in attempts:
             self._end(worker, attempt)
             if attempt.recorded:
@@ -227,6 +258,8 @@ class Supervisor:
                 self._outcomes.died(worker, attempt, together, how)
             else:
                 self._outcomes.lost(attempt, self._dispatch.isolated.error_of(worker, attempt.type, status, how))
+        self._ends_several = False
+        self._logs.flush()
         if not worker.capacity:
             self._dispatch.give_back(together)
         if worker.group is not None:

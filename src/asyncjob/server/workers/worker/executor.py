@@ -44,10 +44,9 @@ from asyncjob.server.workers.channel import (
 from asyncjob.server.workers.worker.leftovers import JobProcesses, Leftovers
 from asyncjob.server.workers.worker.memory import Memory
 from asyncjob.server.workers.worker.outbox import Outbox, ProgressReports
-from asyncjob.server.workers.worker.output import Output
-from asyncjob.server.workers.worker.signals import let_go_in_children
 from asyncjob.server.workers.worker.threads import Threads
 from asyncjob.server.workers.worker.waits import Waits
+from asyncjob.server.workers.worker.written import Written
 from asyncjob.signature import RegistrationError
 
 if TYPE_CHECKING:
@@ -82,23 +81,25 @@ class Executor:
 
     Args:
         connection: the socket to the server.
+        outbox: its other direction.
+        written: what functions log and print.
         jobs: the registry.
-        outputs: flushed after each job.
         number: of the worker's place.
     """
 
-    def __init__(self, connection: socket.socket, jobs: Jobs, outputs: list[Output], number: int) -> None:
+    def __init__(self, connection: socket.socket, outbox: Outbox, written: Written, jobs: Jobs, number: int) -> None:
         self._connection = connection
+        self._outbox = outbox
+        self._written = written
         self._jobs = jobs
-        self._outputs = outputs
         self._isolation = Isolation()
-        self._outbox = Outbox(connection)
         self._threads = Threads(self._isolation.separate_thread)
         self._loop: EventLoop | None = None
         self._making_loop = threading.Lock()
         self._reports = ProgressReports(self._outbox)
         self._leftovers = Leftovers()
         self._running: dict[AttemptKey, RunningJob] = {}
+        written.running = self._running
         self._waits = Waits(number, self._outbox, self._running)
         self._resources: Resources | None = None
         self._memory = Memory(lambda: self._outbox.send(Full()))
@@ -109,7 +110,7 @@ class Executor:
         Raises:
             RegistrationError: that failed.
         """
-        let_go_in_children(self._let_go)
+        os.register_at_fork(after_in_child=self._let_go)
         lifespan = self._jobs.worker_lifespan
         if lifespan is not None:
             resources = Resources(lifespan, self._waits, self._isolation.context(), self._event_loop)
@@ -117,7 +118,7 @@ class Executor:
                 resources.start()
             except BaseException as error:
                 raise RegistrationError(f"the lifespan {lifespan.name} failed: {told(error)}") from error
-            self._restore()
+            self._isolation.restore()
             self._resources = resources
 
     def work(self) -> None:
@@ -139,11 +140,10 @@ class Executor:
         except BaseException as error:
             exception = failure.where(error)
             log(logging.ERROR, "the lifespan failed", error=failure.type_name(error), exception=exception)
-        self._restore()
+        self._isolation.restore()
 
     def _let_go(self) -> None:
-        """Send nothing and keep no socket open: a process that a job forked is not the worker."""
-        self._outbox.close()
+        """Send nothing: a process that a job forked is not the worker."""
         self._reports.close()
         self._waits.close()
 
@@ -240,21 +240,19 @@ class Executor:
     def _end_task(self, job: RunningJob, outcome: Outcome) -> None:
         job.task = None
         job.span.end(outcome)
-        self._restore()
+        self._isolation.restore()
         self._end(job, outcome, self._outbox.send_soon)
 
     def _leave_thread(self, job: RunningJob, goes_on: bool) -> None:
         job.processes.leave_thread(goes_on)
-        self._restore()
-
-    def _restore(self) -> None:
         self._isolation.restore()
-        for output in self._outputs:
-            output.flush_rest()
 
     def _end(self, job: RunningJob, outcome: Outcome, send: Callable[[Message], None]) -> None:
         job.processes.over = True
         del self._running[job.key]
+        self._written.end(job.key)
+        if not self._running:
+            self._isolation.restore_streams()
         self._reports.end(job.key)
         self._waits.end(job.key)
         send(Ended(*job.key, outcome))

@@ -30,6 +30,14 @@ class Outbox:
         self._closed = True
         self._connection.close()
 
+    def put(self, message: Message) -> None:
+        """Leave the message to whatever is sent next."""
+        self._waiting.append(message)
+
+    def send_waiting(self) -> None:
+        """Send what was left, or leave it to the thread that is sending."""
+        self._flush()
+
     def send(self, message: Message) -> None:
         """Send the message, or leave it to the thread that is sending."""
         self._waiting.append(message)

@@ -95,6 +95,16 @@ export const api = {
   resumeSchedule: (id) => request("POST", `schedules/${id}/resume`),
 };
 
+export const logAddress = (id) => new URL(`${jobPath(id)}/logs?limit=1000`, API);
+
+// The lines of a job's log, from the first one on, until the job has ended. ended: called when none can come any more.
+export function lineStream(id, take, ended) {
+  const source = new EventSource(new URL(`${jobPath(id)}/events?logs=true`, API));
+  source.addEventListener("log", (event) => take(JSON.parse(event.data)));
+  source.onerror = () => source.readyState === EventSource.CLOSED && ended(); // it comes back by itself, unless it need not
+  return source;
+}
+
 const AGAIN_MS = 3000;
 
 // The changes of all jobs, while the page can be seen: a browser has few connections to one server for all its tabs.

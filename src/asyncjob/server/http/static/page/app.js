@@ -89,6 +89,7 @@ function navigate() {
   state.notice = state.fault = "";
   if (state.route.view === list) state.back = location.hash || "#/";
   if (before?.view !== state.route.view || before?.id !== state.route.id) {
+    before?.view.leave?.();
     state.data = undefined;
     scrollTo(0, 0);
   }

@@ -2,6 +2,7 @@
 
 import { html, nothing } from "./lit-html/lit-html.js";
 import { api } from "./api.js";
+import * as log from "./log.js";
 import { between, count, exactTime, json, time, until } from "./format.js";
 import { badge, copyButton, fault, isFinal, moment, progress, shortened, value, waiting } from "./parts.js";
 import { timeLine } from "./timeline.js";
@@ -9,10 +10,13 @@ import { timeLine } from "./timeline.js";
 export async function load(id) {
   const job = await api.jobIfAny(id);
   if (!job) return { missing: id };
+  log.follow(id, isFinal(job));
   const [attempts, deliveries] = await Promise.all([api.attempts(id), api.deliveries(id)]);
   // Written out once and not at each drawing: a value may have a megabyte.
   return { job, attempts, deliveries, parameters: json(job.parameters), results: "results" in job ? json(job.results) : undefined };
 }
+
+export const leave = log.leave;
 
 export const title = ({ job, missing }) =>
   job ? `${job.status}: ${job.type} ${shortened(job.jobId)}` : `No job ${shortened(missing)}`;
@@ -103,7 +107,7 @@ const missingJob = (id, back) => html`<h1>No such job</h1>
   <p>There is no job with the id <code>${id}</code>: it was never submitted here, or has been deleted.</p>
   <p><a href=${back}>Back to the jobs</a></p>`;
 
-export function view({ data, act, go, back }) {
+export function view({ data, act, redraw, go, back }) {
   const { job, missing, attempts, deliveries, parameters, results } = data;
   if (!job) return missingJob(missing, back);
   return html`<p class="crumbs"><a href=${back}>← Jobs</a></p>
@@ -119,6 +123,6 @@ export function view({ data, act, go, back }) {
       : nothing}
     ${results === undefined ? nothing : html`<h2>Results</h2>${value(results, "results", "the results")}`}
     <h2>Parameters</h2>
-    ${value(parameters, "parameters", "the parameters")} ${timeLine(job, attempts)} ${attemptsTable(attempts)}
+    ${value(parameters, "parameters", "the parameters")} ${log.view(job.jobId, isFinal(job), redraw)} ${timeLine(job, attempts)} ${attemptsTable(attempts)}
     ${deliveries.length ? deliveriesTable(deliveries) : nothing}`;
 }
