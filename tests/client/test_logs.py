@@ -32,12 +32,6 @@ def test_a_line_has_its_values_as_python_has_them(client: Any) -> None:
     assert isinstance(first, LoggedLine)
     assert (first.level, first.logger, first.message) == ("info", "talkers", "before")
     assert (first.attempt, first.number) == (1, 1)
-        "info",
-        "talkers",
-        "before",
-        1,
-        1,
-    )
     assert (first.traceback, first.left_out) == (None, 0)
     assert "raise ValueError" in last.traceback
     assert handle.get().started_at <= first.at <= last.at
