@@ -126,3 +126,25 @@ def cries(context: JobContext) -> str:
     for _ in range(1_000):
         os.write(int(sys.argv[1]), channel.pack(messages))
     return "cried"
+
+
+@jobs.job(isolate=True)
+def sums_isolated(context: JobContext, url: str, depth: int, width: int = 1) -> int:
+    """The same, each in a process of its own."""
+    return _sum_up(context, "sums_isolated", url, depth, width)
+
+
+@jobs.job(concurrency=1)
+def sums_in_turn(context: JobContext, url: str, depth: int, width: int = 1) -> int:
+    """The same under a limit of its own, which makes it wait for ever."""
+    return _sum_up(context, "sums_in_turn", url, depth, width)
+
+
+def _sum_up(context: JobContext, type_: str, url: str, depth: int, width: int) -> int:
+    if not depth:
+        return 1
+    with Client(url) as client:
+        children = [client.submit(type_, url=url, depth=depth - 1, width=width) for _ in range(width)]
+        for child in children:
+            context.wait(child)
+        return 1 + sum(int(child.result()) for child in children)

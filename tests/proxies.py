@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.server.conftest import wait_for
 from tests.serving import FUNCTIONS, Server
 
 EXAMPLE = Path(__file__).parent.parent / "docs" / "examples" / "nginx-prefix.conf"
@@ -83,7 +82,7 @@ def small_proxy(upstream: str, strips: bool, folder: Path) -> Iterator[str]:
     Args:
         upstream: host and port of the API.
         strips: whether the prefix is taken away from what is handed on.
-        folder: unused.
+        folder: for its files, of which it has none.
 
     Yields:
         Where the API is, by way of it.
@@ -92,45 +91,35 @@ def small_proxy(upstream: str, strips: bool, folder: Path) -> Iterator[str]:
     with _Listener(("127.0.0.1", 0), handler) as listener:
         thread = Thread(target=listener.serve_forever, args=(0.05,))
         thread.start()
-        yield f"http://127.0.0.1:{listener.server_port}{PREFIX}"
-        listener.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{listener.server_port}{PREFIX}"
+        finally:
+            listener.shutdown()
+            thread.join()
 
 
 @contextmanager
 def nginx(upstream: str, strips: bool, folder: Path) -> Iterator[str]:
     """nginx, with the example of the documentation and a certificate that nobody has signed; arguments as above."""
     command = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-    if command is None:
-        (pytest.fail if os.environ.get(REQUIRED) else pytest.skip)("nginx is not installed")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    new = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "2",
-    ]
-    subprocess.run(
-        [*new, *subject, "-keyout", "key.pem", "-out", "cert.pem"], cwd=folder, check=True, capture_output=True
-    )
-    (folder / "nginx.conf").write_text(_configuration(upstream, strips, folder, port))
+    if command is None or shutil.which("openssl") is None:
+        (pytest.fail if os.environ.get(REQUIRED) else pytest.skip)("nginx or openssl is not installed")
+    subprocess.run(["openssl", *CERTIFY.split()], cwd=folder, check=True, capture_output=True)
     arguments = ["-p", str(folder), "-c", "nginx.conf", "-e", "error.log"]
-    process = subprocess.Popen([command, *arguments], cwd=folder, stderr=subprocess.DEVNULL)
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # handed over as from one nginx to its next version
+        port, number = listener.getsockname()[1], listener.fileno()
+        (folder / "nginx.conf").write_text(_configuration(upstream, strips, folder, port))
+        env = {**os.environ, "NGINX": f"{number};"}
+        process = subprocess.Popen(
+            [command, *arguments], cwd=folder, env=env, pass_fds=[number], stderr=subprocess.DEVNULL
+        )
     try:
-        wait_for(lambda: _listens(port) or process.poll() is not None, "nginx")
-        assert process.poll() is None, (folder / "error.log").read_text()
         yield f"https://127.0.0.1:{port}{PREFIX}"
     finally:
         process.terminate()
         process.wait(timeout=30)
+        log = (folder / "error.log").read_text()
+        assert "[emerg]" not in log, log
 
 
 def _configuration(upstream: str, strips: bool, folder: Path, port: int) -> str:
@@ -149,7 +138,6 @@ def _configuration(upstream: str, strips: bool, folder: Path, port: int) -> str:
     kept = "".join(f"{kind}_temp_path {folder};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     return f"""{user}
 daemon off;
-master_process off;
 pid nginx.pid;
 events {{}}
 http {{
@@ -158,11 +146,6 @@ access_log off;
 {site}
 }}
 """
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 WAYS = {

@@ -22,7 +22,7 @@ from tests.aws.double.templates import LARGEST_IN_A_BUCKET, LARGEST_TEMPLATE
 from tests.serving import COMMAND
 
 ROOT = Path(__file__).parent.parent
-SERVERS = ("make run", "make aws-local", "asyncjob serve")
+SERVERS = ("make run", "make aws-local", "asyncjob serve", "uvicorn ")
 BUILD, PACKAGE, DEPLOY = "asyncjob build ", "aws cloudformation package ", "aws cloudformation deploy "
 CTRL_C = "^C"
 BACKUPS = "/backups/"  # as shown; the terminal's own folder stands for it
@@ -79,6 +79,7 @@ class Terminal:
             **{name: value for name, value in os.environ.items() if name not in outer},
             "ASYNCJOB_PORT": self._ports["8000"],
             "AWS_LOCAL_PORT": self._ports["8001"],
+            "UVICORN_PORT": self._ports["8000"],
             "ASYNCJOB_URL": f"http://127.0.0.1:{self._ports['8000']}",
             "ASYNCJOB_DATABASE": str(folder / "jobs.db"),
             "PATH": f"{COMMAND.parent}:{os.environ['PATH']}",
@@ -126,13 +127,13 @@ class Terminal:
                 cwd=folder,
                 env=self._env,
                 stdout=subprocess.PIPE,
-                stderr=log,
+                stderr=subprocess.STDOUT if command.line.startswith("uvicorn ") else log,  # it says there where it is
                 text=True,
                 start_new_session=True,
             )
         assert self._server.stdout is not None
         assert select.select([self._server.stdout], [], [], 60)[0], (self._folder / "server.log").read_text()
-        shown = max(1, len(command.output.splitlines()))
+        shown = max(4 if command.line.startswith("uvicorn ") else 1, len(command.output.splitlines()))
         said = "".join(self._server.stdout.readline() for _ in range(shown))
         for number, port in self._ports.items():
             said = said.replace(port, number)

@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -87,3 +87,11 @@ def test_a_table_that_refuses_deletes_nothing(api: Api, fault: str, status: int)
     assert_refused(answer, status)
     assert answer.headers["retry-after"] == "1"
     assert api.get(job_id).json() == job
+
+
+def test_a_page_of_the_other_origin_may_delete(deployed: Callable[..., Api], package: str, folder: Path) -> None:
+    api = deployed(package, scale=0.001, bucket=folder, CorsOrigin="https://app.example.com")
+    answer = api.client.options("/jobs/x")
+    assert answer.headers["access-control-allow-methods"] == "DELETE, GET"
+    assert answer.headers["access-control-allow-origin"] == "https://app.example.com"
+    assert api.client.options("/jobs").headers["access-control-allow-methods"] == "GET, POST"

@@ -48,7 +48,7 @@ class Liar(httpx.HTTPTransport):
         method, path, status = self._concerns
         if request.method != method or not path.fullmatch(request.url.path) or answer.status_code != status:
             return answer
-        code, body = self._lie(answer.json())
+        code, body = self._lie(answer.json() if answer.content else {})
         kept = {name: value for name, value in answer.headers.items() if name not in (self._without, "content-length")}
         return httpx.Response(code, headers=kept, json=body, request=request)
 
@@ -81,6 +81,13 @@ def _leaves_a_job(probe: contract_check.Probe) -> None:
     probe.submit(f"{probe.job_id}~left", seconds=4)
 
 
+def test_a_check_leaves_none_of_its_jobs_but_those_that_it_had_to_cancel(sleeping: Server) -> None:
+    before = {job["jobId"] for job in sleeping.client.get("/jobs?limit=1000").json()["jobs"]}
+    _findings(sleeping)
+    left = [job for job in sleeping.client.get("/jobs?limit=1000").json()["jobs"] if job["jobId"] not in before]
+    assert {job["status"] for job in left} == {"Canceled"}
+
+
 def test_functions_of_ones_own_are_tried_only_when_one_is_named(tmp_path: Path) -> None:
     with Server(tmp_path / "jobs.db", target=FUNCTIONS) as server:
         (finding,) = _findings(server)
@@ -111,6 +118,7 @@ LIES: dict[str, tuple[str, str, int, Lie] | tuple[str, str, int, Lie, str]] = {
     "listed": ("GET", "/jobs", 200, lambda body: (200, {"jobs": []})),
     "retried": ("GET", "/jobs/[^/]+", 200, lambda body: (200, {**body, "attempt": 1})),
     "attempts": ("GET", "/jobs/.*/attempts", 200, lambda body: (200, {"attempts": body["attempts"][::-1]})),
+    "deleted": ("DELETE", "/jobs/[^/]+", 204, lambda body: (200, body)),
     "described": ("GET", "/openapi.json", 200, lambda body: (200, {"paths": {}})),
 }
 

@@ -12,12 +12,15 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from asyncjob import JobsApp, sleep
+from asyncjob.mounted import member
 from tests.functions import add, jobs
 
 logging.basicConfig(level=logging.INFO)
 DATABASE = os.environ["JOBS_DB"]
 
-work = JobsApp(jobs, database=DATABASE, workers=2, backoff=0.01)
+member.START_SECONDS = float(os.environ.get("START_SECONDS", member.START_SECONDS))
+
+work = JobsApp(jobs, database=DATABASE, workers=2, backoff=0.01, grace=float(os.environ.get("GRACE", "30")))
 
 fast = FastAPI(lifespan=work.lifespan)
 fast.mount("/work", work)

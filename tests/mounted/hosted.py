@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -44,22 +44,12 @@ class Hosted:
         app: str = "fast",
         env: Mapping[str, str] | None = None,
         folder: Path | None = None,
+        command: Sequence[str] = (),
     ) -> None:
         target = app if ":" in app else f"tests.mounted.applications:{app}"
-        command = [
-            sys.executable,
-            "-m",
-            "uvicorn",
-            target,
-            "--port",
-            "0",
-            "--no-access-log",
-            "--app-dir",
-            str(ROOT),
-            *arguments,
-        ]
+        usual = ["-m", "uvicorn", target, "--port", "0", "--no-access-log", "--app-dir", str(ROOT), *arguments]
         self.process = subprocess.Popen(
-            command,
+            [sys.executable, *(command or usual)],
             stderr=subprocess.PIPE,
             env={**environment(), "JOBS_DB": str(database), **(env or {})},
             cwd=folder or database.parent,
@@ -71,10 +61,14 @@ class Hosted:
         self._ended = False
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        found = SERVING.search(self.wait_for(SERVING.pattern))
-        assert found
+        try:
+            found = SERVING.search(self.wait_for(SERVING.pattern))
+            assert found
+            self.wait_for(READY)
+        except BaseException:
+            self._end()
+            raise
         self.url = found[1]
-        self.wait_for(READY)
         self.client = httpx.Client(base_url=self.url, timeout=60)
 
     @property
@@ -118,7 +112,10 @@ class Hosted:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.client.close()
-        if self.process.returncode is None:
+        self._end()
+
+    def _end(self) -> None:
+        if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.wait()
         self._reader.join(10)

@@ -29,7 +29,8 @@ CLIENT = DOCS / "client.md"  # whose code wants a server
 TESTING = DOCS / "testing.md"  # whose code wants a file beside it
 WEBHOOKS = DOCS / "webhooks.md"  # whose code wants a notification: test_webhooks.py
 CELERY = DOCS / "celery.md"  # whose code wants a server too: test_moves.py
-OTHERWISE_RUN = (CLIENT, TESTING, WEBHOOKS, CELERY)
+FASTAPI = DOCS / "fastapi.md"  # whose files import each other
+OTHERWISE_RUN = (CLIENT, TESTING, WEBHOOKS, CELERY, FASTAPI)
 BLOCK = re.compile(r"(?:^<!-- (not run|before): ((?:(?!-->).)*)-->\n+)?^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# \w+\.py\n")
 CHECKED = ("python", "console", "json", "yaml", "sql")  # by a test below
@@ -129,6 +130,18 @@ def test_the_code_for_tests_does_what_it_says(tmp_path: Path) -> None:
     for use in uses:
         done = _run(use, tmp_path)
         assert done.returncode == 0, done.stderr
+
+
+def test_the_files_of_an_application_can_be_imported_and_start_nothing(tmp_path: Path) -> None:
+    sources = [block.code for block in _of("python") if block.page == FASTAPI]
+    names = [source.splitlines()[0].removeprefix("# ") for source in sources]
+    for name, source in zip(names, sources, strict=True):
+        (tmp_path / name).write_text(source)
+    assert {"main.py", "test_reports.py"} < set(names)
+    for name in names:
+        done = _run(f"import {name.removesuffix('.py')}", tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert {file.name for file in tmp_path.iterdir()} - {"__pycache__"} == set(names)
 
 
 def _run(code: str, folder: Path) -> "subprocess.CompletedProcess[str]":

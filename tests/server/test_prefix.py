@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from http.cookies import SimpleCookie
 from pathlib import Path
 
@@ -155,3 +156,17 @@ def test_a_check_finds_out_that_a_server_was_not_told_its_prefix(tmp_path: Path)
         done = subprocess.run([str(COMMAND), "check", "--url", url], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert f"but it is at {PREFIX}/jobs/" in done.stdout and "the server needs --root-path" in done.stdout
+
+
+def test_two_servers_of_one_host_do_not_sign_each_other_out(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        browser = stack.enter_context(httpx.Client())  # whose cookies are for a host, whatever the port
+        urls = []
+        for prefix in ("/one", "/two"):
+            arguments = ("--root-path", prefix, "--api-key", KEY, "--workers", "1")
+            urls.append(stack.enter_context(Server(tmp_path / f"{prefix[1:]}.db", *arguments)).url)
+        for url in urls:
+            browser.post(f"{url}/session", json={"key": KEY}).raise_for_status()
+        assert [browser.get(f"{url}/jobs").status_code for url in urls] == [200, 200]
+        browser.delete(f"{urls[0]}/session").raise_for_status()
+        assert [browser.get(f"{url}/jobs").status_code for url in urls] == [401, 200]

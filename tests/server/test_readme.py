@@ -26,7 +26,7 @@ def test_its_commands_do_what_it_shows(terminal: Terminal) -> None:
             said = terminal.run(command)
             assert is_shown(said, command.output), f"{command.line}\n{said}"
             run += 1
-    assert run == 21
+    assert run == 23
 
 
 def test_its_two_commands_are_in_the_makefile() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.server.conftest import lines, wait_for
-from tests.serving import Server
+from tests.serving import PatchedServer, Server
 
 FAMILY = str(Path(__file__).parent.parent / "family.py")
 
@@ -124,3 +124,25 @@ def test_a_job_that_cries_that_it_waits_costs_nobody_a_place(family: Server, tmp
     assert {family.result(job_id)["results"] for job_id in cries} == {"cried"}
     assert _metric(family, "asyncjob_worker_messages_ignored_total ") >= 4_000
     _all_places_are_free(family, tmp_path)
+
+
+def test_isolated_parents_that_wait_for_children_of_their_own_function_leave_them_their_processes(
+    tmp_path: Path,
+) -> None:
+    with Server(tmp_path / "jobs.db", "--workers", "2", target=FAMILY) as server:
+        parents = [server.submit("sums_isolated", url=server.url, depth=2, width=2) for _ in range(3)]
+        assert [server.result(job_id)["results"] for job_id in parents] == [1 + 2 + 4] * 3
+        wait_for(lambda: len(server.worker_pids()) == 3, "the end of all isolated processes but a spare")
+
+
+def test_a_function_whose_limit_is_taken_by_jobs_that_wait_is_named(tmp_path: Path) -> None:
+    code = (
+        "import asyncjob.cli, asyncjob.server.workers.standstill as it; it.STANDSTILL_SECONDS = 1; asyncjob.cli.app()"
+    )
+    with PatchedServer(tmp_path / "jobs.db", code, "--workers", "1", target=FAMILY) as server:
+        parent = server.submit("sums_in_turn", url=server.url, depth=1)
+        said = "do they wait for jobs of their own function? type=sums_in_turn jobs=1"
+        wait_for(lambda: said in server.log.read_text(), "the warning")
+        assert server.get(parent)["status"] == "Running"
+        other = server.submit("blocks", started=str(tmp_path / "started"), gate=str(tmp_path))
+        assert server.result(other)["status"] == "Success"

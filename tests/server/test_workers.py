@@ -2,7 +2,10 @@
 
 import os
 import signal
+import sys
 from pathlib import Path
+
+import pytest
 
 from tests.server.conftest import Gate, alive, lines, wait_for
 from tests.serving import FUNCTIONS, Server
@@ -33,11 +36,13 @@ def test_a_thread_beyond_its_timeout_costs_its_process_and_no_other_job(tmp_path
 
 
 def test_an_async_function_beyond_its_timeout_is_stopped_and_its_worker_lives(server: Server, tmp_path: Path) -> None:
-    workers = server.worker_pids()
+    wait_for(lambda: server.log.read_text().count("worker ready") == 2, "both workers")
+    processes = set(server.worker_pids())  # and what is starting the guard, perhaps
     jobs = [server.submit("overruns_async", runs=str(tmp_path / "runs")) for _ in range(3)]
     assert {server.result(job_id)["error"]["type"] for job_id in jobs} == {"Timeout"}
     server.result(server.submit("overruns_async", runs=str(tmp_path / "runs")))
-    assert server.worker_pids() == workers
+    workers = set(server.worker_pids())
+    assert len(workers) == 2 and workers <= processes
 
 
 def test_a_job_that_kills_its_worker_is_lost_for_good_when_its_retries_are_used_up(
@@ -77,6 +82,13 @@ def test_a_killed_worker_loses_no_job(server: Server, tmp_path: Path, gate: Gate
     ended = [server.result(job_id) for job_id in jobs]
     assert {job["status"] for job in ended} == {"Success"}
     assert sorted(job["attempt"] for job in ended) == [1] * (20 - hit) + [2] * hit
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has this policy")
+def test_a_worker_that_wakes_takes_no_processor_from_its_server(server: Server) -> None:
+    wait_for(lambda: server.log.read_text().count("worker ready") == 2, "both workers")
+    assert {os.sched_getscheduler(pid) for pid in server.worker_pids()} == {os.SCHED_BATCH}
+    assert os.sched_getscheduler(server.process.pid) == os.SCHED_OTHER
 
 
 def test_a_dead_worker_is_noticed_even_if_its_child_lives(tmp_path: Path, gate: Gate) -> None:

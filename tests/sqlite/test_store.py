@@ -20,27 +20,10 @@ from asyncjob.sqlite.store import SqliteStore
 from asyncjob.sqlite.transaction import Item, Results, Taken, Transaction
 from asyncjob.sqlite.writer import Writer
 from asyncjob.store import Claims, NotSaved, Observer, Success, Unusable
-from tests.store.opened import ERROR, Opened, function_of
+from tests.sqlite.opened import OpenedFile, with_store
+from tests.store.opened import ERROR, function_of
 
 LONG = 3_600_000  # milliseconds
-
-
-class OpenedFile(Opened):
-    """An open file."""
-
-    store: SqliteStore
-
-
-def _with_store(path: Path, test: Callable[[OpenedFile], Awaitable[None]]) -> None:
-    async def run() -> None:
-        opened = OpenedFile(lambda: SqliteStore(path))
-        await opened.start()
-        try:
-            await test(opened)
-        finally:
-            await opened.store.close()
-
-    asyncio.run(run())
 
 
 def test_a_full_disk_fails_what_is_new_and_loses_nothing_that_was_saved(tmp_path: Path) -> None:
@@ -62,7 +45,7 @@ def test_a_full_disk_fails_what_is_new_and_loses_nothing_that_was_saved(tmp_path
         assert [opened.status(job_id)[0] for job_id in ("before", "small", "large")] == [Status.PENDING] * 3
         assert opened.store.find("again") is None
 
-    _with_store(tmp_path / "jobs.db", test)
+    with_store(tmp_path / "jobs.db", test)
 
 
 def test_an_operation_that_fails_takes_no_other_with_it(tmp_path: Path) -> None:
@@ -84,7 +67,7 @@ def test_an_operation_that_fails_takes_no_other_with_it(tmp_path: Path) -> None:
                 connection, statements, slots=0, places=places, gates=Gates(places), before=before, singly=singly
             ).run(batch)
 
-        writer: Writer[Taken] = Writer(connection, transact, lambda _: None, lambda _: None)
+        writer: Writer[Taken] = Writer(connection, transact, lambda _: None, lambda: None, lambda _: None)
         writer.start(Observer())
 
         def fails(connection: sqlite3.Connection) -> Any:
@@ -122,7 +105,7 @@ def test_a_write_that_there_is_no_memory_for_is_not_saved_and_says_so(tmp_path: 
             await opened.store._writer.do(fails)
         assert await opened.submit("job") is None
 
-    _with_store(tmp_path / "jobs.db", test)
+    with_store(tmp_path / "jobs.db", test)
 
 
 def _write_protect(opened: OpenedFile, on: bool) -> None:
@@ -162,7 +145,7 @@ def test_what_became_of_an_attempt_is_written_again_until_there_is_room(tmp_path
         assert (opened.status("job") == (Status.RUNNING, 1)) == (verb == "admit")
         assert (opened.store.pending, opened.store.scheduled) == (verb == "release", verb == "repeat")
 
-    _with_store(tmp_path / "jobs.db", test)
+    with_store(tmp_path / "jobs.db", test)
 
 
 def test_a_job_that_goes_on_is_counted_once_however_often_its_end_is_written(tmp_path: Path) -> None:
@@ -179,7 +162,7 @@ def test_a_job_that_goes_on_is_counted_once_however_often_its_end_is_written(tmp
         await opened.claim_all(2)
         assert opened.claimed[-1] == ("second", 1)
 
-    _with_store(tmp_path / "jobs.db", test)
+    with_store(tmp_path / "jobs.db", test)
 
 
 def test_what_there_was_no_room_for_until_the_store_was_closed_is_not_saved_and_says_so(tmp_path: Path) -> None:
@@ -196,7 +179,7 @@ def test_what_there_was_no_room_for_until_the_store_was_closed_is_not_saved_and_
             await saved
         assert [lost.job_id for lost in opened.store.lost()] == ["job"]
 
-    _with_store(tmp_path / "jobs.db", test)
+    with_store(tmp_path / "jobs.db", test)
 
 
 def test_large_jobs_are_claimed_a_few_at_a_time(tmp_path: Path) -> None:
@@ -208,7 +191,7 @@ def test_large_jobs_are_claimed_a_few_at_a_time(tmp_path: Path) -> None:
         assert 0 < len(opened.claimed) < 20
         await opened.claim_all(40)
 
-    _with_store(tmp_path / "jobs.db", test)
+    with_store(tmp_path / "jobs.db", test)
 
 
 def test_more_than_one_statement_can_take_is_written_in_portions(tmp_path: Path) -> None:
@@ -219,7 +202,7 @@ def test_more_than_one_statement_can_take_is_written_in_portions(tmp_path: Path)
         assert await asyncio.gather(*[opened.submit(job_id, large) for job_id in ids]) != [None] * 40
         assert opened.store.pending == 40
 
-    _with_store(tmp_path / "jobs.db", test)
+    with_store(tmp_path / "jobs.db", test)
 
 
 @pytest.mark.parametrize("name", [None, "echo"])
@@ -236,7 +219,7 @@ def test_a_listing_by_status_reads_an_index_and_not_the_table(tmp_path: Path, st
         plan = " ".join(row[3] for row in reader.execute(f"EXPLAIN QUERY PLAN {asked[1]}"))
         assert "INDEX job_" in plan, plan
 
-    _with_store(tmp_path / "jobs.db", test)
+    with_store(tmp_path / "jobs.db", test)
 
 
 LOOKS = ["waiting", "head_of_queue", "due", "next_times", "keys_of", "any_before_functions", "before_key", "past_key"]
@@ -285,7 +268,7 @@ def test_a_new_job_is_claimed_by_the_commit_that_saves_it_unless_others_wait(tmp
         assert opened.claimed[2:] == [("second", 1), ("third", 1)]
         assert (opened.store.pending, opened.store.scheduled) == (1, 1)
 
-    _with_store(tmp_path / "jobs.db", test)
+    with_store(tmp_path / "jobs.db", test)
 
 
 @pytest.mark.parametrize(("pause", "again"), [(0, 3), (10**9, 2)])
@@ -303,4 +286,4 @@ def test_jobs_are_counted_again_once_that_is_due(
         await opened.submit("d")
         assert (await opened.store.counts())[Status.PENDING] == again
 
-    _with_store(tmp_path / "jobs.db", test)
+    with_store(tmp_path / "jobs.db", test)

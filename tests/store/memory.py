@@ -52,6 +52,7 @@ class MemoryStore:
         self._observer = Observer()
         self._functions: dict[str, JobFunction] | None = None
         self._now = 0
+        self._caps: dict[str, int] = {}
         self._expired: list[Expired] = []
         self._suspects: list[Suspect] = []
         self._going_on: dict[tuple[str, int], Row] = {}  # attempts that have ended and are not gone
@@ -76,6 +77,9 @@ class MemoryStore:
 
     def offer(self, slots: int) -> None:
         self.slots += slots
+
+    def cap(self, name: str, count: int) -> None:
+        self._caps[name] = count
 
     def wake(self) -> None:
         asyncio.get_running_loop().call_soon(self._claim)
@@ -108,11 +112,14 @@ class MemoryStore:
                 self._write("claim", job.job_id, job.attempt, started_at=timestamp(now), error=UNSET)
                 for name in {(job.type, None), (job.type, row.key)} if self._limits(row) else ():
                     self._kept.starts.setdefault(name, []).append(now)
+        wanting = self._wanting(now, self.slots - len(claims))
         self.slots -= len(claims)
         times = [row.place.run_at or 0 for row in self._timed()]
         expired, self._expired = self._expired, []
         suspects, self._suspects = self._suspects, []
-        self._observer.claimed(Claims(claims, min([*times, *self._openings(now)], default=None), expired, suspects))
+        self._observer.claimed(
+            Claims(claims, min([*times, *self._openings(now)], default=None), expired, suspects, wanting)
+        )
 
     @staticmethod
     def _is_late(row: Row, now: int) -> bool:
@@ -145,7 +152,27 @@ class MemoryStore:
         return min(ready, key=_in_order, default=None)
 
     def _is_ready(self, row: Row, now: int) -> bool:
-        return row.place.stage is None or (row.place.stage == 1 and self._may_start(row, now))
+        return row.place.stage is None or (
+            row.place.stage == 1 and self._may_start(row, now) and not self._is_capped(row.job.type)
+        )
+
+    def _is_capped(self, name: str) -> bool:
+        return self._busy(name) >= self._caps.get(name, 2**62)
+
+    def _busy(self, name: str) -> int:
+        running = sum(self._runs(one) for one in self._kept.jobs.values() if one.job.type == name)
+        return running + sum(one.job.type == name for one in self._going_on.values())
+
+    def _wanting(self, now: int, most: int) -> dict[str, int]:
+        """How many jobs only a cap holds back."""
+        found: dict[str, int] = {}
+        for row in self._kept.waiting.values():
+            name, limit, rate = row.job.type, self._limits(row).concurrency, self._limits(row).rate
+            if row.place.stage == 1 and self._is_capped(name):
+                room = [most] if limit is None else [most, limit.count - self._busy(name)]
+                room += [] if rate is None else [rate.count - len(self._recent((name, None), rate, now))]
+                found[name] = min(found.get(name, 0) + 1, *room, 2**62)
+        return {name: count for name, count in found.items() if count > 0}
 
     def _may_pass(self, row: Row, now: int) -> bool:
         limits = self._limits(row)
@@ -159,9 +186,7 @@ class MemoryStore:
 
     def _may_start(self, row: Row, now: int) -> bool:
         limits = self._limits(row)
-        running = sum(self._runs(one) for one in self._kept.jobs.values() if one.job.type == row.job.type)
-        held = sum(one.job.type == row.job.type for one in self._going_on.values())
-        if limits.concurrency is not None and running + held >= limits.concurrency.count:
+        if limits.concurrency is not None and self._busy(row.job.type) >= limits.concurrency.count:
             return False
         return self._has_room((row.job.type, None), limits.rate, now, 0)
 

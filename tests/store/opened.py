@@ -4,7 +4,7 @@ To test another store, add a line to PLACES.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ class Opened:
         self.suspects: list[Suspect] = []
         self._seen = 0
         self.next_due: int | None = None
+        self.wanting: Mapping[str, int] = {}
         self._told = asyncio.Event()
 
     async def start(self) -> None:
@@ -67,6 +68,7 @@ class Opened:
         self.expired += [job.job_id for job in claims.expired]
         self.suspects += claims.suspects
         self.next_due = claims.next_due
+        self.wanting = self.wanting if claims.wanting is None else claims.wanting
         self._told.set()
 
     @property

@@ -167,6 +167,43 @@ def test_only_what_has_begun_and_has_a_limit_holds_a_place(run: Run, how: str) -
     run(test)
 
 
+@pytest.mark.parametrize("function", [function_of("echo", concurrency=4), ONE_PER_KEY], ids=["function", "key"])
+def test_no_more_run_than_the_cap_lets_and_it_is_known_how_many_it_holds_back(run: Run, function: JobFunction) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(function, "other")
+        opened.store.cap("echo", 0)
+        await _submit(opened, "a-1", "b-1", "c-1")
+        await opened.submit("free", type="other")
+        assert (await _claimed(opened, 9), opened.wanting) == (["free"], {"echo": 3})
+        opened.store.cap("echo", 2)
+        assert (await _claimed(opened), opened.wanting) == (["a-1", "b-1"], {"echo": 1})
+        assert (await opened.store.cancel("c-1")).applied
+        assert (await _claimed(opened), opened.wanting) == ([], {})
+        await _submit(opened, "d-1", "e-1", "f-1")
+        assert (await opened.store.cancel("b-1")).applied
+        assert await apply(opened, "fail", "a-1", 1)
+        assert (await _claimed(opened), opened.wanting) == (["d-1"], {"echo": 2})
+        opened.store.gone("b-1", 1)
+        assert (await _claimed(opened), opened.wanting) == (["e-1"], {"echo": 1})
+        opened.store.cap("echo", 1)
+        assert await apply(opened, "fail", "d-1", 1)
+        assert (await _claimed(opened), opened.wanting) == ([], {"echo": 1})
+
+    run(test)
+
+
+def test_what_a_limit_holds_back_does_not_want_for_the_cap(run: Run) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(TWO)
+        opened.store.cap("echo", 1)
+        await _submit(opened, *[f"a-{number}" for number in range(5)])
+        assert (await _claimed(opened, 9), opened.wanting) == (["a-0"], {"echo": 1})
+        opened.store.cap("echo", 2)
+        assert (await _claimed(opened), opened.wanting) == (["a-1"], {})
+
+    run(test)
+
+
 def test_a_released_job_gets_its_place_back_before_the_others(run: Run) -> None:
     async def test(opened: Opened) -> None:
         for function in (function_of("echo", concurrency=1), ONE_PER_KEY):

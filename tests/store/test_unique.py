@@ -59,6 +59,20 @@ def test_a_job_that_waits_for_its_next_attempt_is_in_nobodys_way_and_collides_wi
     run(test)
 
 
+def test_a_deleted_job_is_in_nobodys_way(run: Run) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.take_over(WITHIN)
+        assert await _submit(opened, "first") is None
+        await opened.claim()
+        assert await apply(opened, "succeed", "first", 1)
+        assert await _submit(opened, "second") == "first"
+        assert (await opened.store.delete("first")).applied
+        assert await _submit(opened, "second") is None
+        assert await _submit(opened, "first") == "second"
+
+    run(test)
+
+
 @pytest.mark.parametrize("end", ["succeed", "fail", "cancel"])
 def test_until_the_first_one_has_ended_there_is_no_second(run: Run, end: str) -> None:
     async def test(opened: Opened) -> None:

@@ -11,6 +11,7 @@ from asyncjob import Jobs
 from asyncjob.job import now_ms
 from asyncjob.server.workers.channel import Message, Run
 from asyncjob.server.workers.dispatch import Dispatch
+from asyncjob.server.workers.pace import Pace
 from asyncjob.server.workers.places import Places
 from asyncjob.server.workers.running import Worker
 from asyncjob.store import FIRST, Claim, Claims
@@ -38,7 +39,8 @@ class Server:
         self.awake = asyncio.Event()
         self.waited: list[str] = []
         jobs = Jobs()
-        jobs.job(name="add")(lambda: None)
+        for name in ("add", "short", "long"):
+            jobs.job(name=name)(lambda: None)
         everything = cast(Any, self)
         self.dispatch = Dispatch(
             jobs,
@@ -86,6 +88,22 @@ def test_each_job_goes_to_the_worker_with_the_most_room() -> None:
     Server(small, large).dispatch.take(_claims("a", "b", "c", "d"))
     assert sorted(_sent(small) + _sent(large)) == ["a", "b", "c", "d"]
     assert (len(small.attempts), len(large.attempts)) == (1, 3)
+
+
+def test_short_jobs_go_to_one_worker_together_while_it_has_room_and_others_are_shared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Pace, "in_a_row", lambda pace, name, workers: 3 if name == "short" else 1)
+    small, large = _worker(2), _worker(5)
+    short, long = (
+        [Claim(f"{name}{number}", 1, name, b"{}", 0, FIRST, None) for number in range(count)]
+        for name, count in (("short", 4), ("long", 2))
+    )
+    server = Server(small, large)
+    server.dispatch.take(Claims(short))
+    assert (_sent(small), _sent(large)) == (["short3"], ["short0", "short1", "short2"])
+    Server(one := _worker(), other := _worker()).dispatch.take(Claims(long))
+    assert (_sent(one), _sent(other)) == (["long0"], ["long1"])
 
 
 def test_a_canceled_job_that_no_worker_has_yet_gives_its_slot_back_and_is_never_sent() -> None:

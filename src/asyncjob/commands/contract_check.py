@@ -88,9 +88,10 @@ class Probe:
             pause = min(2 * pause, 2.0)
 
     def clean_up(self) -> None:
-        """Cancel what may still run, where the engine can."""
+        """Cancel what may still run, and delete what has ended, where the engine can."""
         for job_id in self._accepted:
-            self.ask("POST", f"/jobs/{job_id}/cancel")
+            if self.ask("POST", f"/jobs/{job_id}/cancel").status_code == 409:
+                self.ask("DELETE", f"/jobs/{job_id}")
 
 
 def document(answer: httpx.Response, status: int) -> dict[str, Any]:
@@ -254,9 +255,17 @@ def described(probe: Probe) -> None:
         raise Broken(f"it has no /jobs, but {', '.join(paths)}")
 
 
+def deleted(probe: Probe) -> None:
+    """A job that has ended is deleted, and not found then."""
+    answer = there(probe.ask("DELETE", f"/jobs/{probe.job_id}"))
+    if answer.status_code != 204:
+        raise Broken(f"a DELETE of it was answered {answer.status_code} and not 204: {answer.text[:200]}")
+    refused(probe.ask("GET", f"/jobs/{probe.job_id}"), 404)
+
+
 CLAIMS: tuple[Callable[[Probe], None], ...] = (
     *(unknown, accepted, named, success, idempotent, conflict, malformed, parameters, ids, content_type, size),
-    *(canceled, too_late, listed, retried, attempts, described),
+    *(canceled, too_late, listed, retried, attempts, described, deleted),
 )
 
 

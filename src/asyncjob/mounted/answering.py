@@ -4,6 +4,7 @@ A request that an owner takes along when it dies is handed to the next one, if t
 """
 
 import asyncio
+import logging
 
 from asyncjob.contract import ApiError
 from asyncjob.mounted.follower import Busy, OwnerLost
@@ -13,7 +14,9 @@ from asyncjob.mounted.request import HandedRequest
 from asyncjob.server.http import answers
 from asyncjob.server.http.problems import as_problem, wants_problem
 from asyncjob.server.http.requests import Message, Receive, Scope, Send, by_name
+from asyncjob.server.logs import log
 from asyncjob.server.refusals import Unavailable
+from asyncjob.store import Unusable
 
 PATIENCE = 15.0  # seconds for which a request waits for an owner
 PAUSE_SECONDS = 0.01  # before a request is handed to the next owner
@@ -25,6 +28,12 @@ async def answer(member: Member, scope: Scope, receive: Receive, send: Send) -> 
     """Answer a request; the last three are ASGI's."""
     send = _not_to_be_guessed(send)
     request: HandedRequest | None = None
+    if not member.is_going:
+        try:
+            await member.start()
+        except Unusable as error:
+            log(logging.ERROR, "the job API does not start", error=str(error))
+            return await _refuse(Unavailable(str(error)), scope, send)
     while True:
         role = await member.role(PATIENCE)
         if isinstance(role, Owner):

@@ -139,19 +139,16 @@ class ThreadTransport(httpx.BaseTransport):
         asynchronous = httpx.Request(
             request.method, request.url, headers=request.headers, content=request.content, extensions=request.extensions
         )
-        answer = self._run(self._transport.handle_async_request(asynchronous))
-        assert isinstance(answer.stream, Answering)
-        return httpx.Response(answer.status_code, headers=answer.headers, stream=Parts(answer.stream, self._run))
-
-    def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
         loop = self._loop()
-        with suppress(RuntimeError):
-            if asyncio.get_running_loop() is loop:
-                work.close()
-                raise RuntimeError(
-                    "the blocking client would wait for its own event loop: use `await work.client...` here"
-                )
-        return asyncio.run_coroutine_threadsafe(work, loop).result()
+        if _running_loop() is loop:
+            raise RuntimeError("the blocking client would wait for its own event loop: use `await work.client...` here")
+
+        def run(work: Coroutine[Any, Any, Any]) -> Any:
+            return asyncio.run_coroutine_threadsafe(work, loop).result()
+
+        answer = run(self._transport.handle_async_request(asynchronous))
+        assert isinstance(answer.stream, Answering)
+        return httpx.Response(answer.status_code, headers=answer.headers, stream=Parts(answer.stream, run))
 
 
 class Parts(httpx.SyncByteStream):
@@ -176,6 +173,13 @@ class Parts(httpx.SyncByteStream):
 
     def close(self) -> None:
         self._run(self._stream.aclose())
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _scope(request: httpx.Request) -> Scope:

@@ -5,7 +5,9 @@ A module that makes one is imported by workers too, so to make it starts nothing
 
 import asyncio
 import logging
+import os
 import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -19,6 +21,7 @@ from asyncjob.options import NONE, Options
 from asyncjob.registry import Jobs
 from asyncjob.server.logs import LogFormat, LogLevel, hand_to_logging, log
 from asyncjob.server.settings import Settings, default_workers, parse_duration
+from asyncjob.server.workers import guard
 
 if TYPE_CHECKING:
     from asyncjob.client import AsyncClient, AsyncJobHandle, Client
@@ -105,6 +108,8 @@ class JobsApp:
             log_format=LogFormat(log_format),
             log_level=LogLevel(log_level),
         )
+        self._loop: asyncio.AbstractEventLoop | None = None  # of a worker's own
+        self._lock = threading.Lock()
         self._holding: set[asyncio.Task[None]] = set()
         self._members: WeakKeyDictionary[asyncio.AbstractEventLoop, Member] = WeakKeyDictionary()
 
@@ -137,7 +142,7 @@ class JobsApp:
         if scope["type"] == "http":
             from asyncjob.mounted.answering import answer
 
-            await answer(await self._started(), scope, receive, send)
+            await answer(self._started(), scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._speak_lifespan(receive, send)
         else:
@@ -150,21 +155,25 @@ class JobsApp:
         if member is None:
             from asyncjob.mounted.member import Member
 
-            hand_to_logging()
-            target = self._settings.target or target_of(self._jobs, self._maker)
-            member = Member(self._jobs, replace(self._settings, target=target, path=search_path()))
+            settings = self._settings
+            if not _is_worker():
+                hand_to_logging()
+                target = settings.target or target_of(self._jobs, self._maker)
+                settings = replace(settings, target=target, path=search_path())
+            member = Member(self._jobs, settings, may_own=not _is_worker())
             self._members[loop] = member
         return member
 
-    async def _started(self) -> "Member":
-        """The same, started by a request if no lifespan has done it."""
+    def _started(self) -> "Member":
+        """The same, to be started by a request if no lifespan has done it."""
         member = self._members.get(asyncio.get_running_loop())
         if member is None:
             member = self._member()
-            log(logging.WARNING, "the job API starts with its first request", advice=ADVICE)
-            self._holding.add(asyncio.ensure_future(_hold(member)))
-        if not member.is_going:
-            await member.start()
+            if not _is_worker():
+                log(logging.WARNING, "the job API starts with its first request", advice=ADVICE)
+            holding = asyncio.ensure_future(_hold(member))
+            self._holding.add(holding)
+            holding.add_done_callback(self._holding.discard)
         return member
 
     async def _speak_lifespan(self, receive: "Receive", send: "Send") -> None:
@@ -220,23 +229,35 @@ class JobsApp:
 
     @cached_property
     def client(self) -> "AsyncClient":
-        """A client of this API for coroutines of the application. It needs no address and no key."""
+        """A client of this API for coroutines of the application, and async job functions. It needs no address."""
         from asyncjob.mounted.clients import async_client
 
         return async_client(self, self._settings.api_key)
 
     @cached_property
     def blocking_client(self) -> "Client":
-        """The same for threads, such as those in which FastAPI runs a `def` route."""
+        """The same for threads, such as those in which FastAPI runs a `def` route, and other job functions."""
         from asyncjob.mounted.clients import blocking_client
 
         return blocking_client(self, self._settings.api_key, self._running_loop)
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that answers the blocking client."""
+        if _is_worker():
+            with self._lock:
+                if self._loop is None:
+                    self._loop = asyncio.new_event_loop()
+                    threading.Thread(target=self._loop.run_forever, daemon=True).start()
+                return self._loop
         loops = [loop for loop in self._members if loop.is_running()]
         if not loops:
             raise RuntimeError("the job API is not running: it starts with the application's lifespan")
         return loops[-1]
+
+
+def _is_worker() -> bool:
+    """Whether this process is one of the owner's workers, or was started by one of their jobs."""
+    return guard.VARIABLE in os.environ
 
 
 async def _hold(member: "Member") -> None:

@@ -39,14 +39,16 @@ class Member:
     Args:
         jobs: the registry.
         settings: of the application.
+        may_own: whether it may become the owner; a worker, which is the owner's, only ever follows.
     """
 
-    def __init__(self, jobs: Jobs, settings: Settings) -> None:
+    def __init__(self, jobs: Jobs, settings: Settings, *, may_own: bool = True) -> None:
         self.loop = asyncio.get_running_loop()
         self.users = 0
         self.problem = "the job API is starting"
         self._jobs = jobs
         self._settings = settings
+        self._may_own = may_own
         self._address = address.address_of(settings.database)
         self._identity = identity(jobs, settings)
         self._role: Role | None = None
@@ -126,15 +128,16 @@ class Member:
         """
         pause, since = FIRST_PAUSE, self.loop.time()
         while not self._told.is_set():
+            in_use = f"no process serves {self._settings.database}"
             try:
-                store = await self._open()
+                if self._may_own:
+                    return await self._be_owner(await self._open())
             except InUse as error:
-                if (follower := await self._follow()) is not None:
-                    return await self._be_follower(follower)
-                if self.loop.time() > since + START_SECONDS:
-                    raise Unusable(f"{error}: {self.problem}") from None
-            else:
-                return await self._be_owner(store)
+                in_use = str(error)
+            if (follower := await self._follow()) is not None:
+                return await self._be_follower(follower)
+            if self.loop.time() > since + START_SECONDS:
+                raise Unusable(f"{in_use}: {self.problem}")
             await self._pause(pause * random.uniform(0.5, 1))
             pause = min(LONGEST_PAUSE, pause * 1.5)
         return None
@@ -160,7 +163,8 @@ class Member:
         return follower
 
     async def _be_follower(self, follower: Follower) -> None:
-        log(logging.INFO, "following the owner of the database", owner=follower.owner)
+        level = logging.INFO if self._may_own else logging.DEBUG
+        log(level, "following the owner of the database", owner=follower.owner)
         self._take(follower)
         try:
             await _either(follower.lost(), self._told.wait())

@@ -187,6 +187,7 @@ class Exchange:
 
 def identity(jobs: Jobs, settings: Settings) -> bytes:
     """What processes of one application have in common: version, functions as clients see them, settings; as a hash."""
-    settings = replace(settings, path=(), log_format=LogFormat.TEXT, log_level=LogLevel.INFO)  # where they may differ
+    may_differ = {"target": None, "path": (), "log_format": LogFormat.TEXT, "log_level": LogLevel.INFO}
+    settings = replace(settings, **may_differ)  # type: ignore[arg-type]  # which a worker has by other names, too
     described = msgspec.json.encode(document(jobs, __version__, []))
     return hashlib.sha256(described + repr(settings).encode()).digest()

@@ -51,7 +51,10 @@ class HandedRequest:
         """Whether the request may be handed over again: that would do nothing twice, and its body is still there."""
         if self.has_begun or self._size > MAX_BODY_BYTES:
             return False
-        return not self.is_handed_over or self.ask.method in SAFE_METHODS or self.ask.path.endswith(SAFE_POSTS)
+        return not self.is_handed_over or self.ask.method in SAFE_METHODS or self._is_safe_post()
+
+    def _is_safe_post(self) -> bool:
+        return self.ask.path.rstrip("/").endswith(SAFE_POSTS)  # Litestar adds a slash
 
     async def body(self) -> AsyncIterator[Body]:
         """The body from its beginning; that of a repeated request, as far as it had come, without waiting."""

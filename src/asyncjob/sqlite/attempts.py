@@ -12,8 +12,9 @@ from asyncjob.job import Error, Progress, Status, now_ms, utc_now
 from asyncjob.sqlite.gates import RUNS, Gates
 from asyncjob.sqlite.places import NOWHERE, Places
 from asyncjob.sqlite.reads import Reads
+from asyncjob.sqlite.rows import EndedJob
 from asyncjob.sqlite.statements import SQL
-from asyncjob.sqlite.transaction import EndedJob, Insisted, Taken
+from asyncjob.sqlite.transaction import Insisted, Taken
 from asyncjob.sqlite.writer import Writer
 from asyncjob.sqlite.writing import State, as_json, find_state, put_back, write
 from asyncjob.store import FIRST, Success

@@ -52,12 +52,16 @@ class Gates:
         places: knows the functions and their limits.
         expired: jobs that were found too late in this transaction, which has ended them.
         suspects: those whose pause this transaction has found over; they pass no gate before they are admitted.
+        caps: how many jobs of a function may run, whatever its limits say. The event loop sets these.
+        wanting: how many jobs these caps have held back in this transaction; None if it has looked at none.
     """
 
     def __init__(self, places: Places) -> None:
         self.places = places
         self.expired: list[Expired] = []
         self.suspects: list[Suspect] = []
+        self.caps: dict[str, int] = {}
+        self.wanting: dict[str, int] | None = None
         self._lingering: dict[Attempt, Gate] = {}  # attempts that have ended and go on, and the gates that they passed
         self._held: Counter[tuple[str, str | None]] = Counter()  # how many these are, of a type and of a key
         self._begun: list[Attempt] = []  # those that this transaction has added
@@ -74,7 +78,7 @@ class Gates:
         for attempt in self._begun:
             self.gone(attempt)
         self._touched |= self._looked_at
-        self.expired, self.suspects = [], []
+        self.expired, self.suspects, self.wanting = [], [], None
 
     def committed(self) -> None:
         """The transaction is on the disk."""
@@ -154,20 +158,27 @@ class Gates:
     def heads(self, connection: sqlite3.Connection, now: int, most: int) -> list[Head]:
         """The jobs before the gates of functions that may be claimed, at most so many of each function."""
         found: list[Head] = []
+        self.wanting = {}
         if not self.places.has_limits:
             return found
         for (name,) in connection.execute(SQL["types_at_gates"]).fetchall():
-            limits, room = self.places.limits(name), most
-            if limits.concurrency is not None:
+            limits, room, cap = self.places.limits(name), most, self.caps.get(name)
+            running = 0
+            if limits.concurrency is not None or cap is not None:
                 (running,) = connection.execute(SQL["running_of_type"], {"type": name}).fetchone()
-                room = min(room, limits.concurrency.count - running - self._held[name, None])
+                running += self._held[name, None]
+            if limits.concurrency is not None:
+                room = min(room, limits.concurrency.count - running)
             if limits.rate is not None and room > 0:
                 room = self._may_start(connection, name, WHOLE, limits.rate, now, room)
                 if room <= 0:
                     self._wait_for(connection, name, WHOLE, limits.rate, now)
             if room > 0:
                 rows = connection.execute(SQL["before_function"], {"type": name, "limit": room}).fetchall()
-                found += [Head(*row) for row in rows]
+                allowed = len(rows) if cap is None else max(0, cap - running)
+                if allowed < len(rows):
+                    self.wanting[name] = len(rows) - allowed
+                found += [Head(*row) for row in rows[:allowed]]
         return found
 
     def any_waits(self, connection: sqlite3.Connection) -> bool:

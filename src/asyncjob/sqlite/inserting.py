@@ -16,8 +16,8 @@ from asyncjob.keys import limit_key
 from asyncjob.sqlite import unique
 from asyncjob.sqlite.gates import Gates
 from asyncjob.sqlite.places import Place, Places
+from asyncjob.sqlite.rows import NewJob
 from asyncjob.sqlite.statements import SQL
-from asyncjob.sqlite.transaction import NewJob
 from asyncjob.sqlite.writer import Writer
 from asyncjob.sqlite.writing import expire
 from asyncjob.store import Duplicate, Told, Unreadable

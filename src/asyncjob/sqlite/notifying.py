@@ -1,7 +1,7 @@
 """Writes the notification of a job in the transaction that ends it.
 
-Most jobs have no `notify`. They cost one look per transaction at an index, which holds only the jobs that have one and
-have not ended.
+Most jobs have no `notify`. An index holds only the jobs that have one and have not ended; while it is empty, nobody
+looks at it.
 """
 
 import json
@@ -13,6 +13,11 @@ from asyncjob.sqlite.statements import SQL
 from asyncjob.store import notification_of
 
 
+def any_to_tell(connection: sqlite3.Connection) -> bool:
+    """Whether any job that has not ended has a `notify`."""
+    return bool(connection.execute(SQL["any_to_tell"]).fetchone()[0])
+
+
 def to_tell(connection: sqlite3.Connection, rows: str) -> list[str]:
     """The ids of those jobs that have a `notify` and have not ended.
 
@@ -20,8 +25,6 @@ def to_tell(connection: sqlite3.Connection, rows: str) -> list[str]:
         connection: inside the transaction that is about to end them.
         rows: JSON: an array for each job, whose first element is its id.
     """
-    if not connection.execute(SQL["any_to_tell"]).fetchone()[0]:
-        return []
     return [job_id for (job_id,) in connection.execute(SQL["to_tell"], {"rows": rows}).fetchall()]
 
 

@@ -54,7 +54,7 @@ class Reads:
 
     def show(self, job_id: str) -> Shown | None:
         """The job as it was last saved, as JSON."""
-        row = self._lookup.one("show", job_id=job_id)
+        row = self._lookup.shared("show", {"job_id": job_id})
         return None if row is None else Shown(row[0], row[1] in FINAL, row[2])
 
     def find_submission(self, job_id: str) -> Submission | None:

@@ -10,6 +10,8 @@ from asyncjob.store import LEVEL_MS
 
 _FILES = Path(__file__).parent
 _SECTION = re.compile(r"^-- (name|part): (\w+)\n", re.MULTILINE)
+_NESTED = re.compile(r"\{NEW\.(\w+)\}")
+_VALUE = re.compile(r":(\w+)")
 _DESCRIPTION = re.compile(r"(--.*\n)*")
 
 
@@ -25,7 +27,11 @@ def _read_statements() -> dict[str, str]:
             for part, value in parts.items():
                 sql = sql.replace(f"{{{part}}}", value)
             statements.update(_each_status(name, _guarded(name, sql)))
-    return statements
+    return {name: _NESTED.sub(lambda found: _nested(found[1], statements), sql) for name, sql in statements.items()}
+
+
+def _nested(name: str, statements: Mapping[str, str]) -> str:
+    return _VALUE.sub(rf"NEW.{name}_\1", statements[name])
 
 
 def _guarded(name: str, sql: str) -> str:

@@ -3,7 +3,8 @@
 -- {set}, {from} and {guard} are filled in from the transition of the same name in job.py: {set} writes the target
 -- status (and the next attempt), {from} requires one of the source statuses, {guard} the job and the attempt too. If
 -- they do not hold, nothing is written. {claimed} is the target of a claim, {level} is LEVEL_MS. Each other name in
--- braces stands for a part below. A statement with {status} becomes one for each status, `name.Pending` and so on, since SQLite uses a partial index only
+-- braces stands for a part below, and {NEW.name} for the statement of that name inside a trigger, with its values in
+-- columns of NEW: `:rows` in `name_rows`, and so on. A statement with {status} becomes one for each status, `name.Pending` and so on, since SQLite uses a partial index only
 -- if the status is written out.
 --
 -- The statements that most jobs need take all rows of a transaction at once, as one JSON array of arrays. Parameters
@@ -223,6 +224,27 @@ UPDATE job SET {set}, results = CAST(substr(:texts, row.value ->> 3, row.value -
     finished_at = row.value ->> 2, stage = NULL
 FROM json_each(:rows) AS row
 WHERE job_id = row.value ->> 0 AND attempt = row.value ->> 1 AND {from};
+
+-- name: plain_view
+-- What `plain` inserts into.
+CREATE TEMP VIEW plain (submit_rows, submit_texts, submit_claimed, submit_now, submit_count,
+    succeed_rows, succeed_texts, succeed_count)
+AS SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL;
+
+-- name: plain_trigger
+-- What that does. If one of the two statements writes fewer rows than it was given, nothing is saved, and the error's
+-- message is its name.
+CREATE TEMP TRIGGER plain_inserted INSTEAD OF INSERT ON plain BEGIN
+    {NEW.submit}
+    SELECT RAISE(ROLLBACK, 'submit') WHERE changes() <> NEW.submit_count;
+    {NEW.succeed}
+    SELECT RAISE(ROLLBACK, 'succeed') WHERE changes() <> NEW.succeed_count;
+END;
+
+-- name: plain
+-- A whole transaction: saves new jobs and results, as `submit` and `succeed` do.
+INSERT OR ROLLBACK INTO plain VALUES (:submit_rows, :submit_texts, :submit_claimed, :submit_now, :submit_count,
+    :succeed_rows, :succeed_texts, :succeed_count);
 
 -- name: fail
 -- Ends a job with an error. Returns its `notify`.

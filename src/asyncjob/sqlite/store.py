@@ -23,11 +23,13 @@ from asyncjob.sqlite.gates import Gates
 from asyncjob.sqlite.inserting import Inserting, InsertingSpecial, special
 from asyncjob.sqlite.logs import SqliteLogs
 from asyncjob.sqlite.places import Places
+from asyncjob.sqlite.plain import prepare
 from asyncjob.sqlite.reads import NEVER
+from asyncjob.sqlite.rows import NewJob
 from asyncjob.sqlite.schedules import SqliteSchedules
 from asyncjob.sqlite.statements import SQL
 from asyncjob.sqlite.taking_over import current_key, take_over
-from asyncjob.sqlite.transaction import Insisted, Item, NewJob, Results, Taken, Transaction
+from asyncjob.sqlite.transaction import Insisted, Item, Results, Taken, Transaction
 from asyncjob.sqlite.unique import find_same, find_unfinished
 from asyncjob.sqlite.writer import Writer
 from asyncjob.sqlite.writing import State, write
@@ -53,7 +55,9 @@ class SqliteStore(Attempts):
             self.pending: int = waiting - self.scheduled
             self._places = Places()
             self._gates = Gates(self._places)
-            self._writer = Writer(self._database.connect(), self._transact, self._committed, self._tell_claims)
+            connection = self._database.connect()
+            prepare(connection)
+            self._writer = Writer(connection, self._transact, self._committed, self._lookup.renew, self._tell_claims)
             self.deliveries = SqliteDeliveries(self._database, self._writer)
             self.logs = SqliteLogs(self._lookup, self._writer)
             self.schedules = SqliteSchedules(self._lookup, self._writer, self._gates, self._count_waiting)
@@ -101,6 +105,10 @@ class SqliteStore(Attempts):
         """Let that many more jobs be claimed, or fewer if negative, from the next transaction on."""
         with self._slots_lock:
             self._slots += slots
+
+    def cap(self, name: str, count: int) -> None:
+        """Let no more than that many jobs of one function run."""
+        self._gates.caps[name] = count
 
     @property
     def slots(self) -> int:

@@ -8,46 +8,23 @@ When no job waits and a slot is free, a new job is claimed as it is saved, witho
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import msgspec
 
 from asyncjob.job import now_ms, timestamp
+from asyncjob.sqlite import plain
 from asyncjob.sqlite.gates import Gates, Head, merged
-from asyncjob.sqlite.notifying import tell, to_tell
+from asyncjob.sqlite.notifying import any_to_tell, tell, to_tell
 from asyncjob.sqlite.places import NEVER, Places
 from asyncjob.sqlite.promotion import Promoted, promote, set_back
+from asyncjob.sqlite.rows import MAX_TEXT, NewJob, Row, RowsRefused, joined, listed, portions, size_of
 from asyncjob.sqlite.writing import expire
 from asyncjob.store import Claim, Claims, Told
 
-MAX_TEXT = 16 << 20  # bytes of text for one statement
 MAX_CLAIM_BYTES = 16 << 20  # bytes of parameters that one transaction claims; a single job has 1 MB at most
 MAX_CLAIMED = 128  # waiting jobs that one transaction looks at; it reads them whole, however large they are
-
-
-class NewJob(NamedTuple):
-    """A row for `submit`."""
-
-    job_id: str
-    type: str
-    due_at: int
-    created_at: str
-    traceparent: str | None
-    notify: str | None
-    parameters: bytes
-
-
-class EndedJob(NamedTuple):
-    """A row for `succeed`."""
-
-    job_id: str
-    attempt: int
-    finished_at: str
-    results: bytes
-
-
-Row = tuple[Any, ...]  # one of the above: the last field is JSON text of any size, the others are short
 
 
 class Insisted(NamedTuple):
@@ -94,6 +71,7 @@ class Taken(NamedTuple):
         next_run: when the next job's time comes, in milliseconds since 1970.
         next_gate: when a rate lets one more job start that waits.
         now: when this was, in milliseconds since 1970.
+        notifies: False if no job that has not ended has a notification to send.
     """
 
     claims: Claims
@@ -103,14 +81,7 @@ class Taken(NamedTuple):
     next_run: int = NEVER
     next_gate: int = NEVER
     now: int = 0
-
-
-class RowsRefused(Exception):
-    """A statement refused some of its rows. To learn which, write them one by one."""
-
-    def __init__(self, statement: str) -> None:
-        super().__init__(statement)
-        self.statement = statement
+    notifies: bool = True
 
 
 class Waiting(NamedTuple):
@@ -131,7 +102,7 @@ _decode_waiting = msgspec.json.Decoder(list[Waiting]).decode
 
 
 class Transaction:
-    """One transaction, between its BEGIN and its COMMIT.
+    """One transaction.
 
     Args:
         connection: to the file.
@@ -160,6 +131,7 @@ class Transaction:
         self._places = places
         self._gates = gates
         self._none_waits = before.none_left
+        self._notifies = before.notifies
         self._singly = singly
         self._now_ms = now_ms()
         self._now = timestamp(self._now_ms)
@@ -169,18 +141,44 @@ class Transaction:
         self._moves = self._is_set_back or self._now_ms >= min(before.next_run, before.next_gate)
 
     def run(self, batch: Sequence[Item]) -> tuple[Results, Taken]:
-        """Write a whole batch, then claim.
+        """Write a whole batch, claim, and commit.
 
         Raises:
             RowsRefused: roll back and run the batch again, with that statement in `singly`.
             sqlite3.Error: roll back.
         """
+        done = self._run_plain(batch)
+        if done is None:
+            self._connection.execute("BEGIN IMMEDIATE")
+            done = self._run(batch)
+            self._connection.execute("COMMIT")
+        return done
+
+    def _run_plain(self, batch: Sequence[Item]) -> tuple[Results, Taken] | None:
+        """The same for a batch of which nothing is special; None for all others."""
+        looks = self._moves or self._gates.touched or self._places.has_limits or self._notifies
+        if looks or self._singly or not (self._none_waits or self._slots <= 0):
+            return None
+        rows: dict[str, list[Any]] = {"submit": [], "succeed": []}
+        for item in batch:
+            if isinstance(item, Operation) or item.statement not in rows:
+                return None
+            rows[item.statement].extend(item.rows)
+        if size_of(rows["submit"]) > MAX_TEXT or size_of(rows["succeed"]) > MAX_TEXT:
+            return None
+        claimed = self._claim_new(rows["submit"])
+        plain.write(self._connection, rows["submit"], rows["succeed"], claimed, self._now)
+        written: Results = [(item.future, [True] * len(cast(Rows, item).rows)) for item in batch]
+        return written, self._taken(none_left=self._none_waits)
+
+    def _run(self, batch: Sequence[Item]) -> tuple[Results, Taken]:
         results: Results = []
         together: dict[str, list[Rows]] = {}
         for item in batch:
             if isinstance(item, Operation):
                 results.append((item.future, item.call(self._connection)))
                 self._moves = self._moves or item.moves
+                self._notifies = self._notifies or item.moves  # it may have left a job with a notification to send
             else:
                 together.setdefault(item.statement, []).append(item)
         self._none_waits = self._none_waits and not self._moves
@@ -208,27 +206,34 @@ class Transaction:
         """Write all rows at once if none is refused, otherwise one by one to learn which are."""
         if statement in self._singly:
             return [self._execute(statement, [row]) == 1 for row in rows]
-        for portion in _portions(rows):
+        for portion in portions(rows):
             if self._execute(statement, portion) != len(portion):
                 raise RowsRefused(statement)
         return [True] * len(rows)
 
-    def _execute(self, statement: str, rows: list[Row]) -> int:
-        claimed = self._claim_new(cast(list[NewJob], rows)) if statement == "submit" else 0
-        places = _places(rows)
-        values: dict[str, object] = {"rows": places, "texts": b"".join([row[-1] for row in rows])}
-        values |= {"claimed": claimed, "now": self._now}
+    def _execute(self, statement: str, rows: Sequence[Row]) -> int:
+        claimed = self._claim_new(cast(Sequence[NewJob], rows)) if statement == "submit" else 0
+        places = listed(rows)
+        values = {"rows": places, "texts": joined(rows), "claimed": claimed, "now": self._now}
         told: list[str] = []
         if statement == "succeed":
-            told = to_tell(self._connection, places)
+            told = self._to_tell(places)
             self._gates.touch_those_of(self._connection, places)
         written = self._connection.execute(self._statements[statement], values).rowcount
         if told:
             tell(self._connection, told)
         return written
 
+    def _to_tell(self, rows: str) -> list[str]:
+        """Which of the jobs that are about to end have a notification to send."""
+        if not self._notifies:
+            return []
+        self._notifies = any_to_tell(self._connection)
+        return to_tell(self._connection, rows) if self._notifies else []
+
     def _claim_new(self, rows: Sequence[NewJob]) -> int:
         """Claim the first of the jobs that are about to be saved; how many."""
+        self._notifies = self._notifies or any(job.notify is not None for job in rows)
         is_first = self._none_waits and not self._claimed and "submit" not in self._singly
         free = max(0, self._slots) if is_first else 0
         self._claimed += [
@@ -280,9 +285,10 @@ class Transaction:
         next_gate = self._gates.next_opening(self._connection)
         next_at = min(next_run, next_gate)
         next_due = next_at if self._now_ms < next_at < NEVER else None
-        claims = Claims(self._claimed, next_due, self._gates.expired, self._gates.suspects)
+        gates = self._gates
+        claims = Claims(self._claimed, next_due, gates.expired, gates.suspects, gates.wanting)
         more = go_on or next_at <= self._now_ms or self._gates.touched
-        return Taken(claims, none_left, more, promoted, next_run, next_gate, self._now_ms)
+        return Taken(claims, none_left, more, promoted, next_run, next_gate, self._now_ms, self._notifies)
 
 
 def _claims(jobs: list[Waiting], texts: bytes) -> list[Claim]:
@@ -305,30 +311,3 @@ def _claims(jobs: list[Waiting], texts: bytes) -> list[Claim]:
         )
         start = end
     return claims
-
-
-def _places(rows: list[Row]) -> str:
-    """The rows as JSON; in place of its text, each says where that begins, counted from 1, and how long it is."""
-    places = []
-    start = 1
-    for row in rows:
-        size = len(row[-1])
-        places.append((*row[:-1], start, size))
-        start += size
-    return msgspec.json.encode(places).decode()
-
-
-def _portions(rows: list[Row]) -> Iterator[list[Row]]:
-    """The rows in portions whose texts SQLite and the memory can take."""
-    if sum([len(row[-1]) for row in rows]) <= MAX_TEXT:
-        yield rows
-        return
-    portion: list[Row] = []
-    size = 0
-    for row in rows:
-        size += len(row[-1])
-        if portion and size > MAX_TEXT:
-            yield portion
-            portion, size = [], 0
-        portion.append(row)
-    yield portion

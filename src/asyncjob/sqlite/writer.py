@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
-from asyncjob.sqlite.transaction import Insisted, Item, Operation, Results, Row, Rows, RowsRefused
+from asyncjob.sqlite.rows import Row, RowsRefused
+from asyncjob.sqlite.transaction import Insisted, Item, Operation, Results, Rows
 from asyncjob.store import NotSaved, Observer, Told
 
 MAX_BATCH = 1_000  # writes in one transaction
@@ -28,9 +29,10 @@ class Writer(Generic[Claimed]):
 
     Args:
         connection: only the writer's thread uses it from now on.
-        transact: called inside each transaction, with the batch and the statements whose rows must be written one by
-            one. It is called again after a rollback, so it must change nothing but the database.
+        transact: makes a transaction, of a batch and the statements whose rows must be written one by one. If it
+            raises, what it has begun is rolled back and it is called again, so it must change nothing but the database.
         committed: called in the writer's thread after a commit, with what `transact` returned last.
+        told: called in the event loop before the transaction's futures resolve.
         claimed: called in the event loop with the same, after the transaction's futures have resolved.
     """
 
@@ -39,11 +41,13 @@ class Writer(Generic[Claimed]):
         connection: sqlite3.Connection,
         transact: "Transact[Claimed]",
         committed: Callable[[Claimed], None],
+        told: Callable[[], None],
         claimed: Callable[[Claimed], None],
     ) -> None:
         self._connection = connection
         self._transact = transact
         self._committed = committed
+        self._told = told
         self._claimed = claimed
         self._observer = Observer()
         self._gathered: list[Item] = []
@@ -171,10 +175,8 @@ class Writer(Generic[Claimed]):
     def _try(self, batch: list[Item], singly: frozenset[str]) -> tuple[Results, Claimed]:
         connection = self._connection
         began = time.perf_counter()
-        connection.execute("BEGIN IMMEDIATE")
         try:
             results, claimed = self._transact(connection, batch, singly)
-            connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:  # after some errors, such as a full disk, SQLite has already rolled back
                 connection.execute("ROLLBACK")
@@ -185,6 +187,7 @@ class Writer(Generic[Claimed]):
         return results, claimed
 
     def _resolve(self, results: Results, claimed: Claimed) -> None:
+        self._told()
         for future, result in results:
             if not future.done():  # a request that was canceled has canceled its future
                 try:

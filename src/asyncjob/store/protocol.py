@@ -76,6 +76,13 @@ class Store(Protocol):
         A job whose `start_by` has passed is not claimed for its first attempt: it becomes a Failure of type `Expired`.
         """
 
+    def cap(self, name: str, count: int) -> None:
+        """Let no more than that many jobs of one function run for this server, whatever its limits let run.
+
+        It is for functions with limits, whose jobs need something that the server must have ready. Those that count
+        against the limits count here too. `Claims.wanting` says how many the cap holds back.
+        """
+
     @property
     def slots(self) -> int:
         """How many more jobs may be claimed for this server."""

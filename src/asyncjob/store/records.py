@@ -1,6 +1,6 @@
 """The records that a store takes and returns, and its errors."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -154,9 +154,11 @@ class Claims(NamedTuple):
             that is not known or none waits for a time.
         expired: the jobs that it was too late for.
         suspects: those whose pause is over, which wait to be admitted now.
+        wanting: how many jobs of each function only its cap has held back; None if that is not known.
     """
 
     jobs: list[Claim]
     next_due: int | None = None
     expired: Sequence[Expired] = ()
     suspects: Sequence[Suspect] = ()
+    wanting: Mapping[str, int] | None = None

@@ -9,7 +9,7 @@ import time
 
 COOKIE = "asyncjob"
 SECURE_COOKIE = "__Host-asyncjob"  # a browser takes it only from this very host, over https, and for all of its paths
-PREFIXED_COOKIE = "__Secure-asyncjob"  # over https, below a prefix: whatever else the host serves never sees it
+PREFIXED_COOKIE = "__Secure-asyncjob"  # over https, below a prefix: other servers of the host do not get it
 COOKIES = (COOKIE, SECURE_COOKIE, PREFIXED_COOKIE)
 COOKIE_SECONDS = 12 * 3_600
 MAX_SESSIONS = 1_000  # one more ends the oldest

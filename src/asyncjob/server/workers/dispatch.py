@@ -6,8 +6,9 @@ of the attempt gives it back.
 
 import asyncio
 import logging
+import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from asyncjob.job import Error, now_ms
 from asyncjob.registry import Jobs
@@ -17,6 +18,7 @@ from asyncjob.server.workers.channel import AttemptKey, Message, Run
 from asyncjob.server.workers.deadlines import Deadlines
 from asyncjob.server.workers.isolated import IsolatedJobs
 from asyncjob.server.workers.outcomes import Outcomes
+from asyncjob.server.workers.pace import Pace
 from asyncjob.server.workers.places import Places
 from asyncjob.server.workers.processes import Processes
 from asyncjob.server.workers.running import RunningAttempt, Worker
@@ -39,6 +41,7 @@ class Dispatch:
         outcomes: told of suspects whose process has died before they began.
         deadlines: of what begins.
         waited: called with a type and the seconds from when an attempt was due until a worker had it.
+        most_isolated: how many isolated jobs of a function run at once, if it does not say so itself.
 
     Attributes:
         isolated: the jobs that have processes of their own.
@@ -54,6 +57,7 @@ class Dispatch:
         outcomes: Outcomes,
         deadlines: Deadlines,
         waited: Callable[[str, float], None],
+        most_isolated: int = 1,
     ) -> None:
         self._jobs = jobs
         self._store = store
@@ -66,17 +70,20 @@ class Dispatch:
         self._unassigned: deque[Claim] = deque()
         self._due_timer: asyncio.TimerHandle | None = None
         self._wakes_at = 0.0
-        self.isolated = IsolatedJobs(jobs, processes, self._begin)
+        self._pace = Pace(time.monotonic())
+        self.isolated = IsolatedJobs(jobs, store, processes, most_isolated, self._begin)
 
     def take(self, claims: Claims) -> None:
         """Hand out what was claimed, and wake the store when the next job is due."""
         isolated = self.isolated.types
         self._unassigned.extend([job for job in claims.jobs if job.group_limit is None and job.type not in isolated])
         self.hand_out()
-        if isolated and (own := [job for job in claims.jobs if job.group_limit is None and job.type in isolated]):
-            self.isolated.take(own)
         if suspects := [job for job in claims.jobs if job.group_limit is not None]:
             self._hand_out_suspects(suspects)
+        if isolated:
+            own = [job for job in claims.jobs if job.group_limit is None and job.type in isolated]
+            for job in self.isolated.take(own, claims.wanting):
+                self._put_back(job)
         if claims.next_due is not None:
             self._wake_at(claims.next_due)
 
@@ -84,27 +91,43 @@ class Dispatch:
         """Give what waits here to the ready workers that run the least; if there is none, it goes to the first."""
         free = {worker: worker.free for worker in self._processes.workers if worker.takes_jobs}
         batches: dict[Worker, list[Claim]] = {worker: [] for worker in free}
+        self._pace.measure(time.monotonic())
         while free and self._unassigned:
             worker = max(free, key=free.__getitem__)
-            free[worker] -= 1
-            job = self._unassigned.popleft()
-            self._begin(worker, job)
-            batches[worker].append(job)
+            in_a_row = min(free[worker], self._pace.in_a_row(self._unassigned[0].type, len(free)))
+            for job in self._take(max(1, in_a_row)):
+                free[worker] -= 1
+                self._begin(worker, job)
+                batches[worker].append(job)
         _send(batches)
+
+    def _take(self, most: int) -> Iterator[Claim]:
+        """The next jobs, as many as are of one type."""
+        name = self._unassigned[0].type
+        while most and self._unassigned and self._unassigned[0].type == name:
+            most -= 1
+            yield self._unassigned.popleft()
+
+    def ended(self, types: Iterable[str]) -> None:
+        """Jobs of these types have ended."""
+        self._pace.ended(types)
 
     def _hand_out_suspects(self, jobs: Iterable[Claim]) -> None:
         batches: dict[Worker, list[Claim]] = {}
         for job in jobs:
             taken = self._suspects.take((job.job_id, job.attempt))
             if taken is None:
-                self.give_back(1)
-                attempt = RunningAttempt(job.job_id, job.attempt, job.type, job.losses)
-                self._outcomes.put_back(attempt, NOT_BEGUN, Reason.WORKER_DIED, job.group_limit)
+                self._put_back(job)
             else:
                 worker, suspect = taken
                 self._begin(worker, job, suspect)
                 batches.setdefault(worker, []).append(job)
         _send(batches)
+
+    def _put_back(self, job: Claim) -> None:
+        self.give_back(1)
+        attempt = RunningAttempt(job.job_id, job.attempt, job.type, job.losses)
+        self._outcomes.put_back(attempt, NOT_BEGUN, Reason.WORKER_DIED, job.group_limit)
 
     def _begin(self, worker: Worker, job: Claim, suspect: Suspect | None = None) -> None:
         attempt = RunningAttempt(job.job_id, job.attempt, job.type, job.losses, suspect)
@@ -128,13 +151,10 @@ class Dispatch:
         if len(kept) < len(self._unassigned):
             self._unassigned = kept
             self.give_back(1)
-        elif self.isolated.types and self.isolated.remove(key):
-            self.give_back(1)
 
     def unassigned(self) -> list[RunningAttempt]:
         """The attempts that no worker has been given yet."""
-        jobs = [*self._unassigned, *self.isolated.waiting]
-        return [RunningAttempt(job.job_id, job.attempt, job.type, job.losses) for job in jobs]
+        return [RunningAttempt(job.job_id, job.attempt, job.type, job.losses) for job in self._unassigned]
 
     def _wake_at(self, due_at: int) -> None:
         loop = asyncio.get_running_loop()

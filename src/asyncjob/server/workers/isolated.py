@@ -1,5 +1,10 @@
 """Runs the jobs of functions that want a process for each job, or for a few of them one after the other.
 
+A job is claimed once a process is ready for it, so it is Running from then on and not before. To that end the store has
+a cap for each of these functions: as many jobs as have a process or could have one at once. It says how many more it
+would claim, and processes are started for these: of each function for as many as there are workers, unless it has a
+limit of its own. A job that waits for others does not count there, since its process does nothing.
+
 Such a process offers no slots; its job takes one of the others', as a suspect does. It is nobody's until its first job
 makes it that function's, so one spare is enough for all functions. The spare is started with the first such job, and a
 fresh one whenever it is used, so that a job need not wait for Python to start. Whatever a process has started ends with
@@ -7,19 +12,20 @@ it.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 
 from asyncjob.job import Error
 from asyncjob.registry import Jobs
 from asyncjob.runner import out_of_memory
-from asyncjob.server.workers.channel import OUT_OF_MEMORY, AttemptKey, Message, Run, Stop
+from asyncjob.server.workers.channel import OUT_OF_MEMORY, Message, Run, Stop
 from asyncjob.server.workers.processes import Processes
 from asyncjob.server.workers.running import Worker
-from asyncjob.store import Claim
+from asyncjob.store import Claim, Store
 
 SPARES = 1  # processes that are ready for whichever job comes next
 MAX_IDLE = 4  # processes that have begun and wait for another job of their function
+MAX_ASIDE = 128  # jobs of one function that wait for others and do not count; each of them keeps a process
 END_SECONDS = 10.0  # for the end of a process's lifespan
 BY_THE_LIMIT = (1, -6, -7, -9, -11)  # statuses of processes that could not have more memory
 
@@ -29,72 +35,105 @@ class IsolatedJobs:
 
     Args:
         jobs: the registry.
+        store: has their caps.
         processes: starts theirs.
+        most: how many jobs of a function run at once, if it does not say so itself.
         begin: called with a process and the job that begins in it.
 
     Attributes:
         types: of isolated jobs.
     """
 
-    def __init__(self, jobs: Jobs, processes: Processes, begin: Callable[[Worker, Claim], None]) -> None:
+    def __init__(
+        self, jobs: Jobs, store: Store, processes: Processes, most: int, begin: Callable[[Worker, Claim], None]
+    ) -> None:
         self.types = frozenset(function.name for function in jobs if function.own_process is not None)
         self._jobs = jobs
+        self._store = store
         self._processes = processes
+        self._most = {name: most for name in self.types if jobs[name].limits.concurrency is None}
         self._begin = begin
-        self._waiting: deque[Claim] = deque()
+        self._wanting: Mapping[str, int] = {}
+        self._caps: dict[str, int] = {}
         self._spares = 0
 
-    @property
-    def waiting(self) -> list[Claim]:
-        """The claimed jobs that have no process yet."""
-        return list(self._waiting)
+    def take(self, jobs: Iterable[Claim], wanting: Mapping[str, int] | None) -> list[Claim]:
+        """Have claimed jobs run, each in its process.
 
-    def take(self, jobs: Iterable[Claim]) -> None:
-        """Have claimed jobs run, each in its process."""
-        self._waiting.extend(jobs)
-        self._spares = SPARES
-        self.hand_out()
+        Args:
+            jobs: which.
+            wanting: as in `Claims`.
 
-    def hand_out(self) -> None:
-        """Give what waits to processes that are ready, and start others."""
-        left: deque[Claim] = deque()
-        for job in self._waiting:
+        Returns:
+            Those that have no process, since it has died meanwhile.
+        """
+        left = []
+        for job in jobs:
             worker = self._find(job.type)
             if worker is None:
                 left.append(job)
             else:
                 self._give(worker, job)
-        self._waiting = left
-        if not self._processes.is_stopping:
-            self._keep_spares(len(left) + self._spares)
+        if wanting is not None:
+            self._wanting = wanting
+        self.look()
+        return left
 
-    def _keep_spares(self, count: int) -> None:
-        """Have that many processes that are ready, or will be, for whichever job comes next."""
-        more = count - self._processes.fresh
+    def look(self) -> None:
+        """See who runs and who is ready, and say how many may run; have as many processes as are wanted."""
+        if not self.types:
+            return
+        ready, idle = self._ready()
+        running, aside = Counter[str](), Counter[str]()
+        for worker in self._processes.workers:
+            if worker.own is not None or worker.group is not None:
+                running.update([one.type for one in worker.attempts.values()])
+                aside.update([one.type for one in worker.attempts.values() if one.wait is not None and one.wait.aside])
+        needed = given = 0
+        for name in sorted(self.types):
+            wanting = self._wanting.get(name, 0)
+            room = idle[name] + wanting
+            if name in self._most:
+                room = max(0, min(room, self._most[name] - running[name] + min(aside[name], MAX_ASIDE)))
+            again = min(idle[name], room)
+            fresh = min(wanting, room) - again if wanting > again else 0
+            at_once = min(fresh, len(ready) - given)
+            needed, given = needed + fresh, given + at_once
+            self._cap(name, running[name] + again + at_once)
+        self._spares = SPARES if needed else self._spares
+        self._keep_spares(needed + self._spares, ready[given:])
+
+    def _ready(self) -> tuple[list[Worker], Counter[str]]:
+        """The fresh processes, and how many have begun and wait for another job, by type; what is over is ended."""
+        ready, idle = [], Counter[str]()
+        for worker in self._processes.workers:
+            own = worker.own
+            if own is None or not worker.is_idle or own.is_surplus:
+                continue
+            if not own.type:
+                ready.append(worker)
+            elif not own.left:
+                self._end(worker)
+            elif idle.total() == MAX_IDLE:
+                self._end_later(worker)
+            else:
+                idle[own.type] += 1
+        return ready, idle
+
+    def _cap(self, name: str, count: int) -> None:
+        before, self._caps[name] = self._caps.get(name), count
+        if count != before:
+            self._store.cap(name, count)
+            if self._wanting.get(name) and count > (before or 0):
+                self._store.wake()
+
+    def _keep_spares(self, count: int, ready: list[Worker]) -> None:
+        """Have that many fresh processes, or start them; and end some of those that are ready, if there are more."""
+        more = 0 if self._processes.is_stopping else count - self._processes.fresh
         for _ in range(more):
             self._processes.start_isolated()
-        for worker in self._processes.workers if more < 0 else ():
-            if more < 0 and worker.own is not None and not worker.own.type and worker.is_idle:
-                self._end(worker)
-                more += 1
-
-    def remove(self, key: AttemptKey) -> bool:
-        """The job was canceled: whether it had no process yet, and does not begin."""
-        kept = deque(job for job in self._waiting if (job.job_id, job.attempt) != key)
-        removed = len(kept) < len(self._waiting)
-        self._waiting = kept
-        if removed:
-            self.hand_out()
-        return removed
-
-    def ended(self, worker: Worker) -> None:
-        """The job of a process has ended: the process takes another one, or ends."""
-        own = worker.own
-        assert own is not None
-        idle = sum(one.own is not None and bool(one.own.type) and one.is_idle for one in self._processes.workers)
-        if worker.is_idle and (own.left == 0 or idle > MAX_IDLE):
-            self._end(worker)
-        self.hand_out()
+        for worker in ready[: max(0, -more)]:
+            self._end_later(worker)
 
     def error_of(self, worker: Worker, type: str, status: int, how: str) -> Error:  # noqa: A002
         """What is said of a job whose process has died."""
@@ -108,9 +147,10 @@ class IsolatedJobs:
 
     def _find(self, type: str) -> Worker | None:  # noqa: A002
         """A process of this function, or else a fresh one."""
-        ready = [(one, one.own.type) for one in self._processes.workers if one.own is not None and one.is_idle]
-        own = (one for one, of in ready if of == type)
-        return next(own, None) or next((one for one, of in ready if not of), None)
+        idle = [(one, one.own) for one in self._processes.workers if one.own is not None and one.is_idle]
+        usable = [(one, own) for one, own in idle if (own.left if own.type == type else not own.type)]
+        found = min(usable, key=lambda one: (one[1].is_surplus, not one[1].type), default=None)
+        return None if found is None else found[0]
 
     def _give(self, worker: Worker, job: Claim) -> None:
         own, function = worker.own, self._jobs[job.type].own_process
@@ -118,9 +158,26 @@ class IsolatedJobs:
         if not own.type:
             own.type, own.left = job.type, function.max_jobs
         own.left -= 1
+        own.is_surplus = False
         self._begin(worker, job)
         messages: list[Message] = [Run(job.job_id, job.attempt, job.type, job.parameters, job.traceparent)]
         worker.process.send(messages)
+
+    def _end_later(self, worker: Worker) -> None:
+        """End a process, unless a job has been claimed for it before the store knows of this."""
+        own = worker.own
+        assert own is not None
+        own.is_surplus = True
+
+        def end() -> None:
+            if own.is_surplus and worker.is_idle:
+                self._end(worker)
+
+        def is_known(done: "asyncio.Future[list[bool]]") -> None:
+            if done.exception() is None:  # the store is not closed
+                asyncio.get_running_loop().call_soon(end)  # what was claimed is told of first
+
+        self._store.admit(()).add_done_callback(is_known)
 
     def _end(self, worker: Worker) -> None:
         worker.stopping = True

@@ -93,10 +93,8 @@ class Processes:
     @property
     def fresh(self) -> int:
         """How many processes for isolated jobs have had none yet, those that are starting included."""
-        return self._fresh_starts + sum(
-            one.own is not None and not (one.own.type or one.retired or one.gone or one.stopping)
-            for one in self.workers
-        )
+        own = [(one, one.own) for one in self.workers if one.own is not None and not (one.gone or one.stopping)]
+        return self._fresh_starts + sum(not (of.type or of.is_surplus or one.retired) for one, of in own)
 
     def _free_number(self) -> int:
         number = next(each for each in count(self._settings.worker_count) if each not in self._numbers)

@@ -89,11 +89,13 @@ class OwnProcess:
         type: of its jobs; empty before the first one.
         left: how many more jobs it may begin, from the first one on.
         is_full: it has needed nearly all the memory that it may have.
+        is_surplus: it is about to be ended, since nobody needs it.
     """
 
     type: str = ""
     left: int = 0
     is_full: bool = False
+    is_surplus: bool = False
 
 
 @dataclass(eq=False)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from asyncjob.job import Error
-from asyncjob.policies import Limit
+from asyncjob.policies import MAX_LIMIT, Limit
 from asyncjob.registry import JobFunction, Jobs
 from asyncjob.runner import Succeeded
 from asyncjob.server.endings import Tell
@@ -78,9 +78,17 @@ class Supervisor:
         self._progress = ProgressSaver(store, tell)
         self._deadlines = Deadlines(self.places, self._outcomes, self.processes)
         self._dispatch = Dispatch(
-            jobs, store, self.places, self.processes, self._suspects, self._outcomes, self._deadlines, waited
+            jobs,
+            store,
+            self.places,
+            self.processes,
+            self._suspects,
+            self._outcomes,
+            self._deadlines,
+            waited,
+            settings.worker_count,
         )
-        self._standstill = Standstill(store, lambda: self.running)
+        self._standstill = Standstill(store, jobs, self.processes)
         self._claims_are_over = False
         self._nothing_runs = asyncio.Event()
 
@@ -96,7 +104,8 @@ class Supervisor:
 
     async def start(self) -> None:
         """Take up what an earlier server left running, then start the workers; they become ready by and by."""
-        parked = await self._store.take_over([self._limited(function) for function in self._jobs])
+        parked = await self._store.take_over([_limited(function) for function in self._jobs])
+        self._dispatch.isolated.look()
         for name, count in parked.items():
             log(logging.WARNING, "jobs wait for a function that is not registered", type=name, jobs=count)
         suspects = self._store.suspects(self._jobs.names)
@@ -108,13 +117,6 @@ class Supervisor:
             self.processes.start(number, share + (number < rest))
         self.processes.open()
         self._suspects.begin(suspects)
-
-    def _limited(self, function: JobFunction) -> JobFunction:
-        """The function with its limits: of isolated jobs, each a process, no more run than there are workers."""
-        limits = function.limits
-        if function.own_process is None or limits.concurrency is not None:
-            return function
-        return replace(function, limits=replace(limits, concurrency=Limit(self._settings.worker_count)))
 
     def assign(self, claims: Claims) -> None:
         """Have claimed jobs run."""
@@ -164,10 +166,16 @@ class Supervisor:
                 self.ignored += 1
         if ended:
             self._take_outcomes(worker, ended)
-        if worker.group is not None:
-            self._suspects.look(worker, worker.group)
+        if not worker.capacity:
+            self._look_at(worker)
         self.processes.kill_if_done(worker)
         self._check_stopped()
+
+    def _look_at(self, worker: Worker) -> None:
+        """A process for suspects or isolated jobs has said something."""
+        if worker.group is not None:
+            self._suspects.look(worker, worker.group)
+        self._dispatch.isolated.look()
 
     def _hear(self, worker: Worker, message: Noticed | Ready | Full | Said) -> None:
         """What a worker says of itself."""
@@ -193,9 +201,7 @@ class Supervisor:
         self.processes.welcome(worker)
         if worker.group is not None:
             self._suspects.admit(worker, worker.group)
-        elif worker.own is not None:
-            self._dispatch.isolated.hand_out()
-        else:
+        elif worker.own is None:
             self._dispatch.give_back(worker.capacity)
             self._dispatch.hand_out()
 
@@ -212,6 +218,7 @@ class Supervisor:
 
     def _take_outcomes(self, worker: Worker, ended: list[tuple[RunningAttempt, Ended]]) -> None:
         self._standstill.ended(len(ended))
+        self._dispatch.ended([attempt.type for attempt, _ in ended])
         if not worker.retired or not worker.capacity:
             self.places.give(len(ended))  # now, so that the commit that saves the outcomes claims the next jobs
         succeeded: list[RunningAttempt] = []
@@ -231,8 +238,6 @@ class Supervisor:
         self._logs.flush()
         if succeeded:
             self._outcomes.succeeded(succeeded, results)
-        if worker.own is not None:
-            self._dispatch.isolated.ended(worker)
 
     # -- deaths --------------------------------------------------------------------------------------------------
 
@@ -259,8 +264,8 @@ class Supervisor:
             self._dispatch.give_back(together)
         if worker.group is not None:
             self._suspects.end(worker, worker.group)
-        elif worker.own is not None:
-            self._dispatch.isolated.ended(worker)
+        if not worker.capacity:
+            self._dispatch.isolated.look()
         self._check_stopped()
 
     # -- the end -------------------------------------------------------------------------------------------------
@@ -299,3 +304,10 @@ class Supervisor:
                     worker.process.send([Stop()])
         if not self.running and not any(worker.stopping for worker in self.processes.workers):
             self._nothing_runs.set()
+
+
+def _limited(function: JobFunction) -> JobFunction:
+    """The function with a limit, if its jobs have processes of their own: they wait there until they have one."""
+    if function.own_process is None or function.limits.concurrency is not None:
+        return function
+    return replace(function, limits=replace(function.limits, concurrency=Limit(MAX_LIMIT)))

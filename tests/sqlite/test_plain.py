@@ -1,0 +1,138 @@
+"""Transactions that are one statement, and reads that share one: both are quick, and neither may miss anything."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import pytest
+from msgspec import UNSET, json
+
+from asyncjob.contract import Submission
+from asyncjob.job import Status
+from asyncjob.sqlite.store import SqliteStore
+from asyncjob.store import Success
+from tests.sqlite.opened import OpenedFile, with_store
+from tests.store.opened import ERROR
+
+
+async def _settle(opened: OpenedFile) -> list[str]:
+    """Offer slots and run a job, after which nothing waits or has a notification; the statements from now on."""
+    await opened.claim(10)
+    await opened.submit("first")
+    await opened.store.succeed([Success("first", 1, b"1")])
+    statements: list[str] = []
+    opened.store._writer._connection.set_trace_callback(statements.append)
+    return statements
+
+
+def test_plain_jobs_and_results_are_one_statement(tmp_path: Path) -> None:
+    async def test(opened: OpenedFile) -> None:
+        statements = await _settle(opened)
+        await opened.submit("second")
+        saved = opened.store.succeed([Success("second", 1, b"2")])
+        assert [*await asyncio.gather(opened.submit("third"), opened.submit("fourth"))] == [None, None]
+        assert await saved == [True]
+        assert all(sql.startswith("INSERT OR ROLLBACK INTO plain") for sql in statements), statements
+        assert [opened.status(job_id)[0] for job_id in ("first", "second", "third", "fourth")] == [
+            *[Status.SUCCESS] * 2,
+            *[Status.RUNNING] * 2,
+        ]
+        assert opened.claimed == [("first", 1), ("second", 1), ("third", 1), ("fourth", 1)]
+        assert opened.store.pending == 0
+
+    with_store(tmp_path / "jobs.db", test)
+
+
+def test_what_one_statement_would_refuse_takes_nothing_else_with_it(tmp_path: Path) -> None:
+    async def test(opened: OpenedFile) -> None:
+        await _settle(opened)
+        earlier, new, saved = await asyncio.gather(
+            opened.submit("first"),
+            opened.submit("second"),
+            opened.store.succeed([Success("first", 1, b"3")]),
+        )
+        assert (earlier is not None, new, saved) == (True, None, [False])
+        saved = await opened.store.succeed([Success("second", 2, b"4"), Success("second", 1, b"5")])
+        assert saved == [False, True]
+        assert [json.encode(opened.job(job_id).results) for job_id in ("first", "second")] == [b"1", b"5"]
+        assert opened.claimed == [("first", 1), ("second", 1)]
+
+    with_store(tmp_path / "jobs.db", test)
+
+
+@pytest.mark.parametrize("ends", ["succeed", "retry"])
+def test_a_notification_is_written_although_no_job_had_one_before(tmp_path: Path, ends: str) -> None:
+    async def test(opened: OpenedFile) -> None:
+        statements = await _settle(opened)
+        await opened.submit("told", notify="http://127.0.0.1/")
+        if ends == "retry":
+            await opened.store.fail("told", 1, ERROR)
+            await opened.store.succeed([Success("told", 1, b"1")])  # too late, but nothing is left to tell of
+            assert (await opened.store.retry("told")).applied
+        attempt = 1 if ends == "succeed" else 2
+        await opened.store.succeed([Success("told", attempt, b"1")])
+        told, _ = opened.store.deliveries.of_job("told", 0, 10)
+        assert [each.attempt for each in told] == list(range(1, attempt + 1))
+        statements.clear()
+        await opened.submit("second")
+        await opened.store.succeed([Success("second", 1, b"2")])
+        assert statements[-1] == "COMMIT"  # this one has looked whether there are more
+        await opened.submit("third")
+        assert statements[-1].startswith("INSERT OR ROLLBACK")
+
+    with_store(tmp_path / "jobs.db", test)
+
+
+class _ToldByHand:
+    """Who waits for a write, and the event loop that tells it so only when the test says so: a `Told` and its loop."""
+
+    def __init__(self) -> None:
+        self.callbacks: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self.result: object = "not told"
+
+    def get_loop(self) -> Any:
+        return self
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        callback()
+
+    def call_soon_threadsafe(self, callback: Callable[..., None], *arguments: Any) -> None:
+        self.callbacks.put(lambda: callback(*arguments))
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, result: object) -> None:
+        self.result = result
+
+    def set_exception(self, error: BaseException) -> None:
+        raise error
+
+
+def test_a_read_sees_all_that_anybody_was_told_even_if_it_shares_a_transaction(tmp_path: Path) -> None:
+    async def test(opened: OpenedFile) -> None:
+        assert opened.store.show("job") is None
+        told = _ToldByHand()
+        opened.store.insert(told, "job", Submission(UNSET, "echo", b"{}"))
+        tell = told.callbacks.get(timeout=60)
+        assert opened.store.show("job") is None  # though it is saved: all of this is one turn of the event loop
+        tell()
+        assert told.result is None
+        assert opened.job("job").status is Status.PENDING
+
+    with_store(tmp_path / "jobs.db", test)
+
+
+def test_a_store_that_is_closed_in_the_turn_of_a_read_tells_of_all_that_it_has_saved(tmp_path: Path) -> None:
+    async def test() -> None:
+        opened = OpenedFile(lambda: SqliteStore(tmp_path / "jobs.db"))
+        await opened.start()
+        saving = asyncio.ensure_future(opened.submit("job"))
+        await asyncio.sleep(0)
+        opened.store.show("job")
+        await opened.store.close()
+        assert await asyncio.wait_for(saving, 60) is None
+
+    asyncio.run(test())
