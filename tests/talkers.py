@@ -166,6 +166,23 @@ def handles() -> None:
 
 
 @jobs.job
+def breaks_a_handler() -> None:
+    class Broken(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            try:
+                raise OSError("the disk of the log is full")
+            except OSError:
+                self.handleError(record)
+
+    handler = Broken()
+    log.addHandler(handler)
+    try:
+        log.info("once")
+    finally:
+        log.removeHandler(handler)
+
+
+@jobs.job
 def warns() -> None:
     warnings.simplefilter("always")
     warnings.warn("take care", stacklevel=1)

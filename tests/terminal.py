@@ -29,6 +29,7 @@ BACKUPS = "/backups/"  # as shown; the terminal's own folder stands for it
 # What differs from run to run, and what stands for it.
 VOLATILE = [
     (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]{12}Z"), "TIME"),
+    (re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}", re.MULTILINE), "LOCAL TIME"),
     (re.compile(r"\w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT"), "DATE"),
     (re.compile(r"^id: [0-9a-f]{16}$", re.MULTILINE), "id: ID"),
     (re.compile(r"\b[\d,]+ bytes$", re.MULTILINE), "N bytes"),

@@ -31,7 +31,7 @@ def test_a_database_that_is_gone_is_missed_until_it_is_back(tmp_path: Path, take
         assert owner.client.get("/work/jobs/before?wait=30").json()["status"] == "Success"
         take_away(database)
         for host in (owner, follower):
-            host.wait_for("waits for its database.*(No such file|is empty)")
+            host.wait_for("is not available.*(No such file|is empty)")
             assert _submit(host, "meanwhile") == 503
         assert not database.exists() or database.stat().st_size == 0
         os.replace(tmp_path / "away.db", database)

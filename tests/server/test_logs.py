@@ -164,6 +164,12 @@ def test_a_handler_that_logs_and_prints_does_not_go_on_for_ever(talker: Server) 
     assert said(talker, "handles") == [("info", "talkers", "once"), ("info", "echo", "again: once")]
 
 
+def test_what_breaks_a_handler_is_told(talker: Server) -> None:
+    first, *more = said(talker, "breaks_a_handler")
+    assert first == ("info", "talkers", "once")
+    assert ("warning", "stderr", "OSError: the disk of the log is full") in more
+
+
 def test_a_warning_is_one_line_of_its_level(talker: Server) -> None:
     (line,) = said(talker, "warns")
     assert line[:2] == ("warning", "py.warnings") and "UserWarning: take care" in line[2]

@@ -1,6 +1,8 @@
 """A job's log as a client reads it: without I/O, as core.py; and a line as Python values."""
 
+from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 import httpx
 import msgspec
@@ -25,6 +27,7 @@ class LoggedLine(Returnable, msgspec.Struct, frozen=True, kw_only=True, rename="
         logger: the logger's name; `stdout` or `stderr` if it was printed, `asyncjob` if it tells how the attempt ended.
         traceback: of the exception that it tells of.
         left_out: how many lines right before it were left out, because there were too many.
+        document: the line exactly as the API sent it.
     """
 
     at: datetime
@@ -35,6 +38,20 @@ class LoggedLine(Returnable, msgspec.Struct, frozen=True, kw_only=True, rename="
     logger: str | None = None
     traceback: str | None = None
     left_out: int = 0
+    document: dict[str, Any]
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        """The fields of `document`."""
+        return iter(self.document.items())
+
+    @classmethod
+    def of(cls, document: dict[str, Any]) -> "LoggedLine":
+        """Read a line of the API.
+
+        Raises:
+            msgspec.ValidationError: it is none.
+        """
+        return msgspec.convert({**document, "document": document}, cls)
 
 
 class LogReading:
@@ -74,10 +91,10 @@ class LogReading:
         response = yield from self._api.exchange(call)
         page = document(response)
         try:
-            lines = msgspec.convert(page["logs"], list[LoggedLine])
+            lines = [LoggedLine.of(each) for each in page["logs"]]
             self._waits = "next" not in page
             self._place = Place(lines[-1].attempt, lines[-1].number) if lines else self._place
-        except (KeyError, msgspec.ValidationError, RecursionError):
+        except (KeyError, TypeError, msgspec.ValidationError, RecursionError):
             raise foreign(response) from None
         return lines
 

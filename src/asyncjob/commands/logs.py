@@ -47,7 +47,7 @@ def logs(
     with connected(url, api_key, aws_iam) as client:
         for line in client.job(job_id).logs(level=level, attempt=attempt, follow=follow):
             if as_json:
-                print_json(dict(line))
+                print_json(line.document)
             else:
                 _show(line)
 

@@ -17,7 +17,7 @@ from asyncjob.mounted import address, host
 from asyncjob.mounted.follower import Follower, follow
 from asyncjob.mounted.owner import Owner, identity
 from asyncjob.registry import Jobs
-from asyncjob.server.logs import log
+from asyncjob.server.logs import log, logger
 from asyncjob.server.settings import Settings
 from asyncjob.store import InUse, Store, Unusable
 
@@ -51,9 +51,9 @@ class Member:
         self._may_own = may_own
         self._address = address.address_of(settings.database)
         self._identity = identity(jobs, settings)
-        self._had_role = False
         self._role: Role | None = None
         self._has_role = asyncio.Event()
+        self._has_started = False
         self._told = asyncio.Event()  # that the end has come, or will come
         self._stop, self._hurry = asyncio.Event(), asyncio.Event()
         self._going: asyncio.Task[None] | None = None
@@ -82,7 +82,7 @@ class Member:
         if at_once:
             self._hurry.set()
         if self._going is not None:
-            with suppress(Unusable):  # it was logged
+            with suppress(Exception):  # `start` has raised it
                 await self._going
 
     async def role(self, patience: float) -> Role | None:
@@ -97,16 +97,19 @@ class Member:
     # -- inside ------------------------------------------------------------------------------------------------------
 
     async def _go(self) -> None:
-        """Own the database or follow who owns it, until stopped."""
+        """Own the database or follow who owns it, until stopped; whatever happens to the jobs once it has started."""
         heeding = asyncio.ensure_future(self._heed_host())
         try:
             while not self._told.is_set():
                 try:
                     await self._have_role()
-                except Unusable as error:
-                    self._tell(str(error))
-                    if not self._had_role:  # so the start has failed
+                except Exception as error:
+                    is_new, self.problem = str(error) != self.problem, str(error)
+                    if not self._has_started:
                         raise
+                    if is_new:
+                        unexpected = None if isinstance(error, Unusable) else error
+                        logger.error("the job API is not available, trying again: %s", error, exc_info=unexpected)
                     await self._pause(FAULT_PAUSE)
         finally:
             heeding.cancel()
@@ -144,9 +147,9 @@ class Member:
     async def _open(self) -> Store:
         """The store, opened beside the event loop, which may have others to serve: it may have much to read first.
 
-        A file that has served once, and is gone, is missed until it is back: what a new one accepted would be lost then.
+        A file that has served once, and is gone, is missed until it is back, when a new one would be lost.
         """
-        opening = self.loop.run_in_executor(None, lambda: life.open_store(self._settings, create=not self._had_role))
+        opening = self.loop.run_in_executor(None, lambda: life.open_store(self._settings, create=not self._has_started))
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -193,19 +196,17 @@ class Member:
             self._hurry.set()
             raise
         finally:
-            await owner.stop(self._hurry)
-            self._leave()
-            await owner.close()
+            try:
+                await owner.stop(self._hurry)
+            finally:
+                self._leave()
+                await owner.close()
         if isinstance(fault, str):
             raise Unusable(fault)
 
-    def _tell(self, problem: str) -> None:
-        if self._had_role and problem != self.problem:
-            log(logging.ERROR, "the job API waits for its database", error=problem)
-        self.problem = problem
-
     def _take(self, role: Role) -> None:
-        self._role, self._had_role = role, True
+        self._role = role
+        self._has_started = True
         self._has_role.set()
 
     def _leave(self) -> None:

@@ -45,9 +45,10 @@ class JobLogs:
     def take(self, attempt: RunningAttempt, logged: Logged) -> None:
         """Show lines, and keep those of an attempt that has not ended."""
         of = _log_of(attempt)
-        new = [line for line in logged.lines if line.number > of.last]
         shown: list[Entry] = []
-        for line in new:
+        for line in logged.lines:
+            if line.number <= of.last:
+                continue
             at = max(of.began, min(line.at, now_ms()))
             of.allowance.left_out += line.number - of.last - 1
             shown += _shown(of.allowance, at, line, attempt.fields)
@@ -68,10 +69,11 @@ class JobLogs:
         fields: dict[str, object] = {"worker": worker.process.pid}
         log_entries([entry for line in lines for entry in _shown(worker.allowance, min(line.at, now), line, fields)])
 
-    def take_printed(self, worker: Worker, stream: str, lines: list[str]) -> None:
-        """Show what has come through a worker's standard stream."""
+    def take_printed(self, worker: Worker, stream: str, lines: list[str], left_out: int) -> None:
+        """Show what has come through a worker's standard stream, of which so many lines were left out after these."""
         shown = [readable(line, MAX_LINE_CHARACTERS) for line in lines if line.strip()]
         self.take_from_nobody(worker, [Line(1, now_ms(), STREAMS[stream], stream, line) for line in shown])
+        worker.allowance.left_out += left_out
 
     def take_said(self, worker: Worker, said: Said) -> None:
         """Show a line of the worker's own."""

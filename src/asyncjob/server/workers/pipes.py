@@ -13,6 +13,8 @@ from typing import IO, cast
 
 from asyncjob.server.workers.lines import MAX_LINE_CHARACTERS
 
+Read = Callable[[list[str], int], None]
+
 MAX_READ = 1 << 20  # bytes, until the next time
 PAUSE_SECONDS = 0.1
 MAX_LINES_READ = 1_000  # of what is read at once
@@ -22,10 +24,10 @@ class PipeReader(asyncio.Protocol):
     """Reads lines from a pipe until it is closed, by whoever holds its other end or by `close`.
 
     Args:
-        read: called with the lines that came.
+        read: called with lines that came, and how many are left out after them.
     """
 
-    def __init__(self, read: Callable[[list[str]], None]) -> None:
+    def __init__(self, read: Read) -> None:
         self._read = read
         self._begun = b""
         self._size = 0
@@ -33,7 +35,7 @@ class PipeReader(asyncio.Protocol):
         self._resuming: asyncio.TimerHandle | None = None
 
     @classmethod
-    async def open(cls, pipe: IO[bytes], read: Callable[[list[str]], None]) -> "PipeReader":
+    async def open(cls, pipe: IO[bytes], read: Read) -> "PipeReader":
         """Begin to read from a pipe, which is closed at the end."""
         _, protocol = await asyncio.get_running_loop().connect_read_pipe(lambda: cls(read), pipe)
         return protocol
@@ -45,7 +47,7 @@ class PipeReader(asyncio.Protocol):
         *whole, begun = (self._begun + data).split(b"\n")
         self._begun = begun[:MAX_LINE_CHARACTERS]
         if whole:
-            self._read([_text(line) for line in whole[:MAX_LINES_READ]])
+            self._read([_text(line) for line in whole[:MAX_LINES_READ]], max(0, len(whole) - MAX_LINES_READ))
         self._size += len(data)
         if self._resuming is None:
             self._resuming = asyncio.get_running_loop().call_later(PAUSE_SECONDS, self._resume)
@@ -62,7 +64,7 @@ class PipeReader(asyncio.Protocol):
             self._resuming.cancel()
         if self._begun:
             begun, self._begun = self._begun, b""
-            self._read([_text(begun)])
+            self._read([_text(begun)], 0)
 
     def close(self) -> None:
         """Read no more. Whoever still holds the other end finds it closed."""

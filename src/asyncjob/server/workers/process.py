@@ -20,7 +20,7 @@ from asyncjob.server.workers.channel import FromWorker, Message, Unbelievable, U
 from asyncjob.server.workers.lines import STREAMS
 from asyncjob.server.workers.pipes import PipeReader, open_pipe
 
-Printed = Callable[[str, list[str]], None]
+Printed = Callable[[str, list[str], int], None]
 
 LAST_WORDS_SECONDS = 0.5  # for what a dead worker had sent, which may still lie in the socket
 MAX_UNREAD_BYTES = 1 << 20  # that a worker may leave unread before it is not answered for a while
@@ -40,7 +40,7 @@ class WorkerProcess(asyncio.Protocol):
         mark: in the environment of this worker alone; see guard.py.
         received: called with the messages that came, in order.
         ended: called once, after the last message, when the process is gone or has closed its end.
-        printed: called with lines that came through the pipes, and the name of the stream.
+        printed: called with the name of a stream, lines from its pipe, and how many are left out after these.
         pipes: the ends to read, by the name of the stream.
     """
 

@@ -37,7 +37,7 @@ class Processes:
         settings: of the server.
         received: called with a worker and the messages that it sent.
         buried: called with a worker that is gone and its exit status, when nothing of it is left.
-        printed: called with a worker, the name of a standard stream, and lines that came through it.
+        printed: called with a worker, and what came through one of its standard streams; see `WorkerProcess`.
 
     Attributes:
         workers: those that are there.
@@ -50,7 +50,7 @@ class Processes:
         settings: Settings,
         received: Callable[[Worker, list[FromWorker]], None],
         buried: Callable[[Worker, int], None],
-        printed: Callable[[Worker, str, list[str]], None],
+        printed: Callable[[Worker, str, list[str], int], None],
     ) -> None:
         self.workers: list[Worker] = []
         self.ended = Counter(died=0, retired=0)
@@ -116,7 +116,7 @@ class Processes:
                 f"{self._mark}.{self._started}.",
                 lambda messages: self._received(worker, messages),
                 lambda: self._lose_contact(worker),
-                lambda stream, lines: self._printed(worker, stream, lines),
+                lambda stream, lines, left_out: self._printed(worker, stream, lines, left_out),
                 number,
             )
         except OSError as error:

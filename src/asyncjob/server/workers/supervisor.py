@@ -291,6 +291,7 @@ class Supervisor:
         left = [attempt for attempt in running if not attempt.recorded]
         await self._outcomes.released(left + self._dispatch.unassigned())
         await self.processes.close()
+        self._logs.flush()
 
     def _check_stopped(self) -> None:
         """Once nothing more is claimed, stop the workers that run nothing, and note when all of them have ended."""

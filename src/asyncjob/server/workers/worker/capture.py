@@ -75,10 +75,10 @@ class Capture:
             if not self._written.closed:
                 with suppress(Exception):  # to log must not raise
                     self._take(record)
-            elif not logger.hasHandlers():  # in a fork, which has no server to tell
+            if logger.hasHandlers():
+                call_handlers(logger, record)
+            elif self._written.closed and record.levelno >= self._level:  # a fork has no server to tell
                 sys.stderr.write(f"{record.levelname} {record.name}: {_message(record)}\n{_traceback(record)}")
-                return
-            call_handlers(logger, record)
 
         logging.Logger.callHandlers = take_and_call  # type: ignore[assignment,method-assign]
 
@@ -102,7 +102,7 @@ class Capture:
         os._exit = send_and_leave
 
     def _mute_handlers(self) -> None:
-        handle, printing = logging.Handler.handle, self._printing
+        handle, handle_error, printing = logging.Handler.handle, logging.Handler.handleError, self._printing
 
         def handle_muted(handler: logging.Handler, record: logging.LogRecord) -> Any:
             if _TAKEN not in record.__dict__:
@@ -113,6 +113,14 @@ class Capture:
             finally:
                 printing.depth -= 1
 
+        def tell_of_error(handler: logging.Handler, record: logging.LogRecord) -> None:
+            depth, printing.depth = getattr(printing, "depth", 0), 0
+            try:
+                handle_error(handler, record)
+            finally:
+                printing.depth = depth
+
+        logging.Handler.handleError = tell_of_error  # type: ignore[assignment,method-assign]
         logging.Handler.handle = handle_muted  # type: ignore[assignment,method-assign]
 
 
