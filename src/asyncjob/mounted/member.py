@@ -15,7 +15,8 @@ from typing import Any
 from asyncjob import life
 from asyncjob.mounted import address, host
 from asyncjob.mounted.follower import Follower, follow
-from asyncjob.mounted.owner import Owner, identity
+from asyncjob.mounted.identity import identity
+from asyncjob.mounted.owner import Owner
 from asyncjob.registry import Jobs
 from asyncjob.server.logs import log, logger
 from asyncjob.server.settings import Settings
