@@ -2,8 +2,11 @@
 
 import signal
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.eventstream import read
@@ -256,3 +259,21 @@ def test_an_application_outlives_its_database(tmp_path: Path) -> None:
         (elsewhere / "jobs.db").rename(database)
         host.wait_for("owning the database", times=2)
         assert host.client.get("/work/jobs/kept?wait=30").json()["status"] == "Success"
+
+
+@pytest.mark.parametrize("follows", [False, True])
+def test_what_waits_for_a_job_that_outlasts_the_application_is_told_at_once(
+    tmp_path: Path, gate: Gate, *, follows: bool
+) -> None:
+    with Hosted(tmp_path / "jobs.db", env={"GRACE": "0"}) as owner, ExitStack() as more:
+        _holds(owner, tmp_path, gate)
+        host = more.enter_context(Hosted(tmp_path / "jobs.db", env={"GRACE": "0"})) if follows else owner
+        with ThreadPoolExecutor() as clients:
+            waiting = [
+                clients.submit(httpx.get, f"{host.url}{route}?job_id=held", timeout=60)
+                for route in ("/result", "/result-in-a-thread")
+            ]
+            host.wait_for("waiting for the job", times=2)
+            assert host.stop() in (0, -signal.SIGTERM)
+            assert [each.result().status_code for each in waiting] == [500, 500]
+        assert host.log.count("Unreachable: the application is stopping") == 2

@@ -45,6 +45,15 @@ def listen(address: str) -> socket.socket:
     return listener
 
 
+def look(address: str) -> tuple[int, int] | None:
+    """Which file lies there, if one does."""
+    try:
+        found = os.lstat(address)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def remove(address: str) -> None:
     """Take the socket away.
 

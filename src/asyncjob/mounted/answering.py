@@ -22,6 +22,7 @@ PATIENCE = 15.0  # seconds for which a request waits for an owner
 PAUSE_SECONDS = 0.01  # before a request is handed to the next owner
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 UNCERTAIN = "the process that had the jobs ended before it answered: look whether this was done, then ask again"
+UNREACHABLE = "the process that has the jobs cannot be reached"
 
 
 async def answer(member: Member, scope: Scope, receive: Receive, send: Send) -> None:
@@ -34,6 +35,7 @@ async def answer(member: Member, scope: Scope, receive: Receive, send: Send) -> 
         except Unusable as error:
             log(logging.ERROR, "the job API does not start", error=str(error))
             return await _refuse(Unavailable(str(error)), scope, send)
+    unreachable, until = None, 0.0
     while True:
         role = await member.role(PATIENCE)
         if isinstance(role, Owner):
@@ -41,7 +43,7 @@ async def answer(member: Member, scope: Scope, receive: Receive, send: Send) -> 
                 scope, receive = request.scope, request.replay()
             return await role.answer(scope, receive, send)
         if role is None:
-            return await _refuse(Unavailable(member.problem), scope, send)
+            return await _refuse(_given_up(request, member.problem), scope, send)
         request = request or HandedRequest(scope, receive, send)
         try:
             return await role.answer(request)
@@ -50,9 +52,18 @@ async def answer(member: Member, scope: Scope, receive: Receive, send: Send) -> 
         except OwnerLost:
             if request.has_begun:
                 raise
-            if not request.may_be_repeated:  # a 503 would say that nothing was done
-                return await _refuse(ApiError(502, UNCERTAIN), scope, send)
+            now = asyncio.get_running_loop().time()
+            if role is not unreachable:
+                unreachable, until = role, now + PATIENCE
+            if not request.may_be_repeated or now > until:
+                return await _refuse(_given_up(request, UNREACHABLE), scope, send)
         await asyncio.sleep(PAUSE_SECONDS)
+
+
+def _given_up(request: HandedRequest | None, problem: str) -> Exception:
+    """What to refuse a request with that nobody has answered; a 503 says that nothing was done."""
+    may_be_done = request is not None and request.is_handed_over and not request.only_asks
+    return ApiError(502, UNCERTAIN) if may_be_done else Unavailable(problem)
 
 
 async def _refuse(refusal: Exception, scope: Scope, send: Send) -> None:

@@ -229,14 +229,19 @@ class JobsApp:
         """A client of this API for coroutines of the application, and async job functions. It needs no address."""
         from asyncjob.mounted.clients import async_client
 
-        return async_client(self, self._settings.api_key)
+        return async_client(self, self._settings.api_key, self._is_stopping)
 
     @cached_property
     def blocking_client(self) -> "Client":
         """The same for threads, such as those in which FastAPI runs a `def` route, and other job functions."""
         from asyncjob.mounted.clients import blocking_client
 
-        return blocking_client(self, self._settings.api_key, self._running_loop)
+        return blocking_client(self, self._settings.api_key, self._is_stopping, self._running_loop)
+
+    def _is_stopping(self) -> bool:
+        """Whether what this event loop has of the application is about to end."""
+        member = self._members.get(asyncio.get_running_loop())
+        return member is not None and member.is_stopping
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         """The event loop that answers the blocking client."""

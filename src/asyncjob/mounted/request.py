@@ -7,7 +7,8 @@ from asyncjob.job import new_job_id
 from asyncjob.mounted.connection import Ask, Body, chunks
 from asyncjob.server.http.requests import Message, Receive, Scope, Send
 
-SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE")
+ASKING_METHODS = ("GET", "HEAD", "OPTIONS")
+SAFE_METHODS = (*ASKING_METHODS, "PUT", "DELETE")
 SAFE_POSTS = ("/jobs", "/cancel", "/pause", "/resume", "/session")  # a job is submitted under the same id again
 
 
@@ -45,6 +46,11 @@ class HandedRequest:
         self._send = send
         self._kept: list[Body] = []
         self._size = 0
+
+    @property
+    def only_asks(self) -> bool:
+        """Whether the request changes nothing."""
+        return self.ask.method in ASKING_METHODS
 
     @property
     def may_be_repeated(self) -> bool:
