@@ -28,7 +28,7 @@ with warnings.catch_warnings():
 
 @pytest.fixture(autouse=True)
 def logging_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "_to_logging", False)  # which the application changes for its process
+    monkeypatch.setattr(logs, "_write", logs._write)  # which the application changes for its process
 
 
 @pytest.fixture

@@ -37,7 +37,9 @@ def _works(browser: Browser, url: str) -> None:
         expect(page.locator("table.jobs tbody tr")).to_have_count(1)
 
 
-@pytest.mark.parametrize(("app", "path"), [("fast", "/work"), ("star", "/deep/work")])
+@pytest.mark.parametrize(
+    ("app", "path"), [("fast", "/work"), ("star", "/deep/work"), ("tests.mounted.lite:lite", "/work")]
+)
 def test_the_page_works_where_it_is_mounted(browser: Browser, tmp_path: Path, app: str, path: str) -> None:
     with Hosted(tmp_path / "jobs.db", app=app) as host:
         _works(browser, host.url + path)

@@ -1,6 +1,7 @@
 """A function that goes on after its job has ended counts against its limits until it has really ended."""
 
 import os
+import random
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -138,3 +139,30 @@ def test_one_that_never_ends_holds_its_place_for_a_while_and_no_longer(tmp_path:
             f"job goes on although it has ended, and is not limited any longer job_id={first}" in server.log.read_text()
         )
         assert (server.get(first)["status"], lot.lingering) == ("Canceled", 0)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("type", "limit"), [("counted", 3), ("counted_alone", 2)])
+def test_no_limit_is_passed_whatever_is_canceled_over_time_or_killed(tmp_path: Path, type: str, limit: int) -> None:
+    folder = tmp_path / "running"
+    folder.mkdir()
+    chance = random.Random(7)
+    with Server(tmp_path / "jobs.db", "--workers", "2", target=LINGERING) as server:
+        given = {"folder": str(folder)}
+        jobs = []
+        for number in range(40):
+            seconds = chance.choice([0, 0.1, 1.5])
+            jobs.append(server.submit(type, key=chance.choice("abc"), seconds=seconds, **given))
+            if number % 3 == 0:
+                canceled = chance.choice(jobs[-9:])
+                server.client.post(f"/jobs/{canceled}/cancel")
+                server.client.post(f"/jobs/{canceled}/retry")
+            if number % 15 == 14:
+                wait_for(server.worker_pids, "a worker")
+                os.kill(chance.choice(server.worker_pids()), signal.SIGKILL)
+        for job_id in jobs:
+            assert server.result(job_id)["status"] in ("Success", "Failure")
+        wait_for(lambda: Lot(server, tmp_path).lingering == 0, "the end of all that goes on")
+    counts = [line.split() for line in lines(Path(f"{folder}.log"))]
+    assert len(counts) >= 40
+    assert max(int(all_) for all_, _ in counts) <= limit and {of_key for _, of_key in counts} == {"1"}

@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 from asyncjob.mounted.target import search_path, target_of
 from asyncjob.options import NONE, Options
 from asyncjob.registry import Jobs
-from asyncjob.server.logs import LogFormat, LogLevel, hand_to_logging, log
+from asyncjob.server.logs import LogLevel, hand_to_logging, log
 from asyncjob.server.settings import Settings, default_workers, parse_duration
 from asyncjob.server.workers import guard
 
@@ -61,8 +61,7 @@ class JobsApp:
         cors_origin: origins whose pages may use the API from a browser; `*` for all.
         notify_allow: hosts that may be notified when a job has ended.
         notify_secret: the key that signs notifications: `whsec_` and base64.
-        log_format: what the workers' lines look like, "text" or "json"; lines of this process go to `logging`.
-        log_level: the lowest level of the workers' lines.
+        log_level: the lowest level of what job functions log that is kept, and handed to this process's `logging`.
 
     Raises:
         SettingsError: a setting cannot be used.
@@ -85,7 +84,6 @@ class JobsApp:
         cors_origin: Sequence[str] = (),
         notify_allow: Sequence[str] = (),
         notify_secret: str | None = None,
-        log_format: str = LogFormat.TEXT,
         log_level: str = LogLevel.INFO,
     ) -> None:
         self._jobs = jobs
@@ -105,7 +103,6 @@ class JobsApp:
             cors_origin=cors_origin,
             notify_allow=notify_allow,
             notify_secret=notify_secret,
-            log_format=LogFormat(log_format),
             log_level=LogLevel(log_level),
         )
         self._loop: asyncio.AbstractEventLoop | None = None  # of a worker's own

@@ -17,7 +17,7 @@ from asyncjob.server.engine import Engine
 from asyncjob.server.http.access import Access
 from asyncjob.server.http.application import Application
 from asyncjob.server.http.requests import Message, Receive, Scope, Send
-from asyncjob.server.logs import LogFormat, LogLevel
+from asyncjob.server.logs import LogLevel
 from asyncjob.server.settings import Settings
 from asyncjob.store import Store
 from asyncjob.version import __version__
@@ -187,7 +187,6 @@ class Exchange:
 
 def identity(jobs: Jobs, settings: Settings) -> bytes:
     """What processes of one application have in common: version, functions as clients see them, settings; as a hash."""
-    may_differ = {"target": None, "path": (), "log_format": LogFormat.TEXT, "log_level": LogLevel.INFO}
-    settings = replace(settings, **may_differ)  # type: ignore[arg-type]  # which a worker has by other names, too
+    settings = replace(settings, target=None, path=(), log_level=LogLevel.INFO)  # in which they may differ
     described = msgspec.json.encode(document(jobs, __version__, []))
     return hashlib.sha256(described + repr(settings).encode()).digest()

@@ -43,6 +43,8 @@ class Deadlines:
     def cancel(self, worker: Worker, attempt: RunningAttempt) -> None:
         """The job was canceled: tell the worker, and free the slot."""
         attempt.recorded = True
+        if attempt.deadline is not None:
+            attempt.deadline.cancel()
         self._stop(worker, attempt, CANCEL_SECONDS)
 
     def _time_out(self, worker: Worker, attempt: RunningAttempt, timeout: float) -> None:

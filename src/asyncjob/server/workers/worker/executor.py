@@ -2,7 +2,7 @@
 
 The main thread only reads the socket, so it notices a cancel or the server's death whatever the jobs do. Sync functions
 run in threads, which are made as needed and kept; async ones run on one event loop in a thread of its own, started with
-the first of them. The thread that ends a job sends the outcome, with all that has gathered meanwhile.
+the first of them. An outcome is sent at once; those of short jobs gather for a millisecond while more of them follow.
 
 Whatever a function does affects its own job alone: if its outcome cannot be sent, the process ends, which the server
 notices; and a process that a function forked is never the worker.
@@ -12,6 +12,7 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from asyncjob.loop import EventLoop
 
 _READ_BYTES = 1 << 18
+GATHER_SECONDS = 0.001  # for which the outcomes of short jobs may wait for each other
 
 
 class RunningJob:
@@ -93,11 +95,12 @@ class Executor:
         self._written = written
         self._jobs = jobs
         self._isolation = Isolation()
-        self._threads = Threads(self._isolation.separate_thread)
+        self._threads = Threads(self._isolation.separate_thread, self._send_outcomes)
         self._loop: EventLoop | None = None
         self._making_loop = threading.Lock()
         self._reports = ProgressReports(self._outbox)
         self._leftovers = Leftovers()
+        self._sent = 0.0  # when outcomes of sync jobs were sent last, by the monotonic clock
         self._running: dict[AttemptKey, RunningJob] = {}
         written.running = self._running
         self._waits = Waits(number, self._outbox, self._running)
@@ -190,9 +193,16 @@ class Executor:
                 if job.context.canceled:
                     job.processes.end()
                 self._leave_thread(job, goes_on=False)
-                self._end(job, outcome, self._outbox.send)
+                self._end(job, outcome, self._outbox.put)  # Threads calls _send_outcomes next
         except BaseException as error:
             _cannot_tell(error)
+
+    def _send_outcomes(self, more_follow: bool) -> None:
+        """Send the outcomes of sync jobs, unless further ones will be there in a moment."""
+        now = time.monotonic()
+        if not more_follow or now - self._sent > GATHER_SECONDS:
+            self._sent = now
+            self._outbox.send_waiting()
 
     def _call(self, function: JobFunction, job: RunningJob) -> Outcome | Unfinished:
         job.span.begin()

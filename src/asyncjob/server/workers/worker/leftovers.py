@@ -36,7 +36,8 @@ class JobProcesses:
     def begin_thread(self) -> None:
         """What this thread starts from now on belongs to the attempt; what it started before does not."""
         thread = threading.get_native_id()
-        self._before = frozenset(process_tree.children(os.getpid(), thread))
+        if process_tree.thread_has_children():
+            self._before = frozenset(process_tree.children(os.getpid(), thread))
         self._thread = thread
 
     def leave_thread(self, goes_on: bool) -> None:
