@@ -17,7 +17,7 @@ from asyncjob.mounted import address, host
 from asyncjob.mounted.follower import Follower, follow
 from asyncjob.mounted.owner import Owner, identity
 from asyncjob.registry import Jobs
-from asyncjob.server.logs import log
+from asyncjob.server.logs import log, logger
 from asyncjob.server.settings import Settings
 from asyncjob.store import InUse, Store, Unusable
 
@@ -53,6 +53,7 @@ class Member:
         self._identity = identity(jobs, settings)
         self._role: Role | None = None
         self._has_role = asyncio.Event()
+        self._has_started = False
         self._told = asyncio.Event()  # that the end has come, or will come
         self._stop, self._hurry = asyncio.Event(), asyncio.Event()
         self._going: asyncio.Task[None] | None = None
@@ -81,7 +82,7 @@ class Member:
         if at_once:
             self._hurry.set()
         if self._going is not None:
-            with suppress(Unusable):  # it was logged
+            with suppress(Exception):  # `start` has raised it
                 await self._going
 
     async def role(self, patience: float) -> Role | None:
@@ -96,19 +97,19 @@ class Member:
     # -- inside ------------------------------------------------------------------------------------------------------
 
     async def _go(self) -> None:
-        """Own the database or follow who owns it, until stopped."""
+        """Own the database or follow who owns it, until stopped; whatever happens to the jobs once it has started."""
         heeding = asyncio.ensure_future(self._heed_host())
         try:
-            await self._have_role()
             while not self._told.is_set():
                 try:
                     await self._have_role()
-                except Unusable as error:
+                except Exception as error:
                     self.problem = str(error)
+                    if not self._has_started:
+                        raise
+                    unexpected = None if isinstance(error, Unusable) else error
+                    logger.error("the job API is not available, trying again: %s", error, exc_info=unexpected)
                     await self._pause(FAULT_PAUSE)
-        except Unusable as error:
-            self.problem = str(error)
-            raise
         finally:
             heeding.cancel()
         self.problem = "the application is stopping"
@@ -191,14 +192,17 @@ class Member:
             self._hurry.set()
             raise
         finally:
-            await owner.stop(self._hurry)
-            self._leave()
-            await owner.close()
+            try:
+                await owner.stop(self._hurry)
+            finally:
+                self._leave()
+                await owner.close()
         if isinstance(fault, str):
             raise Unusable(fault)
 
     def _take(self, role: Role) -> None:
         self._role = role
+        self._has_started = True
         self._has_role.set()
 
     def _leave(self) -> None:
