@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 import time
 import warnings
 from collections.abc import AsyncIterator
@@ -19,6 +20,8 @@ from tests.functions import add, jobs
 logging.basicConfig(level=logging.INFO)
 DATABASE = os.environ["JOBS_DB"]
 
+if "FILES" in os.environ:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (int(os.environ["FILES"]), 4_096))
 member.START_SECONDS = float(os.environ.get("START_SECONDS", member.START_SECONDS))
 answering.PATIENCE = float(os.environ.get("PATIENCE", answering.PATIENCE))
 

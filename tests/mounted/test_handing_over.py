@@ -1,5 +1,6 @@
 """What a process hands over to the owner is answered as by the owner itself, whatever happens on the way."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -276,3 +277,26 @@ def test_a_submission_of_which_nobody_knows_whether_it_was_saved_is_not_said_to_
         assert "look whether this was done" in answer.json()["message"]
         assert owner.wait() != 0
         assert follower.client.get("/work/jobs").status_code == 503
+
+
+def test_a_name_that_is_too_long_for_a_socket_is_no_hindrance(tmp_path: Path) -> None:
+    database = tmp_path / f"{'long' * 50}.db"
+    with Hosted(database) as owner, Hosted(database) as follower:
+        assert follower.client.post("/work/jobs", json={"type": "add", "a": 1}).status_code == 202
+        owner.stop()
+        follower.wait_for("owning the database")
+
+
+def test_an_owner_with_few_descriptors_answers_all_that_it_is_asked(tmp_path: Path, gate: Gate) -> None:
+    async def ask(url: str) -> set[int]:
+        async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+            asked = [asyncio.ensure_future(client.get("/work/jobs/held?wait=60")) for _ in range(90)]
+            refused = await next(asyncio.as_completed(asked))
+            assert refused.json()["message"] == "too many requests are open at once"
+            gate.open()
+            return {answer.status_code for answer in await asyncio.gather(*asked)}
+
+    with Hosted(tmp_path / "jobs.db", env={"FILES": "128"}), Hosted(tmp_path / "jobs.db") as follower:
+        job = {"type": "holds", "started": str(tmp_path / "started"), "gate": gate.path, "jobId": "held"}
+        assert follower.client.post("/work/jobs", json=job).status_code == 202
+        assert asyncio.run(ask(follower.url)) == {200, 503}

@@ -13,6 +13,7 @@ from asyncjob.mounted.member import Member
 from asyncjob.mounted.owner import Owner
 from asyncjob.mounted.request import HandedRequest
 from asyncjob.server.http import answers
+from asyncjob.server.http.answers import Answer
 from asyncjob.server.http.problems import as_problem, wants_problem
 from asyncjob.server.http.requests import Message, Receive, Scope, Send, by_name
 from asyncjob.server.logs import log
@@ -21,6 +22,7 @@ from asyncjob.store import Unusable
 
 PATIENCE = 15.0  # seconds for which a request waits for an owner
 PAUSE_SECONDS = 0.01  # before a request is handed to the next owner
+CLIENT_LEFT = 499  # as nginx has it; nobody reads it
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 UNCERTAIN = "the process that had the jobs ended before it answered: look whether this was done, then ask again"
 UNREACHABLE = "the process that has the jobs cannot be reached"
@@ -28,11 +30,13 @@ UNREACHABLE = "the process that has the jobs cannot be reached"
 
 async def answer(member: Member, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer a request; the last three are ASGI's."""
-    send = _not_to_be_guessed(send)
+    send = sending = Sending(send)
     try:
         if not member.is_going:
             await member.start()
         await _through_owner(member, scope, receive, send)
+        if not sending.has_begun:  # the client has left, which some middleware takes for an error
+            await Answer(CLIENT_LEFT, [(b"content-length", b"0")], b"").send(send)
     except Unusable as error:
         log(logging.ERROR, "the job API does not start", error=str(error))
         await _refuse(Unavailable(str(error)), scope, send)
@@ -85,12 +89,19 @@ async def _refuse(refusal: Exception, scope: Scope, send: Send) -> None:
     await (as_problem(answer) if wants_problem(by_name(scope["headers"])) else answer).send(send)
 
 
-def _not_to_be_guessed(send: Send) -> Send:
-    """Have browsers take each answer for what it says it is, as `asyncjob serve` has them."""
+class Sending:
+    """ASGI's `send`, which has browsers take each answer for what it says it is, as `asyncjob serve` has them.
 
-    async def send_with_header(message: Message) -> None:
+    Attributes:
+        has_begun: whether an answer has.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self.has_begun = False
+        self._send = send
+
+    async def __call__(self, message: Message) -> None:
+        self.has_begun = True
         if message["type"] == "http.response.start":
             message["headers"] = [NOSNIFF, *message["headers"]]
-        await send(message)
-
-    return send_with_header
+        await self._send(message)

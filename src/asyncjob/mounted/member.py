@@ -168,7 +168,10 @@ class Member:
         if follower is None:
             self.problem = "it is no process of this application, or has not started yet"
         elif not follower.is_same:
-            self.problem = f"process {follower.owner} serves it with other job functions or settings"
+            problem = f"process {follower.owner} serves it with other job functions or settings"
+            if problem != self.problem:
+                log(logging.WARNING, "waiting for the database", reason=problem)
+            self.problem = problem
             follower.close()
             return None
         return follower

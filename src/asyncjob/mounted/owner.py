@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import resource
 from contextlib import suppress
 
 from asyncjob import forked, life
@@ -45,6 +46,7 @@ class Owner:
         self._server: asyncio.Server | None = None
         self._looking: asyncio.Task[None] | None = None
         self._connections: set[Connection] = set()
+        self._most = max(32, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
         self._serving: set[asyncio.Task[None]] = set()
         self._answering: set[asyncio.Task[None]] = set()
 
@@ -140,7 +142,7 @@ class Owner:
             if not isinstance(hello, Hello):
                 return
             is_same = hello.application == self._identity
-            await connection.send(Welcome(os.getpid(), is_same))
+            await connection.send(Welcome(os.getpid(), is_same, len(self._connections) > self._most))
             while is_same and isinstance(ask := await connection.next(), Ask):
                 exchange = Exchange(connection, ask)
                 await self.answer(exchange.scope, exchange.receive, exchange.send)
