@@ -2,6 +2,8 @@
 
 import logging
 
+import pytest
+
 from asyncjob.contract import LogQuery
 from asyncjob.job_log import BEGIN, Level, Place, place_at
 from asyncjob.store import KeptLine, LogCut
@@ -108,12 +110,16 @@ def test_a_line_of_no_job_and_a_number_that_is_taken_change_nothing(run: Run) ->
     run(test)
 
 
-def test_a_log_is_deleted_with_its_job(run: Run) -> None:
+@pytest.mark.parametrize("by", ["purge", "delete"])
+def test_a_log_is_deleted_with_its_job(run: Run, by: str) -> None:
     async def test(opened: Opened) -> None:
         await opened.run("job")
         await opened.store.logs.keep([line(1)], [])
         assert (await opened.store.cancel("job")).applied
-        assert (await opened.store.purge("9", 0, 100))[0] == 1
+        if by == "purge":
+            assert (await opened.store.purge("9", 0, 100))[0] == 1
+        else:
+            assert (await opened.store.delete("job")).applied
         await opened.submit("job")
         assert numbers(opened) == []
 

@@ -3,8 +3,9 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
-from asyncjob.server.workers.worker.process_tree import Process, children, end, find
+from asyncjob.server.workers.worker.process_tree import Process, children, end, find, thread_has_children
 from tests.server.conftest import wait_for
 
 TREE = "sleep 600 & (sleep 600 & echo; wait) & wait"
@@ -52,3 +53,13 @@ def test_what_is_not_there_has_no_children_and_is_not_ended() -> None:
     assert find(2**22 + 1) is None
     assert children(2**22 + 1) == []
     assert end([Process(2**22 + 1, 0)]) == []
+
+
+def test_a_thread_knows_whether_it_has_started_a_process_that_is_still_to_be_waited_for() -> None:
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        assert not one.submit(thread_has_children).result()
+        with one.submit(_start, "sh", "-c", "echo; exec sleep 600").result() as root:
+            assert one.submit(thread_has_children).result()
+            assert not other.submit(thread_has_children).result()
+            root.kill()
+        assert not one.submit(thread_has_children).result()
