@@ -15,7 +15,8 @@ from typing import Any
 from asyncjob import life
 from asyncjob.mounted import address, host
 from asyncjob.mounted.follower import Follower, follow
-from asyncjob.mounted.owner import Owner, identity
+from asyncjob.mounted.identity import identity
+from asyncjob.mounted.owner import Owner
 from asyncjob.registry import Jobs
 from asyncjob.server.logs import log, logger
 from asyncjob.server.settings import Settings
@@ -104,11 +105,12 @@ class Member:
                 try:
                     await self._have_role()
                 except Exception as error:
-                    self.problem = str(error)
+                    is_new, self.problem = str(error) != self.problem, str(error)
                     if not self._has_started:
                         raise
-                    unexpected = None if isinstance(error, Unusable) else error
-                    logger.error("the job API is not available, trying again: %s", error, exc_info=unexpected)
+                    if is_new:
+                        unexpected = None if isinstance(error, Unusable) else error
+                        logger.error("the job API is not available, trying again: %s", error, exc_info=unexpected)
                     await self._pause(FAULT_PAUSE)
         finally:
             heeding.cancel()
@@ -144,8 +146,11 @@ class Member:
         return None
 
     async def _open(self) -> Store:
-        """The store, opened beside the event loop, which may have others to serve: it may have much to read first."""
-        opening = self.loop.run_in_executor(None, life.open_store, self._settings)
+        """The store, opened beside the event loop, which may have others to serve: it may have much to read first.
+
+        A file that has served once, and is gone, is missed until it is back, when a new one would be lost.
+        """
+        opening = self.loop.run_in_executor(None, lambda: life.open_store(self._settings, create=not self._has_started))
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
