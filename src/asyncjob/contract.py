@@ -290,8 +290,8 @@ def parse_log_query(query: dict[str, str]) -> LogQuery:
     _refuse_unknown(query, ("attempt", "level", "limit", "cursor"))
     limit, after = _page(query)
     attempt, level = query.get("attempt"), query.get("level", Level.DEBUG)
-    if attempt is not None and not re.fullmatch(r"\d{1,9}", attempt, re.ASCII):
-        raise ApiError(400, "attempt must be a whole number")
+    if attempt is not None and not re.fullmatch(r"[1-9]\d{0,8}", attempt, re.ASCII):
+        raise ApiError(400, "attempt must be a whole number from 1 on")
     if level not in list(Level):
         raise ApiError(400, f"level must be one of: {', '.join(Level)}")
     return LogQuery(limit, place_at(after or 0), None if attempt is None else int(attempt), Level(level))

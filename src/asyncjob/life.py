@@ -15,14 +15,18 @@ from asyncjob.store import NotSaved, Store, Unreadable, Unusable
 LOOK_SECONDS = 1.0  # between looks at whether the file is still there
 
 
-def open_store(settings: Settings) -> Store:
+def open_store(settings: Settings, *, create: bool = True) -> Store:
     """Where the jobs are kept. This is the one place that chooses a store.
+
+    Args:
+        settings: name it.
+        create: whether to make it if it does not exist.
 
     Raises:
         InUse: another server has it.
         Unusable: it cannot be opened.
     """
-    return SqliteStore(settings.database)
+    return SqliteStore(settings.database, create=create)
 
 
 async def start(engine: Engine, store: Store) -> None:

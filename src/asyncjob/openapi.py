@@ -277,7 +277,11 @@ OPERATIONS = {
         {200: _json("A page of the log, the oldest line first.", "Logs")},
         (400, 401, 403, 404),
         (
-            _query("attempt", {"type": "integer", "minimum": 1}, description="Lines of this attempt alone."),
+            _query(
+                "attempt",
+                {"type": "integer", "minimum": 1, "maximum": 999_999_999},
+                description="Lines of this attempt alone.",
+            ),
             _query("level", {"enum": list(Level)}, description="Lines of this level or above alone."),
             *_PAGE,
         ),

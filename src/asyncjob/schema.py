@@ -103,7 +103,7 @@ def submission_schemas(jobs: Jobs, ref_template: str, *, options: Collection[str
     for function, reference in zip(jobs, references, strict=True):
         name = reference["$ref"].removeprefix(before)
         bodies[name] = _body(components.pop(name), function, type_required=len(jobs) > 1, options=options)
-    return SubmissionSchemas(bodies, components)
+    return SubmissionSchemas(_in_order(bodies), _in_order(components))
 
 
 def results_schemas(jobs: Jobs, ref_template: str) -> SubmissionSchemas:
@@ -117,9 +117,24 @@ def results_schemas(jobs: Jobs, ref_template: str) -> SubmissionSchemas:
     schemas, components = msgspec.json.schema_components(
         [function.results for function in known], ref_template=ref_template
     )
-    return SubmissionSchemas(
-        {function.name: schema for function, schema in zip(known, schemas, strict=True)}, components
-    )
+    bodies = {function.name: schema for function, schema in zip(known, schemas, strict=True)}
+    return SubmissionSchemas(_in_order(bodies), _in_order(components))
+
+
+def _in_order(schema: Any) -> Any:
+    """The same schema, with the defaults that are sets in order: that of a set differs between processes."""
+    if isinstance(schema, list):
+        return [_in_order(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    ordered = {name: _in_order(value) for name, value in schema.items()}
+    if isinstance(default := schema.get("default"), list) and _is_of_sets(schema):
+        ordered["default"] = sorted(default, key=msgspec.json.encode)
+    return ordered
+
+
+def _is_of_sets(schema: Schema) -> bool:
+    return any(each.get("uniqueItems") for each in (schema, *schema.get("anyOf", ())))
 
 
 def _body(parameters: Schema, function: JobFunction, *, type_required: bool, options: Collection[str]) -> Schema:

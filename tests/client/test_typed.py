@@ -20,7 +20,7 @@ from tests.client import typed_functions as functions
 from tests.serving import Server
 
 USE = """
-from asyncjob import AsyncClient, Client, JobSnapshot, Options
+from asyncjob import AsyncClient, Client, JobsApp, JobSnapshot, Options
 from tests.client.typed_functions import count, report
 
 def use(client: Client) -> None:
@@ -34,6 +34,10 @@ def use(client: Client) -> None:
 async def use_async(client: AsyncClient) -> None:
     reveal_type(await client.submit('add'))
     reveal_type(await (await client.submit(count, words=[])).result())
+
+async def use_mounted(work: JobsApp) -> None:
+    reveal_type(await (await work.submit(count, words=[])).result())
+    reveal_type(work.blocking_client.submit(report, month="2026-11").result())
 
 def misuse(client: Client) -> None:
     client.submit('add').wait(timeout='1')
@@ -52,6 +56,8 @@ REVEALED = [
     "Any",
     f"{CLIENTS}.asynchronous.AsyncJobHandle[Any]",
     "dict[str, int]",
+    "dict[str, int]",
+    "tests.client.typed_functions.Report",
 ]
 
 

@@ -81,7 +81,7 @@ def test_lines_can_be_chosen_by_attempt_and_level(api: httpx.Client, failed: Fai
     assert lines(api, job_id, "?level=critical") == []
 
 
-@pytest.mark.parametrize("query", ["limit=0", "cursor=x", "attempt=x", "attempt=-1", "level=loud", "status=Success"])
+@pytest.mark.parametrize("query", ["limit=0", "cursor=x", "attempt=x", "attempt=0", "level=loud", "status=Success"])
 def test_a_query_of_a_log_that_is_not_understood_is_refused(
     api: httpx.Client, submitted: Callable[..., str], query: str
 ) -> None:

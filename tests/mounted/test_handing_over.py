@@ -118,7 +118,7 @@ def test_when_a_listener_leaves_the_owner_knows(tmp_path: Path) -> None:
         assert connections() == 1  # by which it knows that the owner lives
         with follower.client.stream("GET", "/work/events") as answer:
             next(read(answer))
-            assert connections() == 2
+            wait_for(lambda: connections() == 2, "a connection of the stream's own")
         wait_for(lambda: connections() == 1, "the connection to end")
 
 
@@ -163,6 +163,29 @@ def test_what_must_not_be_done_twice_is_not(tmp_path: Path) -> None:
         follower.wait_for("owning the database")
         assert follower.client.get("/work/jobs/done?wait=30").json()["status"] in ("Success", "Failure")
         assert "job retried" not in follower.log
+
+
+def test_a_request_that_its_owners_die_of_is_not_handed_to_all_of_them(tmp_path: Path) -> None:
+    with ExitStack() as running:
+        env = {"DIES_AFTER": "cancel"}
+        hosts = [
+            running.enter_context(Hosted(tmp_path / "jobs.db", app="tests.mounted.dying:fast", env=env))
+            for _ in range(5)
+        ]
+        job = {"type": "add", "a": 1, "jobId": "late", "options": {"delay": 600}}
+        assert hosts[4].client.post("/work/jobs", json=job).status_code == 202
+        try:
+            answer = hosts[4].client.post("/work/jobs/late/cancel")
+        except httpx.RemoteProtocolError:  # it was the owner by then
+            pass
+        else:
+            assert answer.status_code == 502
+        assert sum(host.process.poll() is not None for host in hosts) <= 3
+
+
+def test_headers_that_no_message_can_hold_are_refused(follower: httpx.Client) -> None:
+    assert follower.get("/work/jobs", headers={"x-long": "x" * (1 << 20)}).status_code in (400, 431)
+    assert follower.get("/work/jobs").status_code == 200
 
 
 @contextmanager

@@ -240,3 +240,19 @@ def test_job_functions_submit_jobs_too(tmp_path: Path) -> None:
             answer = host.client.post("/work/jobs", json=job)
             assert host.client.get(f"{answer.headers['location']}?wait=60").json()["results"] == results
         assert "first request" not in host.log and "the database" not in host.log  # the workers are no members
+
+
+def test_an_application_outlives_its_database(tmp_path: Path) -> None:
+    database, elsewhere = tmp_path / "jobs.db", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with Hosted(database) as host:
+        assert host.client.post("/work/jobs", json={"type": "add", "a": 1, "jobId": "kept"}).status_code == 202
+        database.rename(elsewhere / "jobs.db")
+        database.mkdir()  # so that no other is made in its place
+        host.wait_for("the job API is not available")
+        assert host.client.get("/process").json() == host.process.pid
+        assert host.client.get("/work/jobs").status_code == 503
+        database.rmdir()
+        (elsewhere / "jobs.db").rename(database)
+        host.wait_for("owning the database", times=2)
+        assert host.client.get("/work/jobs/kept?wait=30").json()["status"] == "Success"

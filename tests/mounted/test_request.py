@@ -16,5 +16,5 @@ def test_a_post_may_be_repeated_if_that_does_nothing_twice_whatever_the_framewor
     scope = {"method": "POST", "path": path + end, "raw_path": b"/work" + path.encode(), "headers": []}
     request = HandedRequest(scope, nothing, nothing)
     assert request.may_be_repeated
-    request.is_handed_over = True
+    request.times_handed_over = 1
     assert request.may_be_repeated is safe

@@ -100,14 +100,14 @@ def test_a_server_that_is_killed_again_and_again_passes_no_limit_and_loses_no_jo
     log = tmp_path / "log"
     log.touch()
     jobs = []
-    for number in range(40):
-        jobs.append(server.submit("few", log=str(log)))
-        jobs.append(server.submit("keyed", log=str(log), key=f"key-{number % 5}"))
-        jobs.append(server.submit("unsure", log=str(log)))
-        options = {"delay": number / 20}
-        jobs.append(server.submit("keyed", log=str(log), key="later", options=options))
     for _ in range(3):
         enough = len(lines(log)) + 20
+        for number in range(14):
+            jobs.append(server.submit("few", log=str(log)))
+            jobs.append(server.submit("keyed", log=str(log), key=f"key-{number % 5}"))
+            jobs.append(server.submit("unsure", log=str(log)))
+            options = {"delay": number / 7}
+            jobs.append(server.submit("keyed", log=str(log), key="later", options=options))
         _wait_for_lines(log, enough)
         orphans = server.worker_pids()
         os.kill(server.process.pid, signal.SIGKILL)

@@ -36,7 +36,8 @@ class MemoryLogs:
             last = before.number if before.attempt == place.attempt else 0
             before = place
             if place > query.after and query.attempt in (None, place.attempt) and line.level >= query.level.number:
-                found.append(line._replace(left_out=place.number - 1 - last))
+                seen = query.after.number if query.after.attempt == place.attempt else 0
+                found.append(line._replace(left_out=place.number - 1 - max(last, seen)))
         return found[: query.limit], len(found) >= query.limit
 
     def last(self, job_id: str, attempt: int) -> int:

@@ -2,6 +2,8 @@
 
 import logging
 
+import pytest
+
 from asyncjob.contract import LogQuery
 from asyncjob.job_log import BEGIN, Level, Place, place_at
 from asyncjob.store import KeptLine, LogCut
@@ -71,6 +73,18 @@ def test_a_line_says_how_many_are_missing_before_it_even_if_those_around_are_not
     run(test)
 
 
+def test_lines_that_are_cut_after_they_were_read_are_not_missing_to_their_reader(run: Run) -> None:
+    async def test(opened: Opened) -> None:
+        await opened.submit("job")
+        await opened.store.logs.keep([line(number) for number in (1, 2, 3, 4, 7)], [])
+        await opened.store.logs.keep([], [LogCut("job", Place(1, 1), Place(1, 7))])
+        (again,) = opened.store.logs.of_job("job", LogQuery(after=Place(1, 4)))[0]
+        assert (again.number, again.left_out) == (7, 2)
+        assert [one.left_out for one in opened.store.logs.of_job("job", LogQuery())[0]] == [0, 5]
+
+    run(test)
+
+
 def test_what_lies_between_two_places_is_cut_after_the_lines_are_saved(run: Run) -> None:
     async def test(opened: Opened) -> None:
         await opened.submit("job")
@@ -96,12 +110,16 @@ def test_a_line_of_no_job_and_a_number_that_is_taken_change_nothing(run: Run) ->
     run(test)
 
 
-def test_a_log_is_deleted_with_its_job(run: Run) -> None:
+@pytest.mark.parametrize("by", ["purge", "delete"])
+def test_a_log_is_deleted_with_its_job(run: Run, by: str) -> None:
     async def test(opened: Opened) -> None:
         await opened.run("job")
         await opened.store.logs.keep([line(1)], [])
         assert (await opened.store.cancel("job")).applied
-        assert (await opened.store.purge("9", 0, 100))[0] == 1
+        if by == "purge":
+            assert (await opened.store.purge("9", 0, 100))[0] == 1
+        else:
+            assert (await opened.store.delete("job")).applied
         await opened.submit("job")
         assert numbers(opened) == []
 

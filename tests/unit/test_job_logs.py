@@ -86,6 +86,12 @@ def test_no_line_is_older_than_its_attempt_or_of_tomorrow(at: int) -> None:
     assert before - 1_000 <= kept.lines[0].at <= now_ms()
 
 
+def test_text_that_a_worker_has_not_made_readable_is_made_so() -> None:
+    one = attempt()
+    (line,) = run(lambda logs, kept: logs.take(one, logged(1, message="a\x00b\nc", logger="\x1b[2J"))).lines
+    assert (line.message, line.logger) == ("a�b\nc", "")
+
+
 def test_lines_of_an_attempt_that_is_recorded_are_not_kept() -> None:
     one = attempt()
     one.recorded = True

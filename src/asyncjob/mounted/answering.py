@@ -7,6 +7,7 @@ import asyncio
 import logging
 
 from asyncjob.contract import ApiError
+from asyncjob.mounted.connection import TooLarge
 from asyncjob.mounted.follower import Busy, OwnerLost
 from asyncjob.mounted.member import Member
 from asyncjob.mounted.owner import Owner
@@ -27,32 +28,48 @@ UNCERTAIN = "the process that had the jobs ended before it answered: look whethe
 async def answer(member: Member, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer a request; the last three are ASGI's."""
     send = _not_to_be_guessed(send)
-    request: HandedRequest | None = None
-    if not member.is_going:
-        try:
+    try:
+        if not member.is_going:
             await member.start()
-        except Unusable as error:
-            log(logging.ERROR, "the job API does not start", error=str(error))
-            return await _refuse(Unavailable(str(error)), scope, send)
-    while True:
-        role = await member.role(PATIENCE)
-        if isinstance(role, Owner):
-            if request is not None:
-                scope, receive = request.scope, request.replay()
-            return await role.answer(scope, receive, send)
+        await _through_owner(member, scope, receive, send)
+    except Unusable as error:
+        log(logging.ERROR, "the job API does not start", error=str(error))
+        await _refuse(Unavailable(str(error)), scope, send)
+    except (ApiError, Unavailable) as refusal:
+        await _refuse(refusal, scope, send)
+
+
+async def _through_owner(member: Member, scope: Scope, receive: Receive, send: Send) -> None:
+    """Have an owner answer, and the next one if that dies.
+
+    Raises:
+        ApiError: it is not known whether this was done, or it cannot be handed over.
+        Unavailable: there is no owner, or the way to it is full.
+    """
+    request: HandedRequest | None = None
+    until: float | None = None
+    while not isinstance(role := await member.role(PATIENCE), Owner):
         if role is None:
-            return await _refuse(Unavailable(member.problem), scope, send)
+            raise Unavailable(member.problem)
         request = request or HandedRequest(scope, receive, send)
         try:
             return await role.answer(request)
         except Busy:
-            return await _refuse(Unavailable("too many requests are open at once"), scope, send)
+            raise Unavailable("too many requests are open at once") from None
+        except TooLarge:
+            raise ApiError(431, "the request's headers are over the limit of 1 MB") from None
         except OwnerLost:
             if request.has_begun:
                 raise
             if not request.may_be_repeated:  # a 503 would say that nothing was done
-                return await _refuse(ApiError(502, UNCERTAIN), scope, send)
+                raise ApiError(502, UNCERTAIN) from None
+        until = until or member.loop.time() + PATIENCE
+        if member.loop.time() > until:
+            raise Unavailable("the process that has the jobs cannot be reached")
         await asyncio.sleep(PAUSE_SECONDS)
+    if request is not None:
+        scope, receive = request.scope, request.replay()
+    return await role.answer(scope, receive, send)
 
 
 async def _refuse(refusal: Exception, scope: Scope, send: Send) -> None:

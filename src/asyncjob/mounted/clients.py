@@ -6,7 +6,6 @@ FastAPI runs a `def` route; they are answered in the application's event loop.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -98,7 +97,7 @@ class Answering(httpx.AsyncByteStream):
         try:
             await application(_scope(self._request), self._receive, self._messages.put)
         finally:
-            with suppress(asyncio.CancelledError):
+            if not self._left.is_set():
                 await self._messages.put(None)
 
     async def _receive(self) -> Message:

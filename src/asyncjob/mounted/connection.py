@@ -20,6 +20,12 @@ CHUNK_BYTES = 1 << 18  # of a body, in one message
 MAX_UNREAD_BYTES = 1 << 19  # above which the other end has to wait
 
 _LENGTH = struct.Struct("!I")
+
+
+class TooLarge(Exception):
+    """A message that no frame can hold."""
+
+
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -122,10 +128,16 @@ class Connection(asyncio.Protocol):
         return message
 
     async def send(self, *messages: Message) -> None:
-        """Send messages, and wait while the other end does not read."""
+        """Send messages, and wait while the other end does not read.
+
+        Raises:
+            TooLarge: one of them is.
+        """
         frames = []
         for message in messages:
             body = _encoder.encode(message)
+            if len(body) > MAX_FRAME_BYTES:
+                raise TooLarge
             frames += [_LENGTH.pack(len(body)), body]
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(b"".join(frames))

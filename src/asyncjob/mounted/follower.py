@@ -12,7 +12,10 @@ EVENT_STREAM = b"text/event-stream"
 
 
 class OwnerLost(Exception):
-    """The owner has died or stopped before it had answered."""
+    """The owner has died or stopped before it had answered, or in the middle of its answer."""
+
+    def __init__(self) -> None:
+        super().__init__("the process that has the jobs ended before its answer did")
 
 
 class Busy(Exception):
@@ -66,6 +69,7 @@ class Follower:
         Raises:
             OwnerLost: it is gone; `request` knows what has become of it.
             Busy: too many requests are open.
+            TooLarge: the head of the request is over the limit.
         """
         if self._open >= self._most:
             raise Busy
@@ -87,7 +91,10 @@ class Follower:
             connection = self._idle.pop()
             if not connection.is_over.is_set():
                 return connection
-        connection, _ = await _greet(self._path, self._identity)
+        connection, welcome = await _greet(self._path, self._identity)
+        if not welcome.is_same:  # it is another owner's, already
+            connection.close()
+            raise OwnerLost
         return connection
 
     async def _exchange(self, request: HandedRequest, connection: Connection) -> bool:
@@ -134,7 +141,7 @@ class Follower:
 async def _hand_over(request: HandedRequest, connection: Connection, is_sent: asyncio.Event) -> None:
     """Send the request; when its client leaves, close the connection, which tells the owner."""
     try:
-        request.is_handed_over = True
+        request.times_handed_over += 1
         await connection.send(request.ask)
         async for body in request.body():
             await connection.send(body)

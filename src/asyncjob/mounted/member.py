@@ -15,9 +15,10 @@ from typing import Any
 from asyncjob import life
 from asyncjob.mounted import address, host
 from asyncjob.mounted.follower import Follower, follow
-from asyncjob.mounted.owner import Owner, identity
+from asyncjob.mounted.identity import identity
+from asyncjob.mounted.owner import Owner
 from asyncjob.registry import Jobs
-from asyncjob.server.logs import log
+from asyncjob.server.logs import log, logger
 from asyncjob.server.settings import Settings
 from asyncjob.store import InUse, Store, Unusable
 
@@ -53,6 +54,7 @@ class Member:
         self._identity = identity(jobs, settings)
         self._role: Role | None = None
         self._has_role = asyncio.Event()
+        self._has_started = False
         self._told = asyncio.Event()  # that the end has come, or will come
         self._stop, self._hurry = asyncio.Event(), asyncio.Event()
         self._going: asyncio.Task[None] | None = None
@@ -81,7 +83,7 @@ class Member:
         if at_once:
             self._hurry.set()
         if self._going is not None:
-            with suppress(Unusable):  # it was logged
+            with suppress(Exception):  # `start` has raised it
                 await self._going
 
     async def role(self, patience: float) -> Role | None:
@@ -96,19 +98,20 @@ class Member:
     # -- inside ------------------------------------------------------------------------------------------------------
 
     async def _go(self) -> None:
-        """Own the database or follow who owns it, until stopped."""
+        """Own the database or follow who owns it, until stopped; whatever happens to the jobs once it has started."""
         heeding = asyncio.ensure_future(self._heed_host())
         try:
-            await self._have_role()
             while not self._told.is_set():
                 try:
                     await self._have_role()
-                except Unusable as error:
-                    self.problem = str(error)
+                except Exception as error:
+                    is_new, self.problem = str(error) != self.problem, str(error)
+                    if not self._has_started:
+                        raise
+                    if is_new:
+                        unexpected = None if isinstance(error, Unusable) else error
+                        logger.error("the job API is not available, trying again: %s", error, exc_info=unexpected)
                     await self._pause(FAULT_PAUSE)
-        except Unusable as error:
-            self.problem = str(error)
-            raise
         finally:
             heeding.cancel()
         self.problem = "the application is stopping"
@@ -143,8 +146,11 @@ class Member:
         return None
 
     async def _open(self) -> Store:
-        """The store, opened beside the event loop, which may have others to serve: it may have much to read first."""
-        opening = self.loop.run_in_executor(None, life.open_store, self._settings)
+        """The store, opened beside the event loop, which may have others to serve: it may have much to read first.
+
+        A file that has served once, and is gone, is missed until it is back, when a new one would be lost.
+        """
+        opening = self.loop.run_in_executor(None, lambda: life.open_store(self._settings, create=not self._has_started))
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -191,14 +197,17 @@ class Member:
             self._hurry.set()
             raise
         finally:
-            await owner.stop(self._hurry)
-            self._leave()
-            await owner.close()
+            try:
+                await owner.stop(self._hurry)
+            finally:
+                self._leave()
+                await owner.close()
         if isinstance(fault, str):
             raise Unusable(fault)
 
     def _take(self, role: Role) -> None:
         self._role = role
+        self._has_started = True
         self._has_role.set()
 
     def _leave(self) -> None:

@@ -1,26 +1,20 @@
 """The process that owns the database: it has the engine, and answers what it is asked, by itself or by the others."""
 
 import asyncio
-import hashlib
 import os
 from contextlib import suppress
-from dataclasses import replace
-
-import msgspec
 
 from asyncjob import forked, life
 from asyncjob.mounted import address
 from asyncjob.mounted.connection import Ask, Begin, Body, Connection, Hello, Part, Welcome, chunks
-from asyncjob.openapi import document
+from asyncjob.mounted.identity import identity
 from asyncjob.registry import Jobs
 from asyncjob.server.engine import Engine
 from asyncjob.server.http.access import Access
 from asyncjob.server.http.application import Application
 from asyncjob.server.http.requests import Message, Receive, Scope, Send
-from asyncjob.server.logs import LogLevel
 from asyncjob.server.settings import Settings
 from asyncjob.store import Store
-from asyncjob.version import __version__
 
 CLOSE_SECONDS = 5.0  # for open requests to finish when the owner stops
 
@@ -183,10 +177,3 @@ class Exchange:
                 return False
             self._is_received = not body.more
         return self._is_answered
-
-
-def identity(jobs: Jobs, settings: Settings) -> bytes:
-    """What processes of one application have in common: version, functions as clients see them, settings; as a hash."""
-    settings = replace(settings, target=None, path=(), log_level=LogLevel.INFO)  # in which they may differ
-    described = msgspec.json.encode(document(jobs, __version__, []))
-    return hashlib.sha256(described + repr(settings).encode()).digest()

@@ -7,6 +7,7 @@ from asyncjob.job import new_job_id
 from asyncjob.mounted.connection import Ask, Body, chunks
 from asyncjob.server.http.requests import Message, Receive, Scope, Send
 
+MAX_TIMES = 3  # that a request is handed over: it may be what its owners die of
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE")
 SAFE_POSTS = ("/jobs", "/cancel", "/pause", "/resume", "/session")  # a job is submitted under the same id again
 
@@ -19,7 +20,7 @@ class HandedRequest:
         scope: ASGI's, with the id of the job that it may make.
         has_begun: whether its client has been sent a part of the answer.
         has_left: whether its client has left.
-        is_handed_over: whether an owner may have seen it.
+        times_handed_over: how many owners may have seen it.
 
     Args:
         scope: ASGI's, like the others.
@@ -40,7 +41,8 @@ class HandedRequest:
             None if client is None else (str(client[0]), int(client[1] or 0)),
             self.scope["asyncjob.job_id"],
         )
-        self.has_begun = self.has_left = self.is_handed_over = False
+        self.has_begun = self.has_left = False
+        self.times_handed_over = 0
         self._receive = receive
         self._send = send
         self._kept: list[Body] = []
@@ -51,7 +53,10 @@ class HandedRequest:
         """Whether the request may be handed over again: that would do nothing twice, and its body is still there."""
         if self.has_begun or self._size > MAX_BODY_BYTES:
             return False
-        return not self.is_handed_over or self.ask.method in SAFE_METHODS or self._is_safe_post()
+        if self.times_handed_over == 0:
+            return True
+        is_safe = self.ask.method in SAFE_METHODS or self._is_safe_post()
+        return is_safe and self.times_handed_over < MAX_TIMES
 
     def _is_safe_post(self) -> bool:
         return self.ask.path.rstrip("/").endswith(SAFE_POSTS)  # Litestar adds a slash

@@ -10,6 +10,7 @@ import re
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
+from typing import NamedTuple
 
 import msgspec
 
@@ -23,13 +24,26 @@ _LAST_ID = re.compile(r"([0-9a-f]{16}|)-([0-9]{1,18})")
 MAX_STREAMS = 10_000  # of single jobs
 
 
+class _Told(NamedTuple):
+    """A job as its streams are told of it.
+
+    Attributes:
+        text: of the event, the same for all streams without the log.
+    """
+
+    version: str
+    encoded: bytes
+    text: bytes
+    is_final: bool
+
+
 class _Watched:
     """A job that somebody waits for."""
 
     def __init__(self) -> None:
         self.watchers: set[asyncio.Event] = set()
         self.readers: set[asyncio.Event] = set()  # those of them that want to know of lines, too
-        self.told: tuple[str, bytes, bool] | None = None  # version, JSON, whether it is final; None since it changed
+        self.told: _Told | None = None  # None since it changed
 
 
 class Watchers:
@@ -117,30 +131,30 @@ class Watchers:
                     told = self._tell(job_id, find)
                     if told is None:
                         return
-                    version, encoded, is_final = told
                     # The job was read first: what its function has said until then is there, and is sent before it.
                     while read_log is not None and (lines := read_log(place)):
                         for line in lines:
                             place = Place(line.attempt, line.number)
                             yield _event(_id(last_id, place), msgspec.json.encode(line), b"event: log\n")
-                    if version != last_id:
-                        last_id = version
-                        yield _event(version if read_log is None else _id(version, place), encoded)
-                    if is_final or self._stopped:
+                    if told.version != last_id:
+                        last_id = told.version
+                        yield told.text if read_log is None else _event(_id(last_id, place), told.encoded)
+                    if told.is_final or self._stopped:
                         return
                     while not await _is_set_in_time(changed):
                         yield COMMENT
         finally:
             self._streaming -= 1
 
-    def _tell(self, job_id: str, find: Callable[[str], Job | None]) -> tuple[str, bytes, bool] | None:
+    def _tell(self, job_id: str, find: Callable[[str], Job | None]) -> _Told | None:
         watched = self._watched[job_id]
         if watched.told is None:  # the first stream to get here makes the text for all
             job = find(job_id)
             if job is None:
                 return None
             encoded = msgspec.json.encode(job)
-            watched.told = job_version(encoded), encoded, job.status.is_final
+            version = job_version(encoded)
+            watched.told = _Told(version, encoded, _event(version, encoded), job.status.is_final)
         return watched.told
 
 

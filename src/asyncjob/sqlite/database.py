@@ -49,16 +49,21 @@ class Database:
     SQLite puts beside it, even if the name leads to another file in the meantime. The lock on the database itself
     protects the file, whatever its name.
 
+    Args:
+        path: the file.
+        create: whether to make it if it does not exist, or is empty.
+
     Raises:
         InUse: another server has the file.
         Unusable: it is not ours, or it cannot be opened.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, create: bool = True) -> None:
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             needed = ".".join(map(str, OLDEST_SQLITE))
             raise Unusable(f"this Python has SQLite {sqlite3.sqlite_version}; {needed} or newer is needed")
         self.path = Path(os.path.realpath(path))
+        self._create = create
         for part in ("", ".lock", *PARTS):
             check_kind(f"{self.path}{part}")
         self._lock = self._lock_name()
@@ -162,7 +167,7 @@ class Database:
         But SQLite's locks are lost if any descriptor of the file is closed. So this one is opened before the first
         connection and closed after the last.
         """
-        file = self._open(self.path)
+        file = self._open(self.path, create=self._create)
         try:
             self._lock_now(file, "under another name, a hard link")
         except BaseException:
@@ -170,9 +175,10 @@ class Database:
             raise
         return file
 
-    def _open(self, path: str | Path) -> int:
+    def _open(self, path: str | Path, *, create: bool = True) -> int:
+        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | (os.O_CREAT if create else 0)
         try:
-            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, OWNER_ONLY)
+            return os.open(path, flags, OWNER_ONLY)
         except OSError as error:
             raise Unusable(f"cannot open {self.path}: {error.strerror}") from None
 
@@ -210,6 +216,8 @@ class Database:
         (tables,) = connection.execute(SQL["count_tables"]).fetchone()
         if application_id != APPLICATION_ID and (application_id or tables):
             raise Unusable(f"{self.path} is a database of another program: choose another --database")
+        if application_id != APPLICATION_ID and not self._create:
+            raise Unusable(f"{self.path} is empty, and is not the database that was there")
 
     def _keep_private(self) -> None:
         """Take away the access that an earlier umask, a copy or a restore may have given to others."""

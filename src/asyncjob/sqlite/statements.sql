@@ -359,12 +359,12 @@ DELETE FROM log WHERE job_id = :job_id
     AND (attempt, number) > (:after_attempt, :after) AND (attempt, number) < (:before_attempt, :before);
 
 -- name: log
--- Lists lines of a job, with how many are missing before each.
+-- Lists lines of a job, with how many are missing before each; what was there when it was read before is not missing.
 SELECT job_id, attempt, number, at, level, logger, message, traceback,
-    number - 1 - coalesce((
+    number - 1 - max(iif(attempt = :after_attempt, :after, 0), coalesce((
         SELECT max(number) FROM log AS earlier
         WHERE earlier.job_id = log.job_id AND earlier.attempt = log.attempt AND earlier.number < log.number
-    ), 0)
+    ), 0))
 FROM log WHERE job_id = :job_id AND (attempt, number) > (:after_attempt, :after)
     AND (:attempt IS NULL OR attempt = :attempt) AND level >= :level
 ORDER BY attempt, number LIMIT :limit;

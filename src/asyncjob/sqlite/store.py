@@ -40,15 +40,16 @@ class SqliteStore(Attempts):
     """The jobs in one database file, which no other server can open in the meantime. Implements `store.Store`.
 
     Args:
-        path: the file; it is created if it does not exist.
+        path: the file.
+        create: whether to make it if it does not exist, or is empty.
 
     Raises:
         InUse: another server has the file.
         Unusable: it is not ours, or it cannot be opened or read.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._database = Database(path)
+    def __init__(self, path: Path, *, create: bool = True) -> None:
+        self._database = Database(path, create=create)
         try:
             super().__init__(self._database)
             self.scheduled, waiting = self._lookup.one("count_waiting")

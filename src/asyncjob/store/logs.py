@@ -51,6 +51,8 @@ class Logs(Protocol):
     def of_job(self, job_id: str, query: LogQuery) -> tuple[list[KeptLine], bool]:
         """Lines of a job, the oldest first.
 
+        What is missing before a line does not count again what the query comes after.
+
         Returns:
             The lines, fewer than asked for if they are long, and True if more may follow.
 

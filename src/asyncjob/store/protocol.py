@@ -145,7 +145,7 @@ class Store(Protocol):
         """
 
     def delete(self, job_id: str) -> "asyncio.Future[Change]":
-        """Delete a final job, with its earlier attempts and finished deliveries, as `purge` does.
+        """Delete a final job, with its earlier attempts, its log and finished deliveries, as `purge` does.
 
         Its id is free then. A schedule still knows what became of it, and a rate that it has started.
 

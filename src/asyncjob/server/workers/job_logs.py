@@ -106,8 +106,8 @@ class JobLogs:
             self._cut(attempt, Place(attempt.attempt, of.first), Place(attempt.attempt, of.newest[0][0]))
         self._unsaved += line.size
         self._gathered += line.size
-        text = line.level, line.logger, line.message, line.traceback
-        self._lines.append(KeptLine(attempt.job_id, attempt.attempt, line.number, at, *text))
+        texts = _safe(line.logger), _safe(line.message), _safe(line.traceback)
+        self._lines.append(KeptLine(attempt.job_id, attempt.attempt, line.number, at, line.level, *texts))
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(GATHER_SECONDS, self.flush)
 
@@ -156,4 +156,4 @@ def _shown(allowance: Allowance, at: int, line: Line, whose: dict[str, object]) 
 
 def _safe(text: str) -> str:
     """Text from a worker, which may not have made it readable."""
-    return readable(text, MAX_TRACEBACK_CHARACTERS)
+    return text if text.isprintable() else readable(text, MAX_TRACEBACK_CHARACTERS)

@@ -135,11 +135,10 @@ class Supervisor:
         key = job_id, attempt
         self._dispatch.remove(key)
         self._suspects.remove(key)
-        for worker in self.processes.workers:
-            if (running := worker.attempts.get(key)) is not None:
-                self._deadlines.cancel(worker, running)
-                return
-        if self._store.lingering:
+        running = [(worker, worker.attempts[key]) for worker in self.processes.workers if key in worker.attempts]
+        for worker, held in running:
+            self._deadlines.cancel(worker, held)
+        if not running and self._store.lingering:  # it has just ended, or was never begun
             self._store.gone(*key)
 
     # -- what workers say ----------------------------------------------------------------------------------------
