@@ -4,14 +4,18 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec import UNSET, json
 
 from asyncjob.contract import Submission
 from asyncjob.job import Status
 from asyncjob.sqlite.store import SqliteStore
+from asyncjob.sqlite.transaction import Transaction
 from asyncjob.store import Success
 from tests.sqlite.opened import OpenedFile, with_store
 from tests.store.opened import ERROR
@@ -136,3 +140,59 @@ def test_a_store_that_is_closed_in_the_turn_of_a_read_tells_of_all_that_it_has_s
         assert await asyncio.wait_for(saving, 60) is None
 
     asyncio.run(test())
+
+
+IDS = list("abcdefghijkl")
+ACTIONS = st.one_of(
+    st.tuples(st.just("submit"), st.integers(0, 11), st.sampled_from([*[None] * 9, "http://127.0.0.1/"])),
+    st.tuples(st.just("succeed"), st.integers(1, 4), st.sampled_from([0, 0, 0, 0, 0, 1])),
+    st.tuples(st.sampled_from(["offer", "offer", "offer", "retry", "fail"]), st.integers(0, 11), st.none()),
+)
+
+
+async def _act(opened: OpenedFile, verb: str, number: int, more: Any) -> object:
+    """What came of one action, without what depends on the time."""
+    if verb == "submit":
+        return await opened.submit(IDS[number], notify=more)
+    if verb == "succeed":  # one of the newest claims; the next attempt has not begun
+        job_id, attempt = opened.claimed[-number:][0]
+        return await opened.store.succeed([Success(job_id, attempt + more, b"1")])
+    if verb == "fail":
+        return await opened.store.fail(IDS[number], 1, ERROR)
+    if verb == "retry":
+        return (await opened.store.retry(IDS[number])).applied
+    opened.store.offer(1)
+    return None
+
+
+def _all_of(opened: OpenedFile) -> list[object]:
+    """The whole state of a store, without times."""
+    jobs = [opened.store.find(job_id) for job_id in IDS]
+    return [
+        [job and (job.status, job.attempt, json.encode(job.results) if job.results else None) for job in jobs],
+        [len(opened.store.deliveries.of_job(job_id, 0, 100)[0]) for job_id in IDS],
+        (opened.store.pending, opened.store.slots, opened.claimed),
+    ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps=st.lists(st.lists(ACTIONS, min_size=1, max_size=5), max_size=12))
+def test_whatever_is_one_statement_comes_to_the_same_as_in_several(steps: list[list[tuple[str, int, Any]]]) -> None:
+    async def outcomes(folder: Path) -> list[object]:
+        opened = OpenedFile(lambda: SqliteStore(folder / "jobs.db"))
+        await opened.start()
+        try:
+            await _settle(opened)
+            opened.store.offer(3 - opened.store.slots)
+            seen: list[object] = []
+            for step in steps:
+                seen.append(await asyncio.gather(*[_act(opened, *action) for action in step]))
+                seen.append(_all_of(opened))
+            return seen
+        finally:
+            await opened.store.close()
+
+    with TemporaryDirectory() as one, TemporaryDirectory() as other, pytest.MonkeyPatch.context() as patch:
+        quick = asyncio.run(outcomes(Path(one)))
+        patch.setattr(Transaction, "_run_plain", lambda transaction, batch: None)
+        assert quick == asyncio.run(outcomes(Path(other)))

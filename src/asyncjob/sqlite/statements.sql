@@ -235,14 +235,15 @@ AS SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL;
 -- What that does. If one of the two statements writes fewer rows than it was given, nothing is saved, and the error's
 -- message is its name.
 CREATE TEMP TRIGGER plain_inserted INSTEAD OF INSERT ON plain BEGIN
-    {NEW.submit}
-    SELECT RAISE(ROLLBACK, 'submit') WHERE changes() <> NEW.submit_count;
     {NEW.succeed}
     SELECT RAISE(ROLLBACK, 'succeed') WHERE changes() <> NEW.succeed_count;
+    {NEW.submit}
+    SELECT RAISE(ROLLBACK, 'submit') WHERE changes() <> NEW.submit_count;
 END;
 
 -- name: plain
--- A whole transaction: saves new jobs and results, as `submit` and `succeed` do.
+-- A whole transaction: saves results and new jobs, as `succeed` and `submit` do. In this order, since a job that it claims
+-- cannot have ended.
 INSERT OR ROLLBACK INTO plain VALUES (:submit_rows, :submit_texts, :submit_claimed, :submit_now, :submit_count,
     :succeed_rows, :succeed_texts, :succeed_count);
 
