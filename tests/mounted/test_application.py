@@ -47,8 +47,10 @@ def test_to_make_one_starts_nothing_and_writes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_setting_that_cannot_be_used_is_refused_at_once() -> None:
-    with pytest.raises(SettingsError, match="--api-key"):
+    with pytest.raises(SettingsError, match=r"^api_key= must be at least"):
         JobsApp(jobs, api_key="short")
+    with pytest.raises(SettingsError, match=r"^notify_allow= needs notify_secret=,"):
+        JobsApp(jobs, notify_allow=["hooks.example.com"])
     with pytest.raises(ValueError, match="is not a duration"):
         JobsApp(jobs, keep="for ever")
 

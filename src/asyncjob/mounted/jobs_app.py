@@ -6,6 +6,7 @@ A module that makes one is imported by workers too, so to make it starts nothing
 import asyncio
 import logging
 import os
+import re
 import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Sequence
@@ -20,7 +21,7 @@ from asyncjob.mounted.target import search_path, target_of
 from asyncjob.options import NONE, Options
 from asyncjob.registry import Jobs
 from asyncjob.server.logs import LogLevel, hand_to_logging, log
-from asyncjob.server.settings import Settings, default_workers, parse_duration
+from asyncjob.server.settings import Settings, SettingsError, default_workers, parse_duration
 from asyncjob.server.workers import guard
 
 if TYPE_CHECKING:
@@ -90,23 +91,26 @@ class JobsApp:
     ) -> None:
         self._jobs = jobs
         self._maker: str = sys._getframe(1).f_globals.get("__name__", "")
-        self._settings = Settings(
-            target=target,
-            database=Path(database).absolute(),
-            workers=default_workers() if workers is None else workers,
-            concurrency=concurrency,
-            max_pending=max_pending,
-            max_scheduled=max_scheduled,
-            keep=None if keep is None else parse_duration(keep),
-            grace=grace,
-            backoff=backoff,
-            api_key=api_key,
-            insecure=True,  # whoever has come here was let in
-            cors_origin=cors_origin,
-            notify_allow=notify_allow,
-            notify_secret=notify_secret,
-            log_level=LogLevel(log_level),
-        )
+        try:
+            self._settings = Settings(
+                target=target,
+                database=Path(database).absolute(),
+                workers=default_workers() if workers is None else workers,
+                concurrency=concurrency,
+                max_pending=max_pending,
+                max_scheduled=max_scheduled,
+                keep=None if keep is None else parse_duration(keep),
+                grace=grace,
+                backoff=backoff,
+                api_key=api_key,
+                insecure=True,  # whoever has come here was let in
+                cors_origin=cors_origin,
+                notify_allow=notify_allow,
+                notify_secret=notify_secret,
+                log_level=LogLevel(log_level),
+            )
+        except SettingsError as error:
+            raise SettingsError(_as_arguments(str(error))) from None
         self._loop: asyncio.AbstractEventLoop | None = None  # of a worker's own
         self._lock = threading.Lock()
         self._holding: set[asyncio.Task[None]] = set()
@@ -274,3 +278,9 @@ class JobsApp:
 def _is_worker() -> bool:
     """Whether this process is one of the owner's workers, or was started by one of their jobs."""
     return guard.VARIABLE in os.environ
+
+
+def _as_arguments(message: str) -> str:
+    """What is said of the command's options, said of arguments."""
+    message = re.sub(r" \(ASYNCJOB_\w+\)", "", message)
+    return re.sub(r"(?:--|ASYNCJOB_)(\w[\w-]+)", lambda name: f"{name[1].replace('-', '_').lower()}=", message)

@@ -192,10 +192,10 @@ class Database:
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.EACCES):
                 raise Unusable(
-                    f"{self.path} cannot be locked: {error.strerror}; choose a --database on a disk of this machine"
+                    f"{self.path} cannot be locked: {error.strerror}; choose a database on a disk of this machine"
                 ) from None
             raise InUse(
-                f"{self.path} is in use by another server ({owner}): stop it, or choose another --database"
+                f"{self.path} is in use by another server ({owner}): stop it, or choose another database"
             ) from None
 
     def _migrate(self) -> sqlite3.Connection:
@@ -219,7 +219,7 @@ class Database:
         (application_id,) = connection.execute("PRAGMA application_id").fetchone()
         (tables,) = connection.execute(SQL["count_tables"]).fetchone()
         if application_id != APPLICATION_ID and (application_id or tables):
-            raise Unusable(f"{self.path} is a database of another program: choose another --database")
+            raise Unusable(f"{self.path} is a database of another program: choose another database")
         if application_id != APPLICATION_ID and not self._create:
             raise Unusable(f"{self.path} is empty, and is not the database that was there")
 
