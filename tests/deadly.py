@@ -78,6 +78,7 @@ def forges(kind: str) -> None:
         "bytes": channel.pack([channel.Ended(_job_id(), 1, Succeeded(b'"\xff"'))]),
         "error": channel.pack([channel.Ended(_job_id(), 1, Failed(Error("x" * 3_000_000, "")))]),
         "progress": channel.pack([channel.Advanced(_job_id(), 1, Progress(float("nan")))]),
+        "line": channel.pack([channel.Logged(_job_id(), 1, [channel.Line(1, 0, 20, "mine", "x" * 100_000)])]),
         "text": struct.pack("!I", 8) + msgspec.msgpack.encode(["no", "m"]).ljust(8, b"\xc0"),
     }
     os.write(int(sys.argv[1]), frames[kind])
@@ -100,6 +101,7 @@ def tells_of_others(context: JobContext, others: list[str]) -> str:
             channel.Advanced(job_id, 1, Progress(0.5)),
             channel.Ended(job_id, 1, Succeeded(b'"forged"')),
             channel.Ended(job_id, 2, Succeeded(b'"forged"')),
+            channel.Logged(job_id, 1, [channel.Line(1, 0, 20, "mine", "a line of another's")]),
         ]
         os.write(int(sys.argv[1]), channel.pack(messages))
     return "told"

@@ -2,23 +2,28 @@
 
 import logging
 import os
+import resource
 import time
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from asyncjob import JobsApp, sleep
-from asyncjob.mounted import member
+from asyncjob.mounted import answering, member
 from tests.functions import add, jobs
 
 logging.basicConfig(level=logging.INFO)
 DATABASE = os.environ["JOBS_DB"]
 
+if "FILES" in os.environ:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (int(os.environ["FILES"]), 4_096))
 member.START_SECONDS = float(os.environ.get("START_SECONDS", member.START_SECONDS))
+answering.PATIENCE = float(os.environ.get("PATIENCE", answering.PATIENCE))
 
 work = JobsApp(jobs, database=DATABASE, workers=2, backoff=0.01, grace=float(os.environ.get("GRACE", "30")))
 
@@ -40,6 +45,18 @@ async def total(a: int) -> int:
 @fast.get("/sum-in-a-thread")
 def total_in_a_thread(a: int) -> int:
     return work.blocking_client.submit(add, a=a).result(timeout=60)
+
+
+@fast.get("/result")
+async def result(job_id: str) -> Any:
+    logging.info("waiting for the job")
+    return await work.client.job(job_id).result()
+
+
+@fast.get("/result-in-a-thread")
+def result_in_a_thread(job_id: str) -> Any:
+    logging.info("waiting for the job")
+    return work.blocking_client.job(job_id).result()
 
 
 @fast.get("/fork")

@@ -1,6 +1,7 @@
 """What an application's own code sees of it: clients without an address, several event loops, and nothing changed."""
 
 import asyncio
+import gc
 import logging
 import os
 import resource
@@ -14,9 +15,11 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.websockets import WebSocketDisconnect
 
 from asyncjob import JobsApp, JobSnapshot, Refused
+from asyncjob.mounted.member import Member
 from asyncjob.server import logs
 from asyncjob.server.settings import SettingsError
 from tests.functions import add, echo, jobs, raises
@@ -220,3 +223,44 @@ def test_the_logger_gets_our_lines_and_what_they_are_about(work: JobsApp, caplog
     (ended,) = [record for record in caplog.records if record.getMessage().startswith("job ended")]
     assert ended.asyncjob["job_id"] == job_id  # type: ignore[attr-defined]
     assert f"job_id={job_id}" in ended.getMessage()
+
+
+def test_event_loops_that_came_and_went_leave_nothing(work: JobsApp) -> None:
+    app = FastAPI()
+    app.mount("/work", work)
+    client = TestClient(app)  # without the lifespan: each request has an event loop of its own
+    for _ in range(2):
+        assert client.get("/work/jobs").status_code == 200
+    gc.collect()
+    assert [each for each in gc.get_objects() if isinstance(each, Member)] == []
+
+
+def test_a_client_that_leaves_is_no_error_to_a_middleware(work: JobsApp) -> None:
+    async def passes(request: Any, call_next: Any) -> Any:
+        return await call_next(request)
+
+    app = FastAPI()
+    app.mount("/work", work)
+    app.add_middleware(BaseHTTPMiddleware, dispatch=passes)
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/work/jobs",
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/json"), (b"content-length", b"500")],
+    }
+    parts = [{"type": "http.request", "body": b"{", "more_body": True}]
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return parts.pop() if parts else {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def use() -> None:
+        async with work.lifespan():
+            await app(scope, receive, send)
+
+    asyncio.run(use())
+    assert sent[0]["status"] == 499

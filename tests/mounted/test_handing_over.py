@@ -1,5 +1,6 @@
 """What a process hands over to the owner is answered as by the owner itself, whatever happens on the way."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -233,3 +234,69 @@ def test_what_the_application_forks_does_not_keep_the_database(tmp_path: Path) -
                 assert follower.client.post("/work/jobs", json={"type": "add", "a": 1}).status_code == 202
         finally:
             os.kill(child, signal.SIGKILL)
+
+
+def test_a_socket_that_was_taken_away_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db.sock"
+    with Hosted(tmp_path / "jobs.db") as owner, Hosted(tmp_path / "jobs.db") as follower:
+        path.unlink()
+        assert follower.client.post("/work/jobs", json={"type": "add", "a": 1, "jobId": "one"}).status_code == 202
+        owner.wait_for("listening anew")
+        with Hosted(tmp_path / "jobs.db") as another:
+            assert another.client.get("/work/jobs/one?wait=30").json()["status"] == "Success"
+        owner.stop()
+        follower.wait_for("owning the database")
+
+
+def test_an_owner_that_cannot_be_reached_is_not_waited_for_without_end(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db.sock"
+    with Hosted(tmp_path / "jobs.db") as owner, Hosted(tmp_path / "jobs.db", env={"PATIENCE": "0"}) as follower:
+        path.unlink()
+        path.mkdir()
+        answer = follower.client.post("/work/jobs", json={"type": "add", "a": 1})
+        assert (answer.status_code, answer.json()["message"]) == (
+            503,
+            "the process that has the jobs cannot be reached",
+        )
+        owner.wait_for("the other processes cannot connect.*no socket")
+        path.rmdir()
+        owner.wait_for("listening anew")
+        assert follower.client.post("/work/jobs", json={"type": "add", "a": 1}).status_code == 202
+
+
+def test_a_submission_of_which_nobody_knows_whether_it_was_saved_is_not_said_to_be_refused(tmp_path: Path) -> None:
+    env = {"DIES_AFTER": "submit"}
+    with (
+        Hosted(tmp_path / "jobs.db", app="tests.mounted.dying:fast", env=env) as owner,
+        Hosted(tmp_path / "jobs.db", env={"PATIENCE": "0.1"}) as follower,
+    ):
+        (tmp_path / "jobs.db.lock").rename(tmp_path / "lock")
+        (tmp_path / "jobs.db.lock").mkdir()  # so that nobody takes over
+        answer = follower.client.post("/work/jobs", json={"type": "add", "a": 1})
+        assert answer.status_code == 502
+        assert "look whether this was done" in answer.json()["message"]
+        assert owner.wait() != 0
+        assert follower.client.get("/work/jobs").status_code == 503
+
+
+def test_a_name_that_is_too_long_for_a_socket_is_no_hindrance(tmp_path: Path) -> None:
+    database = tmp_path / f"{'long' * 50}.db"
+    with Hosted(database) as owner, Hosted(database) as follower:
+        assert follower.client.post("/work/jobs", json={"type": "add", "a": 1}).status_code == 202
+        owner.stop()
+        follower.wait_for("owning the database")
+
+
+def test_an_owner_with_few_descriptors_answers_all_that_it_is_asked(tmp_path: Path, gate: Gate) -> None:
+    async def ask(url: str) -> set[int]:
+        async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+            asked = [asyncio.ensure_future(client.get("/work/jobs/held?wait=60")) for _ in range(90)]
+            refused = await next(asyncio.as_completed(asked))
+            assert refused.json()["message"] == "too many requests are open at once"
+            gate.open()
+            return {answer.status_code for answer in await asyncio.gather(*asked)}
+
+    with Hosted(tmp_path / "jobs.db", env={"FILES": "128"}), Hosted(tmp_path / "jobs.db") as follower:
+        job = {"type": "holds", "started": str(tmp_path / "started"), "gate": gate.path, "jobId": "held"}
+        assert follower.client.post("/work/jobs", json=job).status_code == 202
+        assert asyncio.run(ask(follower.url)) == {200, 503}

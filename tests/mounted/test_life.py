@@ -2,8 +2,11 @@
 
 import signal
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.eventstream import read
@@ -198,7 +201,9 @@ def test_an_application_with_other_functions_is_told_who_has_the_database(tmp_pa
     with Hosted(tmp_path / "jobs.db") as host, pytest.raises(AssertionError) as failed:  # noqa: SIM117
         with Hosted(tmp_path / "jobs.db", app="mounted", env={"START_SECONDS": "0.1"}):
             pass
-    assert f"process {host.process.pid} serves it with other job functions or settings" in str(failed.value)
+    others = f"process {host.process.pid} serves it with other job functions or settings"
+    assert f'waiting for the database reason="{others}"' in str(failed.value)
+    assert f"is in use by another server (process {host.process.pid})" in str(failed.value)
 
 
 def test_a_server_that_has_the_database_is_named(tmp_path: Path) -> None:
@@ -256,3 +261,28 @@ def test_an_application_outlives_its_database(tmp_path: Path) -> None:
         (elsewhere / "jobs.db").rename(database)
         host.wait_for("owning the database", times=2)
         assert host.client.get("/work/jobs/kept?wait=30").json()["status"] == "Success"
+
+
+@pytest.mark.parametrize("follows", [False, True])
+def test_what_waits_for_a_job_that_outlasts_the_application_is_told_at_once(
+    tmp_path: Path, gate: Gate, *, follows: bool
+) -> None:
+    with Hosted(tmp_path / "jobs.db", env={"GRACE": "0"}) as owner, ExitStack() as more:
+        _holds(owner, tmp_path, gate)
+        host = more.enter_context(Hosted(tmp_path / "jobs.db", env={"GRACE": "0"})) if follows else owner
+        with ThreadPoolExecutor() as clients:
+            waiting = [
+                clients.submit(httpx.get, f"{host.url}{route}?job_id=held", timeout=60)
+                for route in ("/result", "/result-in-a-thread")
+            ]
+            host.wait_for("waiting for the job", times=2)
+            assert host.stop() in (0, -signal.SIGTERM)
+            assert [each.result().status_code for each in waiting] == [500, 500]
+        assert host.log.count("Unreachable: the application is stopping") == 2
+
+
+def test_a_program_that_runs_in_its_workers_too_is_told_what_to_do(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(APP.format(version=4) + "import uvicorn\nuvicorn.run(app, port=0)\n")
+    with Hosted(tmp_path / "jobs.db", command=[str(program)]) as host:
+        host.wait_for("put what runs it below `if __name__")

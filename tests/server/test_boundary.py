@@ -234,11 +234,10 @@ def test_what_an_overdue_function_started_ends_and_its_worker_lives(shared: Serv
 
 @pytest.mark.parametrize("type", ["prints", "prints_async"])
 @pytest.mark.parametrize("end", ["\n", ""])
-def test_what_a_job_prints_into_a_file_is_there_when_it_has_ended(tmp_path: Path, type: str, end: str) -> None:
-    output = tmp_path / "out.log"
-    with Server(tmp_path / "jobs.db", "--workers", "1", target=HOSTILE, output=output) as server:
+def test_what_a_job_prints_is_in_the_log_when_it_has_ended(tmp_path: Path, type: str, end: str) -> None:
+    with Server(tmp_path / "jobs.db", "--workers", "1", target=HOSTILE) as server:
         results(server, type, text="printed", end=end)
-        assert "printed" in output.read_text()
+        assert "printed" in server.log.read_text()
         results(server, type, text="again", end=end)
         assert server.stop() == 0
-    assert "again" in output.read_text()
+        assert "again" in server.log.read_text()

@@ -170,7 +170,7 @@ def test_a_job_that_ends_the_server_each_time_is_a_failure_and_those_beside_it_a
     assert len(lines(started)) == 3 * 6
 
 
-@pytest.mark.parametrize("kind", ["length", "noise", "text", "run", "results", "bytes", "error", "progress"])
+@pytest.mark.parametrize("kind", ["length", "noise", "text", "run", "results", "bytes", "error", "progress", "line"])
 def test_a_worker_that_talks_nonsense_costs_that_worker_alone(deadly: Server, tmp_path: Path, kind: str) -> None:
     healthy = _submit_healthy(deadly, tmp_path, 4)
     (job,) = _settle(deadly, [deadly.submit("forges", kind=kind)])
@@ -185,9 +185,10 @@ def test_what_a_worker_tells_of_attempts_that_it_does_not_run_changes_nothing(de
     answers = [deadly.result(deadly.submit("tells_of_others", others=["nobody", "else"])) for _ in range(4)]
     assert {job["results"] for job in answers} == {"told"}
     assert {deadly.get(job_id)["status"] for job_id in others} == {"Running"}
-    assert "asyncjob_worker_messages_ignored_total 36.0" in deadly.client.get("/metrics").text
+    assert "asyncjob_worker_messages_ignored_total 48.0" in deadly.client.get("/metrics").text
     _open(tmp_path)
     assert {deadly.result(job_id)["results"] for job_id in others} == {"done"}
+    assert "of another's" not in deadly.log.read_text()
 
 
 HOWS = ["child", "cleared", "session", "thread", "orphan"]

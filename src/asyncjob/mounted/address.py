@@ -4,6 +4,7 @@ It is for this user alone. Only the owner, who has the file's lock, makes or rem
 comes is stale.
 """
 
+import hashlib
 import os
 import socket
 import stat
@@ -15,13 +16,17 @@ from asyncjob import forked
 from asyncjob.store import Unusable
 
 MAX_PATH = 107  # bytes of a socket's path, which the system allows
+MAX_NAME = 80  # bytes of the name alone, so that there is always a way to it that is short enough
 BACKLOG = 2_048  # connections that may wait to be accepted
 OWNER_ONLY = 0o600
 
 
 def address_of(database: Path) -> str:
-    """The path of the socket; the database may be a link."""
-    return f"{os.path.realpath(database)}.sock"
+    """The path of the socket; the database may be a link, and its name too long for a socket's."""
+    folder, name = os.path.split(os.path.realpath(database))
+    if len(os.fsencode(name)) > MAX_NAME:
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
+    return os.path.join(folder, f"{name}.sock")
 
 
 def listen(address: str) -> socket.socket:
@@ -43,6 +48,15 @@ def listen(address: str) -> socket.socket:
         listener.close()
         raise Unusable(f"cannot listen on {address}: {error.strerror or error}") from None
     return listener
+
+
+def look(address: str) -> tuple[int, int] | None:
+    """Which file lies there, if one does."""
+    try:
+        found = os.lstat(address)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def remove(address: str) -> None:

@@ -10,32 +10,45 @@ from typing import Any
 
 import httpx
 
-from asyncjob.client import AsyncClient, Client
+from asyncjob.client import AsyncClient, Client, Unreachable
 from asyncjob.server.http.requests import Message, Receive, Scope, Send
 
 URL = "http://jobs.internal"  # which is never looked up
+STOPPING = "the application is stopping: jobs that have not ended go on once it is back"
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-def async_client(application: Application, api_key: str | None) -> AsyncClient:
-    """A client for coroutines of the application's event loop."""
-    client = AsyncClient(URL)
-    client.use(httpx.AsyncClient(transport=Transport(application), base_url=URL, headers=_headers(api_key)))
-    return client
-
-
-def blocking_client(
-    application: Application, api_key: str | None, loop: Callable[[], asyncio.AbstractEventLoop]
-) -> Client:
-    """A client for threads.
+def async_client(application: Application, api_key: str | None, is_stopping: Callable[[], bool]) -> AsyncClient:
+    """A client for coroutines of the application's event loop.
 
     Args:
         application: answers.
         api_key: that it wants, if it wants one.
+        is_stopping: whether it is, so that what it refuses is not asked again.
+    """
+    client = AsyncClient(URL)
+    client.use(
+        httpx.AsyncClient(transport=Transport(application, is_stopping), base_url=URL, headers=_headers(api_key))
+    )
+    return client
+
+
+def blocking_client(
+    application: Application,
+    api_key: str | None,
+    is_stopping: Callable[[], bool],
+    loop: Callable[[], asyncio.AbstractEventLoop],
+) -> Client:
+    """A client for threads.
+
+    Args:
+        application: like the others, see above.
+        api_key: see there.
+        is_stopping: see there.
         loop: gives the event loop in which it runs.
     """
     client = Client(URL)
-    transport = ThreadTransport(Transport(application), loop)
+    transport = ThreadTransport(Transport(application, is_stopping), loop)
     client.use(httpx.Client(transport=transport, base_url=URL, headers=_headers(api_key)))
     return client
 
@@ -49,10 +62,12 @@ class Transport(httpx.AsyncBaseTransport):
 
     Args:
         application: answers.
+        is_stopping: whether it is.
     """
 
-    def __init__(self, application: Application) -> None:
+    def __init__(self, application: Application, is_stopping: Callable[[], bool]) -> None:
         self._application = application
+        self._is_stopping = is_stopping
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         answering = Answering(request, await request.aread())
@@ -66,6 +81,9 @@ class Transport(httpx.AsyncBaseTransport):
         except BaseException:
             await answering.aclose()
             raise
+        if begin["status"] == 503 and self._is_stopping():
+            await answering.aclose()
+            raise Unreachable(STOPPING)
         return httpx.Response(begin["status"], headers=begin["headers"], stream=answering)
 
 

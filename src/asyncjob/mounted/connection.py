@@ -36,10 +36,14 @@ class Hello(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=
 
 
 class Welcome(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=True):
-    """From the owner: its process, and whether it has the same application. If not, it answers nothing."""
+    """From the owner: its process, and whether it has the same application. If not, it answers nothing.
+
+    `is_full` says that it has too many connections to be asked anything on this one.
+    """
 
     process: int
     is_same: bool
+    is_full: bool
 
 
 class Ask(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=True):

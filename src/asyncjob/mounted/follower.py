@@ -68,7 +68,7 @@ class Follower:
 
         Raises:
             OwnerLost: it is gone; `request` knows what has become of it.
-            Busy: too many requests are open.
+            Busy: too many requests are open, here or with the owner.
             TooLarge: the head of the request is over the limit.
         """
         if self._open >= self._most:
@@ -95,6 +95,9 @@ class Follower:
         if not welcome.is_same:  # it is another owner's, already
             connection.close()
             raise OwnerLost
+        if welcome.is_full:
+            connection.close()
+            raise Busy
         return connection
 
     async def _exchange(self, request: HandedRequest, connection: Connection) -> bool:

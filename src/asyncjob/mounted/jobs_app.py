@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 ADVICE = "it ends with this process, not gently: give the application's lifespan, as in FastAPI(lifespan=work.lifespan)"
 
+IN_A_WORKER = "a worker has started this application: put what runs it below `if __name__ == '__main__':`"
+
 
 class JobsApp:
     """The job API inside your ASGI application.
@@ -122,7 +124,10 @@ class JobsApp:
         Raises:
             RegistrationError: it cannot be found what workers must import.
             Unusable: the database cannot be used.
+            RuntimeError: this is a worker.
         """
+        if _is_worker():
+            raise RuntimeError(IN_A_WORKER)
         member = self._member()
         member.users += 1
         try:
@@ -168,10 +173,19 @@ class JobsApp:
             member = self._member()
             if not _is_worker():
                 log(logging.WARNING, "the job API starts with its first request", advice=ADVICE)
-            holding = asyncio.ensure_future(_hold(member))
+            holding = asyncio.ensure_future(self._hold(member))
             self._holding.add(holding)
             holding.add_done_callback(self._holding.discard)
         return member
+
+    async def _hold(self, member: "Member") -> None:
+        """Stop it with its event loop, which cancels this."""
+        try:
+            await member.loop.create_future()
+        finally:
+            if self._members.get(member.loop) is member:
+                del self._members[member.loop]  # which it would keep alive
+            await member.stop(at_once=True)
 
     async def _speak_lifespan(self, receive: "Receive", send: "Send") -> None:
         """ASGI's lifespan, for when this is the root application."""
@@ -229,14 +243,19 @@ class JobsApp:
         """A client of this API for coroutines of the application, and async job functions. It needs no address."""
         from asyncjob.mounted.clients import async_client
 
-        return async_client(self, self._settings.api_key)
+        return async_client(self, self._settings.api_key, self._is_stopping)
 
     @cached_property
     def blocking_client(self) -> "Client":
         """The same for threads, such as those in which FastAPI runs a `def` route, and other job functions."""
         from asyncjob.mounted.clients import blocking_client
 
-        return blocking_client(self, self._settings.api_key, self._running_loop)
+        return blocking_client(self, self._settings.api_key, self._is_stopping, self._running_loop)
+
+    def _is_stopping(self) -> bool:
+        """Whether what this event loop has of the application is about to end."""
+        member = self._members.get(asyncio.get_running_loop())
+        return member is not None and member.is_stopping
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         """The event loop that answers the blocking client."""
@@ -255,11 +274,3 @@ class JobsApp:
 def _is_worker() -> bool:
     """Whether this process is one of the owner's workers, or was started by one of their jobs."""
     return guard.VARIABLE in os.environ
-
-
-async def _hold(member: "Member") -> None:
-    """Stop it with its event loop, which cancels this."""
-    try:
-        await asyncio.get_running_loop().create_future()
-    finally:
-        await member.stop(at_once=True)

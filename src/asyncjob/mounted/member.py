@@ -76,6 +76,11 @@ class Member:
         """Whether it has started, and not come to an end."""
         return self._going is not None and not self._going.done()
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it has been told to come to an end."""
+        return self._told.is_set()
+
     async def stop(self, *, at_once: bool = False) -> None:
         """Let running jobs end, unless it has to be at once, and leave the database to others."""
         self._told.set()
@@ -163,7 +168,10 @@ class Member:
         if follower is None:
             self.problem = "it is no process of this application, or has not started yet"
         elif not follower.is_same:
-            self.problem = f"process {follower.owner} serves it with other job functions or settings"
+            problem = f"process {follower.owner} serves it with other job functions or settings"
+            if problem != self.problem:
+                log(logging.WARNING, "waiting for the database", reason=problem)
+            self.problem = problem
             follower.close()
             return None
         return follower
@@ -176,7 +184,7 @@ class Member:
             await _either(follower.lost(), self._told.wait())
             follower.end_streams()
             if self._told.is_set():
-                await _either(follower.lost(), self._stop.wait())
+                await _either(follower.lost(), self._stop.wait(), asyncio.sleep(self._settings.grace))
         finally:
             self._leave()
             follower.close()

@@ -1,7 +1,9 @@
 """The process that owns the database: it has the engine, and answers what it is asked, by itself or by the others."""
 
 import asyncio
+import logging
 import os
+import resource
 from contextlib import suppress
 
 from asyncjob import forked, life
@@ -13,10 +15,12 @@ from asyncjob.server.engine import Engine
 from asyncjob.server.http.access import Access
 from asyncjob.server.http.application import Application
 from asyncjob.server.http.requests import Message, Receive, Scope, Send
+from asyncjob.server.logs import log
 from asyncjob.server.settings import Settings
-from asyncjob.store import Store
+from asyncjob.store import Store, Unusable
 
 CLOSE_SECONDS = 5.0  # for open requests to finish when the owner stops
+LOOK_SECONDS = 1.0  # between looks at whether the socket is still there
 
 
 class Owner:
@@ -34,12 +38,15 @@ class Owner:
     def __init__(self, jobs: Jobs, settings: Settings, store: Store) -> None:
         self._address = address.address_of(settings.database)
         self._listener = address.listen(self._address)
+        self._socket = address.look(self._address)
         self.engine = Engine(jobs, settings, store)
         self._store = store
         self._application = Application(self.engine, Access(settings, any_host=True))
         self._identity = identity(jobs, settings)
         self._server: asyncio.Server | None = None
+        self._looking: asyncio.Task[None] | None = None
         self._connections: set[Connection] = set()
+        self._most = max(32, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
         self._serving: set[asyncio.Task[None]] = set()
         self._answering: set[asyncio.Task[None]] = set()
 
@@ -50,8 +57,8 @@ class Owner:
             Unusable: the store cannot be read or written.
         """
         await life.start(self.engine, self._store)
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_unix_server(lambda: Connection(self._accept), sock=self._listener)
+        await self._serve_others()
+        self._looking = asyncio.create_task(self._look_after_socket())
 
     async def lost(self) -> str:
         """Wait until something happens to the file, and say what."""
@@ -79,10 +86,9 @@ class Owner:
         Raises:
             Unusable: it must not be closed; see `Store.close`.
         """
-        forked.forget(self._listener.fileno())
-        if self._server is not None:
-            self._server.close()
-        self._listener.close()
+        if self._looking is not None:
+            self._looking.cancel()
+        self._close_listener()
         with suppress(OSError):  # as long as the file is locked, it is ours
             address.remove(self._address)
         for connection in list(self._connections):
@@ -93,6 +99,35 @@ class Owner:
         await self.engine.close()
 
     # -- what the others ask -----------------------------------------------------------------------------------------
+
+    async def _serve_others(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_unix_server(lambda: Connection(self._accept), sock=self._listener)
+
+    def _close_listener(self) -> None:
+        forked.forget(self._listener.fileno())
+        if self._server is not None:
+            self._server.close()
+        self._listener.close()
+
+    async def _look_after_socket(self) -> None:
+        """Listen anew if the socket was taken away, such as by a program that tidies up; who is connected stays so."""
+        said = ""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if address.look(self._address) == self._socket:
+                continue
+            try:
+                listener = address.listen(self._address)
+            except Unusable as error:
+                if str(error) != said:
+                    log(logging.ERROR, "the other processes cannot connect", error=error)
+                said = str(error)
+                continue
+            self._close_listener()
+            self._listener, self._socket, said = listener, address.look(self._address), ""
+            await self._serve_others()
+            log(logging.WARNING, "the socket was taken away: listening anew", socket=self._address)
 
     def _accept(self, connection: Connection) -> None:
         self._connections.add(connection)
@@ -107,7 +142,7 @@ class Owner:
             if not isinstance(hello, Hello):
                 return
             is_same = hello.application == self._identity
-            await connection.send(Welcome(os.getpid(), is_same))
+            await connection.send(Welcome(os.getpid(), is_same, len(self._connections) > self._most))
             while is_same and isinstance(ask := await connection.next(), Ask):
                 exchange = Exchange(connection, ask)
                 await self.answer(exchange.scope, exchange.receive, exchange.send)

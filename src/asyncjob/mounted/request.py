@@ -8,7 +8,8 @@ from asyncjob.mounted.connection import Ask, Body, chunks
 from asyncjob.server.http.requests import Message, Receive, Scope, Send
 
 MAX_TIMES = 3  # that a request is handed over: it may be what its owners die of
-SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE")
+ASKING_METHODS = ("GET", "HEAD", "OPTIONS")
+SAFE_METHODS = (*ASKING_METHODS, "PUT", "DELETE")
 SAFE_POSTS = ("/jobs", "/cancel", "/pause", "/resume", "/session")  # a job is submitted under the same id again
 
 
@@ -47,6 +48,11 @@ class HandedRequest:
         self._send = send
         self._kept: list[Body] = []
         self._size = 0
+
+    @property
+    def may_be_done(self) -> bool:
+        """Whether the request may have changed something."""
+        return self.times_handed_over > 0 and self.ask.method not in ASKING_METHODS
 
     @property
     def may_be_repeated(self) -> bool:

@@ -87,7 +87,11 @@ class Database:
         connection = sqlite3.connect(
             self.path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_MS / 1000
         )
-        connection.execute("PRAGMA synchronous = FULL")  # a commit is on the disk when it returns
+        try:
+            connection.execute("PRAGMA synchronous = FULL")  # a commit is on the disk when it returns
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def close(self) -> None:

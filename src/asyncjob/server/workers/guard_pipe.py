@@ -41,9 +41,19 @@ class GuardPipe:
         except OSError as error:
             log(logging.ERROR, "guard not started", error=str(error))
         else:
-            await process.wait()  # it forks the guard and ends, so that the guard is not the server's child
+            await self._end_of(process)
         finally:
             os.close(theirs)
+
+    async def _end_of(self, process: asyncio.subprocess.Process) -> None:
+        """It forks the guard and ends, so that the guard is not the server's child."""
+        try:
+            await process.wait()
+        except asyncio.CancelledError:  # the event loop ends, and would leave it behind
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+            raise
 
     def watch(self, pid: int) -> None:
         """A worker has started."""
