@@ -6,6 +6,7 @@ them, and until the winner listens, the others ask again. Requests wait meanwhil
 
 import asyncio
 import logging
+import os
 import random
 from collections.abc import Awaitable
 from contextlib import suppress
@@ -137,12 +138,14 @@ class Member:
         pause, since = FIRST_PAUSE, self.loop.time()
         while not self._told.is_set():
             in_use = f"no process serves {self._settings.database}"
+            # Who has lost the file still listens: it is missed, and no new one is made.
+            follower = await self._follow() if self._is_missing else None
             try:
-                if self._may_own:
+                if self._may_own and follower is None:
                     return await self._be_owner(await self._open())
             except InUse as error:
                 in_use = str(error)
-            if (follower := await self._follow()) is not None:
+            if (follower := follower or await self._follow()) is not None:
                 return await self._be_follower(follower)
             if self.loop.time() > since + START_SECONDS:
                 raise Unusable(f"{in_use}: {self.problem}")
@@ -207,11 +210,23 @@ class Member:
         finally:
             try:
                 await owner.stop(self._hurry)
+                if isinstance(fault, str):
+                    await owner.close_store(fault)
+                    await _either(self._is_back(), self._told.wait())
             finally:
                 self._leave()
                 await owner.close()
         if isinstance(fault, str):
             raise Unusable(fault)
+
+    @property
+    def _is_missing(self) -> bool:
+        return not os.path.exists(self._settings.database)
+
+    async def _is_back(self) -> None:
+        """Wait until there is a file again where the database was."""
+        while self._is_missing:  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(FAULT_PAUSE)
 
     def _take(self, role: Role) -> None:
         self._role = role

@@ -13,9 +13,11 @@ from asyncjob.mounted.identity import identity
 from asyncjob.registry import Jobs
 from asyncjob.server.engine import Engine
 from asyncjob.server.http.access import Access
+from asyncjob.server.http.answers import refused
 from asyncjob.server.http.application import Application
 from asyncjob.server.http.requests import Message, Receive, Scope, Send
 from asyncjob.server.logs import log
+from asyncjob.server.refusals import Unavailable
 from asyncjob.server.settings import Settings
 from asyncjob.store import Store, Unusable
 
@@ -43,6 +45,7 @@ class Owner:
         self._store = store
         self._application = Application(self.engine, Access(settings, any_host=True))
         self._identity = identity(jobs, settings)
+        self._fault: str | None = None
         self._server: asyncio.Server | None = None
         self._looking: asyncio.Task[None] | None = None
         self._connections: set[Connection] = set()
@@ -66,6 +69,8 @@ class Owner:
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request of this process; ASGI's arguments."""
+        if self._fault is not None:
+            return await refused(Unavailable(self._fault)).send(send)
         answering = asyncio.current_task()
         assert answering is not None
         self._answering.add(answering)
@@ -80,11 +85,22 @@ class Owner:
         if self._answering:
             await asyncio.wait(self._answering, timeout=CLOSE_SECONDS)
 
+    async def close_store(self, fault: str) -> None:
+        """Close the store, which is lost, and tell everybody that until `close`.
+
+        As long as somebody listens, a process that comes makes no new file in its place.
+
+        Raises:
+            Unusable: it must not be closed; see `Store.close`.
+        """
+        self._fault = fault
+        await self.engine.close()
+
     async def close(self) -> None:
         """Leave the others to themselves, and close the store.
 
         Raises:
-            Unusable: it must not be closed; see `Store.close`.
+            Unusable: as above.
         """
         if self._looking is not None:
             self._looking.cancel()
@@ -96,7 +112,8 @@ class Owner:
         for task in list(self._serving):
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
-        await self.engine.close()
+        if self._fault is None:
+            await self.engine.close()
 
     # -- what the others ask -----------------------------------------------------------------------------------------
 
