@@ -167,3 +167,17 @@ ROADS: dict[Status, list[str]] = {
     Status.FAILURE: ["claim", "fail"],
     Status.CANCELED: ["cancel"],
 }
+
+
+async def submit_keyed(opened: Opened, *job_ids: str, **options: Any) -> None:
+    """Jobs whose key is what comes before the dash in their id."""
+    for job_id in job_ids:
+        assert await opened.submit(job_id, b'{"key":"%b"}' % job_id.partition("-")[0].encode(), **options) is None
+
+
+async def claimed_now(opened: Opened, slots: int = 0) -> list[str]:
+    """What has been claimed since this was last asked, with so many more slots."""
+    await opened.claim(slots)
+    for _ in range(3):  # the next transaction may go on
+        await opened.claim(0)
+    return opened.newly_claimed()

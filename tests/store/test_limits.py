@@ -2,49 +2,32 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 
 from asyncjob.job import Status, timestamp
-from asyncjob.policies import Limit, Rate
+from asyncjob.policies import Limit
 from asyncjob.registry import JobFunction
 from asyncjob.store import LEVEL_MS, Success
 from tests.store.conftest import Clock, Run
-from tests.store.opened import ERROR, Opened, apply, function_of
+from tests.store.opened import ERROR, Opened, apply, claimed_now, function_of, submit_keyed
 
 MINUTE = 60_000
 TWO = function_of("echo", concurrency=2)
 ONE_PER_KEY = function_of("echo", concurrency=Limit(1, per="key"))
-RATED = function_of("echo", rate="2/m")
-RATED_PER_KEY = function_of("echo", rate=Rate("2/m", per="key"))
-
-
-async def _submit(opened: Opened, *job_ids: str, **options: Any) -> None:
-    """Jobs whose key is what comes before the dash in their id."""
-    for job_id in job_ids:
-        assert await opened.submit(job_id, b'{"key":"%b"}' % job_id.partition("-")[0].encode(), **options) is None
-
-
-async def _claimed(opened: Opened, slots: int = 0) -> list[str]:
-    """What has been claimed since this was last asked, with so many more slots."""
-    await opened.claim(slots)
-    for _ in range(3):  # the next transaction may go on
-        await opened.claim(0)
-    return opened.newly_claimed()
 
 
 def test_no_more_jobs_of_a_function_run_than_its_limit_and_others_go_past_them(run: Run) -> None:
     async def test(opened: Opened) -> None:
         await opened.take_over(TWO, "other")
-        await _submit(opened, "a-1", "a-2", "a-3", "a-4")
+        await submit_keyed(opened, "a-1", "a-2", "a-3", "a-4")
         await opened.submit("free", type="other")
-        assert await _claimed(opened, 9) == ["a-1", "a-2", "free"]
+        assert await claimed_now(opened, 9) == ["a-1", "a-2", "free"]
         assert (opened.store.pending, opened.store.limited) == (2, 2)
         assert await opened.store.succeed([Success("a-2", 1, b"1")]) == [True]
-        assert await _claimed(opened) == ["a-3"]
+        assert await claimed_now(opened) == ["a-3"]
         assert await apply(opened, "fail", "a-1", 1)
-        assert await _claimed(opened) == ["a-4"]
+        assert await claimed_now(opened) == ["a-4"]
         assert opened.store.limited == 0
 
     run(test)
@@ -54,11 +37,11 @@ def test_no_more_jobs_of_a_function_run_than_its_limit_and_others_go_past_them(r
 def test_those_that_are_too_late_keep_nobody_behind_them_waiting(run: Run, clock: Clock, function: JobFunction) -> None:
     async def test(opened: Opened) -> None:
         await opened.take_over(function)
-        await _submit(opened, "a-1")
+        await submit_keyed(opened, "a-1")
         await opened.claim()
         late = [f"a-late{number}" for number in range(8)]
-        await _submit(opened, *late, start_by=timestamp(clock.now + 1_000))
-        await _submit(opened, "a-2")
+        await submit_keyed(opened, *late, start_by=timestamp(clock.now + 1_000))
+        await submit_keyed(opened, "a-2")
         clock.now += 2_000
         opened.store.offer(1)
         assert await opened.store.succeed([Success("a-1", 1, b"1")]) == [True]
@@ -72,9 +55,9 @@ def test_those_that_are_too_late_keep_nobody_behind_them_waiting(run: Run, clock
 def test_the_room_that_an_end_makes_is_taken_by_the_transaction_that_saves_it(run: Run) -> None:
     async def test(opened: Opened) -> None:
         await opened.take_over(ONE_PER_KEY)
-        await _submit(opened, "a-1", "a-2")
+        await submit_keyed(opened, "a-1", "a-2")
         opened.store.offer(5)
-        assert await _claimed(opened) == ["a-1"]
+        assert await claimed_now(opened) == ["a-1"]
         saved = opened.store.succeed([Success("a-1", 1, b"1")])
         await saved
         await opened.claim_all(2)
@@ -98,10 +81,10 @@ FREE: dict[str, Callable[[Opened], Awaitable[object]]] = {
 def test_each_way_out_makes_room_for_the_next(run: Run, how: str, function: JobFunction) -> None:
     async def test(opened: Opened) -> None:
         await opened.take_over(function)
-        await _submit(opened, "a-1", "a-2", "a-3")
-        assert await _claimed(opened, 9) == ["a-1"]
+        await submit_keyed(opened, "a-1", "a-2", "a-3")
+        assert await claimed_now(opened, 9) == ["a-1"]
         assert await FREE[how](opened)
-        assert await _claimed(opened) == ["a-2"]
+        assert await claimed_now(opened) == ["a-2"]
 
     run(test)
 
@@ -120,18 +103,18 @@ def test_a_job_that_has_ended_holds_its_place_until_nothing_of_it_runs(
 ) -> None:
     async def test(opened: Opened) -> None:
         await opened.take_over(function)
-        await _submit(opened, "a-1", "a-2")
-        assert await _claimed(opened, 9) == ["a-1"]
+        await submit_keyed(opened, "a-1", "a-2")
+        assert await claimed_now(opened, 9) == ["a-1"]
         assert await GO_ON[how](opened)
-        assert (await _claimed(opened), opened.store.lingering) == ([], 1)
+        assert (await claimed_now(opened), opened.store.lingering) == ([], 1)
         opened.store.gone("a-1", 2)  # another attempt
         opened.store.gone("a-2", 1)  # and one that has not begun
-        assert (await _claimed(opened), opened.store.lingering) == ([], 1)
+        assert (await claimed_now(opened), opened.store.lingering) == ([], 1)
         opened.store.gone("a-1", 1)
-        assert (await _claimed(opened), opened.store.lingering) == (["a-2"], 0)
+        assert (await claimed_now(opened), opened.store.lingering) == (["a-2"], 0)
         opened.store.gone("a-1", 1)
         assert await opened.store.succeed([Success("a-2", 1, b"1")]) == [True]
-        assert await _claimed(opened) == []
+        assert await claimed_now(opened) == []
 
     run(test)
 
@@ -141,13 +124,13 @@ def test_a_job_that_has_ended_holds_its_place_until_nothing_of_it_runs(
 def test_the_end_of_a_server_ends_what_went_on_in_it(run: Run, how: str, function: JobFunction) -> None:
     async def test(opened: Opened) -> None:
         await opened.take_over(function)
-        await _submit(opened, "a-1", "a-2")
-        assert await _claimed(opened, 9) == ["a-1"]
+        await submit_keyed(opened, "a-1", "a-2")
+        assert await claimed_now(opened, 9) == ["a-1"]
         assert await GO_ON[how](opened)
-        assert await _claimed(opened) == []
+        assert await claimed_now(opened) == []
         await opened.reopen()
         await opened.take_over(function)
-        assert await _claimed(opened, 9) == ["a-2"]
+        assert await claimed_now(opened, 9) == ["a-2"]
 
     run(test)
 
@@ -157,9 +140,9 @@ def test_only_what_has_begun_and_has_a_limit_holds_a_place(run: Run, how: str) -
     async def test(opened: Opened) -> None:
         await opened.take_over(TWO, "other")
         await opened.submit("a-1", type="other")
-        assert await _claimed(opened, 9) == ["a-1"]
+        assert await claimed_now(opened, 9) == ["a-1"]
         assert await GO_ON[how](opened)
-        await _submit(opened, "b-1", "b-2", "b-3")
+        await submit_keyed(opened, "b-1", "b-2", "b-3")
         assert (await opened.store.cancel("b-3")).applied
         assert not await opened.store.fail("b-3", 1, ERROR, goes_on=True)
         assert opened.store.lingering == 0
@@ -172,22 +155,22 @@ def test_no_more_run_than_the_cap_lets_and_it_is_known_how_many_it_holds_back(ru
     async def test(opened: Opened) -> None:
         await opened.take_over(function, "other")
         opened.store.cap("echo", 0)
-        await _submit(opened, "a-1", "b-1", "c-1")
+        await submit_keyed(opened, "a-1", "b-1", "c-1")
         await opened.submit("free", type="other")
-        assert (await _claimed(opened, 9), opened.wanting) == (["free"], {"echo": 3})
+        assert (await claimed_now(opened, 9), opened.wanting) == (["free"], {"echo": 3})
         opened.store.cap("echo", 2)
-        assert (await _claimed(opened), opened.wanting) == (["a-1", "b-1"], {"echo": 1})
+        assert (await claimed_now(opened), opened.wanting) == (["a-1", "b-1"], {"echo": 1})
         assert (await opened.store.cancel("c-1")).applied
-        assert (await _claimed(opened), opened.wanting) == ([], {})
-        await _submit(opened, "d-1", "e-1", "f-1")
+        assert (await claimed_now(opened), opened.wanting) == ([], {})
+        await submit_keyed(opened, "d-1", "e-1", "f-1")
         assert (await opened.store.cancel("b-1")).applied
         assert await apply(opened, "fail", "a-1", 1)
-        assert (await _claimed(opened), opened.wanting) == (["d-1"], {"echo": 2})
+        assert (await claimed_now(opened), opened.wanting) == (["d-1"], {"echo": 2})
         opened.store.gone("b-1", 1)
-        assert (await _claimed(opened), opened.wanting) == (["e-1"], {"echo": 1})
+        assert (await claimed_now(opened), opened.wanting) == (["e-1"], {"echo": 1})
         opened.store.cap("echo", 1)
         assert await apply(opened, "fail", "d-1", 1)
-        assert (await _claimed(opened), opened.wanting) == ([], {"echo": 1})
+        assert (await claimed_now(opened), opened.wanting) == ([], {"echo": 1})
 
     run(test)
 
@@ -196,10 +179,10 @@ def test_what_a_limit_holds_back_does_not_want_for_the_cap(run: Run) -> None:
     async def test(opened: Opened) -> None:
         await opened.take_over(TWO)
         opened.store.cap("echo", 1)
-        await _submit(opened, *[f"a-{number}" for number in range(5)])
-        assert (await _claimed(opened, 9), opened.wanting) == (["a-0"], {"echo": 1})
+        await submit_keyed(opened, *[f"a-{number}" for number in range(5)])
+        assert (await claimed_now(opened, 9), opened.wanting) == (["a-0"], {"echo": 1})
         opened.store.cap("echo", 2)
-        assert (await _claimed(opened), opened.wanting) == (["a-1"], {})
+        assert (await claimed_now(opened), opened.wanting) == (["a-1"], {})
 
     run(test)
 
@@ -209,12 +192,12 @@ def test_a_released_job_gets_its_place_back_before_the_others(run: Run) -> None:
         for function in (function_of("echo", concurrency=1), ONE_PER_KEY):
             await opened.take_over(function)
             job_id, other = f"{function.limits.per}-1", f"{function.limits.per}-2"
-            await _submit(opened, job_id, other)
-            assert await _claimed(opened, 1) == [job_id]
+            await submit_keyed(opened, job_id, other)
+            assert await claimed_now(opened, 1) == [job_id]
             assert await opened.store.hand_back(job_id, 1)
-            assert await _claimed(opened, 1) == [job_id]
+            assert await claimed_now(opened, 1) == [job_id]
             assert await apply(opened, "fail", job_id, 2)
-            assert await _claimed(opened, 1) == [other]
+            assert await claimed_now(opened, 1) == [other]
             assert await apply(opened, "fail", other, 1)
 
     run(test)
@@ -223,12 +206,12 @@ def test_a_released_job_gets_its_place_back_before_the_others(run: Run) -> None:
 def test_a_saturated_key_keeps_no_other_waiting(run: Run, clock: Clock) -> None:
     async def test(opened: Opened) -> None:
         await opened.take_over(ONE_PER_KEY)
-        await _submit(opened, *[f"a-{number}" for number in range(10)])
+        await submit_keyed(opened, *[f"a-{number}" for number in range(10)])
         clock.now += 1
-        await _submit(opened, "b-0", "c-0", "b-1")
-        assert await _claimed(opened, 9) == ["a-0", "b-0", "c-0"]
+        await submit_keyed(opened, "b-0", "c-0", "b-1")
+        assert await claimed_now(opened, 9) == ["a-0", "b-0", "c-0"]
         assert await apply(opened, "fail", "b-0", 1)
-        assert await _claimed(opened) == ["b-1"]
+        assert await claimed_now(opened) == ["b-1"]
 
     run(test)
 
@@ -236,13 +219,13 @@ def test_a_saturated_key_keeps_no_other_waiting(run: Run, clock: Clock) -> None:
 def test_keys_take_turns_however_many_wait_behind_one_of_them(run: Run, clock: Clock) -> None:
     async def test(opened: Opened) -> None:
         await opened.take_over(function_of("echo", concurrency=[1, Limit(1, per="key")]))
-        await _submit(opened, *[f"a-{number}" for number in range(6)])
+        await submit_keyed(opened, *[f"a-{number}" for number in range(6)])
         clock.now += 1
-        await _submit(opened, *[f"b-{number}" for number in range(3)])
+        await submit_keyed(opened, *[f"b-{number}" for number in range(3)])
         order = []
         opened.store.offer(9)
         for _ in range(9):
-            (job_id,) = await _claimed(opened)
+            (job_id,) = await claimed_now(opened)
             order.append(job_id[0])
             clock.now += 1
             assert await apply(opened, "fail", job_id, 1)
@@ -252,142 +235,24 @@ def test_keys_take_turns_however_many_wait_behind_one_of_them(run: Run, clock: C
     run(test)
 
 
-def test_a_rate_bounds_the_starts_of_any_period_and_the_store_says_when_to_wake_it(run: Run, clock: Clock) -> None:
-    async def test(opened: Opened) -> None:
-        await opened.take_over(RATED)
-        begin = clock.now
-        await _submit(opened, "a-1", "a-2", "a-3", "a-4", "a-5")
-        assert await _claimed(opened, 9) == ["a-1", "a-2"]
-        assert opened.next_due == begin + MINUTE
-        clock.now += MINUTE - 1
-        assert await _claimed(opened) == []
-        clock.now += 1
-        assert await _claimed(opened) == ["a-3", "a-4"]
-        assert opened.next_due == begin + 2 * MINUTE
-        clock.now += MINUTE
-        assert await _claimed(opened) == ["a-5"]
-        assert opened.next_due is None
-
-    run(test)
-
-
-@pytest.mark.parametrize("function", [RATED, RATED_PER_KEY], ids=["function", "key"])
-def test_the_transaction_that_uses_a_rate_up_says_when_it_opens_since_none_may_follow(
-    run: Run, clock: Clock, function: JobFunction
-) -> None:
-    async def test(opened: Opened) -> None:
-        await opened.take_over(function)
-        await _submit(opened, "a-1", "a-2", "a-3")
-        await opened.claim(9)
-        assert opened.newly_claimed() == ["a-1", "a-2"]
-        assert opened.next_due == clock.now + MINUTE
-
-    run(test)
-
-
-def test_a_rate_is_a_sliding_window(run: Run, clock: Clock) -> None:
-    async def test(opened: Opened) -> None:
-        await opened.take_over(RATED)
-        opened.store.offer(9)
-        begin = clock.now
-        await _submit(opened, "a-1")
-        clock.now += 50_000
-        await _submit(opened, "a-2", "a-3", "a-4")
-        assert await _claimed(opened) == ["a-1", "a-2"]
-        assert opened.next_due == begin + MINUTE
-        clock.now = begin + MINUTE
-        assert await _claimed(opened) == ["a-3"]
-        assert opened.next_due == begin + 50_000 + MINUTE
-        clock.now += 50_000
-        assert await _claimed(opened) == ["a-4"]
-
-    run(test)
-
-
-def test_a_rate_of_a_key_bounds_that_key_alone(run: Run, clock: Clock) -> None:
-    async def test(opened: Opened) -> None:
-        await opened.take_over(RATED_PER_KEY)
-        begin = clock.now
-        await _submit(opened, *[f"a-{number}" for number in range(4)], "b-0")
-        assert await _claimed(opened, 9) == ["a-0", "a-1", "b-0"]
-        assert opened.next_due == begin + MINUTE
-        clock.now += MINUTE
-        assert await _claimed(opened) == ["a-2", "a-3"]
-        assert opened.next_due is None
-
-    run(test)
-
-
-def test_what_passed_its_keys_rate_finds_it_open_even_if_its_function_was_busy(run: Run, clock: Clock) -> None:
-    async def test(opened: Opened) -> None:
-        await opened.take_over(function_of("echo", concurrency=1, rate=Rate("2/m", per="key")))
-        await _submit(opened, *[f"a-{number}" for number in range(5)])
-        times = []
-        opened.store.offer(9)
-        for number in range(5):
-            while await _claimed(opened) != [f"a-{number}"]:
-                assert opened.next_due is not None and opened.next_due > clock.now
-                clock.now = opened.next_due
-            times.append(clock.now)
-            clock.now += 45_000
-            assert await apply(opened, "fail", f"a-{number}", 1)
-        assert all(later - first >= MINUTE for first, later in zip(times, times[2:], strict=False)), times
-
-    run(test)
-
-
-def test_each_attempt_is_a_start(run: Run, clock: Clock) -> None:
-    async def test(opened: Opened) -> None:
-        for function in (RATED, RATED_PER_KEY):
-            await opened.take_over(function)
-            job_id = f"{function.limits.per}-1"
-            await _submit(opened, job_id)
-            assert await _claimed(opened, 9) == [job_id]
-            for attempt in (1, 2):
-                assert await opened.store.repeat(job_id, attempt, 0, ERROR)
-                assert await _claimed(opened) == ([job_id] if attempt == 1 else [])
-            clock.now += MINUTE
-            assert await _claimed(opened) == [job_id]
-            clock.now += MINUTE
-
-    run(test)
-
-
-@pytest.mark.parametrize("function", [RATED, RATED_PER_KEY], ids=["function", "key"])
-def test_a_clock_that_is_set_back_closes_a_rate_for_one_period_at_most(
-    run: Run, clock: Clock, function: JobFunction
-) -> None:
-    async def test(opened: Opened) -> None:
-        await opened.take_over(function)
-        await _submit(opened, "a-1", "a-2", "a-3", "a-4")
-        assert await _claimed(opened, 9) == ["a-1", "a-2"]
-        clock.now -= 1_000 * MINUTE
-        assert await _claimed(opened) == []
-        assert opened.next_due == clock.now + MINUTE
-        clock.now += MINUTE
-        assert await _claimed(opened) == ["a-3", "a-4"]
-
-    run(test)
-
-
 def test_a_higher_priority_goes_first_at_a_gate_too(run: Run, clock: Clock) -> None:
     async def test(opened: Opened) -> None:
         keyed = function_of("keyed", concurrency=Limit(1, per="key"))
         await opened.take_over(function_of("echo", concurrency=1), keyed)
-        await _submit(opened, "low", "lower")
-        await _submit(opened, "high", priority=3)
+        await submit_keyed(opened, "low", "lower")
+        await submit_keyed(opened, "high", priority=3)
         for job_id in ("low", "high"):
             priority = 3 if job_id == "high" else None
             await opened.submit(f"keyed-{job_id}", b'{"key":"a"}', "keyed", priority=priority)
         opened.store.offer(-opened.store.slots)
-        assert sorted(await _claimed(opened, 2)) == ["high", "keyed-low"]  # which had passed before the other came
+        assert sorted(await claimed_now(opened, 2)) == ["high", "keyed-low"]  # which had passed before the other came
         assert await apply(opened, "fail", "high", 1)
         assert await apply(opened, "fail", "keyed-low", 1)
-        assert await _claimed(opened, 2) == ["keyed-high", "low"]
+        assert await claimed_now(opened, 2) == ["keyed-high", "low"]
         clock.now += 4 * LEVEL_MS
-        await _submit(opened, "late", priority=3)
+        await submit_keyed(opened, "late", priority=3)
         assert await apply(opened, "fail", "low", 1)
-        assert await _claimed(opened, 1) == ["lower"]
+        assert await claimed_now(opened, 1) == ["lower"]
 
     run(test)
 
@@ -396,15 +261,15 @@ def test_a_delayed_job_meets_its_limit_when_its_time_has_come(run: Run, clock: C
     async def test(opened: Opened) -> None:
         await opened.take_over(ONE_PER_KEY)
         opened.store.offer(9)
-        await _submit(opened, "a-later", "b-later", delay=60)
-        await _submit(opened, "a-1")
-        assert await _claimed(opened) == ["a-1"]
+        await submit_keyed(opened, "a-later", "b-later", delay=60)
+        await submit_keyed(opened, "a-1")
+        assert await claimed_now(opened) == ["a-1"]
         assert opened.store.limited == 0
         clock.now += MINUTE
-        assert await _claimed(opened) == ["b-later"]
+        assert await claimed_now(opened) == ["b-later"]
         assert opened.store.limited == 1
         assert await apply(opened, "fail", "a-1", 1)
-        assert await _claimed(opened) == ["a-later"]
+        assert await claimed_now(opened) == ["a-later"]
 
     run(test)
 
@@ -412,8 +277,8 @@ def test_a_delayed_job_meets_its_limit_when_its_time_has_come(run: Run, clock: C
 def test_one_that_is_too_late_makes_room_for_the_next_of_its_key(run: Run, clock: Clock) -> None:
     async def test(opened: Opened) -> None:
         await opened.take_over(ONE_PER_KEY)
-        await _submit(opened, "a-late", "a-later", start_by=timestamp(clock.now))
-        await _submit(opened, "a-1")
+        await submit_keyed(opened, "a-late", "a-later", start_by=timestamp(clock.now))
+        await submit_keyed(opened, "a-1")
         clock.now += 1
         await opened.claim(9)
         await opened.claim_all(1)
@@ -426,17 +291,17 @@ def test_one_that_is_too_late_makes_room_for_the_next_of_its_key(run: Run, clock
 def test_a_waiting_job_can_be_canceled_at_each_gate_and_makes_room_there(run: Run) -> None:
     async def test(opened: Opened) -> None:
         await opened.take_over(function_of("echo", concurrency=[1, Limit(1, per="key")]))
-        await _submit(opened, "a-1", "b-passed", "b-waits", "b-next")
-        assert await _claimed(opened, 9) == ["a-1"]
+        await submit_keyed(opened, "a-1", "b-passed", "b-waits", "b-next")
+        assert await claimed_now(opened, 9) == ["a-1"]
         for job_id in ("b-passed", "b-waits"):
             assert (await opened.store.cancel(job_id)).applied
         assert await apply(opened, "fail", "a-1", 1)
-        assert await _claimed(opened) == ["b-next"]
+        assert await claimed_now(opened) == ["b-next"]
         assert (await opened.store.retry("b-passed")).applied
-        assert await _claimed(opened) == []
+        assert await claimed_now(opened) == []
         assert (await opened.store.cancel("b-next")).applied
         opened.store.gone("b-next", 1)
-        assert await _claimed(opened) == ["b-passed"]
+        assert await claimed_now(opened) == ["b-passed"]
         assert (opened.store.pending, opened.store.limited) == (0, 0)
 
     run(test)
@@ -446,14 +311,14 @@ def test_a_waiting_job_can_be_canceled_at_each_gate_and_makes_room_there(run: Ru
 def test_suspects_pass_the_same_gates_once_they_are_admitted(run: Run, function: JobFunction) -> None:
     async def test(opened: Opened) -> None:
         await opened.take_over(function)
-        await _submit(opened, "a-1", "a-2", "a-3")
-        assert await _claimed(opened, 9) == ["a-1"]
+        await submit_keyed(opened, "a-1", "a-2", "a-3")
+        assert await claimed_now(opened, 9) == ["a-1"]
         assert await opened.store.release("a-1", 1, ERROR, group_limit=1)
-        assert await _claimed(opened) == ["a-2"]
+        assert await claimed_now(opened) == ["a-2"]
         assert await opened.store.admit(opened.store.suspects(["echo"])) == [True]
-        assert await _claimed(opened) == []
+        assert await claimed_now(opened) == []
         assert await apply(opened, "fail", "a-2", 1)
-        assert await _claimed(opened) == ["a-1"]  # before those that came after it
+        assert await claimed_now(opened) == ["a-1"]  # before those that came after it
         assert opened.claims[-1].group_limit == 1
 
     run(test)
@@ -462,23 +327,23 @@ def test_suspects_pass_the_same_gates_once_they_are_admitted(run: Run, function:
 def test_the_next_server_may_have_other_limits(run: Run) -> None:
     async def test(opened: Opened) -> None:
         await opened.take_over("echo")
-        await _submit(opened, "a-1", "a-2", "b-1", "b-2")
+        await submit_keyed(opened, "a-1", "a-2", "b-1", "b-2")
         await opened.take_over(ONE_PER_KEY)
         assert opened.store.limited == 4
-        assert await _claimed(opened, 9) == ["a-1", "b-1"]
+        assert await claimed_now(opened, 9) == ["a-1", "b-1"]
         await opened.reopen()
         await opened.take_over(function_of("echo", concurrency=3))
-        assert await _claimed(opened, 9) == ["a-2"]  # with those that run still
+        assert await claimed_now(opened, 9) == ["a-2"]  # with those that run still
         await opened.reopen()
         assert [lost.job_id for lost in opened.store.lost()] == ["a-1", "a-2", "b-1"]
         await opened.take_over(function_of("echo", concurrency=Limit(1, per="value")))
         for job_id in ("a-1", "a-2", "b-1"):
             assert await opened.store.release(job_id, 1, ERROR, interrupted=True)
-        assert await _claimed(opened, 9) == ["a-1"]  # their values are all the same
+        assert await claimed_now(opened, 9) == ["a-1"]  # their values are all the same
         assert await opened.take_over("other") == {"echo": 3}
-        assert (opened.store.limited, await _claimed(opened, 9)) == (0, [])
+        assert (opened.store.limited, await claimed_now(opened, 9)) == (0, [])
         await opened.take_over("echo")
-        assert await _claimed(opened, 9) == ["a-2", "b-1", "b-2"]
+        assert await claimed_now(opened, 9) == ["a-2", "b-1", "b-2"]
 
     run(test)
 
@@ -486,14 +351,14 @@ def test_the_next_server_may_have_other_limits(run: Run) -> None:
 def test_a_job_that_ended_before_its_function_got_limits_keeps_them_when_it_is_retried(run: Run) -> None:
     async def test(opened: Opened) -> None:
         for job_id in ("a-1", "a-2"):
-            await _submit(opened, job_id)
+            await submit_keyed(opened, job_id)
             await opened.store.cancel(job_id)
         await opened.take_over(ONE_PER_KEY)
         for job_id in ("a-1", "a-2"):
             assert (await opened.store.retry(job_id)).applied
-        assert await _claimed(opened, 9) == ["a-1"]
+        assert await claimed_now(opened, 9) == ["a-1"]
         assert await apply(opened, "fail", "a-1", 2)
-        assert await _claimed(opened) == ["a-2"]
+        assert await claimed_now(opened) == ["a-2"]
 
     run(test)
 
@@ -506,7 +371,7 @@ def test_a_value_that_is_left_out_is_counted_as_the_default(run: Run) -> None:
         long = b'{"key":"%b"}' % (b"x" * 100_000)
         await opened.submit("long-0", long)
         await opened.submit("long-1", long)
-        assert await _claimed(opened, 9) == ["job-0", "long-0"]
+        assert await claimed_now(opened, 9) == ["job-0", "long-0"]
 
     run(test)
 
@@ -515,7 +380,7 @@ def test_many_keys_and_many_of_one_all_run_in_the_end(run: Run) -> None:
     async def test(opened: Opened) -> None:
         await opened.take_over(function_of("echo", concurrency=[7, Limit(2, per="key")]))
         ids = [f"{'ab'[number % 2]}-{number}" for number in range(30)] + [f"{number}-x" for number in range(30)]
-        await asyncio.gather(*[_submit(opened, job_id) for job_id in ids])
+        await asyncio.gather(*[submit_keyed(opened, job_id) for job_id in ids])
         opened.store.offer(100)
         done = 0
         while done < len(ids):

@@ -25,7 +25,10 @@ def test_a_job_that_goes_back_to_pending_begins_its_next_attempt() -> None:
 def test_every_transition_is_one_guarded_statement_and_nothing_else_writes_a_status() -> None:
     for transition in TRANSITIONS.values():
         _assert_guarded(SQL[transition.name], transition)
-    for name, statement in SQL.items():
+    for name, text in SQL.items():
+        statement = text
+        for each in TRANSITIONS:  # inside a trigger, the same statement is guarded as it is outside
+            statement = statement.replace(re.sub(r":(\w+)", rf"NEW.{each}_\1", SQL[each]), "")
         if name not in TRANSITIONS and "UPDATE" in statement:
             assert not re.search(r"SET[^;]*\bstatus =", statement.split("WHERE")[0]), name
         assert "{set}" not in statement
