@@ -118,7 +118,8 @@ def test_when_a_listener_leaves_the_owner_knows(tmp_path: Path) -> None:
     with Hosted(tmp_path / "jobs.db"), Hosted(tmp_path / "jobs.db") as follower:
         assert connections() == 1  # by which it knows that the owner lives
         with follower.client.stream("GET", "/work/events") as answer:
-            next(read(answer))
+            events = read(answer)  # which ends the stream when it is thrown away
+            next(events)
             wait_for(lambda: connections() == 2, "a connection of the stream's own")
         wait_for(lambda: connections() == 1, "the connection to end")
 
