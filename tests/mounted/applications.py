@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from asyncjob import JobsApp, sleep
-from asyncjob.mounted import answering, member
+from asyncjob.mounted import answering, follower, member
 from tests.functions import add, jobs
 
 logging.basicConfig(level=logging.INFO)
@@ -23,6 +23,7 @@ DATABASE = os.environ["JOBS_DB"]
 if "FILES" in os.environ:
     resource.setrlimit(resource.RLIMIT_NOFILE, (int(os.environ["FILES"]), 4_096))
 member.START_SECONDS = float(os.environ.get("START_SECONDS", member.START_SECONDS))
+follower.WELCOME_SECONDS = float(os.environ.get("WELCOME_SECONDS", follower.WELCOME_SECONDS))
 answering.PATIENCE = float(os.environ.get("PATIENCE", answering.PATIENCE))
 
 work = JobsApp(jobs, database=DATABASE, workers=2, backoff=0.01, grace=float(os.environ.get("GRACE", "30")))

@@ -19,6 +19,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.websockets import WebSocketDisconnect
 
 from asyncjob import JobsApp, JobSnapshot, Refused
+from asyncjob.mounted.clients import Transport
 from asyncjob.mounted.member import Member
 from asyncjob.server import logs
 from asyncjob.server.settings import SettingsError
@@ -266,3 +267,16 @@ def test_a_client_that_leaves_is_no_error_to_a_middleware(work: JobsApp) -> None
 
     asyncio.run(use())
     assert sent[0]["status"] == 499
+
+
+def test_a_stream_of_the_application_itself_can_be_left(work: JobsApp) -> None:
+    async def use() -> None:
+        transport = Transport(work, lambda: False)
+        async with work.lifespan(), httpx.AsyncClient(transport=transport, base_url="http://x") as http:
+            async with http.stream("GET", "/events") as answer:
+                await anext(answer.aiter_bytes())
+                for _ in range(3):  # so that there is more to be read
+                    await work.submit(add, a=1)
+            assert (await http.get("/jobs")).status_code == 200
+
+    asyncio.run(use())

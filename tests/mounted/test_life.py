@@ -286,3 +286,12 @@ def test_a_program_that_runs_in_its_workers_too_is_told_what_to_do(tmp_path: Pat
     program.write_text(APP.format(version=4) + "import uvicorn\nuvicorn.run(app, port=0)\n")
     with Hosted(tmp_path / "jobs.db", command=[str(program)]) as host:
         host.wait_for("put what runs it below `if __name__")
+
+
+def test_an_owner_that_has_come_to_a_standstill_does_not_hold_up_a_start_for_ever(tmp_path: Path) -> None:
+    with Hosted(tmp_path / "jobs.db") as host:
+        host.process.send_signal(signal.SIGSTOP)
+        env = {"START_SECONDS": "0.1", "WELCOME_SECONDS": "0.1"}
+        with pytest.raises(AssertionError) as failed, Hosted(tmp_path / "jobs.db", env=env):
+            pass
+        assert f"is in use by another server (process {host.process.pid})" in str(failed.value)

@@ -2,12 +2,14 @@
 
 import asyncio
 import resource
+from contextlib import suppress
 
 from asyncjob.mounted import address
 from asyncjob.mounted.connection import Begin, Connection, Hello, Part, Welcome, connected
 from asyncjob.mounted.request import HandedRequest
 
 MAX_IDLE = 32  # connections that are kept for the next requests
+WELCOME_SECONDS = 15.0  # for the owner, whose event loop somebody may have blocked
 EVENT_STREAM = b"text/event-stream"
 
 
@@ -161,10 +163,16 @@ async def _greet(path: str, identity: bytes) -> tuple[Connection, Welcome]:
         connection = await connected(lambda: address.connect(path))
     except OSError:
         raise OwnerLost from None
-    await connection.send(Hello(identity))
-    welcome = await connection.next()
+    welcome = None
+    try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WELCOME_SECONDS):
+                await connection.send(Hello(identity))
+                welcome = await connection.next()
+    finally:
+        if not isinstance(welcome, Welcome):
+            connection.close()
     if not isinstance(welcome, Welcome):
-        connection.close()
         raise OwnerLost
     return connection, welcome
 
