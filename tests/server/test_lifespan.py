@@ -150,8 +150,9 @@ def test_a_start_that_fails_is_said_in_one_line_and_tried_again(tmp_path: Path) 
     span = SYNC.replace('say("start")', 'assert (HERE / "model").exists(), "no model"')
     with _serving(tmp_path, span, "--workers", "1") as server:
         job_id = server.submit("uses")
-        said = "RegistrationError: the lifespan resources failed: AssertionError: no model ("
+        said = 'worker cannot start error="the lifespan resources failed: AssertionError: no model ('
         wait_for(lambda: said in server.log.read_text(), "the failure")
+        assert "Traceback" not in server.log.read_text()
         assert server.client.get("/healthz").status_code == 503
         (tmp_path / "model").touch()
         assert server.result(job_id)["status"] == "Success"

@@ -1,17 +1,17 @@
 """The command `logs`: what a job's function has logged and printed."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from asyncjob.commands.completion import complete_id
-from asyncjob.commands.connection import connected
+from asyncjob.commands.connection import connected, with_each
 from asyncjob.commands.options import LOCAL, Json, Key, Signed, Url
 from asyncjob.commands.output import print_json, say
 from asyncjob.job_log import Level
 
 if TYPE_CHECKING:  # the client and its libraries are imported by the commands that need them
-    from asyncjob.client import LoggedLine
+    from asyncjob.client import JobHandle, LoggedLine
 
 LEVELS = ", ".join(Level)
 
@@ -44,12 +44,17 @@ def logs(
     as_json: Json = False,
 ) -> None:
     """Print what a job's function has logged and printed, and how its attempts failed."""
-    with connected(url, api_key, aws_iam) as client:
-        for line in client.job(job_id).logs(level=level, attempt=attempt, follow=follow):
+
+    def show(job: "JobHandle[Any]") -> None:
+        for line in job.logs(level=level, attempt=attempt, follow=follow):
             if as_json:
                 print_json(line.document)
             else:
                 _show(line)
+
+    with connected(url, api_key, aws_iam) as client:
+        status = with_each([client.job(job_id)], show)
+    raise typer.Exit(status)
 
 
 def _show(line: "LoggedLine") -> None:

@@ -95,9 +95,10 @@ def _text_line(now: str, level: str, message: str, fields: Mapping[str, Any]) ->
 def _text_of(message: str, fields: Mapping[str, Any]) -> str:
     words = "".join([f" {name}={_text(value)}" for name, value in fields.items() if name != "exception"])
     first, *more = message.split("\n")
+    if fields.get("exception"):
+        more += str(fields["exception"]).split("\n")
     rest = "".join([f"\n    {line}" for line in more])  # what a function logs must not look like a line of ours
-    exception = f"\n{fields['exception']}" if fields.get("exception") else ""
-    return f"{first}{words}{rest}{exception}"
+    return f"{first}{words}{rest}"
 
 
 def _text(value: Any) -> str:

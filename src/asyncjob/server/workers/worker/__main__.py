@@ -27,6 +27,7 @@ from asyncjob.server.workers.worker.outbox import Outbox
 from asyncjob.server.workers.worker.output import replace_streams
 from asyncjob.server.workers.worker.signals import ignore_stop_signals, let_go_in_children
 from asyncjob.server.workers.worker.written import Written
+from asyncjob.signature import RegistrationError
 
 _PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
 
@@ -52,6 +53,8 @@ def main() -> None:
         status = 0
     except ConnectionError:
         status = 0
+    except RegistrationError as error:
+        log(logging.ERROR, "worker cannot start", error=str(error))
     except BaseException:
         with suppress(Exception):
             log(logging.ERROR, "worker cannot start", exception=readable_traceback(traceback.format_exc()))

@@ -64,7 +64,8 @@ const row = (line) => html`<li class=${line.level}>
 
 const note = (text) => html`<li class="note">${text}</li>`;
 
-function rows(lines, least) {
+// All but the first so many lines of at least that level, and what there is to say between lines.
+function rows(lines, least, hidden) {
   const found = [];
   let attempt = lines[0]?.attempt;
   const isOne = attempt === lines.at(-1)?.attempt;
@@ -72,7 +73,7 @@ function rows(lines, least) {
   for (const line of lines) {
     if (line.attempt !== attempt) found.push(note(`Attempt ${(attempt = line.attempt)}`));
     if (line.leftOut) found.push(note(`${count(line.leftOut)} lines left out`));
-    if (LEVELS.indexOf(line.level) >= least) found.push((line.row ??= row(line)));
+    if (LEVELS.indexOf(line.level) >= least && hidden-- <= 0) found.push((line.row ??= row(line)));
   }
   return found;
 }
@@ -106,12 +107,13 @@ export function view(id, isOver, redraw) {
   log.redraw = redraw;
   if (log.id !== id || !log.lines.length) return nothing;
   queueMicrotask(stick);
-  const shown = rows(log.lines, LEVELS.indexOf(log.level));
-  const hidden = shown.length - SHOWN;
+  const least = LEVELS.indexOf(log.level);
+  const hidden = log.lines.filter((line) => LEVELS.indexOf(line.level) >= least).length - SHOWN;
+  const shown = rows(log.lines, least, hidden);
   return html`<section class="log" aria-label="Log">
     <div class="head"><h2>Log <small>${count(log.lines.length)} ${log.lines.length === 1 ? "line" : "lines"}</small></h2>${controls(isOver)}</div>
     <ol tabindex="0" aria-label="Lines" @scroll=${scrolled}>
-      ${hidden > 0 ? note(`${count(hidden)} earlier lines are not shown`) : nothing} ${shown.slice(-SHOWN)}
+      ${hidden > 0 ? note(`Not shown: ${count(hidden)} earlier`) : nothing} ${shown}
       ${shown.length ? nothing : note("No line of this level")}
     </ol>
   </section>`;
