@@ -4,7 +4,9 @@ import asyncio
 import logging
 import os
 import resource
+import sys
 from contextlib import suppress
+from typing import Any
 
 from asyncjob import forked, life
 from asyncjob.mounted import address
@@ -119,7 +121,10 @@ class Owner:
 
     async def _serve_others(self) -> None:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_unix_server(lambda: Connection(self._accept), sock=self._listener)
+        own: dict[str, Any] = {}
+        if sys.version_info >= (3, 13) and isinstance(loop, asyncio.SelectorEventLoop):  # uvloop has no such option
+            own["cleanup_socket"] = False  # it would look for the socket where `address` has only passed through
+        self._server = await loop.create_unix_server(lambda: Connection(self._accept), sock=self._listener, **own)
 
     def _close_listener(self) -> None:
         forked.forget(self._listener.fileno())
