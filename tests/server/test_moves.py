@@ -52,13 +52,10 @@ def test_a_function_of_celery_moves_with_what_it_does_and_runs(tmp_path: Path) -
 
 @pytest.fixture
 def chain(tmp_path: Path) -> Iterator[Server]:
-    """A server of the chain, whose own client reads where it is, which is known only once it listens."""
+    """A server of the chain, with one place."""
     *_, code = _code("celery.md")
-    asked = code.replace('Client("http://127.0.0.1:8000")', 'Client(Path("url").read_text())')
-    assert asked != code
-    (tmp_path / "chain.py").write_text(asked)
+    (tmp_path / "chain.py").write_text(code)
     with Server(tmp_path / "jobs.db", "--concurrency", "1", target=str(tmp_path / "chain.py")) as server:
-        (tmp_path / "url").write_text(server.url)
         yield server
 
 
