@@ -1,17 +1,20 @@
 """The pages for whoever comes from elsewhere: the function that moves from Celery, and the one with a model."""
 
 import ast
+import json
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from asyncjob import WorkerContext
 from tests.server.conftest import wait_for
-from tests.serving import Server
+from tests.serving import COMMAND, Server
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -38,13 +41,62 @@ def _tells(statement: ast.stmt) -> bool:
 
 
 def test_a_function_of_celery_moves_with_what_it_does_and_runs(tmp_path: Path) -> None:
-    before, after, use = _code("celery.md")
+    before, after, use, _ = _code("celery.md")
     assert _work(before) == _work(after)
     (tmp_path / "mine.py").write_text(after)
     with Server(tmp_path / "jobs.db", target=str(tmp_path / "mine.py")) as server:
         code = use.replace("http://127.0.0.1:8000", server.url)
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
         assert (done.returncode, done.stdout) == (0, "{'a': 2, 'b': 1}\n"), done.stderr
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> Iterator[Server]:
+    """A server of the chain, with one place."""
+    *_, code = _code("celery.md")
+    (tmp_path / "chain.py").write_text(code)
+    with Server(tmp_path / "jobs.db", "--concurrency", "1", target=str(tmp_path / "chain.py")) as server:
+        yield server
+
+
+def _retry(server: Server, job_id: str) -> dict[str, Any]:
+    """What the command says in the end."""
+    line = [str(COMMAND), "retry", job_id, "--wait", "--json", "--url", server.url]
+    done = subprocess.run(line, capture_output=True, text=True)
+    assert not done.stderr
+    job: dict[str, Any] = json.loads(done.stdout)
+    return job
+
+
+def test_a_retry_of_a_chain_runs_what_has_failed_and_nothing_else(chain: Server, tmp_path: Path) -> None:
+    whole = chain.submit("report", text="a b a", file="out/counts.json")
+    failed = chain.result(whole)
+    assert (failed["status"], failed["error"]["type"]) == ("Failure", "JobFailed")
+    first, second = chain.get(f"{whole}.1"), chain.get(f"{whole}.2")
+    assert (first["status"], second["status"], second["attempt"]) == ("Success", "Failure", 1)
+
+    assert _retry(chain, whole)["status"] == "Failure"  # for the cause is still there
+    (tmp_path / "out").mkdir()
+    assert _retry(chain, whole)["status"] == "Success"
+    assert json.loads((tmp_path / "out" / "counts.json").read_text()) == {"a": 2, "b": 1}
+    assert chain.get(f"{whole}.1") == first
+    assert chain.get(f"{whole}.2")["attempt"] == 3
+
+
+def test_a_retry_of_a_chain_runs_a_step_that_was_canceled(chain: Server, tmp_path: Path) -> None:
+    file = tmp_path / "counts.json"
+    os.mkfifo(file)
+    whole = chain.submit("report", text="a", file=str(file))
+    wait_for(lambda: chain.client.get(f"/jobs/{whole}.2").json().get("status") == "Running", "the second step")
+    chain.client.post(f"/jobs/{whole}.2/cancel").raise_for_status()
+    reader = os.open(file, os.O_RDONLY | os.O_NONBLOCK)  # which the writing function has waited for
+    assert chain.result(whole)["error"]["type"] == "AwaitedJobCanceled"
+    first = chain.get(f"{whole}.1")
+    os.close(reader)
+    file.unlink()
+    assert _retry(chain, whole)["status"] == "Success"
+    assert json.loads(file.read_text()) == {"a": 1}
+    assert chain.get(f"{whole}.1") == first
 
 
 @pytest.fixture
