@@ -89,12 +89,11 @@ def test_a_retry_of_a_chain_runs_a_step_that_was_canceled(chain: Server, tmp_pat
     whole = chain.submit("report", text="a", file=str(file))
     wait_for(lambda: chain.client.get(f"/jobs/{whole}.2").json().get("status") == "Running", "the second step")
     chain.client.post(f"/jobs/{whole}.2/cancel").raise_for_status()
-    reader = os.open(file, os.O_RDONLY | os.O_NONBLOCK)  # which the writing function has waited for
-    assert chain.result(whole)["error"]["type"] == "AwaitedJobCanceled"
-    first = chain.get(f"{whole}.1")
-    os.close(reader)
-    file.unlink()
-    assert _retry(chain, whole)["status"] == "Success"
+    with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK)):  # which the writing function waits for
+        assert chain.result(whole)["error"]["type"] == "AwaitedJobCanceled"
+        first = chain.get(f"{whole}.1")
+        file.unlink()
+        assert _retry(chain, whole)["status"] == "Success"
     assert json.loads(file.read_text()) == {"a": 1}
     assert chain.get(f"{whole}.1") == first
 
