@@ -18,6 +18,7 @@ Then `asyncjob serve mine.py` answers `POST /jobs` with 202 and an id and runs t
 import typing
 
 from asyncjob.context import JobCanceled, JobContext, RetryLater, WorkerContext
+from asyncjob.job import Error, Progress, Status
 from asyncjob.options import InvalidOptions, Options
 from asyncjob.policies import Backoff, Limit, Rate, Unique
 from asyncjob.registry import Jobs
@@ -69,6 +70,7 @@ __all__ = [
     "Client",
     "ClientError",
     "Cron",
+    "Error",
     "Every",
     "InvalidOptions",
     "JobCanceled",
@@ -82,12 +84,14 @@ __all__ = [
     "LoggedLine",
     "NotFound",
     "Options",
+    "Progress",
     "Rate",
     "Refused",
     "RegistrationError",
     "RetryLater",
     "ScheduleHandle",
     "ScheduleSnapshot",
+    "Status",
     "Unique",
     "Unreachable",
     "WaitTimeout",

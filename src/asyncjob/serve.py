@@ -6,9 +6,10 @@ import os
 import resource
 import signal
 import socket
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import NoReturn
 
 import uvloop
@@ -28,6 +29,8 @@ from asyncjob.store import Store, Unusable
 
 BACKLOG = 2_048  # connections that may wait to be accepted
 MAX_FILES = 65_536  # open at once, connections included; idle clients soon reach a shell's usual limit of 1,024
+
+ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # by what name they are reached from here
 
 
 class AddressError(Exception):
@@ -57,6 +60,7 @@ def serve(settings: Settings, listener: socket.socket | None = None) -> None:
     with unmoved():  # workers begin where the server was started, too
         jobs = load(typed.target)
     with listener or listen(settings) as listening:
+        settings = replace(settings, url=_address(listening, ANY_HOST) + settings.root_path)
         uvloop.run(_serve(jobs, settings, life.open_store(settings), listening))
 
 
@@ -153,11 +157,16 @@ def _handle_signals(stop: asyncio.Event, hurry: asyncio.Event) -> None:
         asyncio.get_running_loop().add_signal_handler(signum, handle)
 
 
+def _address(listener: socket.socket, named: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Where a socket listens, with another name for some hosts."""
+    host, port = listener.getsockname()[:2]
+    host = named.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def _announce(jobs: Jobs, settings: Settings, listener: socket.socket, store: Store) -> None:
     """Say where everything is and what to try, on standard output, since this is not the log."""
-    host, port = listener.getsockname()[:2]
-    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    address += settings.root_path
+    address = _address(listener) + settings.root_path
     workers = settings.worker_count
     names = ", ".join(jobs.names)
     lines = [

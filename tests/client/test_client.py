@@ -125,6 +125,8 @@ def test_an_unknown_job_is_not_found_at_once(client: Any) -> None:
     for ask in (unknown.get, unknown.wait, unknown.result, unknown.cancel, unknown.retry, unknown.delete):
         with pytest.raises(NotFound):
             ask()
+    with pytest.raises(NotFound):
+        client.get("no id of a job")
 
 
 def test_wrong_parameters_are_refused_in_the_words_of_the_api(client: Any) -> None:

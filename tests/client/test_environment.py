@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from asyncjob import ClientError, Unreachable
+from asyncjob import AsyncClient, Client, ClientError, Unreachable
 from asyncjob.commands.output import printable
 from tests.serving import COMMAND, Server
 
@@ -174,3 +174,53 @@ def test_an_answer_that_is_nested_too_deep_is_no_answer(
         assert _run(f"asyncjob {command}", url).returncode == 3
     with pytest.raises(ClientError):
         connected(answering(400, DEEP)).get("x")
+
+
+WHERE = [
+    ({}, "http://127.0.0.1:8000"),
+    ({"ASYNCJOB_PORT": "8123"}, "http://127.0.0.1:8123"),
+    ({"ASYNCJOB_PORT": "8123", "ASYNCJOB_ROOT_PATH": "/work"}, "http://127.0.0.1:8123/work"),
+    ({"ASYNCJOB_PORT": "8123", "ASYNCJOB_URL": "https://jobs.example.com/a"}, "https://jobs.example.com/a"),
+]
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+@pytest.mark.parametrize(("env", "url"), WHERE)
+def test_a_client_without_a_url_goes_where_the_commands_go(
+    env: dict[str, str], url: str, kind: type[Client | AsyncClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ASYNCJOB_PORT", "ASYNCJOB_ROOT_PATH", "ASYNCJOB_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {**env, "ASYNCJOB_API_KEY": "the key of that server"}.items():
+        monkeypatch.setenv(name, value)
+    http = kind()._http
+    assert (str(http.base_url).rstrip("/"), http.headers["x-api-key"]) == (url, "the key of that server")
+    assert kind(api_key="another")._http.headers["x-api-key"] == "another"
+    assert "x-api-key" not in kind("http://127.0.0.1:9")._http.headers
+
+
+JOBS = """
+from asyncjob import Client, Jobs
+
+jobs = Jobs()
+
+
+@jobs.job
+def outer(number: int) -> int:
+    with Client() as client:
+        return client.submit(inner, number=number).result(timeout=60)
+
+
+@jobs.job
+def inner(number: int) -> int:
+    return number + 1
+"""
+
+
+@pytest.mark.parametrize("arguments", [(), ("--root-path", "/work"), ("--host", "0.0.0.0", "--insecure")])
+def test_a_client_in_a_job_function_reaches_the_server_that_runs_it(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    (tmp_path / "mine.py").write_text(JOBS)
+    env = {"ASYNCJOB_PORT": "9", "ASYNCJOB_URL": "http://127.0.0.1:9"}  # of somebody else; --port comes first
+    with Server(tmp_path / "jobs.db", *arguments, target="mine.py", env=env) as server:
+        job = server.client.post("/jobs?wait=60", json={"type": "outer", "number": 1}).json()
+        assert job.get("results") == 2, job

@@ -30,6 +30,7 @@ def use(client: Client) -> None:
     reveal_type(client.submit(report, Options(delay=3), month="2026-11").result())
     reveal_type(client.submit(count, Options(job_id="7"), words=["a"]).result(timeout=3))
     reveal_type(client.submit("count", words=["a"], options=Options(priority=1)).result())
+    reveal_type(next(client.map(count, [{"words": ["a"]}])).result())
 
 async def use_async(client: AsyncClient) -> None:
     reveal_type(await client.submit('add'))
@@ -54,6 +55,7 @@ REVEALED = [
     "tests.client.typed_functions.Report",
     "dict[str, int]",
     "Any",
+    "dict[str, int]",
     f"{CLIENTS}.asynchronous.AsyncJobHandle[Any]",
     "dict[str, int]",
     "dict[str, int]",

@@ -2,15 +2,16 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, overload
 
 import httpx
 
-from asyncjob.client.connection import DEFAULT_URL, UNSENDABLE, http_client, unsendable
+from asyncjob.client.connection import UNSENDABLE, http_client, unsendable
 from asyncjob.client.core import Api, Call, Following, Operation, list_query, proceed
-from asyncjob.client.functions import P, R, Takes, TakesContext, ask, refuse_id
+from asyncjob.client.errors import NotFound
+from asyncjob.client.functions import Many, P, R, Takes, TakesContext, ask, refuse_id
 from asyncjob.client.logs import LoggedLine, LogReading
 from asyncjob.client.schedule_handles import AsyncScheduleHandle
 from asyncjob.client.schedules import ScheduleSnapshot, Scheduling
@@ -34,7 +35,7 @@ class AsyncClient:
 
     def __init__(
         self,
-        url: str = DEFAULT_URL,
+        url: str | None = None,
         *,
         api_key: str | None = None,
         aws_iam: bool = False,
@@ -88,7 +89,11 @@ class AsyncClient:
 
     async def get(self, job_id: str) -> JobSnapshot:
         """See `Client.get`."""
-        return await self.job(job_id).get()
+        try:
+            job = self.job(job_id)
+        except ValueError:  # no job can have that id
+            raise NotFound(404, "Not found") from None
+        return await job.get()
 
     async def list(
         self,
@@ -107,20 +112,30 @@ class AsyncClient:
                 return
             query["cursor"] = cursor
 
+    @overload
+    def map(
+        self, job: Takes[..., Awaitable[R]], parameters: Many, *, options: Options = ..., concurrency: int = ...
+    ) -> AsyncIterator["AsyncJobHandle[R]"]: ...
+
+    @overload
+    def map(
+        self, job: Takes[..., R], parameters: Many, *, options: Options = ..., concurrency: int = ...
+    ) -> AsyncIterator["AsyncJobHandle[R]"]: ...
+
+    @overload
+    def map(
+        self, job: str | None, parameters: Many, *, options: Options = ..., concurrency: int = ...
+    ) -> AsyncIterator["AsyncJobHandle[Any]"]: ...
+
     async def map(
-        self,
-        type: str | None,  # noqa: A002
-        parameters: Iterable[Mapping[str, Any]],
-        *,
-        options: Options = NONE,
-        concurrency: int = 32,
+        self, job: Any, parameters: Many, *, options: Options = NONE, concurrency: int = 32
     ) -> AsyncIterator["AsyncJobHandle[Any]"]:
         """See `Client.map`; for `async for`. Here all jobs of a batch are submitted and awaited concurrently."""
         refuse_id(options)
         running: deque[asyncio.Task[AsyncJobHandle[Any]]] = deque()
         try:
             for each in parameters:
-                running.append(asyncio.create_task(self._submit_and_wait(type, options, each)))
+                running.append(asyncio.create_task(self._submit_and_wait(job, options, each)))
                 if len(running) >= concurrency:
                     yield await running.popleft()
             while running:
@@ -171,11 +186,11 @@ class AsyncClient:
 
     async def _submit_and_wait(
         self,
-        type: str | None,  # noqa: A002
+        job: Any,
         options: Options,
         parameters: Mapping[str, Any],
     ) -> "AsyncJobHandle[Any]":
-        handle = await self.submit(type, options, **parameters)
+        handle = await self.submit(job, options, **parameters)
         await handle.wait()
         return handle
 

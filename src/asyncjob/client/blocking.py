@@ -6,15 +6,16 @@ made in a thread of its own, and the function's thread waits for the answer or t
 
 import time
 from collections import deque
-from collections.abc import Awaitable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Iterator
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, overload
 
 import httpx
 
-from asyncjob.client.connection import DEFAULT_URL, UNSENDABLE, http_client, unsendable
+from asyncjob.client.connection import UNSENDABLE, http_client, unsendable
 from asyncjob.client.core import Api, Call, Following, Operation, list_query, proceed
-from asyncjob.client.functions import P, R, Takes, TakesContext, ask, refuse_id
+from asyncjob.client.errors import NotFound
+from asyncjob.client.functions import Many, P, R, Takes, TakesContext, ask, refuse_id
 from asyncjob.client.in_a_job import Answer, unless_canceled
 from asyncjob.client.logs import LoggedLine, LogReading
 from asyncjob.client.schedule_handles import ScheduleHandle
@@ -40,8 +41,9 @@ class Client:
     is submitted under an id that the client chooses, so a submission that had to be repeated still makes one job.
 
     Args:
-        url: where the API is, without `/jobs`.
-        api_key: sent as `x-api-key`.
+        url: where the API is, without `/jobs`. By default, what `ASYNCJOB_URL` names (in a job function, its own
+            server), or the server of this machine, at `ASYNCJOB_PORT` (8000) and `ASYNCJOB_ROOT_PATH`.
+        api_key: sent as `x-api-key`. Without a url, it is `ASYNCJOB_API_KEY` by default.
         aws_iam: sign the requests for an API with AWS_IAM authorization; needs the extra `aws`.
         timeout: seconds to wait for an answer, on top of the time spent waiting for a job.
         retries: how often a request is repeated.
@@ -54,7 +56,7 @@ class Client:
 
     def __init__(
         self,
-        url: str = DEFAULT_URL,
+        url: str | None = None,
         *,
         api_key: str | None = None,
         aws_iam: bool = False,
@@ -127,7 +129,11 @@ class Client:
         Raises:
             NotFound: there is no such job.
         """
-        return self.job(job_id).get()
+        try:
+            job = self.job(job_id)
+        except ValueError:  # no job can have that id
+            raise NotFound(404, "Not found") from None
+        return job.get()
 
     def list(
         self,
@@ -151,18 +157,28 @@ class Client:
                 return
             query["cursor"] = cursor
 
+    @overload
     def map(
-        self,
-        type: str | None,  # noqa: A002
-        parameters: Iterable[Mapping[str, Any]],
-        *,
-        options: Options = NONE,
-        concurrency: int = 32,
+        self, job: Takes[..., Awaitable[R]], parameters: Many, *, options: Options = ..., concurrency: int = ...
+    ) -> Iterator["JobHandle[R]"]: ...
+
+    @overload
+    def map(
+        self, job: Takes[..., R], parameters: Many, *, options: Options = ..., concurrency: int = ...
+    ) -> Iterator["JobHandle[R]"]: ...
+
+    @overload
+    def map(
+        self, job: str | None, parameters: Many, *, options: Options = ..., concurrency: int = ...
+    ) -> Iterator["JobHandle[Any]"]: ...
+
+    def map(
+        self, job: Any, parameters: Many, *, options: Options = NONE, concurrency: int = 32
     ) -> Iterator["JobHandle[Any]"]:
         """Submit many jobs, a few at a time, and yield each once it has ended, in the order of the parameters.
 
         Args:
-            type: the job function's name; None if the API has only one.
+            job: the job function itself, whose results a type checker then knows; or its name, or None.
             parameters: one mapping per job; taken as needed, so there may be any number.
             options: of each job, without a `job_id`.
             concurrency: how many jobs may be unfinished at once.
@@ -173,7 +189,7 @@ class Client:
         refuse_id(options)
         running: deque[JobHandle[Any]] = deque()
         for each in parameters:
-            running.append(self.submit(type, options, **each))
+            running.append(self.submit(job, options, **each))
             if len(running) >= concurrency:
                 yield _ended(running.popleft())
         while running:

@@ -4,16 +4,18 @@ A wrong argument is a ValueError. A proxy, certificates or credentials in the en
 ClientError, because the caller's program is not wrong.
 """
 
+import os
 import re
 import urllib.request
 from typing import Any, TypeVar
 
 import httpx
 
+from asyncjob.address import default_url
 from asyncjob.client.errors import ClientError, Unreachable
 from asyncjob.version import __version__
 
-DEFAULT_URL = "http://127.0.0.1:8000"
+EXAMPLE_URL = "http://127.0.0.1:8000"
 UNSENDABLE = (httpx.InvalidURL, UnicodeError, OverflowError, OSError)
 """What httpx raises, besides its own RequestError, for a host, a port or an address that cannot exist."""
 PASSWORD = re.compile(r"(?<=//).*@")
@@ -21,14 +23,23 @@ PASSWORD = re.compile(r"(?<=//).*@")
 HttpClient = TypeVar("HttpClient", httpx.Client, httpx.AsyncClient)
 
 
-def http_client(kind: type[HttpClient], url: str, api_key: str | None, aws_iam: bool) -> HttpClient:
+def http_client(kind: type[HttpClient], url: str | None, api_key: str | None, aws_iam: bool) -> HttpClient:
     """A client of httpx.
+
+    Args:
+        kind: of its class.
+        url: of the API. If it is None, URL and key are those of the environment: a key that lies there is for that
+            server alone.
+        api_key: for it.
+        aws_iam: whether to sign requests.
 
     Raises:
         ValueError: the URL or the key cannot be used.
         ClientError: requests cannot be signed here, or the environment names a proxy or certificates that cannot be
             used.
     """
+    if url is None:
+        url, api_key = default_url(), api_key or os.environ.get("ASYNCJOB_API_KEY")
     settings = _settings(url, api_key, aws_iam)
     try:
         return kind(**settings)
@@ -73,7 +84,7 @@ def _settings(url: str, api_key: str | None, aws_iam: bool) -> dict[str, Any]:
     except (httpx.InvalidURL, UnicodeError) as error:
         raise ValueError(f"{url!r} is not a URL: {error}") from None
     if base_url.scheme not in ("http", "https") or not base_url.host or base_url.query or base_url.fragment:
-        raise ValueError(f"{url!r} is not the URL of an API: write it as {DEFAULT_URL}")
+        raise ValueError(f"{url!r} is not the URL of an API: write it as {EXAMPLE_URL}")
     if not 0 < (base_url.port or 80) <= 65_535:
         raise ValueError(f"{url!r} is not a URL: a port is from 1 to 65535")
     if api_key is not None and not (api_key.isascii() and api_key.isprintable()):

@@ -3,7 +3,7 @@
 Given the function itself, a type checker sees its parameters and its results. Given a name, everything is allowed.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 import msgspec
@@ -17,6 +17,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Takes: TypeAlias = Callable[P, R]
 TakesContext: TypeAlias = Callable[Concatenate[JobContext, P], R]
+Many: TypeAlias = Iterable[Mapping[str, Any]]  # the parameters of one job each
 ReadResults = Callable[[Any], Any]  # from JSON values to the function's return type
 
 

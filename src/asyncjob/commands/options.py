@@ -1,14 +1,14 @@
 """The arguments and options that several commands share, so that each says the same of them and completes alike."""
 
-import os
 from typing import Annotated
 
 import typer
 
+from asyncjob.address import local_url
 from asyncjob.commands.completion import complete_id, complete_status, complete_type
 from asyncjob.job import Status
 
-LOCAL = f"http://127.0.0.1:{os.environ.get('ASYNCJOB_PORT') or 8000}{os.environ.get('ASYNCJOB_ROOT_PATH', '')}"
+LOCAL = local_url()
 """Where the API is if nobody says: where `asyncjob serve` would be, started with the same environment."""
 
 STATUSES = ", ".join(Status)

@@ -5,6 +5,7 @@ FastAPI runs a `def` route; they are answered in the application's event loop.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from typing import Any
 
@@ -13,7 +14,8 @@ import httpx
 from asyncjob.client import AsyncClient, Client, Unreachable
 from asyncjob.server.http.requests import Message, Receive, Scope, Send
 
-URL = "http://jobs.internal"  # which is never looked up
+HOST = "jobs.internal"  # which is never looked up
+URL = f"http://{HOST}"
 STOPPING = "the application is stopping: jobs that have not ended go on once it is back"
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -26,6 +28,7 @@ def async_client(application: Application, api_key: str | None, is_stopping: Cal
         api_key: that it wants, if it wants one.
         is_stopping: whether it is, so that what it refuses is not asked again.
     """
+    logging.getLogger("httpx").addFilter(_is_a_request)
     client = AsyncClient(URL)
     client.use(
         httpx.AsyncClient(transport=Transport(application, is_stopping), base_url=URL, headers=_headers(api_key))
@@ -47,6 +50,7 @@ def blocking_client(
         is_stopping: see there.
         loop: gives the event loop in which it runs.
     """
+    logging.getLogger("httpx").addFilter(_is_a_request)
     client = Client(URL)
     transport = ThreadTransport(Transport(application, is_stopping), loop)
     client.use(httpx.Client(transport=transport, base_url=URL, headers=_headers(api_key)))
@@ -55,6 +59,12 @@ def blocking_client(
 
 def _headers(api_key: str | None) -> dict[str, str]:
     return {"accept": "application/json"} | ({} if api_key is None else {"x-api-key": api_key})
+
+
+def _is_a_request(record: logging.LogRecord) -> bool:
+    """Whether a line of httpx's log is of somebody's request, and not of what is only a call in this process."""
+    url = record.args[1] if isinstance(record.args, tuple) and len(record.args) > 1 else None
+    return not (isinstance(url, httpx.URL) and url.host == HOST)
 
 
 class Transport(httpx.AsyncBaseTransport):

@@ -43,6 +43,7 @@ class Settings:
         host: the address to listen on.
         port: the TCP port; 0 for any free one.
         root_path: the prefix that a proxy in front has, such as `/work`; empty for none.
+        url: where the server's own job functions reach it; None if they do not.
         database: the SQLite file.
         workers: how many worker processes there may be; see `worker_count`.
         concurrency: how many jobs run at once, in all workers together.
@@ -69,6 +70,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     root_path: str = ""
+    url: str | None = None
     database: Path = Path("jobs.db")
     workers: int = field(default_factory=default_workers)
     concurrency: int = 1_000

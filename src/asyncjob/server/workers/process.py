@@ -196,6 +196,7 @@ async def _spawn(
         guard.VARIABLE: mark,
         "ASYNCJOB_LOG_FORMAT": settings.log_format,
         "ASYNCJOB_LOG_LEVEL": settings.log_level,
+        **({} if settings.url is None else {"ASYNCJOB_URL": settings.url}),
     }
     return await asyncio.create_subprocess_exec(
         *command,
