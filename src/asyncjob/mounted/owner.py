@@ -121,9 +121,8 @@ class Owner:
 
     async def _serve_others(self) -> None:
         loop = asyncio.get_running_loop()
-        own: dict[str, Any] = {}
-        if sys.version_info >= (3, 13) and isinstance(loop, asyncio.SelectorEventLoop):  # uvloop has no such option
-            own["cleanup_socket"] = False  # it would look for the socket where `address` has only passed through
+        # Since 3.13 loops look for the socket's file, by the path that `address` has only passed through.
+        own: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
         self._server = await loop.create_unix_server(lambda: Connection(self._accept), sock=self._listener, **own)
 
     def _close_listener(self) -> None:
