@@ -23,6 +23,7 @@ DATABASE = os.environ["JOBS_DB"]
 if "FILES" in os.environ:
     resource.setrlimit(resource.RLIMIT_NOFILE, (int(os.environ["FILES"]), 4_096))
 member.START_SECONDS = float(os.environ.get("START_SECONDS", member.START_SECONDS))
+member.SILENT_SECONDS = float(os.environ.get("SILENT_SECONDS", member.SILENT_SECONDS))
 follower.WELCOME_SECONDS = float(os.environ.get("WELCOME_SECONDS", follower.WELCOME_SECONDS))
 answering.PATIENCE = float(os.environ.get("PATIENCE", answering.PATIENCE))
 

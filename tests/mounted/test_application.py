@@ -71,6 +71,19 @@ def test_a_coroutine_submits_a_function_and_gets_what_it_returns(work: JobsApp) 
     assert error is not None and error.message == "no"
 
 
+def test_what_the_application_asks_itself_is_no_request_in_httpxs_log(
+    work: JobsApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def use() -> None:
+        async with work.lifespan():
+            await (await work.submit(add, a=2, b=3)).result(timeout=30)
+            await asyncio.to_thread(lambda: list(work.blocking_client.list()))
+
+    with caplog.at_level(logging.INFO):
+        asyncio.run(use())
+    assert not [record for record in caplog.records if record.name == "httpx"]
+
+
 def test_what_the_api_refuses_is_raised(work: JobsApp) -> None:
     async def use() -> None:
         async with work.lifespan():

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from asyncjob.mounted.member import Member
     from asyncjob.server.http.requests import Receive, Scope, Send
 
-ADVICE = "it ends with this process, not gently: give the application's lifespan, as in FastAPI(lifespan=work.lifespan)"
+ADVICE = "running jobs are cut off when this process ends: give the lifespan, as in FastAPI(lifespan=work.lifespan)"
 
 IN_A_WORKER = "a worker has started this application: put what runs it below `if __name__ == '__main__':`"
 

@@ -26,6 +26,7 @@ from asyncjob.store import InUse, Store, Unusable
 FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.25  # seconds between two tries to get the lock or to reach who has it
 FAULT_PAUSE = 2.0  # seconds until a database that cannot be used is tried again
 START_SECONDS = 30.0  # for the owner to be there, when the application starts
+SILENT_SECONDS = 1.0  # of them, before the log says what it waits for
 
 Role = Owner | Follower
 
@@ -135,7 +136,7 @@ class Member:
         Raises:
             Unusable: the database cannot be used.
         """
-        pause, since = FIRST_PAUSE, self.loop.time()
+        pause, since, said = FIRST_PAUSE, self.loop.time(), ""
         while not self._told.is_set():
             in_use = f"no process serves {self._settings.database}"
             # Who has lost the file still listens: it is missed, and no new one is made.
@@ -147,8 +148,12 @@ class Member:
                 in_use = str(error)
             if (follower := follower or await self._follow()) is not None:
                 return await self._be_follower(follower)
+            reason = f"{in_use}: {self.problem}"
             if self.loop.time() > since + START_SECONDS:
-                raise Unusable(f"{in_use}: {self.problem}")
+                raise Unusable(reason)
+            if reason != said and self.loop.time() > since + SILENT_SECONDS:
+                said = reason
+                log(logging.WARNING, "waiting for the database", reason=reason, most=f"{START_SECONDS:g}s")
             await self._pause(pause * random.uniform(0.5, 1))
             pause = min(LONGEST_PAUSE, pause * 1.5)
         return None
@@ -171,10 +176,7 @@ class Member:
         if follower is None:
             self.problem = "it is no process of this application, or has not started yet"
         elif not follower.is_same:
-            problem = f"process {follower.owner} serves it with other job functions or settings"
-            if problem != self.problem:
-                log(logging.WARNING, "waiting for the database", reason=problem)
-            self.problem = problem
+            self.problem = f"process {follower.owner} serves it with other job functions or settings"
             follower.close()
             return None
         return follower
