@@ -237,7 +237,7 @@ def test_the_logger_gets_our_lines_and_what_they_are_about(work: JobsApp, caplog
 
     job_id = asyncio.run(use())
     (ended,) = [record for record in caplog.records if record.getMessage().startswith("job ended")]
-    assert ended.asyncjob["job_id"] == job_id  # type: ignore[attr-defined]
+    assert (ended.asyncjob["event"], ended.asyncjob["job_id"]) == ("job ended", job_id)  # type: ignore[attr-defined]
     assert f"job_id={job_id}" in ended.getMessage()
 
 

@@ -118,12 +118,12 @@ _line: Callable[[str, str, str, Mapping[str, Any]], str] = _text_line
 
 
 def hand_to_logging() -> None:
-    """Make a record of each line, for this process's own handlers; its attribute `asyncjob` has the fields."""
+    """Make a record of each line, for this process's own handlers; its attribute `asyncjob` has what JSON would."""
     global _write  # noqa: PLW0603
 
     def hand(entries: list[Entry]) -> None:
         for _, level, message, fields in entries:
-            logger.log(level, "%s", _text_of(message, fields), extra={"asyncjob": dict(fields)})
+            logger.log(level, "%s", _text_of(message, fields), extra={"asyncjob": {"event": message, **fields}})
 
     _write = hand
 
