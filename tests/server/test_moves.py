@@ -128,9 +128,9 @@ def test_each_worker_has_a_card_and_one_beyond_the_last_shares_the_first(
 
 def test_a_cancel_in_the_middle_of_a_text_frees_the_card_for_the_next_one(model: Path, tmp_path: Path) -> None:
     with Server(tmp_path / "jobs.db", "--workers", "1", "--concurrency", "2", target=str(model)) as server:
-        worker = server.worker_pids()
         endless = server.submit("write", prompt="a", words=FOR_EVER)
         wait_for(lambda: "progress" in server.get(endless), "the beginning of the text")
+        worker = server.worker_pids()
         waits = server.submit("write", prompt="na", words=2)
         assert server.client.post(f"/jobs/{endless}/cancel").json()["status"] == "Canceled"
         assert server.result(waits)["results"] == {"text": "na0 na1", "card": "0"}

@@ -50,7 +50,7 @@ def watched_page(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     yield page
     context.close()
     unexpected = [error for error in errors if not error.startswith("Failed to load resource")]
-    assert unexpected == []
+    assert not unexpected, unexpected
 
 
 def _unasked(dialog: Dialog, errors: list[str]) -> None:
