@@ -6,7 +6,6 @@ a length of four bytes and one message as MessagePack.
 """
 
 import asyncio
-import struct
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, cast
@@ -14,12 +13,11 @@ from typing import Any, cast
 import msgspec
 
 from asyncjob import forked
+from asyncjob.server.frames import Frames, TooLong, frame
 
 MAX_FRAME_BYTES = 1 << 20
 CHUNK_BYTES = 1 << 18  # of a body, in one message
 MAX_UNREAD_BYTES = 1 << 19  # above which the other end has to wait
-
-_LENGTH = struct.Struct("!I")
 
 
 class TooLarge(Exception):
@@ -111,7 +109,7 @@ class Connection(asyncio.Protocol):
         self._opened = opened
         self._transport: asyncio.Transport | None = None
         self._descriptor = -1
-        self._buffer = bytearray()
+        self._frames = Frames(MAX_FRAME_BYTES)
         self._messages: deque[tuple[Message, int]] = deque()
         self._unread = 0
         self._arrived = asyncio.Event()
@@ -142,7 +140,7 @@ class Connection(asyncio.Protocol):
             body = _encoder.encode(message)
             if len(body) > MAX_FRAME_BYTES:
                 raise TooLarge
-            frames += [_LENGTH.pack(len(body)), body]
+            frames.append(frame(body))
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(b"".join(frames))
         await self._writable.wait()
@@ -168,23 +166,12 @@ class Connection(asyncio.Protocol):
             self._opened(self)
 
     def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        start = 0
-        while len(self._buffer) - start >= _LENGTH.size:
-            (size,) = _LENGTH.unpack_from(self._buffer, start)
-            end = start + _LENGTH.size + size
-            if size > MAX_FRAME_BYTES:
-                return self.close()
-            if len(self._buffer) < end:
-                break
-            try:
-                message = _decoder.decode(memoryview(self._buffer)[start + _LENGTH.size : end].tobytes())
-            except (msgspec.MsgspecError, ValueError, RecursionError):
-                return self.close()
-            self._messages.append((message, size))
-            self._unread += size
-            start = end
-        del self._buffer[:start]
+        try:
+            for body in self._frames.feed(data):
+                self._messages.append((_decoder.decode(body), len(body)))
+                self._unread += len(body)
+        except (TooLong, msgspec.MsgspecError, ValueError, RecursionError):
+            return self.close()
         if self._messages:
             self._arrived.set()
         if self._unread > MAX_UNREAD_BYTES and self._transport is not None:

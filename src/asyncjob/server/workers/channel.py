@@ -5,7 +5,6 @@ a thousand short jobs do not cost a thousand system calls. A worker runs other p
 the socket, so the server believes only what `check` lets through.
 """
 
-import struct
 from collections.abc import Iterator
 
 import msgspec
@@ -16,6 +15,7 @@ from asyncjob.failure import MAX_MESSAGE_CHARACTERS, MAX_TRACEBACK_CHARACTERS, M
 from asyncjob.job import Error, Progress
 from asyncjob.job_log import MAX_LINE_NUMBER
 from asyncjob.runner import MAX_RESULTS_BYTES, Failed, Outcome, Postponed, Succeeded, check_json
+from asyncjob.server.frames import Frames, TooLong, frame
 from asyncjob.server.workers.lines import LEVELS, LINE_SIZE, MAX_LINE_CHARACTERS, MAX_LINES, MAX_LOGGER_CHARACTERS
 
 MAX_FRAME_BYTES = 8 << 20  # one message's text may be a million characters of four bytes
@@ -25,8 +25,6 @@ OUT_OF_MEMORY = 77  # the exit status of a worker that has not even the memory t
 TOO_DEEP = Error("InvalidResults", "the results are nested too deeply")
 
 AttemptKey = tuple[str, int]  # a job id and the number of the attempt
-
-_LENGTH = struct.Struct("!I")
 
 
 class Run(msgspec.Struct, frozen=True, tag=True, tag_field="kind", array_like=True):
@@ -153,12 +151,7 @@ class Unbelievable(Exception):
 
 def pack(messages: list[Message]) -> bytes:
     """The messages as frames: one, unless their texts are large."""
-    return b"".join([_frame(portion) for portion in _portions(messages)])
-
-
-def _frame(messages: list[Message]) -> bytes:
-    body = _encoder.encode(messages)
-    return _LENGTH.pack(len(body)) + body
+    return b"".join([frame(_encoder.encode(portion)) for portion in _portions(messages)])
 
 
 def _portions(messages: list[Message]) -> Iterator[list[Message]]:
@@ -189,7 +182,7 @@ class Unpacker:
     """Collects received bytes and returns the messages of every complete frame."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._frames = Frames(MAX_FRAME_BYTES)
 
     def feed(self, data: bytes) -> list[Message]:
         """Add bytes that were read.
@@ -200,21 +193,11 @@ class Unpacker:
         Raises:
             Unbelievable: a frame is too long, or does not hold messages.
         """
-        buffer = self._buffer
-        buffer += data
-        messages: list[Message] = []
-        start = 0
-        while len(buffer) - start >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(buffer, start)
-            if length > MAX_FRAME_BYTES:
-                raise Unbelievable(f"a frame of {length:,} bytes")
-            end = start + _LENGTH.size + length
-            if len(buffer) < end:
-                break
-            messages += _decode(memoryview(buffer)[start + _LENGTH.size : end].tobytes())
-            start = end
-        del buffer[:start]
-        return messages
+        try:
+            bodies = self._frames.feed(data)
+        except TooLong as error:
+            raise Unbelievable(str(error)) from None
+        return [message for body in bodies for message in _decode(body)]
 
 
 def _decode(body: bytes) -> list[Message]:
