@@ -11,24 +11,27 @@ import threading
 import traceback
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
-from contextvars import Context, ContextVar
-from typing import Any
+from contextvars import Context
+from typing import Any, cast
+
+from asyncjob.context import running
 
 Started = tuple[Coroutine[Any, Any, None], Context]
 
-_own: ContextVar[object] = ContextVar("asyncjob_task", default=None)
-
 
 class JobTask(asyncio.Task[None]):
-    """The task of one job. No other job can cancel it: many functions end by canceling all of `asyncio.all_tasks()`."""
+    """The task of one job. No other job can cancel it: many functions end by canceling all of `asyncio.all_tasks()`.
 
-    def __init__(self, coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop, context: Context) -> None:
-        super().__init__(coroutine, loop=loop, context=context)
-        self._mark = object()  # not the task itself, which refers to the context
-        context.run(_own.set, self._mark)
+    Attributes:
+        ran_in: the context that it was made with.
+    """
+
+    ran_in: Context
 
     def cancel(self, msg: Any | None = None) -> bool:
-        return super().cancel(msg) if _own.get() in (None, self._mark) else False
+        """Cancel it, if its own job says so, or no job at all."""
+        job = running.get()
+        return super().cancel(msg) if job is None or job is self.ran_in.get(running) else False
 
 
 class EventLoop:
@@ -37,7 +40,12 @@ class EventLoop:
     Args:
         prepare: called first in that thread.
         started: called, in the job's context, with the number of each process that a job starts through asyncio.
+
+    Attributes:
+        current_task: `asyncio.current_task`, for who has not imported that.
     """
+
+    current_task = staticmethod(asyncio.current_task)
 
     def __init__(
         self, prepare: Callable[[], None] = lambda: None, started: Callable[[int], None] = lambda pid: None
@@ -83,17 +91,21 @@ class EventLoop:
         assert self._loop is not None
         for coroutine, context in jobs:
             # Not by the loop's create_task: a function may have replaced its factory.
-            task = JobTask(coroutine, self._loop, context)
+            task = JobTask(self._run_job(coroutine), loop=self._loop, context=context)
+            task.ran_in = context
             self._tasks.add(task)  # the loop itself holds only weak references
-            task.add_done_callback(self._forget)
 
-    def _forget(self, task: JobTask) -> None:
-        self._tasks.discard(task)
-        loop = task.get_loop()
-        if loop.get_task_factory() is not None:  # a function has set it, and the next must not meet it
-            loop.set_task_factory(None)
-        if loop.get_exception_handler() is not None:
-            loop.set_exception_handler(None)
+    async def _run_job(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Await it, then tidy up. A callback of the task would cost the loop a turn more."""
+        try:
+            await coroutine
+        finally:
+            self._tasks.discard(cast(JobTask, asyncio.current_task()))
+            loop = asyncio.get_running_loop()
+            if loop.get_task_factory() is not None:  # a function has set it, and the next must not meet it
+                loop.set_task_factory(None)
+            if loop.get_exception_handler() is not None:
+                loop.set_exception_handler(None)
 
     def _note_processes(self, loop: asyncio.AbstractEventLoop) -> None:
         for name in ("subprocess_exec", "subprocess_shell"):

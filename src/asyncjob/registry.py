@@ -98,7 +98,7 @@ class JobFunction(Signature):
             InvalidParameters: as `parse` does.
         """
         if not self.takes_decimals:
-            return self.parse(msgspec.json.decode(parameters))
+            return self._arguments(self.check(msgspec.json.decode(parameters)))
         try:
             return self._arguments(msgspec.json.decode(parameters, type=self.parameters))
         except (msgspec.ValidationError, RecursionError) as error:

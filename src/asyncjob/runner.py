@@ -60,12 +60,11 @@ class Postponed(msgspec.Struct, frozen=True, tag=True, array_like=True):
     traceback: str = ""
 
 
-class Unfinished:
+class Unfinished(msgspec.Struct, frozen=True):
     """The function returned an awaitable: hand it to `finish`, on the event loop."""
 
-    def __init__(self, awaitable: Awaitable[Any], process: int) -> None:
-        self.awaitable = awaitable
-        self.process = process
+    awaitable: Awaitable[Any]
+    process: int
 
 
 Outcome = Succeeded | Failed | Postponed

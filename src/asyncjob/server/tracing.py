@@ -74,6 +74,11 @@ def _submission(type: str, given: str | None) -> Iterator[str | None]:  # noqa: 
         yield carrier.get("traceparent")
 
 
+def attempt_span(message: Run) -> "AttemptSpan | None":
+    """The span of an attempt, if OpenTelemetry is installed and somebody wants spans."""
+    return AttemptSpan(message) if INSTALLED and (message.traceparent is not None or _has_sdk()) else None
+
+
 class AttemptSpan:
     """The span of an attempt, current in the job's context from `begin` to `end`.
 
@@ -86,10 +91,9 @@ class AttemptSpan:
         self._span: Span | None = None
 
     def begin(self) -> None:
-        """Make it current, if OpenTelemetry is installed and somebody wants spans."""
-        if INSTALLED and (self._message.traceparent is not None or _has_sdk()):
-            with _said():
-                self._begin(self._message)
+        """Make it current."""
+        with _said():
+            self._begin(self._message)
 
     def _begin(self, message: Run) -> None:
         from opentelemetry.trace import SpanKind

@@ -14,20 +14,21 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
+import msgspec
+
 from asyncjob import failure
-from asyncjob.context import JobContext
+from asyncjob.context import JobContext, running
 from asyncjob.isolation import Isolation
 from asyncjob.job import Error
 from asyncjob.lifespan import Resources
 from asyncjob.loading import told
 from asyncjob.registry import JobFunction, Jobs
-from asyncjob.runner import Failed, Outcome, Unfinished, failed, finish, run, run_async
+from asyncjob.runner import Failed, Outcome, Unfinished, failed, finish, run
 from asyncjob.server.logs import log
-from asyncjob.server.tracing import AttemptSpan
+from asyncjob.server.tracing import AttemptSpan, attempt_span
 from asyncjob.server.workers.channel import (
     OUT_OF_MEMORY,
     AttemptKey,
@@ -59,23 +60,19 @@ _READ_BYTES = 1 << 18
 GATHER_SECONDS = 0.001  # for which the outcomes of short jobs may wait for each other
 
 
-class RunningJob:
+class RunningJob(msgspec.Struct, eq=False):
     """One attempt that this worker runs: its context, the processes it started, and its task once it is on the loop.
 
     Nothing in it refers back to it: thousands of jobs a second must not be left to the garbage collector.
     """
 
-    def __init__(self, message: Run, reports: ProgressReports, waits: Waits) -> None:
-        self.message = message
-        self.key = (message.job_id, message.attempt)
-        self.context = JobContext(*self.key, partial(reports.tell, self.key), waits, message.traceparent)
-        self.span = AttemptSpan(message)
-        self.processes = JobProcesses()
-        self.begun = False
-        self.task: asyncio.Task[None] | None = None
-
-
-_running_job: ContextVar[RunningJob] = ContextVar("asyncjob_running_job")
+    key: AttemptKey
+    parameters: bytes
+    context: JobContext
+    span: AttemptSpan | None
+    processes: JobProcesses
+    begun: bool = False
+    task: "asyncio.Task[None] | None" = None
 
 
 class Executor:
@@ -93,16 +90,17 @@ class Executor:
         self._connection = connection
         self._outbox = outbox
         self._written = written
-        self._jobs = jobs
+        self._functions = {function.name: function for function in jobs}
+        self._lifespan = jobs.worker_lifespan
         self._isolation = Isolation()
         self._threads = Threads(self._isolation.separate_thread, self._send_outcomes)
         self._loop: EventLoop | None = None
         self._making_loop = threading.Lock()
-        self._reports = ProgressReports(self._outbox)
         self._leftovers = Leftovers()
         self._sent = 0.0  # when outcomes of sync jobs were sent last, by the monotonic clock
         self._running: dict[AttemptKey, RunningJob] = {}
         written.running = self._running
+        self._reports = ProgressReports(self._outbox, self._running)
         self._waits = Waits(number, self._outbox, self._running)
         self._resources: Resources | None = None
         self._memory = Memory(lambda: self._outbox.send(Full()))
@@ -114,7 +112,7 @@ class Executor:
             RegistrationError: that failed.
         """
         os.register_at_fork(after_in_child=self._let_go)
-        lifespan = self._jobs.worker_lifespan
+        lifespan = self._lifespan
         if lifespan is not None:
             resources = Resources(lifespan, self._waits, self._isolation.context(), self._event_loop)
             try:
@@ -129,9 +127,7 @@ class Executor:
         self._outbox.send(Ready())
         unpacker = Unpacker()
         while data := self._connection.recv(_READ_BYTES):
-            messages = unpacker.feed(data)
-            self._take(messages)
-            if any(isinstance(message, Stop) for message in messages):
+            if not self._take(unpacker.feed(data)):
                 self._stop()
                 return
 
@@ -150,30 +146,40 @@ class Executor:
         self._reports.close()
         self._waits.close()
 
-    def _take(self, messages: list[Message]) -> None:
-        coroutines = []
+    def _take(self, messages: list[Message]) -> bool:
+        """Do what the messages say; False if the worker is to stop."""
+        self._begin([message for message in messages if type(message) is Run])
+        goes_on = True
         for message in messages:
-            if isinstance(message, Run):
-                job = RunningJob(message, self._reports, self._waits)
-                self._running[job.key] = job
-                self._reports.begin(job.key)
-                if message.type not in self._jobs:
-                    self._end(job, _unknown(message.type), self._outbox.send)
-                    continue
-                function = self._jobs[message.type]
-                if function.own_process is not None and function.own_process.memory is not None:
-                    self._memory.set_limit(function.own_process.memory)
-                if function.is_async:
-                    coroutines.append((self._run_async(function, job), self._isolation.context()))
-                else:
-                    self._threads.start(partial(self._run, function, job))
-        if coroutines:
-            self._event_loop().start(coroutines)
-        for message in messages:
+            if type(message) is Run:
+                continue
             if isinstance(message, Cancel):
                 self._cancel(message)
             elif isinstance(message, Resume):
                 self._waits.resume((message.job_id, message.attempt))
+            elif isinstance(message, Stop):
+                goes_on = False
+        return goes_on
+
+    def _begin(self, messages: list[Run]) -> None:
+        coroutines = []
+        for message in messages:
+            key = message.job_id, message.attempt
+            context = JobContext(*key, partial(self._reports.tell, key), self._waits, message.traceparent)
+            job = RunningJob(key, message.parameters, context, attempt_span(message), JobProcesses())
+            self._running[key] = job
+            function = self._functions.get(message.type)
+            if function is None:
+                self._end(job, _unknown(message.type), self._outbox.send)
+                continue
+            if function.own_process is not None and function.own_process.memory is not None:
+                self._memory.set_limit(function.own_process.memory)
+            if function.is_async:
+                coroutines.append((self._run_async(function, job), self._isolation.context()))
+            else:
+                self._threads.start(partial(self._run, function, job))
+        if coroutines:
+            self._event_loop().start(coroutines)
 
     def _run(self, function: JobFunction, job: RunningJob) -> None:
         try:
@@ -205,10 +211,11 @@ class Executor:
             self._outbox.send_waiting()
 
     def _call(self, function: JobFunction, job: RunningJob) -> Outcome | Unfinished:
-        job.span.begin()
-        outcome = run(function, job.context, job.message.parameters)
+        if job.span is not None:
+            job.span.begin()
+        outcome = run(function, job.context, job.parameters)
         if not isinstance(outcome, Unfinished):
-            job.span.end(outcome)
+            _end_span(job, outcome)
         return outcome
 
     async def _run_async(self, function: JobFunction, job: RunningJob) -> None:
@@ -217,8 +224,11 @@ class Executor:
                 self._end(job, Failed(Error("JobCanceled", "canceled before it began")), self._outbox.send_soon)
                 return
             self._begin_task(job)
-            job.span.begin()
-            self._end_task(job, await run_async(function, job.context, job.message.parameters))
+            outcome = self._call(function, job)
+            if isinstance(outcome, Unfinished):
+                outcome = await finish(function, outcome)
+                _end_span(job, outcome)
+            self._end_task(job, outcome)
         except BaseException as error:
             _cannot_tell(error)
 
@@ -228,7 +238,9 @@ class Executor:
             self._begin_task(job)
             if job.context.canceled and job.task is not None:
                 job.task.cancel()
-            self._end_task(job, await finish(function, unfinished))
+            outcome = await finish(function, unfinished)
+            _end_span(job, outcome)
+            self._end_task(job, outcome)
         except BaseException as error:
             _cannot_tell(error)
 
@@ -238,18 +250,15 @@ class Executor:
             if self._loop is None:
                 from asyncjob.loop import EventLoop
 
-                self._loop = EventLoop(self._isolation.separate_thread, _note_process)
+                self._loop = EventLoop(self._isolation.separate_thread, self._note_process)
             return self._loop
 
     def _begin_task(self, job: RunningJob) -> None:
-        import asyncio
-
-        _running_job.set(job)
-        job.task = asyncio.current_task()
+        assert self._loop is not None
+        job.task = self._loop.current_task()
 
     def _end_task(self, job: RunningJob, outcome: Outcome) -> None:
         job.task = None
-        job.span.end(outcome)
         self._isolation.restore()
         self._end(job, outcome, self._outbox.send_soon)
 
@@ -259,11 +268,11 @@ class Executor:
 
     def _end(self, job: RunningJob, outcome: Outcome, send: Callable[[Message], None]) -> None:
         job.processes.over = True
+        self._reports.end(job.key)
         del self._running[job.key]
         self._written.end(job.key)
         if not self._running:
             self._isolation.restore_streams()
-        self._reports.end(job.key)
         self._waits.end(job.key)
         send(Ended(*job.key, outcome))
 
@@ -273,15 +282,20 @@ class Executor:
         if job is None:
             return  # it has just ended
         job.context.cancel()
-        self._leftovers.watch(job.message.job_id, job.processes)
+        self._leftovers.watch(message.job_id, job.processes)
         if self._loop is not None:
             self._loop.call(lambda: job.task.cancel() if job.task is not None else None)
 
+    def _note_process(self, pid: int) -> None:
+        context = running.get()
+        job = None if context is None else self._running.get((context.job_id, context.attempt))
+        if job is not None:
+            job.processes.note(pid)
 
-def _note_process(pid: int) -> None:
-    job = _running_job.get(None)
-    if job is not None:
-        job.processes.note(pid)
+
+def _end_span(job: RunningJob, outcome: Outcome) -> None:
+    if job.span is not None:
+        job.span.end(outcome)
 
 
 def _cannot_tell(error: BaseException) -> NoReturn:

@@ -11,6 +11,8 @@ import threading
 import time
 from collections import deque
 
+import msgspec
+
 from asyncjob.server.logs import log
 from asyncjob.server.workers.worker import process_tree
 from asyncjob.server.workers.worker.process_tree import Process
@@ -20,18 +22,17 @@ MAX_NOTED = 1_000
 _NONE: frozenset[Process] = frozenset()
 
 
-class JobProcesses:
+class JobProcesses(msgspec.Struct, eq=False):
     """The processes that one attempt started.
 
     Attributes:
         over: True once the attempt has ended.
     """
 
-    def __init__(self) -> None:
-        self.over = False
-        self._noted: deque[Process] | None = None  # made for the few jobs that need one
-        self._thread: int | None = None
-        self._before: frozenset[Process] = _NONE
+    over: bool = False
+    _noted: deque[Process] | None = None  # made for the few jobs that need one
+    _thread: int | None = None
+    _before: frozenset[Process] = _NONE
 
     def begin_thread(self) -> None:
         """What this thread starts from now on belongs to the attempt; what it started before does not."""

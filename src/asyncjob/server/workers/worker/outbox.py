@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Container
 
 from asyncjob.job import Progress
 from asyncjob.server.workers.channel import OUT_OF_MEMORY, Advanced, AttemptKey, Message, pack
@@ -79,11 +80,15 @@ class ProgressReports:
 
     It has a thread of its own, which starts with the first progress and sleeps while there is none. Once an attempt
     has ended, nothing more is sent of it, whoever still holds its context.
+
+    Args:
+        outbox: to the server.
+        running: the attempts that run.
     """
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, outbox: Outbox, running: Container[AttemptKey]) -> None:
         self._outbox = outbox
-        self._running: set[AttemptKey] = set()
+        self._running = running
         self._newest: dict[AttemptKey, Progress] = {}
         self._sending = threading.Lock()
         self._told = threading.Event()
@@ -93,10 +98,6 @@ class ProgressReports:
     def close(self) -> None:
         """Ignore all further progress."""
         self._closed = True
-
-    def begin(self, key: AttemptKey) -> None:
-        """The attempt may report progress from now on."""
-        self._running.add(key)
 
     def tell(self, key: AttemptKey, progress: Progress) -> None:
         """Keep this progress to be sent; it replaces an earlier one that was not sent yet."""
@@ -112,7 +113,6 @@ class ProgressReports:
         """Send what was not sent yet. It has left when this returns, so the outcome cannot overtake it."""
         with self._sending:
             self._send(key)
-            self._running.discard(key)
 
     def _send(self, key: AttemptKey) -> None:
         progress = self._newest.pop(key, None)
