@@ -15,6 +15,7 @@ from asyncjob.job import utc_now
 
 logger = logging.getLogger("asyncjob")
 
+_ID = "<job_id>"  # where the id is in a line that is made once for many: an id looks the same in text and in JSON
 Entry = tuple[str, int, str, Mapping[str, Any]]
 """A line to write: when, as `timestamp` writes it, its level, its message and its fields."""
 
@@ -48,22 +49,36 @@ def log(level: int, message: str, **fields: Any) -> None:
         message: what happened, in the same words each time.
         fields: what it happened to, such as `job_id` and `attempt`.
     """
-    log_each(level, message, [fields])
+    if writes(level):
+        _write([(utc_now(), level, message, fields)])
 
 
-def log_each(level: int, message: str, happened: list[dict[str, Any]]) -> None:
-    """Write a line for each of several jobs to which the same has happened, in one write.
+def log_each(level: int, message: str, attempts: Iterable[tuple[str, int]], **fields: Any) -> None:
+    """Write a line for each of several attempts to which the same has happened, in one write.
 
-    A record of the logging module for each would cost more than the jobs themselves.
+    Most jobs get no other line, so this one is made of parts: to format each would cost a tenth of the jobs.
 
     Args:
         level: one of the logging module's.
         message: what happened, in the same words each time.
-        happened: the fields of each line.
+        attempts: to which: the job's id and the number of the attempt.
+        fields: what else is said of each.
     """
-    if writes(level):
-        now = utc_now()
-        _write([(now, level, message, fields) for fields in happened])
+    if not writes(level):
+        return
+    now = utc_now()
+    if _write is not _write_lines:
+        each = ({"job_id": job_id, "attempt": attempt} | fields for job_id, attempt in attempts)
+        _write([(now, level, message, one) for one in each])
+        return
+    parts: dict[int, list[str]] = {}  # by attempt, which is the first of nearly all jobs
+    lines = []
+    for job_id, attempt in attempts:
+        if attempt not in parts:
+            same = {"job_id": _ID, "attempt": attempt} | fields
+            parts[attempt] = f"{_line(now, logging.getLevelName(level), message, same)}\n".split(_ID)
+        lines.append(job_id.join(parts[attempt]))
+    _print(lines)
 
 
 def log_entries(entries: Iterable[Entry]) -> None:
@@ -72,9 +87,12 @@ def log_entries(entries: Iterable[Entry]) -> None:
 
 
 def _write_lines(entries: list[Entry]) -> None:
-    lines = [_line(at, logging.getLevelName(level), message, fields) for at, level, message, fields in entries]
+    _print([f"{_line(at, logging.getLevelName(level), message, fields)}\n" for at, level, message, fields in entries])
+
+
+def _print(lines: list[str]) -> None:
     with suppress(OSError, ValueError):  # jobs go on even if nobody can read of them any more
-        sys.stderr.write("".join([f"{line}\n" for line in lines]))
+        sys.stderr.write("".join(lines))
 
 
 _write: Callable[[list[Entry]], None] = _write_lines

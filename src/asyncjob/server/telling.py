@@ -38,10 +38,6 @@ class Telling:
         self.throughput = Throughput()
         self.wake_sender: Callable[[], None] = lambda: None
 
-    @property
-    def _somebody_listens(self) -> bool:
-        return self.events.wanted or self.watchers.any
-
     def __call__(self, event: JobEvent, ending: Ending = BY_ITSELF) -> None:
         """Tell of one change, after it was saved."""
         self.metrics.tell(event, ending)
@@ -53,7 +49,7 @@ class Telling:
 
     def submitted(self, job_id: str, type: str) -> None:  # noqa: A002
         """Tell of a new job."""
-        if self._somebody_listens:
+        if self.events.wanted or self.watchers.any:
             self(JobEvent(job_id, type, Status.PENDING, 1))
         else:
             self.metrics.submitted(type)
@@ -72,7 +68,7 @@ class Telling:
 
     def succeeded(self, attempts: Sequence[RunningAttempt]) -> None:
         """Tell of attempts whose results are saved."""
-        if self._somebody_listens:
+        if self.events.wanted or self.watchers.any:
             for attempt in attempts:
                 self(attempt.becomes(Status.SUCCESS))
             return

@@ -76,7 +76,8 @@ class Inserting:
         """The transaction is on the disk."""
         saved = written[0]
         if saved is True:
-            self._tell(None)
+            if not self._told.done():
+                self._told.set_result(None)
             return
         self._not_inserted()
         if saved is not False:

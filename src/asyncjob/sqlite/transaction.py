@@ -47,7 +47,7 @@ class Operation(NamedTuple):
     moves: bool = True
 
 
-class Rows(NamedTuple):
+class Rows(msgspec.Struct, frozen=True):
     """Rows for one statement, which writes or refuses each; the result is a bool for each."""
 
     statement: str

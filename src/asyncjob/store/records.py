@@ -77,7 +77,7 @@ class Duplicate(NamedTuple):
     job_id: str
 
 
-class Success(NamedTuple):
+class Success(msgspec.Struct, frozen=True):
     """An attempt that succeeded; `results` is JSON text in UTF-8."""
 
     job_id: str
@@ -111,7 +111,7 @@ class Change(NamedTuple):
     duplicate: str | None = None
 
 
-class Claim(NamedTuple):
+class Claim(msgspec.Struct, frozen=True):
     """A claimed job, with the attempt to run.
 
     Attributes:

@@ -211,7 +211,8 @@ class LaneProtocol(HttpProtocol):
             answering.job_id = engine.save(answering, answering.submission)
         except Exception:  # whatever it is, nothing was written, and the ordinary way meets it again
             return False
-        self._unset_keepalive_if_required()
+        if self.timeout_keep_alive_task is not None:
+            self._unset_keepalive_if_required()
         self._receiving_since = None
         self.cycle = self._running = answering  # type: ignore[assignment]
         return True
@@ -222,7 +223,8 @@ class LaneProtocol(HttpProtocol):
             job = self.lane.engine.show(job_id)
         except Exception:  # as above
             return False
-        self._unset_keepalive_if_required()
+        if self.timeout_keep_alive_task is not None:
+            self._unset_keepalive_if_required()
         self._receiving_since = None
         self.answer(self.lane.text(jobs.shown(job), self.server_state.default_headers))
         return True
@@ -236,7 +238,8 @@ class LaneProtocol(HttpProtocol):
             self.on_response_complete()
             return
         self.server_state.total_requests += 1
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         self._idle_since = self.loop.time()
 
     def close_if_idle(self, now: float) -> None:

@@ -36,7 +36,7 @@ class GatheringTransport:
         """Write an answer that nothing follows."""
         if self._written:
             self.write(answer)
-        elif not self.is_closing():
+        elif not (self._lingers or self._transport.is_closing()):
             self._transport.write(answer)
 
     def _send(self) -> None:

@@ -92,12 +92,13 @@ class Dispatch:
         free = {worker: worker.free for worker in self._processes.workers if worker.takes_jobs}
         batches: dict[Worker, list[Claim]] = {worker: [] for worker in free}
         self._pace.measure(time.monotonic())
+        now = now_ms()
         while free and self._unassigned:
             worker = max(free, key=free.__getitem__)
             in_a_row = min(free[worker], self._pace.in_a_row(self._unassigned[0].type, len(free)))
             for job in self._take(max(1, in_a_row)):
                 free[worker] -= 1
-                self._begin(worker, job)
+                self._begin(worker, job, None, now)
                 batches[worker].append(job)
         _send(batches)
 
@@ -129,11 +130,11 @@ class Dispatch:
         attempt = RunningAttempt(job.job_id, job.attempt, job.type, job.losses)
         self._outcomes.put_back(attempt, NOT_BEGUN, Reason.WORKER_DIED, job.group_limit)
 
-    def _begin(self, worker: Worker, job: Claim, suspect: Suspect | None = None) -> None:
+    def _begin(self, worker: Worker, job: Claim, suspect: Suspect | None = None, now: int | None = None) -> None:
         attempt = RunningAttempt(job.job_id, job.attempt, job.type, job.losses, suspect)
         worker.attempts[attempt.key] = attempt
         if job.due_at:  # a job that was put back has waited for nothing but a server
-            self._waited(job.type, (now_ms() - job.due_at) / 1000)
+            self._waited(job.type, ((now or now_ms()) - job.due_at) / 1000)
         timeout = self._jobs[job.type].timeout
         if timeout is not None:
             self._deadlines.begin(worker, attempt, timeout)

@@ -14,7 +14,7 @@ from asyncjob.job import Error, Status
 from asyncjob.registry import DEFAULT_RETRIES, Jobs
 from asyncjob.runner import Failed, Postponed
 from asyncjob.server.endings import Ending, Reason, Tell
-from asyncjob.server.logs import log, log_each, writes
+from asyncjob.server.logs import log, log_each
 from asyncjob.server.workers.quarantine import MAX_INTERRUPTIONS, SOLO_INTERRUPTIONS, half
 from asyncjob.server.workers.running import RunningAttempt, Worker
 from asyncjob.store import Lost, Store, Success, Suspect
@@ -79,8 +79,7 @@ class Outcomes:
                 log(logging.INFO, "late outcome refused", **attempt.fields)
                 self._forget_if_over(attempt)
         self._succeeded(done)
-        if writes(logging.INFO):
-            log_each(logging.INFO, "job ended", [attempt.fields | {"outcome": "Success"} for attempt in done])
+        log_each(logging.INFO, "job ended", [attempt.key for attempt in done], outcome="Success")
 
     def raised(self, attempt: RunningAttempt, outcome: Failed | Postponed) -> None:
         """The function raised: that is its answer, unless it asked to run again."""

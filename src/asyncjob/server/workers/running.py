@@ -4,6 +4,8 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 
+import msgspec
+
 from asyncjob.job import Status
 from asyncjob.server.events import JobEvent
 from asyncjob.server.workers.attempt_log import Allowance, AttemptLog
@@ -26,8 +28,7 @@ class Wait:
     wants: bool = False
 
 
-@dataclass(eq=False, slots=True)
-class RunningAttempt:
+class RunningAttempt(msgspec.Struct, eq=False):
     """One attempt that is Running in the store: in a worker, or lost with one.
 
     Attributes:
@@ -48,7 +49,7 @@ class RunningAttempt:
     type: str
     losses: int
     suspect: Suspect | None = None
-    started: float = field(default_factory=time.monotonic)
+    started: float = msgspec.field(default_factory=time.monotonic)
     deadline: asyncio.TimerHandle | None = None
     recorded: bool = False
     over: bool = False
@@ -56,7 +57,7 @@ class RunningAttempt:
     newest: Advanced | None = None
     wait: Wait | None = None
     log: AttemptLog | None = None
-    key: AttemptKey = field(init=False)
+    key: AttemptKey = ("", 0)
 
     def __post_init__(self) -> None:
         self.key = self.job_id, self.attempt

@@ -145,6 +145,7 @@ class Supervisor:
 
     def _receive(self, worker: Worker, messages: list[FromWorker]) -> None:
         ended: list[tuple[RunningAttempt, Ended]] = []
+        now = time.monotonic()
         for message in messages:
             if isinstance(message, (Noticed, Ready, Full, Said)):
                 self._hear(worker, message)
@@ -154,7 +155,7 @@ class Supervisor:
                 else:
                     self.ignored += 1
             elif isinstance(message, Ended):
-                self._end(worker, attempt)
+                self._end(worker, attempt, now)
                 ended.append((attempt, message))
             elif isinstance(message, Logged):
                 self._logs.take(attempt, message)
@@ -204,14 +205,14 @@ class Supervisor:
             self._dispatch.give_back(worker.capacity)
             self._dispatch.hand_out()
 
-    def _end(self, worker: Worker, attempt: RunningAttempt) -> None:
+    def _end(self, worker: Worker, attempt: RunningAttempt, now: float) -> None:
         if attempt.wait is not None:
             self.places.end_wait(worker, attempt)
         del worker.attempts[attempt.key]
         if attempt.log is not None:
             self._logs.end(attempt)
         attempt.over = True
-        self._ran(attempt.type, time.monotonic() - attempt.started)
+        self._ran(attempt.type, now - attempt.started)
         if attempt.deadline is not None:
             attempt.deadline.cancel()
 
@@ -248,8 +249,9 @@ class Supervisor:
         if worker.capacity and worker.ready and not worker.retired:
             self.places.withdraw(worker)
         self._ends_several = True
+        now = time.monotonic()
         for attempt in attempts:
-            self._end(worker, attempt)
+            self._end(worker, attempt, now)
             if attempt.recorded:
                 self._store.gone(*attempt.key)
                 continue
