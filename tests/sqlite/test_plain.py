@@ -1,6 +1,7 @@
 """Transactions that are one statement, and reads that share one: both are quick, and neither may miss anything."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
@@ -193,6 +194,8 @@ def test_whatever_is_one_statement_comes_to_the_same_as_in_several(steps: list[l
             await opened.store.close()
 
     with TemporaryDirectory() as one, TemporaryDirectory() as other, pytest.MonkeyPatch.context() as patch:
+        now = time.time_ns()
+        patch.setattr(time, "time_ns", lambda: now)  # what waits is claimed by its time, in milliseconds
         quick = asyncio.run(outcomes(Path(one)))
         patch.setattr(Transaction, "_run_plain", lambda transaction, batch: None)
         assert quick == asyncio.run(outcomes(Path(other)))
