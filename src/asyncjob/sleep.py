@@ -31,10 +31,11 @@ async def sleep(seconds: Annotated[int, Meta(ge=0)] | Annotated[float, Meta(ge=0
     Raises:
         ValueError: `seconds` is over the limit.
     """
-    import asyncio  # an idle worker has no need of it
-
     limit = _limit()
     if seconds > limit:
         raise ValueError(f"seconds must be at most {limit:g} (the environment variable TIMEOUT), not {seconds}")
-    await asyncio.sleep(seconds)
+    if seconds:
+        import asyncio  # an idle worker has no need of it
+
+        await asyncio.sleep(seconds)
     return {"message": f"I slept for {seconds} seconds"}
