@@ -122,6 +122,7 @@ constraints: .venv/supply
 	$(LOCK) --group fuzz --output-file tests/fuzz/atheris.txt
 	$(subst --universal --python-version 3.11,--python-platform linux --python-version 3.13,$(LOCK)) --group localstack \
 		--output-file $(LOCALSTACK)/requirements.txt
+	$(LOCK) --group localstack-build --constraint $(LOCALSTACK)/requirements.txt --output-file $(LOCALSTACK)/build.txt
 
 sbom: .venv/supply
 	$(SUPPLY)/cyclonedx-py requirements --pyproject pyproject.toml --output-format JSON --output-reproducible \
@@ -176,11 +177,11 @@ $(VENV)/test: $(VENV)/run tests/constraints.txt
 	@$(BIN)/$(HASHED) bench/aws_peer/requirements.txt --target .venv/aws-peer-libraries && touch $@
 
 # LocalStack's functions run in .venv/lambda-env, away from its own libraries.
-.venv/localstack: .venv/run .venv/lambda $(LOCALSTACK)/requirements.txt
+.venv/localstack: .venv/run .venv/lambda $(LOCALSTACK)/requirements.txt $(LOCALSTACK)/build.txt
 	@.venv/lambda-env/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null \
 		|| { echo "LocalStack needs Python 3.13: install it, as python3.13 or with pyenv, and rm .venv/lambda" >&2; exit 1; }
 	@echo "Setting up LocalStack: a minute, once"
 	@rm -rf $@-env && .venv/lambda-env/bin/python -m venv $@-env
-	@$@-env/bin/$(HASHED) constraints-build.txt
+	@$@-env/bin/$(HASHED) $(LOCALSTACK)/build.txt
 	@$@-env/bin/$(HASHED) $(LOCALSTACK)/requirements.txt --no-binary airspeed-ext,crontab,jsonpath-rw \
 		--no-build-isolation --use-pep517 && touch $@
