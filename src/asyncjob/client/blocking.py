@@ -313,6 +313,7 @@ class JobHandle(Generic[R]):
         Raises:
             WaitTimeout: it has not ended in time; a TimeoutError.
             NotFound: there is no such job.
+            ValueError: the timeout is NaN.
             JobCanceled: it is waited for in a job function whose own job was canceled, or whose time is up.
         """
         return self._client._run(self._job.wait(timeout))
