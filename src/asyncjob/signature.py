@@ -19,10 +19,11 @@ import msgspec
 import msgspec.inspect
 
 from asyncjob.context import JobContext
+from asyncjob.encoding import encode
 
 RESERVED_PARAMETERS = ("jobId", "type", "options")
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-UNCHANGEABLE = (type(None), bool, int, float, str, bytes, Decimal, Enum)
+UNCHANGEABLE = (type(None), bool, int, float, str, bytes, Decimal)
 UNCHECKED = {msgspec.inspect.CustomType, msgspec.inspect.RawType}  # msgspec cannot read the one, and does not the other
 
 
@@ -205,9 +206,9 @@ def _with_default(hint: Any, value: Any) -> tuple[Any, Any]:
     """
     if value is inspect.Parameter.empty:
         return hint, msgspec.field()
-    if isinstance(value, UNCHANGEABLE):
+    if type(value) in UNCHANGEABLE or isinstance(value, Enum):
         return hint, msgspec.field(default=value)
-    shown = msgspec.Meta(extra_json_schema={"default": msgspec.json.decode(msgspec.json.encode(value))})
+    shown = msgspec.Meta(extra_json_schema={"default": msgspec.json.decode(encode(value))})
     return Annotated[hint, shown], msgspec.field(default_factory=lambda: copy.deepcopy(value))
 
 
@@ -227,7 +228,7 @@ def _check_default(name: str, parameter: inspect.Parameter, hint: Any) -> None:
     if parameter.default is parameter.empty:
         return
     try:
-        text = msgspec.json.encode(parameter.default)
+        text = encode(parameter.default)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
         raise RegistrationError(
             f"{name}: the default of {parameter.name!r} cannot be written as JSON: {error}"
