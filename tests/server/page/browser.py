@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Dialog, Page, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page, Route, sync_playwright
 
 ARGUMENTS = ["--no-sandbox", "--headless", "--disable-gpu", "--disable-dev-shm-usage"]
 REQUIRED = "ASYNCJOB_BROWSER"  # set where a browser must be there, as in CI
@@ -61,3 +61,14 @@ def _unasked(dialog: Dialog, errors: list[str]) -> None:
 def go(page: Page, address: str) -> None:
     """Go to an address within the page, such as `#/submit`."""
     page.evaluate("address => { location.hash = address }", address)
+
+
+def hold(page: Page, address: str) -> list[Route]:
+    """Hold up each request for what matches the address from now on, until the test lets it go on."""
+    held: list[Route] = []
+
+    def keep(route: Route) -> None:  # Playwright marks what it calls, which a built-in method does not allow
+        held.append(route)
+
+    page.route(address, keep)
+    return held

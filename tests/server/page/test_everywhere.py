@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.server.page.browser import go, watched_page
+from tests.server.page.browser import go, hold, watched_page
 from tests.serving import FUNCTIONS, Server
 
 HTML = "<img src=x onerror=alert(1)><script>alert(2)</script>"
@@ -36,6 +36,31 @@ def test_an_unknown_job_or_address_says_what_was_not_found_and_leads_back(page: 
     expect(page.get_by_role("heading", name="No jobs yet")).to_be_visible()
     go(page, "#/submit?type=%")
     expect(page.get_by_role("heading", name="Submit a job")).to_be_visible()
+
+
+def test_an_address_that_changes_while_the_page_begins_is_shown_once_it_has_begun(page: Page) -> None:
+    held = hold(page, "**/openapi.json")
+    page.reload()
+    go(page, "#/?status=Failure")
+    for path in ("jobs", "stats", "session") * 2:  # all that a list would ask for has been answered meanwhile
+        page.evaluate("path => fetch(path).then((answer) => answer.text())", path)
+    held[0].continue_()
+    expect(page.get_by_role("heading", name="No jobs yet")).to_be_visible()
+    expect(page.locator(".chip.Failure")).to_have_attribute("aria-current", "true")
+
+
+def test_a_page_that_is_opened_while_the_server_is_away_begins_when_it_is_back(page: Page) -> None:
+    page.clock.install()
+    page.route("**/session", lambda route: route.abort())
+    page.reload()
+    expect(page.get_by_role("alert")).to_contain_text("The server has not answered")
+    with page.expect_request("**/session"):  # it tries again by itself
+        page.clock.run_for(11_000)
+    expect(page.get_by_role("alert")).to_have_count(1)
+    page.unroute("**/session")
+    page.clock.run_for(11_000)
+    expect(page.get_by_role("heading", name="No jobs yet")).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
 
 
 def test_the_title_of_the_tab_names_what_is_shown(page: Page, server: Server) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, expect
 
 from tests.server.conftest import Gate
-from tests.server.page.browser import go, watched_page
+from tests.server.page.browser import go, hold, watched_page
 from tests.serving import FUNCTIONS, Server, environment
 
 PHONE = {"width": 390, "height": 740}
@@ -120,6 +120,19 @@ def test_a_list_without_jobs_says_why_it_has_none(page: Page, server: Server) ->
     go(page, f"#/?id={job_id}&status=Failure")
     expect(page.locator(".empty")).to_contain_text("has another status or type: it is add, Success")
     page.get_by_role("link", name="Show all jobs").click()
+    _count(page, 1)
+
+
+def test_a_job_is_not_called_missing_while_it_is_looked_for(page: Page, server: Server) -> None:
+    job_id = server.submit("add", a=1)
+    held = hold(page, f"**/jobs/{job_id}")
+    go(page, "#/?id=nobody")
+    expect(page.locator(".empty")).to_contain_text("There is no job with the id nobody")
+    with page.expect_request(f"**/jobs/{job_id}"):
+        go(page, f"#/?id={job_id}")
+    expect(page.get_by_role("searchbox")).to_have_value(job_id)
+    assert job_id not in page.locator(".empty").inner_text()
+    held[0].continue_()
     _count(page, 1)
 
 

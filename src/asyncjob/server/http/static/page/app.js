@@ -146,19 +146,20 @@ function draw() {
 
 async function begin() {
   try {
-    state.session = await api.session();
-    state.functions = (await submit.load()).functions;
+    // Both at once: a view needs them both, and may be drawn while one is still awaited.
+    const [session, { functions }] = await Promise.all([api.session(), submit.load()]);
+    Object.assign(state, { session, functions });
   } catch (error) {
     fail(error, "fault");
     setTimeout(begin, STATS_MS);
     return;
   }
+  addEventListener("hashchange", navigate); // from now on: before, there is nothing to load a view with
   navigate();
   if (frame.isIn(state.session)) listener.start();
   else listener.stop();
 }
 
-addEventListener("hashchange", navigate);
 addEventListener("keydown", (event) => {
   if (event.key !== "/" || event.ctrlKey || event.metaKey || event.target.closest("input, textarea, select")) return;
   const search = document.querySelector("input[type=search]");
@@ -172,6 +173,6 @@ setInterval(() => {
   if (document.visibilityState === "visible" && state.data && state.route.view !== submit) draw();
 }, TICK_MS);
 setInterval(() => {
-  if (document.visibilityState === "visible" && (state.lostAt || (state.route?.view === list && state.data))) refresh();
+  if (document.visibilityState === "visible" && state.route && (state.lostAt || (state.route.view === list && state.data))) refresh();
 }, STATS_MS);
 begin();

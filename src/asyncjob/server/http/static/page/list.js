@@ -27,7 +27,7 @@ export async function load(filters) {
   // An empty page may mean that there is nothing at all, or nothing of that type.
   const all = !listed.jobs.length && filters.type ? await api.stats() : stats;
   const hasAny = STATUSES.some((status) => all.jobs[status]) || listed.jobs.length > 0;
-  return { ...listed, stats, hasAny };
+  return { ...listed, stats, hasAny, filters };
 }
 
 export const title = (_, filters) => (given(filters).length ? `Jobs: ${given(filters).map(shortened).join(", ")}` : "Jobs");
@@ -63,12 +63,14 @@ const table = (jobs) => html`<table class="jobs">
   <tbody>${repeat(jobs, (job) => job.jobId, row)}</tbody>
 </table>`;
 
-export function view({ data, filters, functions, session, go, redraw }) {
-  const { jobs, next, stats, hasAny, found } = data;
+// `asked` is what the address says now. Until the server has answered, the data is still that of the filters before, and
+// nothing is said of it that holds only for others.
+export function view({ data, filters: asked, functions, session, go, redraw }) {
+  const { jobs, next, stats, hasAny, found, filters } = data;
   const none = empty({ filters, found, hasAny, functions, keyNeeded: session.keyNeeded });
-  if (!hasAny && !given(filters).length) return html`<h1>Jobs</h1>${none}`;
+  if (!hasAny && !given(asked).length) return html`<h1>Jobs</h1>${none}`;
   return html`<h1>Jobs</h1>
-    <section class="bar" aria-label="Filters">${chips(filters, counts(filters, data))} ${form(filters, [...functions.keys()], { go, redraw })}</section>
+    <section class="bar" aria-label="Filters">${chips(asked, counts(filters, data))} ${form(asked, [...functions.keys()], { go, redraw })}</section>
     ${filters.id ? nothing : chart(stats.ended, filters)}
     ${jobs.length ? table(jobs) : next ? html`<p class="empty">None among the newest jobs; there are older ones.</p>` : none}
     <nav class="pages" aria-label="Pages">
