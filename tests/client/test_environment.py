@@ -37,6 +37,12 @@ ENVIRONMENTS = [
     ({"HTTP_PROXY": "odd://u:secret@host"}, 2, "HTTP_PROXY=odd://***@host"),
     ({"HTTPS_PROXY": "http://u:se/cret@[::1"}, 2, "cannot be used"),
     ({"HTTP_PROXY": "http://u:secret@127.0.0.1:9"}, 3, "gave no answer through the proxy http://***@127.0.0.1:9"),
+    (
+        {"NO_PROXY": "localhost,::1,[::1]"},
+        2,
+        "NO_PROXY=localhost,::1,[::1] may name hosts and addresses, but no [address]",
+    ),
+    ({"NO_PROXY": "fe80::/10", "HTTP_PROXY": "http://u:secret@h:1"}, 2, "NO_PROXY=fe80::/10 may name hosts"),
     ({"SSL_CERT_FILE": "/no/such/file"}, 2, "SSL_CERT_FILE or SSL_CERT_DIR names cannot be read"),
     ({"SSL_CERT_FILE": "/etc/passwd"}, 2, "SSL_CERT_FILE or SSL_CERT_DIR names cannot be read"),
 ]
@@ -49,10 +55,10 @@ def test_what_the_environment_has_wrong_is_a_line_without_a_password(
     done = _run("asyncjob get x", **env)
     assert done.returncode == status
     assert said in done.stderr and "secret" not in done.stderr and "cret@" not in done.stderr
-    for name, value in env.items():
-        monkeypatch.setenv(name, value)
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
     with pytest.raises(ClientError, match=r"proxy|SSL_CERT_FILE"):
         connected("http://127.0.0.1:9", retries=0).get("x")
 

@@ -102,7 +102,7 @@ def http_client(kind: type[HttpClient], url: str | None, api_key: str | None, aw
         ) from None
     except (ValueError, httpx.InvalidURL):
         raise ClientError(
-            f"{_environment()} and cannot be used: write it as http://host:port, or set NO_PROXY='*' to do without"
+            f"{_environment()} and cannot be used: {_correction()}, or set NO_PROXY='*' to do without"
         ) from None
 
 
@@ -151,6 +151,18 @@ def _settings(url: str, api_key: str | None, aws_iam: bool) -> dict[str, Any]:
 def _environment() -> str:
     named = ", ".join(f"{name.upper()}_PROXY={_masked(value)}" for name, value in urllib.request.getproxies().items())
     return f"the environment names a proxy ({named})"
+
+
+def _correction() -> str:
+    """What to change in the environment: httpx cannot read each entry that others know in NO_PROXY."""
+    proxies = urllib.request.getproxies()
+    bypassed = proxies.pop("no", "")
+    try:
+        for proxy in proxies.values():
+            httpx.Proxy(proxy if "://" in proxy else f"http://{proxy}")
+    except (ValueError, httpx.InvalidURL):
+        return "write it as http://host:port"
+    return f"NO_PROXY={bypassed} may name hosts and addresses, but no [address] and no IPv6 network"
 
 
 def _masked(url: str) -> str:
