@@ -151,6 +151,8 @@ def test_a_registry_is_named_by_file_by_module_or_by_name(tmp_path: Path) -> Non
         (["--keep", "0d"], {}, "30d"),
         (["--workers", "0"], {}, "--workers"),
         (["--backoff", "inf"], {}, "--backoff"),
+        (["--backoff", "nan"], {}, "--backoff must be a number from 0 to 300, not nan"),
+        (["--grace", "nan"], {}, "--grace must be a number from 0 to 86,400, not nan"),
         (["--database", ":memory:"], {}, "must be a file"),
         (["--port", "65536"], {}, "--port"),
         (["--log-format", "xml"], {}, "--log-format"),
