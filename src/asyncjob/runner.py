@@ -17,12 +17,12 @@ import msgspec
 
 from asyncjob import durations, failure
 from asyncjob.context import JobContext, RetryLater, running
+from asyncjob.encoding import encode
 from asyncjob.job import Error
 from asyncjob.registry import InvalidParameters, JobFunction
 
 MAX_RESULTS_BYTES = 1_048_576
 
-_encode = msgspec.json.Encoder().encode
 _skip = msgspec.json.Decoder(msgspec.Raw).decode  # reads all of it and keeps nothing
 
 
@@ -160,7 +160,7 @@ def _is_retryable(function: JobFunction, error: BaseException) -> bool:
 
 def _succeeded(function: JobFunction, value: Any) -> Outcome:
     try:
-        results = _encode(value)
+        results = encode(value)
         if len(results) > MAX_RESULTS_BYTES:
             message = f"the results are {len(results):,} bytes of JSON, over the limit of {MAX_RESULTS_BYTES:,}"
             return Failed(Error("InvalidResults", message))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import msgspec
 
 from asyncjob import durations
+from asyncjob.encoding import encode
 from asyncjob.job import now_ms
 from asyncjob.options import Options
 
@@ -91,7 +92,7 @@ class Schedule(ABC):
     @property
     def parameters_json(self) -> bytes:
         """The parameters as JSON."""
-        return msgspec.json.encode({} if self.parameters is None else dict(self.parameters))
+        return encode({} if self.parameters is None else dict(self.parameters))
 
 
 @dataclass(frozen=True)

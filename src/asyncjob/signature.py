@@ -7,6 +7,7 @@ import copy
 import dataclasses
 import functools
 import inspect
+import types
 import typing
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -18,9 +19,11 @@ import msgspec
 import msgspec.inspect
 
 from asyncjob.context import JobContext
+from asyncjob.encoding import encode
 
 RESERVED_PARAMETERS = ("jobId", "type", "options")
-UNCHANGEABLE = (type(None), bool, int, float, str, bytes, Decimal, Enum)
+POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+UNCHANGEABLE = (type(None), bool, int, float, str, bytes, Decimal)
 UNCHECKED = {msgspec.inspect.CustomType, msgspec.inspect.RawType}  # msgspec cannot read the one, and does not the other
 
 
@@ -157,9 +160,15 @@ def _fields(function: Callable[..., Any], name: str) -> tuple[list[tuple[str, An
     try:
         hints = typing.get_type_hints(signed(function), include_extras=True)
         signature = list(inspect.signature(function).parameters.values())
+    except NameError as error:
+        raise RegistrationError(
+            f"{name}: its signature cannot be read: {error}: what hints name must be in the module when it runs, "
+            "not under TYPE_CHECKING or in a function"
+        ) from None
     except Exception as error:
         raise RegistrationError(f"{name}: its signature cannot be read: {error}") from None
-    takes_context = bool(signature) and hints.get(signature[0].name) is JobContext
+    first = signature[0] if signature else None
+    takes_context = first is not None and first.kind in POSITIONAL and _is_context(hints.get(first.name))
     fields = []
     for parameter in signature[takes_context:]:
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
@@ -171,12 +180,22 @@ def _fields(function: Callable[..., Any], name: str) -> tuple[list[tuple[str, An
         if parameter.name in RESERVED_PARAMETERS:
             raise RegistrationError(f"{name}: a parameter may not be called {parameter.name!r}, the API uses that name")
         hint = hints.get(parameter.name, Any)
-        if hint is JobContext:
-            raise RegistrationError(f"{name}: the JobContext must be the first parameter")
+        if _is_context(hint):
+            raise RegistrationError(f"{name}: the JobContext must be the first parameter, with no * before it")
         _check_hint(name, parameter.name, hint)
         _check_default(name, parameter, hint)
         fields.append((parameter.name, *_with_default(hint, parameter.default)))
     return fields, takes_context
+
+
+def _is_context(hint: Any) -> bool:
+    """Whether a JobContext is meant: annotated, too, and optional, as in a function that is also called without one."""
+    while typing.get_origin(hint) is Annotated:
+        hint = typing.get_args(hint)[0]
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        parts = [part for part in typing.get_args(hint) if part is not type(None)]
+        return len(parts) == 1 and _is_context(parts[0])
+    return hint is JobContext
 
 
 def _with_default(hint: Any, value: Any) -> tuple[Any, Any]:
@@ -187,9 +206,9 @@ def _with_default(hint: Any, value: Any) -> tuple[Any, Any]:
     """
     if value is inspect.Parameter.empty:
         return hint, msgspec.field()
-    if isinstance(value, UNCHANGEABLE):
+    if type(value) in UNCHANGEABLE or isinstance(value, Enum):
         return hint, msgspec.field(default=value)
-    shown = msgspec.Meta(extra_json_schema={"default": msgspec.json.decode(msgspec.json.encode(value))})
+    shown = msgspec.Meta(extra_json_schema={"default": msgspec.json.decode(encode(value))})
     return Annotated[hint, shown], msgspec.field(default_factory=lambda: copy.deepcopy(value))
 
 
@@ -209,7 +228,7 @@ def _check_default(name: str, parameter: inspect.Parameter, hint: Any) -> None:
     if parameter.default is parameter.empty:
         return
     try:
-        text = msgspec.json.encode(parameter.default)
+        text = encode(parameter.default)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
         raise RegistrationError(
             f"{name}: the default of {parameter.name!r} cannot be written as JSON: {error}"

@@ -54,7 +54,10 @@ def test_parameters_may_be_what_is_no_json_by_itself(client: Any) -> None:
     class Point:
         x: float
 
-    drawn = client.submit("draw", points=[Point(1.5)], at=datetime(2024, 6, 6, tzinfo=UTC)).result()
+    class Time(datetime):
+        """As a library may have it."""
+
+    drawn = client.submit("draw", points=[Point(1.5)], at=Time(2024, 6, 6, tzinfo=UTC)).result()
     assert (drawn["points"], drawn["at"]) == ([[1.5, 0.0]], "2024-06-06T00:00:00Z")
 
 

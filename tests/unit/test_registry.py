@@ -67,6 +67,20 @@ class Fixed(msgspec.Struct, frozen=True):
     names: list[str] = []
 
 
+@pytest.mark.parametrize(
+    "hint",
+    [JobContext, "JobContext", JobContext | None, Annotated[JobContext, "it"], Annotated[JobContext | None, "it"]],
+)
+def test_a_context_may_be_annotated_and_optional(hint: Any) -> None:
+    def convert(context=None, pages=1) -> None: ...  # type: ignore[no-untyped-def]
+
+    convert.__annotations__.update(context=hint, pages=int)
+    jobs = Jobs()
+    jobs.job(convert)
+    assert jobs["convert"].takes_context
+    assert jobs["convert"].parse({}) == {"pages": 1}
+
+
 @pytest.mark.parametrize("kind", [Choice, Changeable, Fixed])
 def test_an_object_that_is_a_default_is_made_anew_too_and_shown(kind: type[Any]) -> None:
     def collect(one=kind(), pair=([], 1), text=bytearray(b"x")) -> None: ...  # type: ignore[no-untyped-def] # noqa: B008
@@ -100,6 +114,7 @@ def positional(value: int, /) -> None: ...
 def many(*values: int) -> None: ...
 def named(**values: int) -> None: ...
 def late_context(value: int, context: JobContext) -> None: ...
+def context_by_name(*, context: JobContext) -> None: ...
 def no_json(value: complex) -> None: ...
 def no_such_hint(value: "Nowhere") -> None: ...  # type: ignore[name-defined]  # noqa: F821
 def generator() -> Iterator[int]:
@@ -123,8 +138,9 @@ def bad_bounds(value: Annotated[str, Meta(ge=1)]) -> None: ...
         (many, "must accept its value by name"),
         (named, "must accept its value by name"),
         (late_context, "JobContext must be the first"),
+        (context_by_name, "JobContext must be the first parameter, with no"),
         (no_json, "JSON cannot be checked against the hint of 'value'"),
-        (no_such_hint, "signature cannot be read: name 'Nowhere' is not defined"),
+        (no_such_hint, "signature cannot be read: name 'Nowhere' is not defined: what hints name must be"),
         (bad_bounds, "JSON cannot be checked against the hint of 'value'"),
         (lambda: None, "'<lambda>' cannot name a job function"),
         (generator, "is not a function that returns a value"),

@@ -25,6 +25,7 @@ def _run(function: Callable[..., Any], parameters: bytes = b"{}", **limits: Any)
 
 def test_a_value_becomes_json_text() -> None:
     assert _run(lambda: {"a": [1, None]}) == Succeeded(b'{"a":[1,null]}')
+    assert _run(lambda: type("Text", (str,), {})("x")) == Succeeded(b'"x"')
 
 
 @pytest.mark.parametrize("text", [b"1", b' {"a": "\xc3\xa9"}', b"[]\n"])

@@ -29,6 +29,7 @@ from asyncjob.client.errors import (
 from asyncjob.client.functions import Asked, ReadResults
 from asyncjob.client.snapshot import JobSnapshot
 from asyncjob.contract import JOB_ID, JOB_ID_RULE, MAX_BODY_BYTES
+from asyncjob.encoding import encode
 from asyncjob.job import Status, new_job_id
 
 HOLD_SECONDS = 20.0  # of one ?wait=: proxies tend to give up after 30
@@ -93,7 +94,7 @@ class Api:
         """Submit a job. Its id is chosen here, so submitting it twice makes one job."""
         chosen = {"jobId": new_job_id()} | asked.fields
         try:
-            body = msgspec.json.encode(chosen)
+            body = encode(chosen)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise ClientError(f"the parameters cannot be written as JSON: {error}") from None
         if len(body) > MAX_BODY_BYTES:

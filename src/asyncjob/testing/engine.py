@@ -12,6 +12,7 @@ from msgspec import Raw
 from asyncjob import durations
 from asyncjob.context import MAX_POSTPONEMENTS, JobContext, WorkerContext
 from asyncjob.contract import ApiError, Submission, same_request
+from asyncjob.encoding import encode
 from asyncjob.job import Error, Status, new_job_id, now_ms
 from asyncjob.policies import Backoff, Unique
 from asyncjob.registry import JobFunction, Jobs, registered
@@ -100,7 +101,7 @@ class Engine:
         Raises:
             AssertionError: there is none; it says what was submitted.
         """
-        wanted: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(parameters))
+        wanted: dict[str, Any] = msgspec.json.decode(encode(parameters))
         for one in self.submitted(function)[::-1]:
             if {**one.parameters, **wanted} == one.parameters:
                 return one
