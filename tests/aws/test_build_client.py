@@ -1,4 +1,4 @@
-"""`asyncjob build` of functions that use more of this package than what runs in Lambda: its client, a server's parts."""
+"""`asyncjob build` of functions that use more of this package than runs in Lambda: its client, a part of a server."""
 
 import subprocess
 import sys
