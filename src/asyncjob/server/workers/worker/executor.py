@@ -269,7 +269,6 @@ class Executor:
     def _end(self, job: RunningJob, outcome: Outcome, send: Callable[[Message], None]) -> None:
         job.processes.over = True
         self._reports.end(job.key)
-        del self._running[job.key]
         self._written.end(job.key)
         if not self._running:
             self._isolation.restore_streams()
