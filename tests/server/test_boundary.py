@@ -220,7 +220,7 @@ def test_a_decimal_has_the_digits_that_were_sent_and_get_shows_them(shared: Serv
     assert shared.client.post("/jobs", content=again.replace("890.12", "890.13").encode()).status_code == 409
 
 
-@pytest.mark.parametrize("type", ["runs_shell", "runs_shell_async"])
+@pytest.mark.parametrize("type", ["runs_shell", "runs_shell_async", "starts_shell_late"])
 def test_what_an_overdue_function_started_ends_and_its_worker_lives(shared: Server, tmp_path: Path, type: str) -> None:
     pids = tmp_path / "pids"
     command = f"sleep 600 & echo $! >> {pids}; (echo $$ >> {pids}; sleep 600 & echo $! >> {pids}; wait); wait"

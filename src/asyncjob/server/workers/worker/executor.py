@@ -287,9 +287,15 @@ class Executor:
 
     def _note_process(self, pid: int) -> None:
         context = running.get()
-        job = None if context is None else self._running.get((context.job_id, context.attempt))
+        if context is None:
+            return
+        job = self._running.get((context.job_id, context.attempt))
         if job is not None:
             job.processes.note(pid)
+        elif context.canceled:  # one that a task of an attempt has started after its end
+            processes = JobProcesses(over=True)
+            processes.note(pid)
+            self._leftovers.watch(context.job_id, processes)
 
 
 def _end_span(job: RunningJob, outcome: Outcome) -> None:
