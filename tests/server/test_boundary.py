@@ -220,7 +220,7 @@ def test_a_decimal_has_the_digits_that_were_sent_and_get_shows_them(shared: Serv
     assert shared.client.post("/jobs", content=again.replace("890.12", "890.13").encode()).status_code == 409
 
 
-@pytest.mark.parametrize("type", ["runs_shell", "runs_shell_async", "starts_shell_late"])
+@pytest.mark.parametrize("type", ["runs_shell", "runs_shell_async"])
 def test_what_an_overdue_function_started_ends_and_its_worker_lives(shared: Server, tmp_path: Path, type: str) -> None:
     pids = tmp_path / "pids"
     command = f"sleep 600 & echo $! >> {pids}; (echo $$ >> {pids}; sleep 600 & echo $! >> {pids}; wait); wait"
@@ -230,6 +230,13 @@ def test_what_an_overdue_function_started_ends_and_its_worker_lives(shared: Serv
     wait_for(lambda: not any(alive(int(pid)) for pid in lines(pids)), "their end")
     assert alive(daemon)
     os.kill(daemon, 9)
+
+
+def test_what_a_task_of_an_overdue_function_starts_after_the_end_ends(shared: Server, tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    assert error(shared, "starts_process_late", pid_file=str(pid_file))["type"] == "Timeout"
+    wait_for(lambda: len(lines(pid_file)) == 1, "its process")
+    wait_for(lambda: not alive(int(lines(pid_file)[0])), "its end")
 
 
 @pytest.mark.parametrize("type", ["prints", "prints_async"])
