@@ -211,6 +211,8 @@ class Executor:
             self._outbox.send_waiting()
 
     def _call(self, function: JobFunction, job: RunningJob) -> Outcome | Unfinished:
+        if job.context.canceled:
+            return Failed(Error("JobCanceled", "canceled before it began"))
         if job.span is not None:
             job.span.begin()
         outcome = run(function, job.context, job.parameters)
@@ -220,9 +222,6 @@ class Executor:
 
     async def _run_async(self, function: JobFunction, job: RunningJob) -> None:
         try:
-            if job.context.canceled:
-                self._end(job, Failed(Error("JobCanceled", "canceled before it began")), self._outbox.send_soon)
-                return
             self._begin_task(job)
             outcome = self._call(function, job)
             if isinstance(outcome, Unfinished):
