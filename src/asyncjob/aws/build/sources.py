@@ -11,18 +11,17 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import invalidate_caches
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
-import asyncjob
 from asyncjob.aws.build.archive import BuildError, Part, part
 from asyncjob.aws.build.private import BY_NAME, DATABASE, JOURNAL, NOT_PLAIN, is_private_name, private
+from asyncjob.aws.build.template import PACKAGE
 
 UNSAID = ("__pycache__", "*.py[co]", "*.egg-info")
 """What was compiled or installed. It is left out without a word."""
-LATER = dict.fromkeys(set(asyncjob.__all__) - vars(asyncjob).keys(), "client") | {"JobsApp": "mounted"}
-"""What this package imports only when it is used, and the part of it that this needs."""
 COMPILED = (".so", ".pyd", ".dylib")
 NEVER = (DATABASE, JOURNAL, NOT_PLAIN)
 
@@ -233,8 +232,23 @@ def _parts_of_asyncjob(node: ast.AST) -> set[str]:
     elif isinstance(node, ast.ImportFrom) and node.module is not None and node.module.startswith("asyncjob."):
         names = [node.module.removeprefix("asyncjob.")]
     elif isinstance(node, ast.ImportFrom) and node.module == "asyncjob":
-        taken = [alias.name for alias in node.names]
-        names = [LATER.get(name, name) for name in taken if name in LATER or name not in asyncjob.__all__]
+        names = [_part_with(alias.name) for alias in node.names]
     elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "asyncjob":
-        names = [LATER[node.attr]] if node.attr in LATER else []
-    return {name.partition(".")[0] for name in names}
+        names = [_part_with(node.attr)]
+    return {name.partition(".")[0] for name in names if name}
+
+
+def _part_with(name: str) -> str:
+    """The part that a name of `asyncjob` is in, or is; empty if it comes with every import."""
+    return _later().get(name, name if name in {file.stem for file in PACKAGE.iterdir()} else "")
+
+
+@cache
+def _later() -> dict[str, str]:
+    """What `asyncjob` imports only when it is used, and from which part, as it says to type checkers."""
+    found: dict[str, str] = {}
+    for block in ast.parse((PACKAGE / "__init__.py").read_bytes()).body:
+        for node in block.body if isinstance(block, ast.If) else ():
+            if isinstance(node, ast.ImportFrom) and node.module is not None:
+                found |= {alias.name: node.module.removeprefix("asyncjob.") for alias in node.names}
+    return found
