@@ -23,7 +23,7 @@ from asyncjob.commands.help import CommandLine
 from asyncjob.commands.output import fail, printable, say
 from asyncjob.extras import needs
 from asyncjob.server.logs import LogFormat, LogLevel
-from asyncjob.server.settings import Settings, SettingsError, parse_duration
+from asyncjob.server.settings import RANGES, Settings, SettingsError, parse_duration
 from asyncjob.signature import RegistrationError
 from asyncjob.version import __version__
 
@@ -99,7 +99,10 @@ def _key(key: str | None) -> str | None:
 
 def _setting(name: str, help: str, **more: Any) -> Any:  # noqa: A002
     """An option of `serve` that an environment variable can set too."""
-    return typer.Option(f"--{name.replace('_', '-')}", envvar=f"ASYNCJOB_{name.upper()}", help=help, **more)
+    least, most = RANGES.get(name, (None, None))
+    return typer.Option(
+        f"--{name.replace('_', '-')}", envvar=f"ASYNCJOB_{name.upper()}", help=help, min=least, max=most, **more
+    )
 
 
 Version = Annotated[
@@ -113,7 +116,7 @@ Target = Annotated[
     ),
 ]
 Host = Annotated[str, _setting("host", "Address to listen on.", metavar="HOST")]
-Port = Annotated[int, _setting("port", "TCP port; 0 for any free one.", min=0, max=65_535)]
+Port = Annotated[int, _setting("port", "TCP port; 0 for any free one.")]
 RootPath = Annotated[
     str,
     _setting(
@@ -125,10 +128,10 @@ RootPath = Annotated[
     ),
 ]
 DatabaseFile = Annotated[Path, _setting("database", "The SQLite file.", metavar="FILE")]
-Workers = Annotated[int, _setting("workers", "Worker processes.", min=1, max=1_000, show_default="one a core")]
-Concurrency = Annotated[int, _setting("concurrency", "Jobs at once, in all workers together.", min=1, max=100_000)]
-MaxPending = Annotated[int, _setting("max_pending", "Jobs that may wait; above it, 429.", min=1)]
-MaxScheduled = Annotated[int, _setting("max_scheduled", "Jobs that may wait for a time; above it, 429.", min=1)]
+Workers = Annotated[int, _setting("workers", "Worker processes.", show_default="one a core")]
+Concurrency = Annotated[int, _setting("concurrency", "Jobs at once, in all workers together.")]
+MaxPending = Annotated[int, _setting("max_pending", "Jobs that may wait; above it, 429.")]
+MaxScheduled = Annotated[int, _setting("max_scheduled", "Jobs that may wait for a time; above it, 429.")]
 Keep = Annotated[
     float | None,
     _setting(
@@ -141,17 +144,13 @@ Keep = Annotated[
 ]
 Grace = Annotated[
     float,
-    _setting(
-        "grace", "Seconds that running jobs get when the server is stopped.", min=0, max=86_400, metavar="SECONDS"
-    ),
+    _setting("grace", "Seconds that running jobs get when the server is stopped.", metavar="SECONDS"),
 ]
 Backoff = Annotated[
     float,
     _setting(
         "backoff",
         "The most seconds before the second attempt; twice as many before each further one.",
-        min=0,
-        max=300,
         metavar="SECONDS",
     ),
 ]

@@ -10,7 +10,9 @@ import inspect
 import typing
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from decimal import Decimal
+from enum import Enum
+from typing import Annotated, Any
 
 import msgspec
 import msgspec.inspect
@@ -18,6 +20,7 @@ import msgspec.inspect
 from asyncjob.context import JobContext
 
 RESERVED_PARAMETERS = ("jobId", "type", "options")
+UNCHANGEABLE = (type(None), bool, int, float, str, bytes, Decimal, Enum)
 UNCHECKED = {msgspec.inspect.CustomType, msgspec.inspect.RawType}  # msgspec cannot read the one, and does not the other
 
 
@@ -172,16 +175,22 @@ def _fields(function: Callable[..., Any], name: str) -> tuple[list[tuple[str, An
             raise RegistrationError(f"{name}: the JobContext must be the first parameter")
         _check_hint(name, parameter.name, hint)
         _check_default(name, parameter, hint)
-        fields.append((parameter.name, hint, _default(parameter.default)))
+        fields.append((parameter.name, *_with_default(hint, parameter.default)))
     return fields, takes_context
 
 
-def _default(value: Any) -> Any:
+def _with_default(hint: Any, value: Any) -> tuple[Any, Any]:
+    """The type and the msgspec field of a parameter, by its default.
+
+    A job gets a copy of a default that functions can change. msgspec's schema does not show what is copied, so the type
+    does.
+    """
     if value is inspect.Parameter.empty:
-        return msgspec.field()
-    if isinstance(value, (list, dict, set)):
-        return msgspec.field(default_factory=lambda: copy.deepcopy(value))
-    return msgspec.field(default=value)
+        return hint, msgspec.field()
+    if isinstance(value, UNCHANGEABLE):
+        return hint, msgspec.field(default=value)
+    shown = msgspec.Meta(extra_json_schema={"default": msgspec.json.decode(msgspec.json.encode(value))})
+    return Annotated[hint, shown], msgspec.field(default_factory=lambda: copy.deepcopy(value))
 
 
 def _check_hint(name: str, parameter: str, hint: Any) -> None:

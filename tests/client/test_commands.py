@@ -110,6 +110,7 @@ def test_a_wait_that_is_over_is_exit_status_124(run: Run, started: str, served: 
     job_id = done.stderr.split()[2]
     assert "has not ended in time" in done.stderr
     assert "has not ended in time" in run("wait", job_id, "--timeout", "0", status=124).stderr
+    assert "it is not a number" in run("wait", job_id, "--timeout", "nan", status=2).stderr
     served.client.post(f"/jobs/{job_id}/cancel")
 
 

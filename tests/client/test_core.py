@@ -225,3 +225,8 @@ def test_a_job_over_the_limit_of_every_engine_is_refused_before_it_is_sent(api: 
     with pytest.raises(ClientError, match=r"has 1,048,\d{3} bytes as JSON, over the limit of 1,048,576"):
         next(api.submit(ask("add", NONE, {"a": "x" * 1_048_560})))
     next(api.submit(ask("add", NONE, {"a": "x" * 1_048_000})))
+
+
+def test_a_wait_for_no_number_of_seconds_is_refused_before_it_asks(api: Api) -> None:
+    with pytest.raises(ValueError, match="not NaN"):
+        next(Following(api, "7").wait(float("nan")))

@@ -1,5 +1,6 @@
 """What the environment, an argument, a reader or a server has wrong: one line and a status, or a ClientError."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -193,10 +194,14 @@ def test_a_client_without_a_url_goes_where_the_commands_go(
         monkeypatch.delenv(name, raising=False)
     for name, value in {**env, "ASYNCJOB_API_KEY": "the key of that server"}.items():
         monkeypatch.setenv(name, value)
-    http = kind()._http
-    assert (str(http.base_url).rstrip("/"), http.headers["x-api-key"]) == (url, "the key of that server")
-    assert kind(api_key="another")._http.headers["x-api-key"] == "another"
-    assert "x-api-key" not in kind("http://127.0.0.1:9")._http.headers
+
+    async def look() -> None:
+        http = kind()._http()
+        assert (str(http.base_url).rstrip("/"), http.headers["x-api-key"]) == (url, "the key of that server")
+        assert kind(api_key="another")._http().headers["x-api-key"] == "another"
+        assert "x-api-key" not in kind("http://127.0.0.1:9")._http().headers
+
+    asyncio.run(look())
 
 
 JOBS = """

@@ -50,10 +50,14 @@ def test_to_make_one_starts_nothing_and_writes_nothing(tmp_path: Path) -> None:
 def test_a_setting_that_cannot_be_used_is_refused_at_once() -> None:
     with pytest.raises(SettingsError, match=r"^api_key= must be at least"):
         JobsApp(jobs, api_key="short")
+    with pytest.raises(SettingsError, match=r"^workers= must be a whole number from 1"):
+        JobsApp(jobs, workers=0)
     with pytest.raises(SettingsError, match=r"^notify_allow= needs notify_secret=,"):
         JobsApp(jobs, notify_allow=["hooks.example.com"])
     with pytest.raises(ValueError, match="is not a duration"):
         JobsApp(jobs, keep="for ever")
+    with pytest.raises(ValueError, match="is not a duration"):
+        JobsApp(jobs, keep=30)  # type: ignore[arg-type]
 
 
 def test_a_coroutine_submits_a_function_and_gets_what_it_returns(work: JobsApp) -> None:

@@ -54,6 +54,36 @@ def test_a_default_is_made_anew_for_each_job() -> None:
     assert jobs["collect"].parse({}) == {"names": [["first"]]}
 
 
+@dataclass
+class Choice:
+    names: list[str] = field(default_factory=list)
+
+
+class Changeable(msgspec.Struct):
+    names: list[str] = []
+
+
+class Fixed(msgspec.Struct, frozen=True):
+    names: list[str] = []
+
+
+@pytest.mark.parametrize("kind", [Choice, Changeable, Fixed])
+def test_an_object_that_is_a_default_is_made_anew_too_and_shown(kind: type[Any]) -> None:
+    def collect(one=kind(), pair=([], 1), text=bytearray(b"x")) -> None: ...  # type: ignore[no-untyped-def] # noqa: B008
+
+    collect.__annotations__.update(one=kind, pair=tuple[list[str], int], text=bytearray)
+    jobs = Jobs()
+    jobs.job(collect)
+    first = jobs["collect"].parse({})
+    first["one"].names.append("late")
+    first["pair"][0].append("late")
+    first["text"].append(0)
+    second = jobs["collect"].parse({})
+    assert (second["one"].names, second["pair"], second["text"]) == ([], ([], 1), b"x")
+    shown = msgspec.json.schema(jobs["collect"].parameters)["$defs"]["collect"]["properties"]
+    assert [shown[name]["default"] for name in ("one", "pair", "text")] == [{"names": []}, [[], 1], "eA=="]
+
+
 def test_a_parameter_without_a_hint_takes_anything() -> None:
     jobs = Jobs()
 

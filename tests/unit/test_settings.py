@@ -1,5 +1,7 @@
 """Settings of a server."""
 
+from typing import Any
+
 import pytest
 
 from asyncjob.server.settings import Settings, SettingsError, parse_duration
@@ -49,3 +51,20 @@ def test_notifications_need_a_secret_that_cannot_be_guessed() -> None:
 def test_a_host_that_is_none_is_no_setting() -> None:
     with pytest.raises(SettingsError, match=r"--notify-allow 'https://hooks.example' is not a host"):
         Settings(notify_allow=["https://hooks.example"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"workers": 0}, "--workers must be a whole number from 1 to 1,000, not 0"),
+        ({"workers": "2"}, "--workers must be a whole number from 1 to 1,000, not '2'"),
+        ({"concurrency": True}, "--concurrency must be a whole number from 1 to 100,000, not True"),
+        ({"max_pending": 1.5}, "--max-pending must be a whole number of 1 or more, not 1.5"),
+        ({"grace": float("nan")}, "--grace must be a number from 0 to 86,400, not nan"),
+        ({"backoff": -1}, "--backoff must be a number from 0 to 300, not -1"),
+    ],
+)
+def test_a_number_that_can_be_nothing_is_refused_whoever_gives_it(wrong: dict[str, Any], reason: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        Settings(**wrong)
+    assert str(refused.value) == reason

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, overload
 
 import httpx
 
-from asyncjob.client.connection import UNSENDABLE, http_client, unsendable
+from asyncjob.client.connection import UNSENDABLE, asynchronous_http, unsendable
 from asyncjob.client.core import Api, Call, Following, Operation, list_query, proceed
 from asyncjob.client.errors import NotFound
 from asyncjob.client.functions import Many, P, R, Takes, TakesContext, ask, refuse_id
@@ -43,14 +43,14 @@ class AsyncClient:
         retries: int = 5,
     ) -> None:
         self._api = Api(timeout, retries)
-        self._http = http_client(httpx.AsyncClient, url, api_key, aws_iam)
+        self._http: Callable[[], httpx.AsyncClient] = asynchronous_http(url, api_key, aws_iam)
 
     def use(self, http: httpx.AsyncClient) -> None:
         """Send all further requests with that client of httpx, whose `base_url` is the API; it is closed with this one.
 
         For a transport of your own, such as one that answers in tests.
         """
-        self._http = http
+        self._http = lambda: http
 
     @overload
     async def submit(
@@ -174,7 +174,7 @@ class AsyncClient:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._http().aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -206,7 +206,7 @@ class AsyncClient:
     async def _carry_out(self, call: Call) -> httpx.Response | httpx.RequestError:
         await asyncio.sleep(call.delay)
         try:
-            return await self._http.request(
+            return await self._http().request(
                 call.method, call.url, content=call.body, headers=call.headers, timeout=call.timeout
             )
         except httpx.RequestError as error:

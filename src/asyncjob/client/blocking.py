@@ -1,4 +1,4 @@
-"""The client for ordinary code: every call blocks until it is done. Threads may share one client.
+"""The client for ordinary code: every call blocks until it is done. Threads may share one client, and so may forks.
 
 A thread that waits for an answer hears of nothing else. So where a job function waits for another job, the request is
 made in a thread of its own, and the function's thread waits for the answer or the cancel of its own job.
@@ -6,13 +6,13 @@ made in a thread of its own, and the function's thread waits for the answer or t
 
 import time
 from collections import deque
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, overload
 
 import httpx
 
-from asyncjob.client.connection import UNSENDABLE, http_client, unsendable
+from asyncjob.client.connection import UNSENDABLE, blocking_http, unsendable
 from asyncjob.client.core import Api, Call, Following, Operation, list_query, proceed
 from asyncjob.client.errors import NotFound
 from asyncjob.client.functions import Many, P, R, Takes, TakesContext, ask, refuse_id
@@ -64,14 +64,14 @@ class Client:
         retries: int = 5,
     ) -> None:
         self._api = Api(timeout, retries)
-        self._http = http_client(httpx.Client, url, api_key, aws_iam)
+        self._http: Callable[[], httpx.Client] = blocking_http(url, api_key, aws_iam)
 
     def use(self, http: httpx.Client) -> None:
         """Send all further requests with that client of httpx, whose `base_url` is the API; it is closed with this one.
 
         For a transport of your own, such as one that answers in tests.
         """
-        self._http = http
+        self._http = lambda: http
 
     @overload
     def submit(
@@ -239,7 +239,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.close()
+        self._http().close()
 
     def __enter__(self) -> Self:
         return self
@@ -267,7 +267,7 @@ class Client:
 
     def _send(self, call: Call) -> Answer:
         try:
-            return self._http.request(
+            return self._http().request(
                 call.method, call.url, content=call.body, headers=call.headers, timeout=call.timeout
             )
         except httpx.RequestError as error:
@@ -313,6 +313,7 @@ class JobHandle(Generic[R]):
         Raises:
             WaitTimeout: it has not ended in time; a TimeoutError.
             NotFound: there is no such job.
+            ValueError: the timeout is NaN.
             JobCanceled: it is waited for in a job function whose own job was canceled, or whose time is up.
         """
         return self._client._run(self._job.wait(timeout))

@@ -1,13 +1,15 @@
-"""Makes the httpx clients, from the caller's arguments and from the environment.
+"""Makes the httpx clients, from the caller's arguments and from the environment, and gives each its owner.
 
 A wrong argument is a ValueError. A proxy, certificates or credentials in the environment that cannot be used are a
 ClientError, because the caller's program is not wrong.
 """
 
+import asyncio
 import os
 import re
 import urllib.request
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 import httpx
 
@@ -21,6 +23,53 @@ UNSENDABLE = (httpx.InvalidURL, UnicodeError, OverflowError, OSError)
 PASSWORD = re.compile(r"(?<=//).*@")
 
 HttpClient = TypeVar("HttpClient", httpx.Client, httpx.AsyncClient)
+Made = TypeVar("Made")
+
+
+class Owned(Generic[Made]):
+    """One httpx client for each owner: a process, or an event loop.
+
+    Two processes at one connection would read each other's answers, and what belongs to a closed loop cannot be used.
+    What a forked process inherits is dropped, not closed: a lock in it may be held by a thread that is not there.
+
+    Args:
+        make: makes one, the first at once, so that it raises what is wrong now.
+        owner: the owner whose code runs.
+        is_gone: whether an owner will not be here again.
+    """
+
+    def __init__(self, make: Callable[[], Made], owner: Callable[[], Any], is_gone: Callable[[Any], bool]) -> None:
+        self._make = make
+        self._owner = owner
+        self._is_gone = is_gone
+        self._unused = [make()]
+        self._of: dict[Any, Made] = {}
+
+    def __call__(self) -> Made:
+        """The client of the owner whose code runs."""
+        owner = self._owner()
+        http = self._of.get(owner)
+        if http is not None:
+            return http
+        for other in [each for each in list(self._of) if self._is_gone(each)]:
+            self._of.pop(other, None)
+        try:
+            http = self._unused.pop()
+        except IndexError:
+            http = self._make()
+        return self._of.setdefault(owner, http)
+
+
+def blocking_http(*api: Any) -> Owned[httpx.Client]:
+    """A client for each process; takes and raises what `http_client` does."""
+    return Owned(lambda: http_client(httpx.Client, *api), os.getpid, lambda process: process != os.getpid())
+
+
+def asynchronous_http(*api: Any) -> Owned[httpx.AsyncClient]:
+    """A client for each event loop, and so for each process too; takes and raises what `http_client` does."""
+    return Owned(
+        lambda: http_client(httpx.AsyncClient, *api), asyncio.get_running_loop, lambda loop: bool(loop.is_closed())
+    )
 
 
 def http_client(kind: type[HttpClient], url: str | None, api_key: str | None, aws_iam: bool) -> HttpClient:

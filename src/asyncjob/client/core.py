@@ -239,6 +239,8 @@ class Following:
 
     def wait(self, timeout: float | None) -> Operation[JobSnapshot]:
         """The job, once it is final."""
+        if timeout is not None and math.isnan(timeout):  # it would never be over, nor leave time to hold a request
+            raise ValueError("timeout must be a number of seconds or None, not NaN")
         now = time.monotonic()
         deadline = None if timeout is None else now + timeout
         polls = _growing(FIRST_POLL, LONGEST_POLL, POLL_GROWTH)

@@ -18,7 +18,7 @@ from asyncjob.commands.completion import types
 from asyncjob.commands.connection import FAILED, UNREACHABLE, USAGE, connected, reported, with_each
 from asyncjob.commands.help import CommandLine
 from asyncjob.commands.logs import logs
-from asyncjob.commands.options import LOCAL, Filter, JobIds, Json, Key, Signed, Timeout, TypeFilter, Url, Wait
+from asyncjob.commands.options import LOCAL, Filter, JobIds, Json, Key, Signed, Timeout, TypeFilter, Url, Wait, seconds
 from asyncjob.commands.output import complain, fail, print_json, say
 from asyncjob.commands.parameters import Body, Words, parse_words
 from asyncjob.commands.schedules import app as schedules
@@ -226,7 +226,9 @@ def check(
         ),
     ] = None,
     look: Annotated[bool, typer.Option("--look", help="Only look: submit no jobs.")] = False,
-    timeout: Annotated[float, typer.Option(help="Seconds in which that job ends.", min=0, metavar="SECONDS")] = 60.0,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds in which that job ends.", min=0, callback=seconds, metavar="SECONDS")
+    ] = 60.0,
     url: Url = LOCAL,
     api_key: Key = None,
     aws_iam: Signed = False,

@@ -1,5 +1,6 @@
 """The arguments and options that several commands share, so that each says the same of them and completes alike."""
 
+import math
 from typing import Annotated
 
 import typer
@@ -19,6 +20,13 @@ def _status(text: str) -> Status:
         return Status(text.capitalize())
     except ValueError:
         raise typer.BadParameter(f"{text!r} is none of {STATUSES}") from None
+
+
+def seconds(value: float | None) -> float | None:
+    """The value of an option, which click's bounds let be NaN."""
+    if value is not None and math.isnan(value):
+        raise typer.BadParameter("it is not a number")
+    return value
 
 
 Url = Annotated[str, typer.Option(envvar="ASYNCJOB_URL", help="Where the API is.", metavar="URL")]
@@ -45,6 +53,7 @@ Timeout = Annotated[
     typer.Option(
         help="Wait until this many seconds after the command began, then exit with 124.",
         min=0,
+        callback=seconds,
         show_default="none",
         metavar="SECONDS",
     ),

@@ -3,7 +3,7 @@
 import os
 import re
 from base64 import b64decode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import ip_address
@@ -23,6 +23,17 @@ SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 MIN_SECRET, MAX_SECRET = 24, 64  # bytes, the limits of Standard Webhooks
 MIN_KEY = 16  # characters
 MAX_SECONDS = 36_500 * SECONDS["d"]
+
+RANGES: Mapping[str, tuple[int, int | None]] = {
+    "port": (0, 65_535),
+    "workers": (1, 1_000),
+    "concurrency": (1, 100_000),
+    "max_pending": (1, None),
+    "max_scheduled": (1, None),
+    "grace": (0, 86_400),
+    "backoff": (0, 300),
+}  # the least and the most
+FRACTIONS = {"grace", "backoff"}  # seconds; the others are whole numbers
 
 
 class SettingsError(Exception):
@@ -95,6 +106,8 @@ class Settings:
         return min(self.workers, self.concurrency)
 
     def __post_init__(self) -> None:
+        for name in RANGES:
+            _check_number(name, getattr(self, name))
         if str(self.database) == ":memory:":
             raise SettingsError("--database must be a file: a job is on the disk before its 202 leaves")
         if not (is_loopback(self.host) or self.api_key is not None or self.insecure):
@@ -139,6 +152,17 @@ class Settings:
             )
         if self.notify_secret is not None:
             _check_secret(self.notify_secret)
+
+
+def _check_number(name: str, value: object) -> None:
+    """Check what nobody else may have: an application's arguments are not checked by a command, which lets NaN pass."""
+    least, most = RANGES[name]
+    kinds = (int, float) if name in FRACTIONS else (int,)
+    is_number = isinstance(value, kinds) and not isinstance(value, bool)
+    if not is_number or not least <= value or (most is not None and value > most):  # type: ignore[operator]
+        number = "a number" if name in FRACTIONS else "a whole number"
+        within = f"of {least} or more" if most is None else f"from {least} to {most:,}"
+        raise SettingsError(f"--{name.replace('_', '-')} must be {number} {within}, not {value!r}")
 
 
 def _check_key(key: str) -> None:
@@ -188,7 +212,7 @@ def parse_duration(text: str) -> float:
     Raises:
         ValueError: it is not written like that, or longer than 36,500 days.
     """
-    match = DURATION.fullmatch(text.strip())
+    match = DURATION.fullmatch(text.strip()) if isinstance(text, str) else None
     if match is None or not 0 < int(match[1]) * SECONDS[match[2]] <= MAX_SECONDS:
         raise ValueError(f"{text!r} is not a duration: write a number and one of s m h d w, such as 30d, up to 36500d")
     return float(match[1]) * SECONDS[match[2]]
