@@ -74,7 +74,7 @@ def test_an_api_that_keeps_no_logs_is_told_from_one_that_has_no_such_job() -> No
 
     with Client("http://api", retries=0) as client:
         client.use(httpx.Client(base_url="http://api", transport=httpx.MockTransport(answer)))
-        with pytest.raises(Refused, match="^this API keeps no logs of jobs \\(404\\)$") as refused:
+        with pytest.raises(Refused, match=r"^this API keeps no logs of jobs \(404\)$") as refused:
             list(client.job("known").logs())
         assert not isinstance(refused.value, NotFound)
         with pytest.raises(NotFound):
