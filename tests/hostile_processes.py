@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from asyncjob import JobContext
@@ -138,6 +139,25 @@ async def runs_shell_async(command: str) -> int:
     return await asyncio.create_task(nested())
 
 
+async def starts_process_late(pid_file: str) -> None:
+    """A task that it leaves starts the process once the job has ended."""
+    ended = asyncio.Event()
+
+    async def start() -> None:
+        await ended.wait()
+        process = await asyncio.create_subprocess_exec("/bin/sleep", "600")
+        Path(pid_file).write_text(f"{process.pid}\n")
+
+    left.append(asyncio.create_task(start()))
+    try:
+        await asyncio.sleep(600)
+    finally:
+        ended.set()
+
+
+left: list["asyncio.Task[None]"] = []
+
+
 def leaves_daemon() -> int:
     return subprocess.Popen(["/bin/sleep", "600"]).pid
 
@@ -155,4 +175,4 @@ FUNCTIONS: list[Callable[..., Any]] = [
     sockets_of_a_child,
     leaves_daemon,
 ]
-OVERDUE: list[Callable[..., Any]] = [runs_shell, runs_shell_async]  # they get half a second
+OVERDUE: list[Callable[..., Any]] = [runs_shell, runs_shell_async, starts_process_late]  # they get half a second

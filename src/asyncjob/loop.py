@@ -6,6 +6,7 @@ client, a session, a lock) belongs to the loop in which it was made.
 """
 
 import asyncio
+import inspect
 import os
 import threading
 import traceback
@@ -29,9 +30,12 @@ class JobTask(asyncio.Task[None]):
     ran_in: Context
 
     def cancel(self, msg: Any | None = None) -> bool:
-        """Cancel it, if its own job says so, or no job at all."""
+        """Cancel it, if its own job says so, or no job at all. One that has not begun would end without an outcome."""
         job = running.get()
-        return super().cancel(msg) if job is None or job is self.ran_in.get(running) else False
+        if not (job is None or job is self.ran_in.get(running)):
+            return False
+        has_begun = inspect.getcoroutinestate(cast(Coroutine[Any, Any, None], self.get_coro())) != inspect.CORO_CREATED
+        return has_begun and super().cancel(msg)
 
 
 class EventLoop:
@@ -54,7 +58,7 @@ class EventLoop:
         self._started = started
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._tasks: set[JobTask] = set()
+        self._tasks: dict[Coroutine[Any, Any, None], JobTask] = {}  # the loop itself holds only weak references
         self._starting = threading.Lock()
 
     def start(self, jobs: Iterable[Started]) -> None:
@@ -93,14 +97,14 @@ class EventLoop:
             # Not by the loop's create_task: a function may have replaced its factory.
             task = JobTask(self._run_job(coroutine), loop=self._loop, context=context)
             task.ran_in = context
-            self._tasks.add(task)  # the loop itself holds only weak references
+            self._tasks[coroutine] = task
 
     async def _run_job(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Await it, then tidy up. A callback of the task would cost the loop a turn more."""
         try:
             await coroutine
         finally:
-            self._tasks.discard(cast(JobTask, asyncio.current_task()))
+            del self._tasks[coroutine]
             loop = asyncio.get_running_loop()
             if loop.get_task_factory() is not None:  # a function has set it, and the next must not meet it
                 loop.set_task_factory(None)

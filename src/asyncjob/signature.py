@@ -20,6 +20,7 @@ import msgspec.inspect
 
 from asyncjob.context import JobContext
 from asyncjob.encoding import encode
+from asyncjob.foreign import unchecked
 
 RESERVED_PARAMETERS = ("jobId", "type", "options")
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -70,7 +71,7 @@ def read_signature(function: Callable[..., Any], name: str) -> Signature:
         takes_context=takes_context,
         takes_decimals=msgspec.inspect.DecimalType in kinds,
         takes_dataclasses=msgspec.inspect.DataclassType in kinds,
-        results=_results(function),
+        results=_results(function, name),
     )
 
 
@@ -106,12 +107,13 @@ def _is_async(function: Callable[..., Any]) -> bool:
     return isinstance(kind, type) and issubclass(kind, Awaitable)
 
 
-def _results(function: Callable[..., Any]) -> Any:
+def _results(function: Callable[..., Any], name: str) -> Any:
     """The type in the return hint, of what is awaited if that is what it returns."""
     hint = typing.get_type_hints(signed(function), include_extras=True).get("return", Any)
     kind = typing.get_origin(hint)
     if isinstance(kind, type) and issubclass(kind, Awaitable):
         hint = typing.get_args(hint)[-1]
+    _refuse_unchecked(name, "what it returns", hint)
     try:
         msgspec.json.schema(hint)
         msgspec.json.Decoder(hint)
@@ -212,7 +214,14 @@ def _with_default(hint: Any, value: Any) -> tuple[Any, Any]:
     return Annotated[hint, shown], msgspec.field(default_factory=lambda: copy.deepcopy(value))
 
 
+def _refuse_unchecked(name: str, what: str, hint: Any) -> None:
+    found = unchecked(hint)
+    if found is not None:
+        raise RegistrationError(f"{name}: the hint of {what} has {found}")
+
+
 def _check_hint(name: str, parameter: str, hint: Any) -> None:
+    _refuse_unchecked(name, repr(parameter), hint)
     try:
         msgspec.json.schema(hint)
     except NameError as error:

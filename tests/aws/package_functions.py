@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import logging
 import os
 import random
 import time
@@ -28,6 +29,8 @@ async def pause(seconds: float) -> str:
 
 @jobs.job
 def greet(name: str) -> Any:
+    logging.getLogger("greetings").info("%s is greeted", name)
+    logging.getLogger("greetings").debug("%s was greeted", name)
     return greeting(name)
 
 

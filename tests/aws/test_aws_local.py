@@ -55,7 +55,8 @@ def _served(*arguments: str, template: str = "template.yaml") -> Iterator[tuple[
 def test_a_mistake_is_one_clear_line(arguments: list[str], said: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        command = [*COMMAND, *(port if argument == "TAKEN" else argument for argument in arguments)]
+        # The port that is meant for people may be somebody's.
+        command = [*COMMAND, "--port", "0", *(port if argument == "TAKEN" else argument for argument in arguments)]
         ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 1
     assert len(ended.stderr.splitlines()) == 1

@@ -386,3 +386,10 @@ def test_the_template_of_a_package_is_clean(package: str, tmp_path: Path) -> Non
     command = [str(Path(sys.executable).with_name("cfn-lint")), str(file)]
     lint = subprocess.run(command, capture_output=True, text=True)
     assert (lint.returncode, lint.stdout) == (0, "")
+
+
+def test_what_functions_log_is_kept_from_info_on(api: Api) -> None:
+    _submit(api, "logged", type="greet", name="Nobody else")
+    api.job("logged")
+    assert _noticed(api, "\tNobody else is greeted")
+    assert not any("Nobody else was greeted" in line for line in _lines(api))

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from asyncjob import Jobs, LoggedLine, NotFound, Refused
+from asyncjob import Client, Jobs, LoggedLine, NotFound, Refused
 from asyncjob.testing import MemoryEngine
 from tests.client.conftest import Run
 from tests.serving import Server
@@ -65,6 +66,19 @@ def test_an_unknown_job_or_level_is_refused(client: Any) -> None:
         list(client.job("nobody").logs())
     with pytest.raises(ValueError, match="loud"):
         list(client.job("nobody").logs(level="loud"))
+
+
+def test_an_api_that_keeps_no_logs_is_told_from_one_that_has_no_such_job() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:  # as API Gateway does in our template
+        return httpx.Response(200 if request.url.path == "/jobs/known" else 404, json={"message": "Not found"})
+
+    with Client("http://api", retries=0) as client:
+        client.use(httpx.Client(base_url="http://api", transport=httpx.MockTransport(answer)))
+        with pytest.raises(Refused, match=r"^this API keeps no logs of jobs \(404\)$") as refused:
+            list(client.job("known").logs())
+        assert not isinstance(refused.value, NotFound)
+        with pytest.raises(NotFound):
+            list(client.job("unknown").logs())
 
 
 def test_the_engine_for_tests_says_where_the_log_is() -> None:

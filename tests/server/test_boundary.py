@@ -232,6 +232,13 @@ def test_what_an_overdue_function_started_ends_and_its_worker_lives(shared: Serv
     os.kill(daemon, 9)
 
 
+def test_what_a_task_of_an_overdue_function_starts_after_the_end_ends(shared: Server, tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    assert error(shared, "starts_process_late", pid_file=str(pid_file))["type"] == "Timeout"
+    wait_for(lambda: len(lines(pid_file)) == 1, "its process")
+    wait_for(lambda: not alive(int(lines(pid_file)[0])), "its end")
+
+
 @pytest.mark.parametrize("type", ["prints", "prints_async"])
 @pytest.mark.parametrize("end", ["\n", ""])
 def test_what_a_job_prints_is_in_the_log_when_it_has_ended(tmp_path: Path, type: str, end: str) -> None:

@@ -6,6 +6,8 @@ import re
 import socket
 import sqlite3
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 
 import httpx
@@ -242,23 +244,25 @@ def test_settings_are_taken_from_the_environment(tmp_path: Path) -> None:
 
 def test_with_an_api_key_nothing_is_open_but_health_the_description_and_the_page(tmp_path: Path) -> None:
     with Server(tmp_path / "jobs.db", "--api-key", "s3cret!-of-17-chars") as server:
-        for method, path in [("GET", "/jobs"), ("POST", "/jobs"), ("GET", "/jobs/x"), ("POST", "/jobs/x/retry"),
-                             ("GET", "/nothing"), ("GET", "/events"), ("GET", "/stats"),
-                             ("POST", "/jobs/x/cancel")]:  # fmt: skip
-            for headers in (
-                {},
-                {"x-api-key": ""},
-                {"x-api-key": "S3cret!-of-17-chars"},
-                {"x-api-key": "s3cret!-of-17-charsx"},
-                {"authorization": "Bearer s3cret!-of-17-charsx"},
-                {"authorization": "Basic s3cret!-of-17-chars"},
-            ):
-                answer = server.client.request(method, path, headers=headers)
-                assert answer.status_code == 401
-                wrong = headers.get("x-api-key") or "Bearer" in headers.get("authorization", "")
-                expected = 'Bearer realm="asyncjob"' + (', error="invalid_token"' if wrong else "")
-                assert answer.headers["www-authenticate"] == expected
-                assert list(answer.json()) == ["message"]
+        routes = [("GET", "/jobs"), ("POST", "/jobs"), ("GET", "/jobs/x"), ("POST", "/jobs/x/retry"),
+                  ("GET", "/nothing"), ("GET", "/events"), ("GET", "/stats"), ("POST", "/jobs/x/cancel")]  # fmt: skip
+        refused: tuple[dict[str, str], ...] = (
+            {},
+            {"x-api-key": ""},
+            {"x-api-key": "S3cret!-of-17-chars"},
+            {"x-api-key": "s3cret!-of-17-charsx"},
+            {"authorization": "Bearer s3cret!-of-17-charsx"},
+            {"authorization": "Basic s3cret!-of-17-chars"},
+        )
+        asked = list(product(routes, refused))
+        with ThreadPoolExecutor(len(routes)) as clients:  # the answer to a wrong key takes its time
+            answers = list(clients.map(lambda each: server.client.request(*each[0], headers=each[1]), asked))
+        for (_, headers), answer in zip(asked, answers, strict=True):
+            assert answer.status_code == 401
+            wrong = headers.get("x-api-key") or "Bearer" in headers.get("authorization", "")
+            expected = 'Bearer realm="asyncjob"' + (', error="invalid_token"' if wrong else "")
+            assert answer.headers["www-authenticate"] == expected
+            assert list(answer.json()) == ["message"]
         assert server.client.get("/healthz").status_code in (200, 503)
         for path in ("/", "/page/app.js", "/docs", "/docs/docs.js", "/openapi.json"):
             assert server.client.get(path).status_code == 200

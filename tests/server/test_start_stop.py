@@ -170,7 +170,9 @@ def test_nothing_of_the_users_module_keeps_a_process_that_is_done_or_changes_its
     assert done.returncode == 0, done
 
 
-@pytest.mark.parametrize("command", [["serve"], ["openapi"], ["check"], ["build", "--out", "out"]])
+@pytest.mark.parametrize(
+    "command", [["serve"], ["openapi"], ["check", "--url", "http://127.0.0.1:9"], ["build", "--out", "out"]]
+)
 def test_an_import_that_exits_is_no_success_of_any_command(tmp_path: Path, command: list[str]) -> None:
     (tmp_path / "exits.py").write_text("raise SystemExit(0)")
     first, *more = command

@@ -8,6 +8,7 @@ import httpx
 import msgspec
 
 from asyncjob.client.core import Api, Call, Operation, document, foreign
+from asyncjob.client.errors import NotFound, Refused
 from asyncjob.contract import MAX_PAGE
 from asyncjob.job_log import BEGIN, Level, Place
 from asyncjob.returnable import Returnable
@@ -88,7 +89,11 @@ class LogReading:
             yield from self._look()
         query = httpx.QueryParams(self._query | {"cursor": str(self._place.cursor)})
         call = Call("GET", f"/jobs/{self._job_id}/logs?{query}", self._api.timeout)
-        response = yield from self._api.exchange(call)
+        try:
+            response = yield from self._api.exchange(call)
+        except NotFound:  # the log, or the job
+            yield from self._api.exchange(Call("GET", f"/jobs/{self._job_id}", self._api.timeout))
+            raise Refused(404, "this API keeps no logs of jobs") from None
         page = document(response)
         try:
             lines = [LoggedLine.of(each) for each in page["logs"]]

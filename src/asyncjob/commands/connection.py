@@ -36,7 +36,7 @@ def reported() -> Iterator[None]:
     except Unreachable as error:
         fail(f"{error}. `asyncjob serve` starts a server here; --url names another", UNREACHABLE)
     except Refused as error:
-        fail(error, _status(error))
+        fail(_said(error), _status(error))
     except (ClientError, ValueError, OverflowError) as error:
         fail(error, USAGE)
     except RecursionError:
@@ -58,9 +58,14 @@ def with_each(handles: "Iterable[Handle]", act: "Callable[[Handle], None]") -> i
         try:
             act(handle)
         except Refused as error:
-            complain(f"{handle.id}: {error}")
+            complain(f"{handle.id}: {_said(error)}")
             worst = max(worst, _status(error))
     return worst
+
+
+def _said(error: "Refused") -> str:
+    """What the API said, and how a command sends the key that it asks for."""
+    return f"{error}: --api-key or ASYNCJOB_API_KEY" if error.status == 401 else str(error)
 
 
 def _status(error: "Refused") -> int:

@@ -7,7 +7,8 @@ the page does not say which.
 
 import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import product
 from zoneinfo import ZoneInfo
 
 from tests.aws.double.cloudformation import TemplateError
@@ -62,35 +63,36 @@ def _cron(fields: list[str], expression: str, created: float, zone: str) -> Iter
     texts = [*fields[:2], plain[0], fields[3], plain[1], fields[5]]
     allowed = [_allowed(text, *limits, expression) for text, limits in zip(texts, FIELDS, strict=True)]
 
-    def is_day(at: datetime) -> bool:
-        return (days is None or days(at)) and (weekdays is None or _is_nth(at, int(weekdays[1]), int(weekdays[2])))
+    def is_day(day: date) -> bool:
+        return (days is None or days(day)) and (weekdays is None or _is_nth(day, int(weekdays[1]), int(weekdays[2])))
 
-    return _minutes(allowed, is_day, datetime.fromtimestamp(created, UTC).replace(second=0, microsecond=0), shown_in)
+    return _minutes(allowed, is_day, datetime.fromtimestamp(created, UTC), shown_in)
 
 
-_DAY = {"L": lambda at: (at + timedelta(days=1)).day == 1}
+_DAY = {"L": lambda day: (day + timedelta(days=1)).day == 1}
 _NTH = re.compile(r"([1-7])#([1-5])")
 
 
-def _is_nth(at: datetime, weekday: int, number: int) -> bool:
-    return at.isoweekday() % 7 + 1 == weekday and (at.day - 1) // 7 + 1 == number
+def _is_nth(day: date, weekday: int, number: int) -> bool:
+    return day.isoweekday() % 7 + 1 == weekday and (day.day - 1) // 7 + 1 == number
 
 
 def _minutes(
-    allowed: list[set[int]], is_day: Callable[[datetime], bool], at: datetime, zone: ZoneInfo
+    allowed: list[set[int]], is_day: Callable[[date], bool], created: datetime, zone: ZoneInfo
 ) -> Iterator[float]:
-    latest = at + LONGEST_SEARCH
-    while at < latest:
-        at += timedelta(minutes=1)
-        shown = at.astimezone(zone)
-        parts = (shown.minute, shown.hour, shown.day, shown.month, shown.isoweekday() % 7 + 1, shown.year)
-        if (
-            all(part in values for part, values in zip(parts, allowed, strict=True))
-            and is_day(shown)
-            and not shown.fold
-        ):
-            latest = at + LONGEST_SEARCH
-            yield at.timestamp()
+    minutes, hours, *dates = allowed
+    day = created.astimezone(zone).date()
+    latest = day + LONGEST_SEARCH
+    while day < latest:
+        parts = (day.day, day.month, day.isoweekday() % 7 + 1, day.year)
+        if all(part in values for part, values in zip(parts, dates, strict=True)) and is_day(day):
+            for hour, minute in product(sorted(hours), sorted(minutes)):
+                shown = datetime.combine(day, time(hour, minute), zone)
+                at = shown.astimezone(UTC)
+                if at > created and at.astimezone(zone) == shown:  # no clock shows what it passes over
+                    latest = day + LONGEST_SEARCH
+                    yield at.timestamp()
+        day += timedelta(days=1)
 
 
 def _allowed(text: str, least: int, most: int, expression: str) -> set[int]:

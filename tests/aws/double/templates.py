@@ -125,7 +125,7 @@ def load(text: str) -> dict[str, Any]:
             duplicate keys, aliases, nulls, unknown tags, and unquoted words such as `yes`, `010` or `1_000`.
     """
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=yaml.CSafeLoader)
     except yaml.YAMLError as error:
         raise TemplateError("the template is not YAML: " + " ".join(str(error).split())) from error
     plain = _plain(root, set()) if root is not None else None

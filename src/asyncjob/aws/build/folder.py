@@ -34,6 +34,7 @@ LATER = ("loop", "sleep")  # of the core's modules, those that Lambda imports wh
 MARKS = {"asyncjob/aws/runtime/__init__.py", "asyncjob/aws/processor.py"}  # the second of earlier versions
 PYTHONS_OWN = sys.stdlib_module_names - {"test"}  # some wheels contain a `test` by mistake; nobody imports it
 LAMBDAS_OWN = {"boto3", "botocore"}
+CLIENT, CLIENTS_LIBRARY = "client", "httpx"
 LEAST_TIMEOUT = 30
 SHOWN = 20  # names of files in a list
 MARGIN = 5  # seconds beyond the longest timeout of a function, to record it
@@ -130,10 +131,15 @@ def _timeout(jobs: Jobs, timeout: int | None) -> int:
     return timeout or min(MAX_TIMEOUT, max(LEAST_TIMEOUT, math.ceil(needed) + MARGIN))
 
 
-def runtime_files() -> list[Path]:
-    """The files of this package that the zip holds: what runs in Lambda, and what that needs of the core."""
+def runtime_files(*, client: bool = False) -> list[Path]:
+    """The files of this package that the zip holds: what runs in Lambda, and what that needs of the core.
+
+    Args:
+        client: whether the functions use it.
+    """
     files = [PACKAGE / "__init__.py", PACKAGE / "aws" / "__init__.py", *sorted(RUNTIME.glob("*.py"))]
     files += [PACKAGE / f"{name}.py" for name in LATER]
+    files += sorted((PACKAGE / "client").glob("*.py")) if client else []
     for file in files:  # it grows meanwhile
         files += [each for each in _imported(file) if each not in files]
     return files
@@ -148,9 +154,10 @@ def _imported(file: Path) -> Iterator[Path]:
             yield from (each for each in files if each.exists())
 
 
-def runtime_parts(jobs: Jobs) -> list[Part]:
+def runtime_parts(jobs: Jobs, *, client: bool = False) -> list[Part]:
     """What the zip holds of this package, and the OpenAPI document of these job functions."""
-    files = [part(f"asyncjob/{file.relative_to(PACKAGE).as_posix()}", file, "asyncjob") for file in runtime_files()]
+    taken = runtime_files(client=client)
+    files = [part(f"asyncjob/{file.relative_to(PACKAGE).as_posix()}", file, "asyncjob") for file in taken]
     document = msgspec.json.encode(description(jobs))
     return [*files, Part(DOCUMENT, "asyncjob", len(document), executable=False, read=lambda: document)]
 
@@ -158,6 +165,17 @@ def runtime_parts(jobs: Jobs) -> list[Part]:
 def _check_imports(sources: Sources, parts: list[Part]) -> dict[str, str]:
     """Refuse what cannot be imported on Lambda. Returns what may be missing there, and the file that imports it."""
     there = {each.name.partition("/")[0].partition(".")[0] for each in parts} | LAMBDAS_OWN | sys.stdlib_module_names
+    ours = {file.relative_to(PACKAGE).parts[0].removesuffix(".py") for file in runtime_files(client=True)}
+    for name, file in sources.own_needed.items():
+        if name not in ours:
+            raise BuildError(
+                f"{file} imports asyncjob.{name}, which is not there on AWS: give the job functions a file of their own"
+            )
+    if CLIENT in sources.own and CLIENTS_LIBRARY not in there:
+        raise BuildError(
+            f"{sources.own[CLIENT]} uses asyncjob's client, which needs {CLIENTS_LIBRARY}: name that in the file for "
+            "--requirements"
+        )
     for name, file in sources.needed.items():
         if name not in there:
             raise BuildError(
@@ -197,7 +215,7 @@ def _pack(code: Path, jobs: Jobs, sources: Sources, libraries: list[Part]) -> li
     """Write the zip. Returns what to say about it."""
     optional = _check_imports(sources, libraries)
     _check_libraries(libraries, sources)
-    size = write_zip(code, [*runtime_parts(jobs), *libraries, *sources.parts])
+    size = write_zip(code, [*runtime_parts(jobs, client=CLIENT in sources.own), *libraries, *sources.parts])
     lines = [
         f"  size         {megabytes(code.stat().st_size)}, unpacked {megabytes(size)}",
         f"  your files   {', '.join(sorted(each.name for each in sources.parts))}",

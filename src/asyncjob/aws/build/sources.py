@@ -11,12 +11,14 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import invalidate_caches
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from asyncjob.aws.build.archive import BuildError, Part, part
 from asyncjob.aws.build.private import BY_NAME, DATABASE, JOURNAL, NOT_PLAIN, is_private_name, private
+from asyncjob.aws.build.template import PACKAGE
 
 UNSAID = ("__pycache__", "*.py[co]", "*.egg-info")
 """What was compiled or installed. It is left out without a word."""
@@ -37,6 +39,8 @@ class Sources:
         needed: each module that is imported along with the target and is not among the parts, with the file that
             imports it.
         wanted: the same for modules that are imported elsewhere: in a function, or after `try:`.
+        own: each part of this package that is named, such as `client`, with the file that does; `own_needed` has those
+            that are imported along with the target.
     """
 
     target: str
@@ -45,6 +49,8 @@ class Sources:
     beside: list[str] = field(default_factory=list)
     needed: dict[str, str] = field(default_factory=dict)
     wanted: dict[str, str] = field(default_factory=dict)
+    own: dict[str, str] = field(default_factory=dict)
+    own_needed: dict[str, str] = field(default_factory=dict)
 
 
 def find_sources(target: str, out: Path, include: Sequence[str] = ()) -> Sources:
@@ -130,7 +136,11 @@ class _Walk:
             self._follow(file, name)
 
     def _follow(self, file: Path, name: str) -> None:
-        always, sometimes = _imports(file, name)
+        tree = _read(file, name)
+        always, sometimes = _imports(tree)
+        for statements, parts in ((ast.walk(tree), self._found.own), (tree.body, self._found.own_needed)):
+            for own in set().union(*map(_parts_of_asyncjob, statements)):
+                parts.setdefault(own, name)
         for imported in sorted(always | sometimes):
             spec = PathFinder.find_spec(imported) if imported not in self._seen else None
             location = _location(spec)
@@ -193,12 +203,15 @@ def _check_name(module: str, file: Path) -> None:
         raise BuildError(f"{file.name}: a file with such a name cannot be named in a template")
 
 
-def _imports(file: Path, name: str) -> tuple[set[str], set[str]]:
-    """The top-level names that a file imports whenever it is imported, and those that it may import."""
+def _read(file: Path, name: str) -> ast.Module:
     try:
-        tree = ast.parse(file.read_bytes(), str(file))
+        return ast.parse(file.read_bytes(), str(file))
     except (SyntaxError, ValueError) as error:
         raise BuildError(f"{name} is no Python that can be read: {error}") from None
+
+
+def _imports(tree: ast.Module) -> tuple[set[str], set[str]]:
+    """The top-level names that a file imports whenever it is imported, and those that it may import."""
     always = set().union(*map(_imported, tree.body))
     return always, set().union(*map(_imported, ast.walk(tree))) - always
 
@@ -209,3 +222,33 @@ def _imported(node: ast.AST) -> set[str]:
     if isinstance(node, ast.ImportFrom) and node.module and not node.level:
         return {node.module.partition(".")[0]}
     return set()
+
+
+def _parts_of_asyncjob(node: ast.AST) -> set[str]:
+    """The modules and packages of `asyncjob` that a statement or an expression names, without what is below them."""
+    names: list[str] = []
+    if isinstance(node, ast.Import):
+        names = [alias.name.removeprefix("asyncjob.") for alias in node.names if alias.name.startswith("asyncjob.")]
+    elif isinstance(node, ast.ImportFrom) and node.module is not None and node.module.startswith("asyncjob."):
+        names = [node.module.removeprefix("asyncjob.")]
+    elif isinstance(node, ast.ImportFrom) and node.module == "asyncjob":
+        names = [_part_with(alias.name) for alias in node.names]
+    elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "asyncjob":
+        names = [_part_with(node.attr)]
+    return {name.partition(".")[0] for name in names if name}
+
+
+def _part_with(name: str) -> str:
+    """The part that a name of `asyncjob` is in, or is; empty if it comes with every import."""
+    return _later().get(name, name if name in {file.stem for file in PACKAGE.iterdir()} else "")
+
+
+@cache
+def _later() -> dict[str, str]:
+    """What `asyncjob` imports only when it is used, and from which part, as it says to type checkers."""
+    found: dict[str, str] = {}
+    for block in ast.parse((PACKAGE / "__init__.py").read_bytes()).body:
+        for node in block.body if isinstance(block, ast.If) else ():
+            if isinstance(node, ast.ImportFrom) and node.module is not None:
+                found |= {alias.name: node.module.removeprefix("asyncjob.") for alias in node.names}
+    return found

@@ -211,6 +211,8 @@ class Executor:
             self._outbox.send_waiting()
 
     def _call(self, function: JobFunction, job: RunningJob) -> Outcome | Unfinished:
+        if job.context.canceled:
+            return Failed(Error("JobCanceled", "canceled before it began"))
         if job.span is not None:
             job.span.begin()
         outcome = run(function, job.context, job.parameters)
@@ -220,9 +222,6 @@ class Executor:
 
     async def _run_async(self, function: JobFunction, job: RunningJob) -> None:
         try:
-            if job.context.canceled:
-                self._end(job, Failed(Error("JobCanceled", "canceled before it began")), self._outbox.send_soon)
-                return
             self._begin_task(job)
             outcome = self._call(function, job)
             if isinstance(outcome, Unfinished):
@@ -269,7 +268,6 @@ class Executor:
     def _end(self, job: RunningJob, outcome: Outcome, send: Callable[[Message], None]) -> None:
         job.processes.over = True
         self._reports.end(job.key)
-        del self._running[job.key]
         self._written.end(job.key)
         if not self._running:
             self._isolation.restore_streams()
@@ -288,9 +286,15 @@ class Executor:
 
     def _note_process(self, pid: int) -> None:
         context = running.get()
-        job = None if context is None else self._running.get((context.job_id, context.attempt))
+        if context is None:
+            return
+        job = self._running.get((context.job_id, context.attempt))
         if job is not None:
             job.processes.note(pid)
+        elif context.canceled:  # one that a task of an attempt has started after its end
+            processes = JobProcesses(over=True)
+            processes.note(pid)
+            self._leftovers.watch(context.job_id, processes)
 
 
 def _end_span(job: RunningJob, outcome: Outcome) -> None:

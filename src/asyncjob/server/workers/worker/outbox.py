@@ -8,7 +8,8 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Container
+from collections.abc import MutableMapping
+from typing import Any
 
 from asyncjob.job import Progress
 from asyncjob.server.workers.channel import OUT_OF_MEMORY, Advanced, AttemptKey, Message, pack
@@ -83,10 +84,10 @@ class ProgressReports:
 
     Args:
         outbox: to the server.
-        running: the attempts that run.
+        running: the attempts that run; `end` removes them.
     """
 
-    def __init__(self, outbox: Outbox, running: Container[AttemptKey]) -> None:
+    def __init__(self, outbox: Outbox, running: MutableMapping[AttemptKey, Any]) -> None:
         self._outbox = outbox
         self._running = running
         self._newest: dict[AttemptKey, Progress] = {}
@@ -110,9 +111,10 @@ class ProgressReports:
             self._thread.start()
 
     def end(self, key: AttemptKey) -> None:
-        """Send what was not sent yet. It has left when this returns, so the outcome cannot overtake it."""
+        """The attempt runs no more: send what was not sent yet, before its outcome, and nothing after that."""
         with self._sending:
             self._send(key)
+            del self._running[key]
 
     def _send(self, key: AttemptKey) -> None:
         progress = self._newest.pop(key, None)

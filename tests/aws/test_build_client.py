@@ -1,0 +1,68 @@
+"""`asyncjob build` of functions that use more of this package than runs in Lambda: its client, a part of a server."""
+
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.aws.user import SOURCE, Build, names, refused, wheel
+
+USES = "import sys; sys.path[:0] = sys.argv[1:]; import jobs; from asyncjob import AsyncClient; jobs.ask"
+WAYS = (
+    "from asyncjob import Client\n{source}\ndef ask(): return Client()\n",
+    "import asyncjob\n{source}\ndef ask(): return asyncjob.Client()\n",
+    "{source}\ndef ask():\n    from asyncjob.client import Client\n    return Client()\n",
+)
+
+
+@pytest.mark.parametrize("text", WAYS)
+def test_who_uses_the_client_gets_it_and_must_name_its_library(build: Build, mine: Path, text: str) -> None:
+    (mine / "jobs.py").write_text(text.format(source=SOURCE))
+    assert (
+        refused(build())
+        == "jobs.py uses asyncjob's client, which needs httpx: name that in the file for --requirements"
+    )
+    file = wheel(mine / "wheels", "httpx")  # the build looks for its name alone
+    (mine / "requirements.txt").write_text("--no-index\nhttpx\n")
+    done = build("--requirements", "requirements.txt", PIP_FIND_LINKS=str(file.parent))
+    assert done.returncode == 0, done.stderr
+    assert "asyncjob/client/blocking.py" in names(mine)
+    _import(mine)
+
+
+def _import(mine: Path) -> None:
+    """Import it with what the zip has of this package, and the libraries of this machine."""
+    unpacked = mine / "unpacked"
+    with zipfile.ZipFile(mine / "build" / "code.zip") as archive:
+        taken = [name for name in archive.namelist() if name.startswith(("asyncjob/", "jobs.py"))]
+        archive.extractall(unpacked, taken)
+    libraries = mine / "libraries"  # not the folder where they are installed, which leads to the whole package
+    libraries.mkdir()
+    for each in Path(sysconfig.get_path("purelib")).iterdir():
+        if "asyncjob" not in each.name and each.suffix != ".pth":
+            (libraries / each.name).symlink_to(each)
+    command = [sys.executable, "-I", "-S", "-c", USES, str(unpacked), str(libraries)]
+    subprocess.run(command, check=True, timeout=100)
+
+
+def test_who_does_not_use_the_client_does_not_get_it(build: Build, mine: Path) -> None:
+    done = build()
+    assert done.returncode == 0, done.stderr
+    assert not any(name.startswith("asyncjob/client/") for name in names(mine))
+
+
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [("from asyncjob import JobsApp", "mounted"), ("from asyncjob.testing import FakeClient", "testing")],
+)
+def test_what_is_not_there_on_aws_is_an_error_that_says_what_to_do(
+    build: Build, mine: Path, line: str, part: str
+) -> None:
+    (mine / "jobs.py").write_text(f"{line}\n{SOURCE}")
+    said = f"jobs.py imports asyncjob.{part}, which is not there on AWS: give the job functions a file of their own"
+    assert refused(build()) == said
+    (mine / "jobs.py").write_text(f"{SOURCE}\ndef local():\n    {line}\n")  # nobody calls it on AWS
+    assert build().returncode == 0
