@@ -40,9 +40,9 @@ ENVIRONMENTS = [
     (
         {"NO_PROXY": "localhost,::1,[::1]"},
         2,
-        "NO_PROXY=localhost,::1,[::1] may name hosts and addresses, but no [address]",
+        "NO_PROXY may name hosts and addresses, but no address in brackets",
     ),
-    ({"NO_PROXY": "fe80::/10", "HTTP_PROXY": "http://u:secret@h:1"}, 2, "NO_PROXY=fe80::/10 may name hosts"),
+    ({"NO_PROXY": "fe80::/10", "HTTP_PROXY": "http://u:secret@h:1"}, 2, "NO_PROXY may name hosts"),
     ({"SSL_CERT_FILE": "/no/such/file"}, 2, "SSL_CERT_FILE or SSL_CERT_DIR names cannot be read"),
     ({"SSL_CERT_FILE": "/etc/passwd"}, 2, "SSL_CERT_FILE or SSL_CERT_DIR names cannot be read"),
 ]

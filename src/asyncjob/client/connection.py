@@ -156,13 +156,13 @@ def _environment() -> str:
 def _correction() -> str:
     """What to change in the environment: httpx cannot read each entry that others know in NO_PROXY."""
     proxies = urllib.request.getproxies()
-    bypassed = proxies.pop("no", "")
+    proxies.pop("no", None)
     try:
         for proxy in proxies.values():
             httpx.Proxy(proxy if "://" in proxy else f"http://{proxy}")
     except (ValueError, httpx.InvalidURL):
         return "write it as http://host:port"
-    return f"NO_PROXY={bypassed} may name hosts and addresses, but no [address] and no IPv6 network"
+    return "NO_PROXY may name hosts and addresses, but no address in brackets and no IPv6 network"
 
 
 def _masked(url: str) -> str:
