@@ -153,5 +153,11 @@ def new_job_id() -> str:
     It begins with the time, so new jobs lie side by side in an index, and ends with 74 random bits, so nobody can
     guess one.
     """
-    when, random = f"{now_ms():012x}", os.urandom(10).hex()
-    return f"{when[:8]}-{when[8:]}-7{random[:3]}-{_VARIANTS[random[3]]}{random[4:7]}-{random[7:19]}"
+    random = os.urandom(10).hex()
+    return f"{_beginning(now_ms())}{random[:3]}-{_VARIANTS[random[3]]}{random[4:7]}-{random[7:19]}"
+
+
+@lru_cache(maxsize=1)
+def _beginning(milliseconds: int) -> str:
+    digits = f"{milliseconds:012x}"
+    return f"{digits[:8]}-{digits[8:]}-7"

@@ -14,9 +14,11 @@ class OpenedFile(Opened):
     store: SqliteStore
 
 
-def with_store(path: Path, test: Callable[[OpenedFile], Awaitable[None]]) -> None:
+def with_store(
+    path: Path, test: Callable[[OpenedFile], Awaitable[None]], open: Callable[[Path], SqliteStore] = SqliteStore
+) -> None:
     async def run() -> None:
-        opened = OpenedFile(lambda: SqliteStore(path))
+        opened = OpenedFile(lambda: open(path))
         await opened.start()
         try:
             await test(opened)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from queue import SimpleQueue
 from tempfile import TemporaryDirectory
@@ -19,7 +20,7 @@ from asyncjob.sqlite.store import SqliteStore
 from asyncjob.sqlite.transaction import Transaction
 from asyncjob.store import Success
 from tests.sqlite.opened import OpenedFile, with_store
-from tests.store.opened import ERROR
+from tests.store.opened import ERROR, Slow
 
 
 async def _settle(opened: OpenedFile) -> list[str]:
@@ -39,7 +40,7 @@ def test_plain_jobs_and_results_are_one_statement(tmp_path: Path) -> None:
         saved = opened.store.succeed([Success("second", 1, b"2")])
         assert [*await asyncio.gather(opened.submit("third"), opened.submit("fourth"))] == [None, None]
         assert await saved == [True]
-        assert all(sql.startswith("INSERT OR ROLLBACK INTO plain") for sql in statements), statements
+        assert all(sql.startswith(("INSERT OR ROLLBACK INTO plain", "PRAGMA")) for sql in statements), statements
         assert [opened.status(job_id)[0] for job_id in ("first", "second", "third", "fourth")] == [
             *[Status.SUCCESS] * 2,
             *[Status.RUNNING] * 2,
@@ -127,7 +128,7 @@ def test_a_read_sees_all_that_anybody_was_told_even_if_it_shares_a_transaction(t
         assert told.result is None
         assert opened.job("job").status is Status.PENDING
 
-    with_store(tmp_path / "jobs.db", test)
+    with_store(tmp_path / "jobs.db", test, Slow)
 
 
 def test_a_store_that_is_closed_in_the_turn_of_a_read_tells_of_all_that_it_has_saved(tmp_path: Path) -> None:
@@ -179,8 +180,8 @@ def _all_of(opened: OpenedFile) -> list[object]:
 @settings(max_examples=60, deadline=None)
 @given(steps=st.lists(st.lists(ACTIONS, min_size=1, max_size=5), max_size=12))
 def test_whatever_is_one_statement_comes_to_the_same_as_in_several(steps: list[list[tuple[str, int, Any]]]) -> None:
-    async def outcomes(folder: Path) -> list[object]:
-        opened = OpenedFile(lambda: SqliteStore(folder / "jobs.db"))
+    async def outcomes(folder: str, open: Callable[[Path], SqliteStore] = SqliteStore) -> list[object]:
+        opened = OpenedFile(lambda: open(Path(folder, "jobs.db")))
         await opened.start()
         try:
             await _settle(opened)
@@ -193,9 +194,12 @@ def test_whatever_is_one_statement_comes_to_the_same_as_in_several(steps: list[l
         finally:
             await opened.store.close()
 
-    with TemporaryDirectory() as one, TemporaryDirectory() as other, pytest.MonkeyPatch.context() as patch:
+    with ExitStack() as stack:
+        folders = [stack.enter_context(TemporaryDirectory()) for _ in range(3)]
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
         now = time.time_ns()
         patch.setattr(time, "time_ns", lambda: now)  # what waits is claimed by its time, in milliseconds
-        quick = asyncio.run(outcomes(Path(one)))
+        quick = asyncio.run(outcomes(folders[0]))
+        assert quick == asyncio.run(outcomes(folders[1], Slow))
         patch.setattr(Transaction, "_run_plain", lambda transaction, batch: None)
-        assert quick == asyncio.run(outcomes(Path(other)))
+        assert quick == asyncio.run(outcomes(folders[2], Slow))

@@ -67,7 +67,9 @@ def test_an_operation_that_fails_takes_no_other_with_it(tmp_path: Path) -> None:
                 connection, statements, slots=0, places=places, gates=Gates(places), before=before, singly=singly
             ).run(batch)
 
-        writer: Writer[Taken] = Writer(connection, transact, lambda _: None, lambda: None, lambda _: None)
+        writer: Writer[Taken] = Writer(
+            connection, transact, lambda *_: None, lambda _: None, lambda: None, lambda _: None
+        )
         writer.start(Observer())
 
         def fails(connection: sqlite3.Connection) -> Any:

@@ -4,7 +4,8 @@ To test another store, add a line to PLACES.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from asyncjob.job import Error, Job, Status
 from asyncjob.options import NONE, Options
 from asyncjob.registry import JobFunction, Jobs
 from asyncjob.sqlite.store import SqliteStore
+from asyncjob.sqlite.transaction import Item
 from asyncjob.store import Claim, Claims, Duplicate, Observer, Store, Success, Suspect
 from tests.store.memory import MemoryStore
 from tests.store.memory_kept import Kept
@@ -29,9 +31,17 @@ def _memory(folder: Path) -> Open:
     return lambda: MemoryStore(kept)
 
 
+class Slow(SqliteStore):
+    """On a disk so slow that all is written in the writer's thread, and nothing in the event loop."""
+
+    def _short(self, connection: sqlite3.Connection, batch: Sequence[Item]) -> None:
+        return None
+
+
 # Each makes a place for jobs and returns a function that opens it, again and again if it was closed before.
 PLACES: dict[str, Callable[[Path], Open]] = {
     "sqlite": lambda folder: lambda: SqliteStore(folder / "jobs.db"),
+    "slow_sqlite": lambda folder: lambda: Slow(folder / "jobs.db"),
     "memory": _memory,
 }
 

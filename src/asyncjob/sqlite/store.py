@@ -2,7 +2,7 @@
 
 Those of attempts are in attempts.py, the reads in reads.py.
 
-Writes go to the writer's thread and return a future. Reads have their own connections, which in WAL mode wait for no
+Writes go to the writer and return a future. Reads have their own connections, which in WAL mode wait for no
 write. Each transaction ends by claiming as many waiting jobs as there are slots. So if a worker is free, the commit
 that saves a job claims it too.
 """
@@ -58,7 +58,9 @@ class SqliteStore(Attempts):
             self._gates = Gates(self._places)
             connection = self._database.connect()
             prepare(connection)
-            self._writer = Writer(connection, self._transact, self._committed, self._lookup.renew, self._tell_claims)
+            self._writer = Writer(
+                connection, self._transact, self._short, self._committed, self._lookup.renew, self._tell_claims
+            )
             self.deliveries = SqliteDeliveries(self._database, self._writer)
             self.logs = SqliteLogs(self._lookup, self._writer)
             self.schedules = SqliteSchedules(self._lookup, self._writer, self._gates, self._count_waiting)
@@ -143,8 +145,14 @@ class SqliteStore(Attempts):
     def _transact(
         self, connection: sqlite3.Connection, batch: Sequence[Item], singly: frozenset[str]
     ) -> tuple[Results, Taken]:
+        return self._transaction(connection, singly).run(batch)
+
+    def _short(self, connection: sqlite3.Connection, batch: Sequence[Item]) -> tuple[Results, Taken] | None:
+        return self._transaction(connection).run_short(batch)
+
+    def _transaction(self, connection: sqlite3.Connection, singly: frozenset[str] = frozenset()) -> Transaction:
         self._gates.begin()
-        transaction = Transaction(
+        return Transaction(
             connection,
             SQL,
             slots=self._slots,
@@ -153,7 +161,6 @@ class SqliteStore(Attempts):
             before=self._taken,
             singly=singly,
         )
-        return transaction.run(batch)
 
     def _committed(self, taken: Taken) -> None:
         self._taken = taken

@@ -8,6 +8,7 @@ When no job waits and a slot is free, a new job is claimed as it is saved, witho
 """
 
 import sqlite3
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -24,6 +25,8 @@ from asyncjob.sqlite.writing import expire
 from asyncjob.store import Claim, Claims, Told
 
 MAX_CLAIM_BYTES = 16 << 20  # bytes of parameters that one transaction claims; a single job has 1 MB at most
+MAX_SHORT_ROWS = 512  # of one kind in a transaction that is short: some milliseconds
+MAX_SHORT_TEXT = 128 << 10  # bytes of text of one kind in it
 MAX_CLAIMED = 128  # waiting jobs that one transaction looks at; it reads them whole, however large they are
 
 
@@ -154,8 +157,18 @@ class Transaction:
             self._connection.execute("COMMIT")
         return done
 
-    def _run_plain(self, batch: Sequence[Item]) -> tuple[Results, Taken] | None:
-        """The same for a batch of which nothing is special; None for all others."""
+    def run_short(self, batch: Sequence[Item]) -> tuple[Results, Taken] | None:
+        """The same for a batch that takes little time, since it is small and nothing of it is special; None for others.
+
+        Raises:
+            RowsRefused, sqlite3.Error: nothing was written.
+        """
+        return self._run_plain(batch, MAX_SHORT_ROWS, MAX_SHORT_TEXT)
+
+    def _run_plain(
+        self, batch: Sequence[Item], most_rows: int = sys.maxsize, most_text: int = MAX_TEXT
+    ) -> tuple[Results, Taken] | None:
+        """The same for a batch of which nothing is special, and which is no larger than that; None for others."""
         looks = self._moves or self._gates.touched or self._places.has_limits or self._notifies
         if looks or self._singly or not (self._none_waits or self._slots <= 0):
             return None
@@ -164,7 +177,7 @@ class Transaction:
             if isinstance(item, Operation) or item.statement not in rows:
                 return None
             rows[item.statement].extend(item.rows)
-        if size_of(rows["submit"]) > MAX_TEXT or size_of(rows["succeed"]) > MAX_TEXT:
+        if any(len(each) > most_rows or size_of(each) > most_text for each in rows.values()):
             return None
         claimed = self._claim_new(rows["submit"])
         plain.write(self._connection, rows["submit"], rows["succeed"], claimed, self._now)

@@ -1,8 +1,13 @@
-"""The one thread that writes: group commit.
+"""The one writer: group commit.
 
-While a transaction is on its way to the disk, further writes gather in a queue; the next transaction takes all of them.
-So one fsync serves many requests under load, and a lone request waits only for its own. A future resolves only after
-the commit that it was part of.
+While a transaction is on its way to the disk, further writes gather; the next transaction takes all of them. So one
+fsync serves many requests under load, and a lone request waits only for its own. A future resolves only after the
+commit that it was part of.
+
+The writer has a thread, so that the event loop waits for no disk. But to hand a batch over and be told of it takes two
+threads to wake and wait for Python's lock, which under load is a quarter of what a job costs. So what is short is
+written in the event loop itself as long as the disk is quicker than that, and all else in the thread: what is long, or
+unusual, or has to wait for another process.
 """
 
 import asyncio
@@ -10,28 +15,62 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
+from asyncjob.sqlite.database import BUSY_TIMEOUT_MS
 from asyncjob.sqlite.rows import Row, RowsRefused
 from asyncjob.sqlite.transaction import Insisted, Item, Operation, Results, Rows
 from asyncjob.store import NotSaved, Observer, Told
 
 MAX_BATCH = 1_000  # writes in one transaction
 AGAIN_SECONDS = 0.5  # the pause before a write that must not be given up is tried again
+QUICK_SECONDS = 0.0005  # that the event loop may wait for the disk; the thread costs about as much
+MAX_IN_THREAD = 1_024  # batches that the thread gets after a slow one before the event loop tries again
 Result = TypeVar("Result")
 Claimed = TypeVar("Claimed")
 Transact = Callable[[sqlite3.Connection, Sequence[Item], frozenset[str]], tuple[Results, Claimed]]
+Short = Callable[[sqlite3.Connection, Sequence[Item]], tuple[Results, Claimed] | None]
+
+
+class Disk:
+    """Whether the disk is so quick that the event loop may wait for it, judged by how long it had to.
+
+    After a slow answer, some batches go to the thread before the event loop tries again: one at first, as now and then
+    SQLite copies its log into the file, and twice as many each further time. So on a slow disk it hardly ever waits.
+    """
+
+    def __init__(self) -> None:
+        self._in_thread = 0  # batches that are still to go there
+        self._next = 1
+
+    def is_quick(self) -> bool:
+        """Whether the event loop may write the next batch."""
+        if self._in_thread:
+            self._in_thread -= 1
+            return False
+        return True
+
+    def waited(self, seconds: float) -> None:
+        """The event loop has written a batch, and waited that long for the disk."""
+        if seconds <= QUICK_SECONDS:
+            self._next = 1
+        else:
+            self._in_thread = self._next
+            self._next = min(2 * self._next, MAX_IN_THREAD)
 
 
 class Writer(Generic[Claimed]):
     """Writes in transactions, each as large as what has gathered.
 
     Args:
-        connection: only the writer's thread uses it from now on.
+        connection: only the writer uses it from now on.
         transact: makes a transaction, of a batch and the statements whose rows must be written one by one. If it
             raises, what it has begun is rolled back and it is called again, so it must change nothing but the database.
-        committed: called in the writer's thread after a commit, with what `transact` returned last.
+        short: the same in the event loop, if the batch is a short one; None for any other. If it raises, `transact` is
+            called.
+        committed: called after a commit, in the same thread, with what `transact` or `short` returned last.
         told: called in the event loop before the transaction's futures resolve.
         claimed: called in the event loop with the same, after the transaction's futures have resolved.
     """
@@ -40,12 +79,14 @@ class Writer(Generic[Claimed]):
         self,
         connection: sqlite3.Connection,
         transact: "Transact[Claimed]",
+        short: "Short[Claimed]",
         committed: Callable[[Claimed], None],
         told: Callable[[], None],
         claimed: Callable[[Claimed], None],
     ) -> None:
         self._connection = connection
         self._transact = transact
+        self._short = short
         self._committed = committed
         self._told = told
         self._claimed = claimed
@@ -53,6 +94,9 @@ class Writer(Generic[Claimed]):
         self._gathered: list[Item] = []
         self._refused: dict[Told, asyncio.TimerHandle] = {}  # writes that will be tried again
         self._closing = False
+        self._disk = Disk()
+        self._waits_for_locks = True  # as a new connection does
+        self._in_thread = 0  # writes that the thread has, which uses the connection as long as there are any
         self._queue: queue.SimpleQueue[list[Item] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
@@ -107,15 +151,42 @@ class Writer(Generic[Claimed]):
         self._gather(Rows(statement, rows, told, insisted))
 
     def _gather(self, item: Item) -> None:
-        """Hand over all writes of one iteration of the event loop together: one batch instead of many small ones."""
+        """Write what gathers in one turn of the event loop together, or while the thread writes."""
         self._gathered.append(item)
-        if len(self._gathered) == 1:
-            item.future.get_loop().call_soon(self._hand_over)
+        if len(self._gathered) == 1 and not self._in_thread:
+            item.future.get_loop().call_soon(self._write_gathered)
 
-    def _hand_over(self) -> None:
-        if self._gathered:
-            self._queue.put(self._gathered)
-            self._gathered = []
+    def _write_gathered(self) -> None:
+        batch, self._gathered = self._gathered, []
+        if batch and not self._write_here(batch):
+            self._in_thread += len(batch)
+            self._queue.put(batch)
+
+    def _write_here(self, batch: list[Item]) -> bool:
+        """Write a short batch in the event loop; False if that is for the thread."""
+        if self._closing or self._thread.ident is None or not self._disk.is_quick():
+            return False
+        began, worked = time.perf_counter(), time.thread_time()
+        try:
+            self._wait_for_locks(False)
+            with self._undoing():
+                done = self._short(self._connection, batch)
+        except Exception:  # whatever it is, nothing was written, and the thread meets it again
+            return False
+        if done is None:
+            return False
+        results, claimed = done
+        seconds = time.perf_counter() - began
+        self._disk.waited(seconds - (time.thread_time() - worked))
+        self._saved(batch, seconds, claimed)
+        self._resolve(results, claimed)
+        return True
+
+    def _wait_for_locks(self, waits: bool) -> None:
+        """Whether to wait if another process has locked the file."""
+        if waits != self._waits_for_locks:
+            self._connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS if waits else 0}")
+            self._waits_for_locks = waits
 
     async def close(self) -> None:
         """Commit all writes so far, end the thread and close the connection. No write is tried again after this."""
@@ -124,7 +195,7 @@ class Writer(Generic[Claimed]):
             timer.cancel()
             _fail(future, NotSaved("the store was closed before there was room"))
         self._refused.clear()
-        self._hand_over()
+        self._write_gathered()
         self._queue.put(None)
         if self._thread.ident is None:  # it was never started
             self._connection.close()
@@ -132,27 +203,14 @@ class Writer(Generic[Claimed]):
             await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
-        going_on = True
-        while going_on:
-            batch, going_on = self._take()
+        while (batch := self._queue.get()) is not None:
             for start in range(0, len(batch), MAX_BATCH):
                 self._commit(batch[start : start + MAX_BATCH])
         self._connection.close()
 
-    def _take(self) -> tuple[list[Item], bool]:
-        """Wait for something to write, then take everything; False once the writer is closed."""
-        batch: list[Item] = []
-        try:
-            items = self._queue.get()
-            while items is not None:
-                batch += items
-                items = self._queue.get_nowait()
-        except queue.Empty:
-            return batch, True
-        return batch, False
-
     def _commit(self, batch: list[Item]) -> None:
         try:
+            self._wait_for_locks(True)
             results, claimed = self._transaction(batch)
         except Exception as error:
             self._observer.not_saved()
@@ -162,7 +220,7 @@ class Writer(Generic[Claimed]):
             else:
                 batch[0].future.get_loop().call_soon_threadsafe(self._refuse, batch[0], error)
         else:
-            batch[0].future.get_loop().call_soon_threadsafe(self._resolve, results, claimed)
+            batch[0].future.get_loop().call_soon_threadsafe(self._written, len(batch), results, claimed)
 
     def _transaction(self, batch: list[Item]) -> tuple[Results, Claimed]:
         singly: frozenset[str] = frozenset()
@@ -173,18 +231,35 @@ class Writer(Generic[Claimed]):
                 singly |= {refused.statement}
 
     def _try(self, batch: list[Item], singly: frozenset[str]) -> tuple[Results, Claimed]:
-        connection = self._connection
         began = time.perf_counter()
-        try:
-            results, claimed = self._transact(connection, batch, singly)
-        except BaseException:
-            if connection.in_transaction:  # after some errors, such as a full disk, SQLite has already rolled back
-                connection.execute("ROLLBACK")
-            raise
-        self._committed(claimed)
-        rows = sum([len(item.rows) if isinstance(item, Rows) else 1 for item in batch])
-        self._observer.saved(time.perf_counter() - began, rows)
+        with self._undoing():
+            results, claimed = self._transact(self._connection, batch, singly)
+        self._saved(batch, time.perf_counter() - began, claimed)
         return results, claimed
+
+    @contextmanager
+    def _undoing(self) -> Iterator[None]:
+        """Roll back a transaction that fails."""
+        try:
+            yield
+        except BaseException:
+            if self._connection.in_transaction:  # after some, such as a full disk, SQLite has done so already
+                self._connection.execute("ROLLBACK")
+            raise
+
+    def _saved(self, batch: list[Item], seconds: float, claimed: Claimed) -> None:
+        self._committed(claimed)
+        self._observer.saved(seconds, sum([len(item.rows) if isinstance(item, Rows) else 1 for item in batch]))
+
+    def _written(self, count: int, results: Results, claimed: Claimed) -> None:
+        """The thread has written so many."""
+        self._leave_thread(count)
+        self._resolve(results, claimed)
+
+    def _leave_thread(self, count: int) -> None:
+        self._in_thread -= count
+        if self._gathered and not self._in_thread:
+            self._gathered[0].future.get_loop().call_soon(self._write_gathered)
 
     def _resolve(self, results: Results, claimed: Claimed) -> None:
         self._told()
@@ -197,7 +272,8 @@ class Writer(Generic[Claimed]):
         self._claimed(claimed)
 
     def _refuse(self, item: Item, error: Exception) -> None:
-        """Fail the write's future, or try again after a pause."""
+        """Fail the future of a write that the thread could not write, or try again after a pause."""
+        self._leave_thread(1)
         if isinstance(error, (sqlite3.Error, MemoryError)):
             error = NotSaved(str(error) or "out of memory")
         if item.insisted is None or self._closing or not isinstance(error, NotSaved):

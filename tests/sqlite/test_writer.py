@@ -1,0 +1,145 @@
+"""What the event loop writes by itself, and what it leaves to the writer's thread."""
+
+import asyncio
+import sqlite3
+import threading
+from contextlib import closing
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncjob.contract import ListQuery
+from asyncjob.sqlite import writer
+from asyncjob.sqlite.database import BUSY_TIMEOUT_MS
+from asyncjob.sqlite.transaction import MAX_SHORT_ROWS, MAX_SHORT_TEXT
+from asyncjob.sqlite.writer import MAX_IN_THREAD, QUICK_SECONDS, Disk
+from asyncjob.store import Success
+from tests.sqlite.opened import OpenedFile, with_store
+
+HERE, THREAD = "event loop", "thread"
+
+
+class Traced:
+    """The statements of a store from now on, and where each is run.
+
+    Attributes:
+        statements: as above.
+        in_thread: set once there is one in the thread.
+    """
+
+    def __init__(self, opened: OpenedFile) -> None:
+        self.statements: list[tuple[str, str]] = []
+        self.in_thread = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._own = threading.get_ident()
+        opened.store._writer._connection.set_trace_callback(self._add)
+
+    def _add(self, sql: str) -> None:
+        place = HERE if threading.get_ident() == self._own else THREAD
+        self.statements.append((place, sql))
+        if place == THREAD:
+            self._loop.call_soon_threadsafe(self.in_thread.set)
+
+    def places(self) -> set[str]:
+        """Where they were run; and forget them."""
+        places = {place for place, sql in self.statements if not sql.startswith("PRAGMA")}
+        self.statements.clear()
+        return places
+
+
+async def _settle(opened: OpenedFile) -> Traced:
+    """Offer slots and run a job, after which a plain one is short."""
+    await opened.claim(MAX_SHORT_ROWS * 2)
+    await opened.submit("first")
+    await opened.store.succeed([Success("first", 1, b"1")])
+    opened.store._writer._disk = Disk()  # the file's first pages may have taken a while
+    return Traced(opened)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is quick enough however busy this machine is."""
+    monkeypatch.setattr(writer, "QUICK_SECONDS", 3600.0)
+
+
+def test_what_is_short_is_written_in_the_event_loop_and_all_else_in_the_thread(tmp_path: Path, quick: None) -> None:
+    async def test(opened: OpenedFile) -> None:
+        traced = await _settle(opened)
+        await asyncio.gather(opened.submit("second"), opened.submit("third"))
+        await opened.store.succeed([Success("second", 1, b"2")])
+        assert traced.places() == {HERE}
+        await opened.store.cancel("third")
+        assert traced.places() == {THREAD}
+        await opened.submit("fourth", delay=60)
+        assert traced.places() == {THREAD}
+        await opened.submit("first")  # its id is taken
+        assert THREAD in traced.places()
+        await opened.submit("large", parameters=b"[%b]" % (b" " * MAX_SHORT_TEXT))
+        assert traced.places() == {THREAD}
+        await asyncio.gather(*[opened.submit(f"many-{number}") for number in range(MAX_SHORT_ROWS + 1)])
+        assert traced.places() == {THREAD}
+        await opened.store.succeed([Success("large", 1, b"3")])
+        assert traced.places() == {THREAD}  # which looks whether there is anybody to tell
+        await opened.submit("last")
+        assert traced.places() == {HERE}
+
+    with_store(tmp_path / "jobs.db", test)
+
+
+def test_the_event_loop_does_not_wait_until_another_process_unlocks_the_file(tmp_path: Path, quick: None) -> None:
+    async def test(opened: OpenedFile) -> None:
+        traced = await _settle(opened)
+        with closing(sqlite3.connect(tmp_path / "jobs.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            saving = [asyncio.ensure_future(opened.submit("a"))]
+            await traced.in_thread.wait()
+            assert traced.statements[0] == (HERE, "PRAGMA busy_timeout = 0")
+            assert (THREAD, f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}") in traced.statements
+            saving += [asyncio.ensure_future(opened.submit(job_id)) for job_id in "bc"]
+            await asyncio.sleep(0)
+            other.execute("ROLLBACK")
+        assert await asyncio.gather(*saving) == [None] * 3
+        jobs, _ = await opened.store.page(ListQuery(limit=3))
+        assert [job.job_id for job in jobs] == ["c", "b", "a"]
+        assert opened.claimed[1:] == [(job_id, 1) for job_id in "abc"]
+
+    with_store(tmp_path / "jobs.db", test)
+
+
+def test_after_a_slow_answer_of_the_disk_the_thread_writes_for_longer_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(opened: OpenedFile) -> None:
+        traced = await _settle(opened)
+        monkeypatch.setattr(writer, "QUICK_SECONDS", -1.0)  # whatever it takes is too long
+        for number in range(12):
+            await opened.submit(f"job-{number}")
+        once = dict.fromkeys(traced.statements)  # a statement is told of again with each part of its trigger
+        places = [place for place, sql in once if sql.startswith("INSERT OR ROLLBACK")]
+        runs = [(place, len([*group])) for place, group in groupby(places)]
+        assert runs == [(HERE, 1), (THREAD, 1), (HERE, 1), (THREAD, 2), (HERE, 1), (THREAD, 4), (HERE, 1), (THREAD, 1)]
+
+    with_store(tmp_path / "jobs.db", test)
+
+
+@given(st.lists(st.floats(0, 1)))
+def test_a_slow_disk_is_seldom_waited_for_and_a_quick_one_always(before: list[float]) -> None:
+    disk = Disk()
+    for seconds in before:
+        if disk.is_quick():
+            disk.waited(seconds)
+    waits = 0
+    for _ in range(20 * MAX_IN_THREAD):
+        if disk.is_quick():
+            disk.waited(1.0)
+            waits += 1
+    assert waits < 20 + MAX_IN_THREAD.bit_length()
+    for _ in range(MAX_IN_THREAD + 1):
+        if disk.is_quick():
+            disk.waited(QUICK_SECONDS)
+    for _ in range(10):
+        assert disk.is_quick()
+        disk.waited(QUICK_SECONDS)
