@@ -4,7 +4,6 @@ import asyncio
 import sqlite3
 import threading
 from contextlib import closing
-from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from asyncjob.contract import ListQuery
 from asyncjob.sqlite import writer
 from asyncjob.sqlite.database import BUSY_TIMEOUT_MS
 from asyncjob.sqlite.transaction import MAX_SHORT_ROWS, MAX_SHORT_TEXT
-from asyncjob.sqlite.writer import MAX_IN_THREAD, QUICK_SECONDS, Disk
+from asyncjob.sqlite.writer import COPYING_SECONDS, MOST_TIMES, QUICK_SECONDS, Disk
 from asyncjob.store import Success
 from tests.sqlite.opened import OpenedFile, with_store
 
@@ -109,37 +108,49 @@ def test_the_event_loop_does_not_wait_until_another_process_unlocks_the_file(tmp
     with_store(tmp_path / "jobs.db", test)
 
 
-def test_after_a_slow_answer_of_the_disk_the_thread_writes_for_longer_each_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_thread_writes_while_the_disk_is_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: None) -> None:
     async def test(opened: OpenedFile) -> None:
         traced = await _settle(opened)
-        monkeypatch.setattr(writer, "QUICK_SECONDS", -1.0)  # whatever it takes is too long
-        for number in range(12):
-            await opened.submit(f"job-{number}")
-        once = dict.fromkeys(traced.statements)  # a statement is told of again with each part of its trigger
-        places = [place for place, sql in once if sql.startswith("INSERT OR ROLLBACK")]
-        runs = [(place, len([*group])) for place, group in groupby(places)]
-        assert runs == [(HERE, 1), (THREAD, 1), (HERE, 1), (THREAD, 2), (HERE, 1), (THREAD, 4), (HERE, 1), (THREAD, 1)]
+        monkeypatch.setattr(Disk, "is_quick", lambda disk: False)
+        await opened.submit("second")
+        assert traced.places() == {THREAD}
+        monkeypatch.setattr(Disk, "is_quick", lambda disk: True)
+        await opened.submit("third")
+        assert traced.places() == {HERE}
 
     with_store(tmp_path / "jobs.db", test)
 
 
-@given(st.lists(st.floats(0, 1)))
-def test_a_slow_disk_is_seldom_waited_for_and_a_quick_one_always(before: list[float]) -> None:
-    disk = Disk()
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def _wait(disk: Disk, clock: Clock, seconds: float) -> bool:
+    """Write a batch on a disk that needs so long; whether the event loop waited for it."""
+    waits = disk.is_quick()
+    clock.now += seconds
+    if waits:
+        disk.waited(seconds)
+    return waits
+
+
+@given(st.lists(st.floats(0, 10)), st.floats(QUICK_SECONDS, 10, exclude_min=True))
+def test_the_event_loop_spends_a_hundredth_of_its_time_on_a_slow_disk_and_always_waits_for_a_quick_one(
+    before: list[float], slow: float
+) -> None:
+    disk = Disk(clock := Clock())
     for seconds in before:
-        if disk.is_quick():
-            disk.waited(seconds)
-    waits = 0
-    for _ in range(20 * MAX_IN_THREAD):
-        if disk.is_quick():
-            disk.waited(1.0)
-            waits += 1
-    assert waits < 20 + MAX_IN_THREAD.bit_length()
-    for _ in range(MAX_IN_THREAD + 1):
-        if disk.is_quick():
-            disk.waited(QUICK_SECONDS)
-    for _ in range(10):
-        assert disk.is_quick()
-        disk.waited(QUICK_SECONDS)
+        _wait(disk, clock, seconds)
+    clock.now += 1_001.0
+    for _ in range(2 * MOST_TIMES):  # in which it finds out
+        _wait(disk, clock, slow)
+    assert sum(_wait(disk, clock, slow) for _ in range(20 * MOST_TIMES)) <= 21
+    clock.now += 1_001.0
+    assert all(_wait(disk, clock, QUICK_SECONDS) for _ in range(10))
+    assert _wait(disk, clock, COPYING_SECONDS)  # as now and then
+    assert not _wait(disk, clock, COPYING_SECONDS)
+    assert _wait(disk, clock, QUICK_SECONDS)

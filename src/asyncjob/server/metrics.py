@@ -101,7 +101,7 @@ class Histogram:
 
 
 class Commits:
-    """What the writer's thread tells of its transactions.
+    """What the store tells of its transactions.
 
     Attributes:
         seconds: that each took.

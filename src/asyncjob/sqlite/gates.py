@@ -46,7 +46,7 @@ class Head(NamedTuple):
 
 
 class Gates:
-    """The gates of all functions. Used by the writer's thread alone.
+    """The gates of all functions. Used by the writer alone.
 
     Attributes:
         places: knows the functions and their limits.

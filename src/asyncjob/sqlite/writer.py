@@ -27,7 +27,8 @@ from asyncjob.store import NotSaved, Observer, Told
 MAX_BATCH = 1_000  # writes in one transaction
 AGAIN_SECONDS = 0.5  # the pause before a write that must not be given up is tried again
 QUICK_SECONDS = 0.0005  # that the event loop may wait for the disk; the thread costs about as much
-MAX_IN_THREAD = 1_024  # batches that the thread gets after a slow one before the event loop tries again
+COPYING_SECONDS = 0.02  # that it may take a quick one to copy SQLite's log into the file
+MOST_TIMES = 100  # as long as an answer took, the thread writes before the event loop tries again
 Result = TypeVar("Result")
 Claimed = TypeVar("Claimed")
 Transact = Callable[[sqlite3.Connection, Sequence[Item], frozenset[str]], tuple[Results, Claimed]]
@@ -37,28 +38,28 @@ Short = Callable[[sqlite3.Connection, Sequence[Item]], tuple[Results, Claimed] |
 class Disk:
     """Whether the disk is so quick that the event loop may wait for it, judged by how long it had to.
 
-    After a slow answer, some batches go to the thread before the event loop tries again: one at first, as now and then
-    SQLite copies its log into the file, and twice as many each further time. So on a slow disk it hardly ever waits.
+    After a slow answer the thread writes for as long as that took, since now and then SQLite copies its log into the
+    file; after each further one for twice as many times as long, up to a hundred. So the event loop spends a hundredth
+    of its time at most on a disk that is slow. After an answer that was no mere copying it is a hundred at once.
     """
 
-    def __init__(self) -> None:
-        self._in_thread = 0  # batches that are still to go there
-        self._next = 1
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._slow_until = 0.0
+        self._times = 1
 
     def is_quick(self) -> bool:
         """Whether the event loop may write the next batch."""
-        if self._in_thread:
-            self._in_thread -= 1
-            return False
-        return True
+        return self._clock() >= self._slow_until
 
     def waited(self, seconds: float) -> None:
         """The event loop has written a batch, and waited that long for the disk."""
         if seconds <= QUICK_SECONDS:
-            self._next = 1
-        else:
-            self._in_thread = self._next
-            self._next = min(2 * self._next, MAX_IN_THREAD)
+            self._times = 1
+            return
+        times = MOST_TIMES if seconds > COPYING_SECONDS else self._times
+        self._slow_until = self._clock() + times * seconds
+        self._times = min(2 * times, MOST_TIMES)
 
 
 class Writer(Generic[Claimed]):
