@@ -108,6 +108,22 @@ def test_the_event_loop_does_not_wait_until_another_process_unlocks_the_file(tmp
     with_store(tmp_path / "jobs.db", test)
 
 
+def test_reads_in_the_turn_of_a_write_do_not_keep_sqlite_from_beginning_its_log_anew(
+    tmp_path: Path, quick: None
+) -> None:
+    async def test(opened: OpenedFile) -> None:
+        await _settle(opened)
+        opened.store._writer._connection.execute("PRAGMA wal_autocheckpoint = 20").fetchall()
+        for number in range(100):
+            saving = asyncio.ensure_future(opened.submit(f"job-{number}"))
+            await asyncio.sleep(0)
+            assert opened.store.show("first") is not None  # its transaction lasts until after the write
+            await saving
+        assert (tmp_path / "jobs.db-wal").stat().st_size < 100 * 4096
+
+    with_store(tmp_path / "jobs.db", test)
+
+
 def test_the_thread_writes_while_the_disk_is_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: None) -> None:
     async def test(opened: OpenedFile) -> None:
         traced = await _settle(opened)
