@@ -108,6 +108,29 @@ def test_the_event_loop_does_not_wait_until_another_process_unlocks_the_file(tmp
     with_store(tmp_path / "jobs.db", test)
 
 
+def test_all_that_has_gathered_is_refused_at_once_if_another_process_does_not_unlock_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "BUSY_TIMEOUT_MS", 50)
+
+    async def test(opened: OpenedFile) -> None:
+        traced = await _settle(opened)
+        with closing(sqlite3.connect(tmp_path / "jobs.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            saving = [opened.submit(f"job-{number}") for number in range(20)]
+            outcomes = await asyncio.gather(*saving, return_exceptions=True)
+            assert [str(outcome) for outcome in outcomes] == ["database is locked"] * 20
+            assert len([sql for place, sql in traced.statements if place == THREAD and "INTO plain" in sql]) <= 1
+            done = opened.store.succeed([Success("later", 1, b"1")])
+            await traced.in_thread.wait()
+            other.execute("ROLLBACK")
+        assert await done == [False]
+        assert await opened.submit("later") is None
+        assert (opened.store.pending, opened.claimed) == (0, [("first", 1), ("later", 1)])
+
+    with_store(tmp_path / "jobs.db", test)
+
+
 def test_reads_in_the_turn_of_a_write_do_not_keep_sqlite_from_beginning_its_log_anew(
     tmp_path: Path, quick: None
 ) -> None:

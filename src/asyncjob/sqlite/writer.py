@@ -215,11 +215,11 @@ class Writer(Generic[Claimed]):
             results, claimed = self._transaction(batch)
         except Exception as error:
             self._observer.not_saved()
-            if len(batch) > 1:  # a write that cannot be saved must not take the others with it
+            if len(batch) > 1 and not _is_locked(error):  # a write that cannot be saved must not take others with it
                 for item in batch:
                     self._commit([item])
             else:
-                batch[0].future.get_loop().call_soon_threadsafe(self._refuse, batch[0], error)
+                batch[0].future.get_loop().call_soon_threadsafe(self._refuse, batch, error)
         else:
             batch[0].future.get_loop().call_soon_threadsafe(self._written, len(batch), results, claimed)
 
@@ -272,11 +272,16 @@ class Writer(Generic[Claimed]):
                     future.get_loop().call_exception_handler({"message": "not told", "exception": error})
         self._claimed(claimed)
 
-    def _refuse(self, item: Item, error: Exception) -> None:
-        """Fail the future of a write that the thread could not write, or try again after a pause."""
-        self._leave_thread(1)
+    def _refuse(self, batch: list[Item], error: Exception) -> None:
+        """The thread could not write these."""
+        self._leave_thread(len(batch))
         if isinstance(error, (sqlite3.Error, MemoryError)):
             error = NotSaved(str(error) or "out of memory")
+        for item in batch:
+            self._refuse_one(item, error)
+
+    def _refuse_one(self, item: Item, error: Exception) -> None:
+        """Fail the write's future, or try again after a pause."""
         if item.insisted is None or self._closing or not isinstance(error, NotSaved):
             _fail(item.future, error)
         elif not item.future.done():
@@ -286,6 +291,12 @@ class Writer(Generic[Claimed]):
     def _try_again(self, item: Item) -> None:
         del self._refused[item.future]
         self._gather(item)
+
+
+def _is_locked(error: Exception) -> bool:
+    """Whether another process has locked the file, so that each further write would wait as long and in vain."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF == sqlite3.SQLITE_BUSY  # the bits above say why
 
 
 def _fail(future: Told, error: Exception) -> None:
