@@ -184,12 +184,29 @@ def test_the_event_loop_spends_a_hundredth_of_its_time_on_a_slow_disk_and_always
     disk = Disk(clock := Clock())
     for seconds in before:
         _wait(disk, clock, seconds)
-    clock.now += 1_001.0
+    clock.now += 1_111.0
     for _ in range(2 * MOST_TIMES):  # in which it finds out
         _wait(disk, clock, slow)
     assert sum(_wait(disk, clock, slow) for _ in range(20 * MOST_TIMES)) <= 21
-    clock.now += 1_001.0
+    clock.now += 1_111.0
     assert all(_wait(disk, clock, QUICK_SECONDS) for _ in range(10))
     assert _wait(disk, clock, COPYING_SECONDS)  # as now and then
     assert not _wait(disk, clock, COPYING_SECONDS)
     assert _wait(disk, clock, QUICK_SECONDS)
+
+
+@given(
+    st.lists(st.tuples(st.floats(QUICK_SECONDS, 5, exclude_min=True), st.integers(0, 100)), min_size=1, max_size=5),
+    st.booleans(),
+)
+def test_the_event_loop_spends_less_than_a_tenth_of_its_time_on_a_disk_that_is_now_quick_now_slow(
+    pattern: list[tuple[float, int]], begins_slow: bool
+) -> None:
+    disk = Disk(clock := Clock())
+    began, waited, longest = clock.now, 0.0, max(slow for slow, _ in pattern)
+    while clock.now < began + 2_000 * longest:
+        for slow, quick in pattern if begins_slow else pattern[::-1]:
+            waited += slow if _wait(disk, clock, slow) else 0
+            for _ in range(quick):
+                _wait(disk, clock, QUICK_SECONDS)
+    assert waited < (clock.now - began) / 10 + 4 * longest  # which it finds out by
