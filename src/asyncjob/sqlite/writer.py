@@ -158,9 +158,13 @@ class Writer(Generic[Claimed]):
 
     def _gather(self, item: Item) -> None:
         """Write what gathers in one turn of the event loop together, or while the thread writes."""
+        loop = item.future.get_loop()
+        if self._closing:
+            loop.call_soon(_fail, item.future, NotSaved("the store is closed"))
+            return
         self._gathered.append(item)
         if len(self._gathered) == 1 and not self._in_thread:
-            item.future.get_loop().call_soon(self._write_gathered)
+            loop.call_soon(self._write_gathered)
 
     def _write_gathered(self) -> None:
         batch, self._gathered = self._gathered, []
@@ -195,7 +199,7 @@ class Writer(Generic[Claimed]):
             self._waits_for_locks = waits
 
     async def close(self) -> None:
-        """Commit all writes so far, end the thread and close the connection. No write is tried again after this."""
+        """Commit all writes so far, end the thread and close the connection. None is taken or tried after this."""
         self._closing = True
         for future, timer in self._refused.items():
             timer.cancel()
@@ -203,10 +207,9 @@ class Writer(Generic[Claimed]):
         self._refused.clear()
         self._write_gathered()
         self._queue.put(None)
-        if self._thread.ident is None:  # it was never started
-            self._connection.close()
-        else:
-            await asyncio.to_thread(self._thread.join)
+        if self._thread.ident is None:  # it was never started, but may have something to write all the same
+            self._thread.start()
+        await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
         while (batch := self._queue.get()) is not None:
