@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from asyncjob.sqlite.database import BUSY_TIMEOUT_MS
 from asyncjob.sqlite.store import SqliteStore
 from asyncjob.sqlite.transaction import MAX_SHORT_ROWS, MAX_SHORT_TEXT
 from asyncjob.sqlite.writer import COPYING_SECONDS, MOST_TIMES, QUICK_SECONDS, Disk
-from asyncjob.store import Success
+from asyncjob.store import NotSaved, Success
 from tests.sqlite.opened import OpenedFile, with_store
 
 HERE, THREAD = "event loop", "thread"
@@ -184,6 +185,28 @@ def test_the_thread_writes_while_the_disk_is_slow(tmp_path: Path, monkeypatch: p
         monkeypatch.setattr(Disk, "is_quick", lambda disk: True)
         await opened.submit("third")
         assert traced.places() == {HERE}
+
+    with_store(tmp_path / "jobs.db", test)
+
+
+def test_a_disk_is_slow_also_if_its_late_answer_is_an_error(tmp_path: Path) -> None:
+    async def test(opened: OpenedFile) -> None:
+        traced = await _settle(opened)
+        disk = opened.store._writer._disk = Disk(lambda: 0.0)  # so that what is slow remains so
+        connection = opened.store._writer._connection
+
+        def interrupt() -> bool:
+            time.sleep(2 * QUICK_SECONDS)
+            return True
+
+        connection.set_progress_handler(interrupt, 1)
+        with pytest.raises(NotSaved, match="interrupted"):
+            await opened.submit("second")
+        connection.set_progress_handler(None, 1)
+        assert not disk.is_quick()  # the event loop was the first to try
+        traced.statements.clear()
+        assert await opened.submit("second") is None
+        assert traced.places() == {THREAD}
 
     with_store(tmp_path / "jobs.db", test)
 

@@ -176,18 +176,19 @@ class Writer(Generic[Claimed]):
         """Write a short batch in the event loop; False if that is for the thread."""
         if self._closing or self._thread.ident is None or not self._disk.is_quick():
             return False
-        began, worked = time.perf_counter(), time.thread_time()
+        began, idle = time.perf_counter(), _idle()
         try:
             self._wait_for_locks(False)
             with self._undoing():
                 done = self._short(self._connection, batch)
         except Exception:  # whatever it is, nothing was written, and the thread meets it again
+            self._disk.waited(_idle() - idle)
             return False
         if done is None:
             return False
         results, claimed = done
         seconds = time.perf_counter() - began
-        self._disk.waited(seconds - (time.thread_time() - worked))
+        self._disk.waited(_idle() - idle)
         self._saved(batch, seconds, claimed)
         self._resolve(results, claimed)
         return True
@@ -299,6 +300,11 @@ class Writer(Generic[Claimed]):
     def _try_again(self, item: Item) -> None:
         del self._refused[item.future]
         self._gather(item)
+
+
+def _idle() -> float:
+    """A clock that stands still while this thread works, in seconds."""
+    return time.perf_counter() - time.thread_time()
 
 
 def _is_locked(error: Exception) -> bool:
