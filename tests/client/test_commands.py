@@ -147,7 +147,7 @@ def test_a_job_that_is_refused_keeps_no_other_from_its_turn(run: Run, served: Se
         served.result(job_id)
     shown = run("get", done[0], "nobody", done[1], "--json", status=2)
     assert [json.loads(line)["jobId"] for line in shown.stdout.splitlines()] == done
-    assert shown.stderr == "asyncjob: nobody: Not found (404)\n"
+    assert shown.stderr == f"asyncjob: Not found: {served.url}/jobs/nobody (404)\n"
     retried = run("retry", "nobody", done[0], "--wait", "--json", status=2)
     assert json.loads(retried.stdout)["attempt"] == 2
     refused = run("cancel", *done, status=2)
