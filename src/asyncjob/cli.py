@@ -63,7 +63,10 @@ def _end(status: int) -> NoReturn:
 
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: os._exit(status))
-    threading.Thread(target=end_late, daemon=True).start()
+    try:
+        threading.Thread(target=end_late, daemon=True).start()
+    except RuntimeError:  # the system has no room for it
+        os._exit(status)
     sys.exit(status)
 
 
@@ -85,6 +88,11 @@ def _duration(text: str) -> float:
         return parse_duration(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def _host(host: str) -> str:
+    """The host without the brackets that an IPv6 address has in a URL."""
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
 
 def _root_path(path: str) -> str:
@@ -115,7 +123,7 @@ Target = Annotated[
         help="Your job functions: file.py, package.module, or either with :name. Without it, the built-in sleep.",
     ),
 ]
-Host = Annotated[str, _setting("host", "Address to listen on.", metavar="HOST")]
+Host = Annotated[str, _setting("host", "Address to listen on.", callback=_host, metavar="HOST")]
 Port = Annotated[int, _setting("port", "TCP port; 0 for any free one.")]
 RootPath = Annotated[
     str,
@@ -278,12 +286,12 @@ def _run(settings: Settings, reload: bool) -> None:
     # Imported here: the server's libraries are not needed to print a help text.
     with needs("server", later=["prometheus_client"]):
         from asyncjob.reload import serve_reloading
-        from asyncjob.serve import AddressError, serve
+        from asyncjob.serve import AddressError, Starved, serve
         from asyncjob.store import Unusable
 
     try:
         (serve_reloading if reload else serve)(settings)
-    except (RegistrationError, Unusable, AddressError) as error:
+    except (RegistrationError, Unusable, AddressError, Starved) as error:
         fail(error, status=1)
 
 
