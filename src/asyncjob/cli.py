@@ -20,7 +20,7 @@ from asyncjob import commands, streams
 from asyncjob.aws.build.lambdas import DEFAULT_PYTHON, MAX_TIMEOUT, Architecture, Python
 from asyncjob.commands.connection import USAGE
 from asyncjob.commands.help import CommandLine
-from asyncjob.commands.output import fail, printable, say
+from asyncjob.commands.output import complain, fail, say
 from asyncjob.extras import needs
 from asyncjob.server.logs import LogFormat, LogLevel
 from asyncjob.server.settings import RANGES, Settings, SettingsError, parse_duration
@@ -45,12 +45,12 @@ class Application(CommandLine):
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
         except SettingsError as error:
-            typer.echo(printable(f"asyncjob: {error}"), err=True)
+            complain(error)
             status = USAGE
         except streams.OutputLost as lost:
             status = READER_GONE if lost.error.errno == errno.EPIPE else USAGE
             if status != READER_GONE:
-                typer.echo(printable(f"asyncjob: {lost}"), err=True)
+                complain(lost)
         _end(status)
 
 
@@ -91,8 +91,8 @@ def _duration(text: str) -> float:
 
 
 def _host(host: str) -> str:
-    """The host without the brackets that an IPv6 address has in a URL."""
-    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    """The host without the brackets of an IPv6 address in a URL."""
+    return host[1:-1] if host[:1] + host[-1:] == "[]" else host
 
 
 def _root_path(path: str) -> str:
@@ -335,16 +335,15 @@ def build(
 ) -> None:
     """For AWS: make a folder with your functions and the template that deploys them."""
     with needs("aws"):
+        from asyncjob.aws.build import folder
         from asyncjob.aws.build.archive import BuildError
-        from asyncjob.aws.build.folder import Plan
-        from asyncjob.aws.build.folder import build as run
         from asyncjob.aws.build.lambdas import warning
 
     if said := warning(python):
-        typer.echo(f"asyncjob: {said}", err=True)
+        complain(said)
     tell = partial(typer.echo, err=True) if sys.stderr.isatty() else lambda line: None  # progress is for people
     try:
-        plan = Plan(
+        plan = folder.Plan(
             requirements=requirements,
             architecture=architecture,
             python=python,
@@ -353,7 +352,7 @@ def build(
             include=include,
             reserve=reserve,
         )
-        typer.echo(run(target, out, plan, tell))
+        typer.echo(folder.build(target, out, plan, tell))
     except (RegistrationError, BuildError) as error:
         missing = requirements is not None and isinstance(error.__cause__, ImportError)
         hint = f"; the build imports your functions: pip install --requirement {requirements}" if missing else ""

@@ -42,13 +42,14 @@ def test_a_server_that_may_open_too_few_files_says_how_many_it_needs(tmp_path: P
     for limit in (8, 30):  # at the one it could not open its database, at the other no event loop
         said = _ended(["bash", "-c", f'ulimit -n {limit}; exec {COMMAND} "$@"', "bash"], tmp_path)
         assert said == (
-            f"asyncjob: the system lets the server open {limit} files, and with --workers 2 it needs 72: raise the limit, "
-            "such as with `ulimit -n 1024`\n"
+            f"asyncjob: the system lets the server open {limit} files, and with --workers 2 it needs 72: "
+            "raise the limit, such as with `ulimit -n 1024`\n"
         )
 
 
 def test_a_server_that_may_start_no_thread_says_so(tmp_path: Path) -> None:
     said = _ended([sys.executable, "-c", NO_THREADS], tmp_path)
     assert said == (
-        "asyncjob: the system lets the server start no further thread: it has no memory left, or `ulimit -u` is too low\n"
+        "asyncjob: the system lets the server start no further thread: it has no memory left, or `ulimit -u` is too "
+        "low\n"
     )

@@ -35,7 +35,7 @@ def test_another_address_needs_a_key_or_a_word(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["localhost:80", "http://127.0.0.1", "[::1]", "::1]", "a b", "me@host"])
 def test_a_host_with_a_port_or_of_a_url_is_refused(host: str) -> None:
-    with pytest.raises(SettingsError, match="is neither an address nor a name.*the port is --port"):
+    with pytest.raises(SettingsError, match="is neither an address nor a name"):
         Settings(host=host, insecure=True)
 
 
