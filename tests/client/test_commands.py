@@ -286,6 +286,17 @@ def test_help_says_whole_what_each_command_does(run: Run) -> None:
         assert f"{name} {' '.join(command.help.split())}" in shown
 
 
+def test_an_error_of_several_lines_is_shown_in_them(run: Run, served: Server) -> None:
+    job_id = served.submit("raises", message="one\n\ttwo\nthree\x1b")
+    served.result(job_id)
+    shown = run("get", job_id).stdout.splitlines()
+    start = next(number for number, line in enumerate(shown) if line.startswith("error"))
+    column = shown[start].index("LookupError")
+    told = [line[column:] for line in shown[start : start + 3]]
+    assert told == ["LookupError: one", "        two", r"three\x1b"]
+    assert r"\n" not in run("list", "--type", "raises").stdout
+
+
 def test_list_watches(served: Server) -> None:
     marker = str(uuid.uuid4())
     command = [str(COMMAND), "list", "--type", "once", "--limit", "3", "--watch"]

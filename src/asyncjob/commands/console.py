@@ -20,7 +20,7 @@ from rich.text import Text
 
 from asyncjob.client import JobHandle, JobSnapshot, ScheduleSnapshot, WaitTimeout
 from asyncjob.commands.client import ANSWER_SECONDS
-from asyncjob.commands.output import printable
+from asyncjob.commands.output import in_one_line, printable
 from asyncjob.job import Status
 
 WIDE = 10_000  # for pipes and files, where nothing is cut or wrapped
@@ -90,7 +90,8 @@ def details(job: JobSnapshot) -> RenderableType:
     rows += [(name, plain(msgspec.json.encode(job.document[name]).decode())) for name in ("parameters", "results")
              if name in job.document]  # fmt: skip
     if job.error is not None:
-        rows.append(("error", plain(f"{job.error.type}: {job.error.message}")))
+        lines = f"{job.error.type}: {job.error.message}".rstrip().split("\n")
+        rows.append(("error", Text("\n".join(printable(line.rstrip().expandtabs()) for line in lines))))
     if job.progress is not None:
         rows.append(("progress", _progress(job)))
     rows.append(("attempt", Text(str(job.attempt))))
@@ -209,8 +210,8 @@ def _advance(job: JobSnapshot) -> dict[str, Any]:
 
 
 def plain(text: str) -> Text:
-    """Text that cannot control a terminal: unprintable characters are shown as escapes."""
-    return Text(printable(text))
+    """Text of one line that cannot control a terminal: unprintable characters are shown as escapes."""
+    return Text(in_one_line(text))
 
 
 def _console(stderr: bool) -> Console:

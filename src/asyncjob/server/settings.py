@@ -113,7 +113,7 @@ class Settings:
             raise SettingsError("--database must be a file: a job is on the disk before its 202 leaves")
         if NO_HOST.search(self.host) and not is_address(self.host):
             raise SettingsError(
-                f"--host {self.host!r} is neither an address nor a name: write one such as 127.0.0.1, ::1 or localhost, "
+                f"--host {self.host!r} is neither an address nor a name: write 127.0.0.1, ::1 or localhost, say, "
                 "and the port as --port"
             )
         if not (is_loopback(self.host) or self.api_key is not None or self.insecure):
