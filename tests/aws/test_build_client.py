@@ -30,6 +30,9 @@ def test_who_uses_the_client_gets_it_and_must_name_its_library(build: Build, min
     done = build("--requirements", "requirements.txt", PIP_FIND_LINKS=str(file.parent))
     assert done.returncode == 0, done.stderr
     assert "asyncjob/client/blocking.py" in names(mine)
+    assert (
+        "client       jobs.py uses it, and Client() finds no server on AWS: it needs the API's address" in done.stdout
+    )
     _import(mine)
 
 
@@ -52,6 +55,7 @@ def test_who_does_not_use_the_client_does_not_get_it(build: Build, mine: Path) -
     done = build()
     assert done.returncode == 0, done.stderr
     assert not any(name.startswith("asyncjob/client/") for name in names(mine))
+    assert "Client()" not in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -63,6 +67,19 @@ def test_what_is_not_there_on_aws_is_an_error_that_says_what_to_do(
 ) -> None:
     (mine / "jobs.py").write_text(f"{line}\n{SOURCE}")
     said = f"jobs.py imports asyncjob.{part}, which is not there on AWS: give the job functions a file of their own"
+    said += ", which does not import this one"
     assert refused(build()) == said
     (mine / "jobs.py").write_text(f"{SOURCE}\ndef local():\n    {line}\n")  # nobody calls it on AWS
-    assert build().returncode == 0
+    done = build()
+    assert done.returncode == 0
+    assert f"not there    asyncjob.{part} (jobs.py): imported in a function, " in done.stdout
+
+
+def test_an_application_in_the_package_of_its_job_functions_is_no_hindrance(build: Build, mine: Path) -> None:
+    (mine / "shop").mkdir()
+    (mine / "shop" / "__init__.py").write_text("")
+    (mine / "shop" / "work.py").write_text(SOURCE)
+    (mine / "shop" / "main.py").write_text("from asyncjob import JobsApp\nfrom .work import jobs\nJobsApp(jobs)\n")
+    done = build(target="shop.work")
+    assert done.returncode == 0, done.stderr
+    assert "not there    asyncjob.mounted (shop/main.py): " in done.stdout
