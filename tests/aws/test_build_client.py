@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.aws.building import built, deployed_folder
 from tests.aws.user import SOURCE, Build, names, refused, wheel
 
 USES = "import sys; sys.path[:0] = sys.argv[1:]; import jobs; from asyncjob import AsyncClient; jobs.ask"
@@ -49,6 +50,49 @@ def _import(mine: Path) -> None:
             (libraries / each.name).symlink_to(each)
     command = [sys.executable, "-I", "-S", "-c", USES, str(unpacked), str(libraries)]
     subprocess.run(command, check=True, timeout=100)
+
+
+CHAIN = """
+from asyncjob import Client, JobContext, Jobs
+
+jobs = Jobs()
+
+
+@jobs.job
+def square(number: int) -> int:
+    return number**2
+
+
+@jobs.job
+def total(context: JobContext, numbers: list[int], api: str | None = None) -> int:
+    with Client(api, aws_iam=True, retries=0) as client:
+        parts = [client.submit("square", jobId=f"{context.job_id}.{number}", number=number) for number in numbers]
+        return sum(context.wait(part).results for part in parts)
+"""
+RIGHT = """[{"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": {"Fn::Sub":
+"arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/*"}}]"""
+
+
+@pytest.mark.parametrize("right", [RIGHT, RIGHT.replace("Invoke", "ManageConnections")])
+def test_a_job_on_aws_submits_others_with_an_address_a_signature_and_the_right(mine: Path, right: str) -> None:
+    (mine / "chain.py").write_text(CHAIN)
+    (mine / "requirements.txt").write_text("httpx\n")
+    (mine / "policy.json").write_text(right)
+    options = ("--requirements", "requirements.txt", "--policy", "policy.json")
+    with deployed_folder(built(mine, "chain.py", *options)) as api:
+        body = {"type": "total", "numbers": [1, 2, 3]}
+        assert api.post(jobId="lost", **body).status_code == 202
+        lost = api.job("lost")
+        assert lost["error"]["type"] == "ClientError" and "name the API's address" in lost["error"]["message"]
+        assert api.post(jobId="sum", api=api.double.url, **body).status_code == 202
+        job = api.job("sum")
+        if right == RIGHT:
+            assert job["results"] == 14
+        else:
+            assert job["error"] == {
+                "type": "Refused",
+                "message": "User is not authorized to access this resource (403)",
+            }
 
 
 def test_who_does_not_use_the_client_does_not_get_it(build: Build, mine: Path) -> None:
