@@ -85,8 +85,6 @@ class Services:
         self._kills: list[_Kill] = []
         roles = [role.attributes["Arn"] for role in stack.of_type("AWS::IAM::Role")]
         self._roles = {_key(arn)[0]: arn for arn in roles}
-        logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it would print each request
-        self._moto = ThreadedMotoServer("127.0.0.1", 0, verbose=False)  # for moto_client
         # The double's own calls take a third of the time without a socket and a thread for each.
         self._http = {service: _client(service) for service in ("dynamodb", "sqs")}
         # moto keeps everything of a process in one place; an account of its own keeps doubles apart.
@@ -95,7 +93,6 @@ class Services:
 
     async def start(self) -> None:
         """Make the tables and queues."""
-        await asyncio.to_thread(self._moto.start)
         await asyncio.to_thread(self._create)
 
     def _create(self) -> None:
@@ -108,7 +105,7 @@ class Services:
 
     def moto_client(self, service: str) -> Any:
         """A client that looks behind the policies, for tests; what it writes leaves no record in a stream."""
-        host, port = self._moto.get_host_and_port()
+        host, port = _server().get_host_and_port()
         client = boto3.client(
             service,
             endpoint_url=f"http://{host}:{port}",
@@ -123,10 +120,9 @@ class Services:
         request.headers[MOTO_ACCOUNT] = self._moto_account
 
     async def close(self) -> None:
-        """Stop the servers behind."""
+        """Close the clients of the services behind."""
         for client in self._http.values():
             client.close()
-        await asyncio.to_thread(self._moto.stop)
 
     @contextmanager
     def failing(self, action: str, error: str, role: str | None = None) -> Iterator[None]:
@@ -351,6 +347,15 @@ class Services:
         }
         answer = self._http[service].post("/", content=body, headers=headers)
         return Answer(answer.status_code, answer.content, (("content-type", "application/x-amz-json-1.0"),))
+
+
+@functools.cache
+def _server() -> ThreadedMotoServer:
+    """moto over HTTP, for `moto_client`. One for all doubles of a process: to stop one takes a quarter of a second."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it would print each request
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    return server
 
 
 def _client(service: str) -> httpx.Client:
