@@ -11,7 +11,7 @@ from typing import Any
 
 from asyncjob.aws.build.model import DRAFT_4, parameter_schemas
 from asyncjob.registry import Jobs
-from asyncjob.schema import Schema
+from asyncjob.type_schemas import Schema
 
 TYPES = {
     "null": "null",
