@@ -1,6 +1,6 @@
 """Schedules as a client asks for them: without I/O, as core.py; and a schedule as Python values."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from asyncjob.client.core import Api, Call, Following, Operation, document, fore
 from asyncjob.client.errors import ClientError, NotFound, Refused
 from asyncjob.job import Error, Status
 from asyncjob.registry import registered
+from asyncjob.returnable import Returnable
 from asyncjob.schedules import SCHEDULE_ID_RULE, Schedule, is_schedule_id
 
 
@@ -30,7 +31,7 @@ class LastRun(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     error: Error | None = None
 
 
-class ScheduleSnapshot(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class ScheduleSnapshot(Returnable, msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A schedule as it was when the API was asked.
 
     Attributes:
@@ -64,6 +65,10 @@ class ScheduleSnapshot(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     next_run_at: datetime | None = None
     last_run: LastRun | None = None
     document: dict[str, Any]
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        """The fields of `document`."""
+        return iter(self.document.items())
 
     @classmethod
     def of(cls, document: dict[str, Any]) -> "ScheduleSnapshot":
