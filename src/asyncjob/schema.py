@@ -109,7 +109,7 @@ def results_schemas(jobs: Jobs, ref_template: str) -> SubmissionSchemas:
         ref_template: as above.
     """
     known = [function for function in jobs if function.results is not Any]
-    schemas, components = schema_components([function.results for function in known], ref_template)
+    schemas, components = schema_components([function.results for function in known], ref_template, returned=True)
     bodies = {function.name: schema for function, schema in zip(known, schemas, strict=True)}
     return SubmissionSchemas(bodies, components)
 

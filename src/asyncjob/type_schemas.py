@@ -17,15 +17,19 @@ OFFSET = "([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)$"
 """How a time of day ends that must have its zone: `time` is the format of one that may have none, too."""
 
 
-def schema_components(types: list[Any], ref_template: str) -> tuple[list[Schema], dict[str, Schema]]:
+def schema_components(
+    types: list[Any], ref_template: str, *, returned: bool = False
+) -> tuple[list[Schema], dict[str, Schema]]:
     """The schemas of these types, and the components that they refer to, by name.
 
     Args:
         types: any that JSON can show.
         ref_template: how a component is referred to, with `{name}` for its name.
+        returned: whether they are of what functions return. A `datetime` takes all that has the format `date-time`,
+            but one that is returned may have no zone, which that format demands.
     """
     schemas, components = msgspec.json.schema_components(types, ref_template=ref_template)
-    details = _Details(components, ref_template.partition("{name}")[0])
+    details = _Details(components, ref_template.partition("{name}")[0], returned)
     for schema, each in zip(schemas, inspect.multi_type_info(types), strict=True):
         details.add(schema, each)
     return list(schemas), components
@@ -34,8 +38,8 @@ def schema_components(types: list[Any], ref_template: str) -> tuple[list[Schema]
 class _Details:
     """Adds to schemas what msgspec has left out."""
 
-    def __init__(self, components: dict[str, Schema], before: str) -> None:
-        self._components, self._before = components, before
+    def __init__(self, components: dict[str, Schema], before: str, returned: bool) -> None:
+        self._components, self._before, self._returned = components, before, returned
         self._seen: set[str] = set()
 
     def add(self, schema: Schema, described: inspect.Type) -> None:
@@ -50,10 +54,9 @@ class _Details:
                 return
             self._seen.add(name)
             schema = self._components[name]
-        if isinstance(described, inspect.DateTimeType) and described.tz is None:
-            schema.setdefault("format", "date-time")
-        elif isinstance(described, inspect.TimeType) and described.tz is None:
-            schema.setdefault("format", "time")
+        if isinstance(described, inspect.DateTimeType | inspect.TimeType) and described.tz is None:
+            if not self._returned:
+                schema.setdefault("format", "time" if isinstance(described, inspect.TimeType) else "date-time")
         elif isinstance(described, inspect.TimeType) and described.tz:
             schema.setdefault("pattern", OFFSET)
         for part, of in _parts(schema, described):

@@ -165,12 +165,29 @@ FORMATS: list[tuple[Any, dict[str, Any]]] = [
 def test_a_text_that_stands_for_something_else_has_its_format(hint: Any, schema: dict[str, Any]) -> None:
     def function(value: Any) -> Any: ...
 
-    function.__annotations__.update(value=hint, **{"return": hint})
+    function.__annotations__.update(value=hint)
     jobs = Jobs()
     jobs.job(function)
     described = document(jobs, "1")
     assert _resolve(described, _body(described))["properties"]["value"] == schema
-    assert described["components"]["schemas"]["results.function"] == schema
+
+
+def test_a_time_that_may_be_returned_without_a_zone_has_no_format_that_demands_one() -> None:
+    jobs = Jobs()
+    jobs.job(name="returns_times")(_returns_times)
+    schemas = document(jobs, "1")["components"]["schemas"]
+    assert schemas["results.returns_times"]["items"] == {"$ref": "#/components/schemas/returned.Given"}
+    assert schemas["returned.Given"]["properties"] == {"at": {"type": "string"}, "until": MOMENT}
+
+
+@dataclass
+class Given:
+    at: datetime
+    until: Annotated[datetime, Meta(tz=True)]
+
+
+def _returns_times() -> list[Given]:
+    return []
 
 
 def test_times_in_classes_have_their_format_wherever_the_class_is() -> None:
