@@ -29,7 +29,8 @@ AGAIN_SECONDS = 0.5  # the pause before a write that must not be given up is tri
 QUICK_SECONDS = 0.0005  # that the event loop may wait for the disk; the thread costs about as much
 COPYING_SECONDS = 0.02  # that it may take a quick one to copy SQLite's log into the file
 MOST_TIMES = 100  # as long as an answer took, the thread writes before the event loop tries again
-SELDOM_TIMES = 10  # as long as an answer took until the next slow one: if longer, it is one of now and then
+HARMLESS_SECONDS = 0.002  # that it may wait for one that is quick again with the next answer
+SELDOM_TIMES = 10  # as long as a longer answer took, until the next slow one is again one of now and then
 Result = TypeVar("Result")
 Claimed = TypeVar("Claimed")
 Transact = Callable[[sqlite3.Connection, Sequence[Item], frozenset[str]], tuple[Results, Claimed]]
@@ -41,8 +42,8 @@ class Disk:
 
     After a slow answer the thread writes for as long as that took, since now and then SQLite copies its log into the
     file; if the next slow one follows soon, for twice as many times as long, up to a hundred. So the event loop spends
-    a hundredth of its time at most on a disk that is slow, and less than a tenth on one that is now quick, now slow.
-    After an answer that was no mere copying it is a hundred times at once.
+    a hundredth of its time at most on a disk that is slow. On one that is now quick, now slow, it spends a tenth
+    at most on answers that others would notice. After an answer that was no mere copying it is a hundred times at once.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -57,13 +58,15 @@ class Disk:
 
     def waited(self, seconds: float) -> None:
         """The event loop has written a batch, and waited that long for the disk."""
-        if seconds <= QUICK_SECONDS:
-            return
         now = self._clock()
-        is_seldom = now - seconds >= self._soon_until
-        times = MOST_TIMES if seconds > COPYING_SECONDS else 1 if is_seldom else self._times
+        if seconds <= QUICK_SECONDS:
+            if now >= self._soon_until:
+                self._times = 1
+            return
+        times = MOST_TIMES if seconds > COPYING_SECONDS else self._times
         self._slow_until = now + times * seconds
-        self._soon_until = max(self._soon_until, self._slow_until + SELDOM_TIMES * seconds)
+        if seconds > HARMLESS_SECONDS:
+            self._soon_until = max(self._soon_until, self._slow_until + SELDOM_TIMES * seconds)
         self._times = min(2 * times, MOST_TIMES)
 
 
