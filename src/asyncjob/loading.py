@@ -10,6 +10,7 @@ import importlib.util
 import os
 import stat
 import sys
+import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -55,6 +56,7 @@ def load(target: str | None) -> Jobs:
         return jobs
     source, _, name = target.partition(":")
     module = _import(source)
+    _check_threads(source)
     values = getattr(module, "__dict__", {})
     if name:
         found = [value for value in [values.get(name)] if isinstance(value, Jobs)]
@@ -150,6 +152,16 @@ def _add_folder(folder: str) -> None:
     names = {name.partition(".")[0] for name in os.listdir(folder)}
     own = [place for place, entry in enumerate(sys.path) if entry in (STDLIB, os.path.join(STDLIB, "lib-dynload"))]
     sys.path.insert(len(sys.path) if names & LIBRARIES else max(own, default=-1) + 1, folder)
+
+
+def _check_threads(source: str) -> None:
+    """Refuse a module that has replaced Python's threads: what runs in them here would wait for ever, or fail."""
+    patched_by = threading.get_ident.__module__.partition(".")[0]
+    if patched_by != "_thread":
+        raise RegistrationError(
+            f"{source} has {patched_by} replace Python's threads (monkey patching), which workers need as they are: "
+            "leave that out; sync functions run in threads and async ones on a loop already"
+        )
 
 
 def _execute(path: Path) -> Any:

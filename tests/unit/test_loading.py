@@ -98,6 +98,30 @@ def test_a_value_that_raises_when_it_is_asked_for_its_class_is_passed_over(tmp_p
     assert load(_file(tmp_path, proxy + REGISTRY.format(""))).names == ["f"]
 
 
+PATCHES = """
+import threading
+def get_ident(): return 1
+def patch_all(): threading.get_ident = get_ident
+"""
+LOADS = """
+import os, sys
+from asyncjob.loading import load
+from asyncjob.signature import RegistrationError
+try:
+    load(sys.argv[1])
+except RegistrationError as error:
+    print(error, flush=True)
+os._exit(0)  # its threads are none that Python could end
+"""
+
+
+def test_a_module_that_replaces_pythons_threads_is_refused_and_told_by_what(tmp_path: Path) -> None:
+    _file(tmp_path, PATCHES, "greenish.py")  # as gevent and eventlet do
+    target = _file(tmp_path, "import greenish\ngreenish.patch_all()\n" + REGISTRY.format(""))
+    run = subprocess.run([sys.executable, "-c", LOADS, target], capture_output=True, text=True)
+    assert f"{target} has greenish replace Python's threads" in run.stdout, run.stderr
+
+
 PROBE = """
 import importlib, sys
 from asyncjob.loading import load

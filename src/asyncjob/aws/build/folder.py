@@ -102,7 +102,9 @@ def build(target: str, out: Path, plan: Plan, say: Callable[[str], None]) -> str
         )
         template = fill_durable(jobs, package)
         contents = _make(out, template, jobs, sources, plan, say)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise BuildError(f"cannot make {out}: {error.strerror}: {error.filename}") from None
+    except ValueError as error:
         raise BuildError(str(error)) from None
     head = f"{out}: {TEMPLATE} and {CODE}, for Python {plan.python} on {plan.architecture}"
     return "\n".join([head, *contents, "", summary(template, jobs, out, reserve=plan.reserve)])
