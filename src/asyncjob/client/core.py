@@ -394,6 +394,7 @@ def _refusal(response: httpx.Response) -> Refused:
     try:
         message = msgspec.json.decode(response.content)["message"]
     except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError, RecursionError):
-        message = response.reason_phrase
+        leads = response.headers.get("location", "")[:200]
+        message = f"{response.reason_phrase}, it redirects to {leads!r}" if leads else response.reason_phrase
     kind = NotFound if response.status_code == 404 else Refused
     return kind(response.status_code, str(message))
