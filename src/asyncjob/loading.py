@@ -192,10 +192,12 @@ def _reason(error: BaseException) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """Where it was raised, unless that is in our own code or in Python's import machinery."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    own = last.filename == __file__ or "importlib" in last.filename or last.filename.startswith("<")
-    return "" if own else f" ({last.filename}:{last.lineno})"
+    """Where it was raised, or our own code was called that has; nothing if that is Python's import machinery."""
+    own = (os.path.dirname(__file__) + os.sep, "<string>")  # the second is what a dataclass has made for itself
+    places = [place for place in traceback.extract_tb(error.__traceback__) if not place.filename.startswith(own)]
+    if not places or "importlib" in places[-1].filename or places[-1].filename.startswith("<"):
+        return ""
+    return f" ({places[-1].filename}:{places[-1].lineno})"
 
 
 def _dotted(path: Path) -> str:

@@ -77,6 +77,12 @@ def flush() -> None:
     Raises:
         OutputLost: standard output cannot be written, and it matters.
     """
-    for stream in (sys.stderr, sys.stdout):
-        if not stream.closed:
-            stream.flush()
+    for name in ("stderr", "stdout"):
+        stream = getattr(sys, name)
+        try:
+            if not stream.closed:
+                stream.flush()
+        except OutputLost:
+            raise
+        except Exception:  # of a stream that a user's module has put there; the interpreter would meet it again
+            setattr(sys, name, None)

@@ -42,6 +42,7 @@ def _file(folder: Path, source: str, name: str = "mine.py") -> str:
             "Odd, whose message cannot be",
         ),
         ("class Odd(BaseException):\n    __repr__ = None\nraise SystemExit(Odd())", "SystemExit, whose message cannot"),
+        ("from asyncjob import Cron\n\nCron('0 3 * *')", "mine.py:3)"),  # and not the line of ours that refuses it
         ("x = 1\0", "null bytes"),
         ("# coding: no-such\n", "SyntaxError: "),
     ],

@@ -1,6 +1,7 @@
 """Registering job functions, and what their signatures mean."""
 
 import asyncio
+import decimal
 import functools
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -117,6 +118,7 @@ def named(**values: int) -> None: ...
 def late_context(value: int, context: JobContext) -> None: ...
 def context_by_name(*, context: JobContext) -> None: ...
 def no_json(value: complex) -> None: ...
+def odd_class(value: list[decimal.Context]) -> None: ...
 def no_such_hint(value: "Nowhere") -> None: ...  # type: ignore[name-defined]  # noqa: F821
 def generator() -> Iterator[int]:
     yield 1
@@ -141,6 +143,7 @@ def bad_bounds(value: Annotated[str, Meta(ge=1)]) -> None: ...
         (late_context, "JobContext must be the first"),
         (context_by_name, "JobContext must be the first parameter, with no"),
         (no_json, "JSON cannot be checked against the hint of 'value'"),
+        (odd_class, "against the hint of 'value': JSON cannot show <class 'decimal.Context'>: it can show a dataclass"),
         (no_such_hint, "signature cannot be read: name 'Nowhere' is not defined: what hints name must be"),
         (bad_bounds, "JSON cannot be checked against the hint of 'value'"),
         (lambda: None, "'<lambda>' cannot name a job function"),

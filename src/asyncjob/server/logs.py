@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from enum import StrEnum
-from typing import Any
+from typing import Any, TextIO
 
 from asyncjob.job import utc_now
 
@@ -91,10 +91,11 @@ def _write_lines(entries: list[Entry]) -> None:
 
 
 def _print(lines: list[str]) -> None:
-    with suppress(OSError, ValueError):  # jobs go on even if nobody can read of them any more
-        sys.stderr.write("".join(lines))
+    with suppress(Exception):  # jobs go on even if nobody can read of them any more
+        (_output or sys.stderr).write("".join(lines))
 
 
+_output: TextIO | None = None  # what a user's module puts in the place of standard error is its own
 _write: Callable[[list[Entry]], None] = _write_lines
 _least: int | None = None  # of this program's own processes: a function there may disable all loggers, and mean its own
 
@@ -142,7 +143,8 @@ def hand_to_logging() -> None:
 
     def hand(entries: list[Entry]) -> None:
         for _, level, message, fields in entries:
-            logger.log(level, "%s", _text_of(message, fields), extra={"asyncjob": {"event": message, **fields}})
+            with suppress(Exception):  # of a handler or a filter of the application's
+                logger.log(level, "%s", _text_of(message, fields), extra={"asyncjob": {"event": message, **fields}})
 
     _write = hand
 
@@ -152,7 +154,8 @@ def configure(log_format: LogFormat, level: LogLevel) -> None:
 
     What a user's module has configured for itself is undone: the loggers that `dictConfig` disables are ours, too.
     """
-    global _line, _least  # noqa: PLW0603
+    global _line, _least, _output  # noqa: PLW0603
+    _output = sys.stderr
     _least = logging.getLevelNamesMapping()[level.upper()]
     logging.disable(logging.NOTSET)
     _line = _json_line if log_format is LogFormat.JSON else _text_line
