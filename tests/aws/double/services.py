@@ -266,7 +266,7 @@ class Services:
         """Answer what the AWS SDKs send over HTTP, to whichever service."""
         body = await request.body()
         try:
-            role = self._caller(request, body)
+            role = self.signer(request.method, str(request.url), dict(request.headers), body, _service(request))
         except InvalidSignature as error:
             return _response(_error(403, "InvalidSignatureException", str(error)))
         target = request.headers.get("x-amz-target", "")
@@ -301,24 +301,20 @@ class Services:
         token = f"{_token(key)}-{next(_environments)}"
         return {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_SESSION_TOKEN": token}
 
-    def _caller(self, request: Request, body: bytes) -> str | None:
-        key = access_key(request.headers.get("authorization", ""))
+    def signer(self, method: str, url: str, headers: Mapping[str, str], body: bytes, service: str) -> str | None:
+        """The role whose credentials have signed a request, or None for the tester.
+
+        Raises:
+            InvalidSignature: nobody has signed it, or it has changed since.
+        """
+        key = access_key(headers.get("authorization", ""))
         role = self._roles.get(key)
         if role is None and key != TESTER[0]:
             raise InvalidSignature(f"the access key {key} is not known")
-        if role is not None and not request.headers.get("x-amz-security-token", "").startswith(_token(key)):
+        if role is not None and not headers.get("x-amz-security-token", "").startswith(_token(key)):
             raise InvalidSignature("credentials of a role are nothing without their token")
         secret = TESTER[1] if role is None else _key(role)[1]
-        check(
-            request.method,
-            str(request.url),
-            dict(request.headers),
-            body,
-            secret,
-            REGION,
-            _service(request),
-            now=self.clock.now(),
-        )
+        check(method, url, headers, body, secret, REGION, service, now=self.clock.now())
         return role
 
     def require(self, role: str | None, action: str, resource: str, context: Mapping[str, str] | None = None) -> None:
