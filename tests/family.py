@@ -46,6 +46,27 @@ async def sums_async(context: JobContext, url: str, depth: int, width: int = 1) 
         return 1 + sum([int(await child.result()) for child in children])
 
 
+@jobs.job(retries=5)
+def sums_mapped(url: str, depth: int, width: int = 1) -> int:
+    """The same by `map`, with two children at once."""
+    if not depth:
+        return 1
+    with Client(url) as client:
+        below = [{"url": url, "depth": depth - 1, "width": width}] * width
+        return 1 + sum(int(child.result()) for child in client.map("sums_mapped", below, concurrency=2))
+
+
+@jobs.job(retries=5)
+async def sums_mapped_async(url: str, depth: int, width: int = 1) -> int:
+    """The same on the event loop."""
+    if not depth:
+        return 1
+    async with AsyncClient(url) as client:
+        below = [{"url": url, "depth": depth - 1, "width": width}] * width
+        children = client.map("sums_mapped_async", below, concurrency=2)
+        return 1 + sum([int(await child.result()) async for child in children])
+
+
 def _pause() -> None:
     import time
 

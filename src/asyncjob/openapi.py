@@ -7,7 +7,8 @@ from asyncjob.contract import DEFAULT_PAGE, JOB_ID, MAX_PAGE, MAX_WAIT_SECONDS
 from asyncjob.job_log import Level
 from asyncjob.openapi_bodies import CALLBACKS, SCHEMAS, bodies, ref
 from asyncjob.registry import Jobs
-from asyncjob.schema import Schema, results_schemas, submission_schemas
+from asyncjob.schema import results_schemas, submission_schemas
+from asyncjob.type_schemas import Schema
 
 # Of components made from a user's functions and classes, so that one called `Job` does not meet ours.
 _PREFIX = "parameters."

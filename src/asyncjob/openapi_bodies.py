@@ -5,7 +5,8 @@ from collections.abc import Collection
 from asyncjob.job import FINAL, Status
 from asyncjob.job_log import Level
 from asyncjob.schedules import SCHEDULE_ID
-from asyncjob.schema import JOB_ID_SCHEMA, OPTION_SCHEMAS, PLAN_SCHEMA, Schema
+from asyncjob.schema import JOB_ID_SCHEMA, OPTION_SCHEMAS, PLAN_SCHEMA
+from asyncjob.type_schemas import Schema
 
 SCHEMAS = "#/components/schemas/"
 

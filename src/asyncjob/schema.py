@@ -3,14 +3,11 @@
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
-import msgspec
-
 from asyncjob.contract import JOB_ID
 from asyncjob.durations import MAX_SECONDS
 from asyncjob.options import HIGHEST_PRIORITY, LOWEST_PRIORITY
 from asyncjob.registry import JobFunction, Jobs
-
-Schema = dict[str, Any]
+from asyncjob.type_schemas import Schema, schema_components
 
 JOB_ID_SCHEMA: Schema = {
     "type": "string",
@@ -95,15 +92,13 @@ def submission_schemas(jobs: Jobs, ref_template: str, *, options: Collection[str
         ref_template: how a component is referred to, with `{name}` for its name.
         options: the names of the options that it may have.
     """
-    references, components = msgspec.json.schema_components(
-        [function.parameters for function in jobs], ref_template=ref_template
-    )
+    references, components = schema_components([function.parameters for function in jobs], ref_template)
     bodies = {}
     before = ref_template.partition("{name}")[0]
     for function, reference in zip(jobs, references, strict=True):
         name = reference["$ref"].removeprefix(before)
         bodies[name] = _body(components.pop(name), function, type_required=len(jobs) > 1, options=options)
-    return SubmissionSchemas(_in_order(bodies), _in_order(components))
+    return SubmissionSchemas(bodies, components)
 
 
 def results_schemas(jobs: Jobs, ref_template: str) -> SubmissionSchemas:
@@ -114,27 +109,9 @@ def results_schemas(jobs: Jobs, ref_template: str) -> SubmissionSchemas:
         ref_template: as above.
     """
     known = [function for function in jobs if function.results is not Any]
-    schemas, components = msgspec.json.schema_components(
-        [function.results for function in known], ref_template=ref_template
-    )
+    schemas, components = schema_components([function.results for function in known], ref_template, returned=True)
     bodies = {function.name: schema for function, schema in zip(known, schemas, strict=True)}
-    return SubmissionSchemas(_in_order(bodies), _in_order(components))
-
-
-def _in_order(schema: Any) -> Any:
-    """The same schema, with the defaults that are sets in order: that of a set differs between processes."""
-    if isinstance(schema, list):
-        return [_in_order(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    ordered = {name: _in_order(value) for name, value in schema.items()}
-    if isinstance(default := schema.get("default"), list) and _is_of_sets(schema):
-        ordered["default"] = sorted(default, key=msgspec.json.encode)
-    return ordered
-
-
-def _is_of_sets(schema: Schema) -> bool:
-    return any(each.get("uniqueItems") for each in (schema, *schema.get("anyOf", ())))
+    return SubmissionSchemas(bodies, components)
 
 
 def _body(parameters: Schema, function: JobFunction, *, type_required: bool, options: Collection[str]) -> Schema:

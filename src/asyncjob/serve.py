@@ -59,15 +59,15 @@ def serve(settings: Settings, listener: socket.socket | None = None) -> None:
         AddressError: the address cannot be listened on.
         Starved: there is no room for its files, threads or data.
     """
-    streams.settle(output_matters=False)
+    _settle_output(settings)
     _allow_many_files(settings.worker_count)
-    logs.configure(settings.log_format, settings.log_level)
     for signum in stop_signals():
         if signum != signal.SIGINT:  # Python raises KeyboardInterrupt for it
             signal.signal(signum, _stop_at_once)
     typed, settings = settings, _located(settings)
     with unmoved():  # workers begin where the server was started, too
         jobs = load(typed.target)
+    _settle_output(settings)  # again: the module may have replaced the streams, and configured logging for itself
     with listener or listen(settings) as listening:
         settings = replace(settings, url=_address(listening, ANY_HOST) + settings.root_path)
         try:
@@ -80,6 +80,11 @@ def serve(settings: Settings, listener: socket.socket | None = None) -> None:
             raise Starved(
                 "the system lets the server start no further thread: it has no memory left, or `ulimit -u` is too low"
             ) from None
+
+
+def _settle_output(settings: Settings) -> None:
+    streams.settle(output_matters=False)
+    logs.configure(settings.log_format, settings.log_level)
 
 
 def _located(settings: Settings) -> Settings:
@@ -211,5 +216,4 @@ def _announce(jobs: Jobs, settings: Settings, listener: socket.socket, store: St
         key = "" if settings.api_key is None else ' -H "x-api-key: $ASYNCJOB_API_KEY"'
         body = """-H 'content-type: application/json' -d '{"seconds": 3}'"""
         lines.append(f"  try       curl -i {address}/jobs{key} {body}")
-    with suppress(Exception):  # of a stream that a user's module has put in the place of standard output
-        print("\n".join(lines), flush=True)
+    print("\n".join(lines), flush=True)

@@ -49,7 +49,7 @@ def _served(*arguments: str, template: str = "template.yaml") -> Iterator[tuple[
         (["template.yaml", "Timeout=x"], "Timeout"),
         (["template.yaml", "Authorization=foo"], "Authorization"),
         (["template.yaml", "--port", "99999"], "65535"),
-        (["template.yaml", "--port", "TAKEN"], "in use"),
+        (["template.yaml", "--port", "TAKEN"], "is taken: say make aws-local AWS_LOCAL_PORT="),
     ],
 )
 def test_a_mistake_is_one_clear_line(arguments: list[str], said: str) -> None:

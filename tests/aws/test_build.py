@@ -3,15 +3,21 @@
 import hashlib
 import os
 import pty
+import re
 import subprocess
 import time
 import zipfile
 from pathlib import Path
+from typing import Annotated
 
 import httpx
 import pytest
+from msgspec import Meta
 
+from asyncjob import Jobs
+from asyncjob.aws.build.durable import Package, fill_durable
 from asyncjob.aws.build.folder import DOCUMENT, runtime_files
+from asyncjob.aws.build.summary import summary
 from asyncjob.aws.build.template import PACKAGE
 from tests.aws.building import ARCHITECTURE
 from tests.aws.double.cloudformation import load
@@ -131,7 +137,7 @@ def test_a_module_that_would_not_be_there_is_an_error(build: Build, mine: Path) 
     (mine / "jobs.py").write_text(f"import boto3\n{SOURCE}\n    import httpx\n")  # boto3 is Lambda's own
     done = build()
     assert done.returncode == 0, done.stderr
-    assert "not there    httpx (jobs.py): imported in a function or under a condition\n" in done.stdout
+    assert "not there    httpx (jobs.py): imported in a function, under a condition, or by" in done.stdout
 
 
 def test_a_library_that_is_not_installed_here_is_named_with_the_command_that_installs_it(
@@ -228,7 +234,7 @@ def test_it_says_what_the_api_will_look_like_and_what_to_do_next(build: Build, m
     assert "300,000 bytes" in said
     assert routes[:2] == ["  POST    /jobs", "  GET     /jobs/{jobId}"]
     assert "\n  Authorization = AWS_IAM   Who may call the API. NONE is everybody" in said
-    assert "Who may call it\n  who signs requests with AWS credentials" in said
+    assert "Who may call it\n  whoever signs requests (Client(aws_iam=True), --aws-iam)" in said
     assert "For everybody on the internet, at your cost: deploy with --parameter-overrides Authorization=NONE\n" in said
     next_ = said.split("Next\n")[1].splitlines()
     assert next_ == [
@@ -236,7 +242,23 @@ def test_it_says_what_the_api_will_look_like_and_what_to_do_next(build: Build, m
         "--output-template-file 'my build/packaged.yaml'",
         "  aws cloudformation deploy --template-file 'my build/packaged.yaml' --s3-bucket MY-BUCKET "
         "--stack-name my-jobs --capabilities CAPABILITY_NAMED_IAM",
+        "  aws cloudformation describe-stacks --stack-name my-jobs --query 'Stacks[0].Outputs'",
+        "  asyncjob check --url THE-ApiEndpoint --aws-iam",
+        "  MY-BUCKET is a bucket of yours in the same region, for the code; aws s3 mb s3://MY-BUCKET makes one.",
     ]
+    settings = said.split("What deploy may set")[1].split("\n\n")[0].splitlines()[1:-1]
+    assert all(re.fullmatch(r"  \w+ = \S+   [A-Z].*\.", line) for line in settings), settings
+
+
+def test_parameters_are_described_as_they_were_written() -> None:
+    jobs = Jobs()
+
+    @jobs.job
+    def tagged(tags: list[str] = [], share: Annotated[float, Meta(le=1)] = 0.5) -> None: ...  # noqa: B006
+
+    package = Package(code="c", target="t", runtime="python3.13", architecture="arm64", timeout=30, statements=[])
+    said = summary(fill_durable(jobs, package), jobs, Path("build"), reserve=False)
+    assert '    "tags": list[str] = []\n    "share": Annotated[float, Meta(le=1)] = 0.5\n' in said
 
 
 def test_a_package_is_open_to_everybody_only_where_that_is_said_on_purpose(build: Build, mine: Path) -> None:

@@ -53,7 +53,9 @@ def nothing(at: datetime | None = None, anything: Any = None) -> None: ...
 def texts_for_more(
     day: date | None = None,
     at: Annotated[datetime, Meta(tz=True)] | None = None,
+    moment: datetime | None = None,
     hour: time | None = None,
+    zoned: Annotated[time, Meta(tz=True)] | None = None,
     span: timedelta | None = None,
     key: UUID | None = None,
     content: bytes | None = None,
@@ -129,6 +131,9 @@ TEXTS = {
     "day": st.dates().map(str) | st.text("0123456789-", max_size=11),
     "at": st.datetimes().map(str)
     | st.from_regex(r"\A2024-0[1-9]-1[0-9][Tt_ ]1[0-9]:[0-5][0-9]:[0-5][0-9](\.[0-9]+)?([Zz]|[+-]01:?00)?\Z"),
+    "moment": st.datetimes().map(str)
+    | st.from_regex(r"\A2024-0[1-9]-1[0-9][Tt_ ]1[0-9]:[0-5][0-9]:[0-5][0-9](\.[0-9]+)?([Zz]|[+-]01:?00)?\Z"),
+    "zoned": st.from_regex(r"\A1[0-9]:[0-5][0-9](:[0-5][0-9](\.[0-9]+)?)?([Zz]|[+-]01:?(00)?)?\Z"),
     "hour": st.times().map(str) | st.text("0123456789:Zz", max_size=11),
     "span": st.from_regex(r"\A[+-]?[Pp]([1-9][DdHhMmSs.,]?)*([Tt]([1-9][DdHhMmSs.,]?)*)?\n?\Z"),
     "key": st.uuids().map(str)
@@ -169,6 +174,8 @@ def test_a_model_has_only_what_api_gateway_knows() -> None:
         {"type": "nothing", "more": 1},
         {"type": "texts_for_more", "day": "2024-6-6"},
         {"type": "texts_for_more", "at": "yesterday"},
+        {"type": "texts_for_more", "moment": "yesterday"},
+        {"type": "texts_for_more", "hour": "noon"},
         {"type": "texts_for_more", "span": "1 hour"},
         {"type": "texts_for_more", "key": "1"},
         {"type": "texts_for_more", "content": "?"},

@@ -97,7 +97,7 @@ BY_HAND = [
     Body({"type": "nobody"}, REFUSED),
     Body({"low": 1}, REFUSED),
     Body({"type": "numbers", "low": 9.0}, REFUSED),
-    Body({"type": "texts", "name": "a", "number": 1.0}, LATE),
+    Body({"type": "texts", "name": "a", "number": 1.0}, REFUSED),
     Body({"type": "texts", "name": "a", "code": "AB\n"}, VALID),
     Body({"type": "numbers", "low": 10**300}, VALID),
     Body({"type": "shapes", "points": [{"x": 1, "more": 1}]}, VALID),

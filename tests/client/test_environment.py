@@ -242,3 +242,15 @@ def test_a_client_in_a_job_function_reaches_the_server_that_runs_it(tmp_path: Pa
     with Server(tmp_path / "jobs.db", *arguments, target="mine.py", env=env) as server:
         job = server.client.post("/jobs?wait=60", json={"type": "outer", "number": 1}).json()
         assert job.get("results") == 2, job
+
+
+def test_in_a_lambda_function_a_client_needs_an_address(
+    connected: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ASYNCJOB_URL", raising=False)
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "AsyncJobProcessor")
+    with pytest.raises(ClientError, match=r"name the API's address, as in Client\('https://...', aws_iam=True\)"):
+        connected(None)
+    assert connected("http://127.0.0.1:9") is not None
+    monkeypatch.setenv("ASYNCJOB_URL", "http://127.0.0.1:9")
+    assert connected(None) is not None

@@ -9,9 +9,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import pytest
 
-from asyncjob import Cron, Every, NotFound, Options, Refused
+from asyncjob import Client, Cron, Every, NotFound, Options, Refused
 from asyncjob.job import Status
 from tests.serving import COMMAND, Server
 
@@ -51,6 +52,20 @@ def test_a_schedule_is_run_paused_resumed_changed_and_deleted(client: Any, sched
     schedule.delete()
     with pytest.raises(NotFound):
         schedule.get()
+
+
+def test_an_api_without_schedules_is_told_from_one_that_has_no_such_schedule() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(404, json={"message": "Not found"})
+
+    with Client("http://api", retries=0) as client:
+        client.use(httpx.Client(base_url="http://api", transport=httpx.MockTransport(answer)))
+        handle = client.schedule("nightly")
+        asked = (handle.run_now, handle.pause, handle.resume, handle.get, handle.delete, lambda: handle.put(DAILY))
+        for ask in asked:
+            with pytest.raises(Refused, match=r"^this API has no schedules \(404\)$") as refused:
+                ask()
+            assert not isinstance(refused.value, NotFound)
 
 
 def test_what_the_api_refuses_is_said(client: Any, schedule: Any) -> None:

@@ -11,8 +11,10 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from jsonschema import Draft202012Validator
 
-from asyncjob import AsyncClient, Client, ClientError, JobFailed, JobSnapshot, Options, RegistrationError
+from asyncjob import AsyncClient, Client, ClientError, Every, JobFailed, JobSnapshot, Options, RegistrationError
+from asyncjob.client import ScheduleSnapshot
 from asyncjob.client.functions import ask
 from asyncjob.job import Progress
 from asyncjob.options import NONE
@@ -172,4 +174,29 @@ def test_a_route_of_fastapi_returns_jobs_and_their_progress_as_they_are(server: 
         answers = asyncio.run(get(*(f"/{route}/{handle.id}" for route in ("typed", "untyped", "progress"))))
         assert answers == [job, {"job": job, "progress": told}, told]
         (document,) = asyncio.run(get("/openapi.json"))
-        assert document["paths"]["/typed/{job_id}"]["get"]["responses"]["200"]
+    schema = document["components"]["schemas"]["JobSnapshot"]
+    answer = document["paths"]["/typed/{job_id}"]["get"]["responses"]["200"]["content"]["application/json"]
+    assert answer["schema"] == {"$ref": "#/components/schemas/JobSnapshot"}
+    contract = server.client.get("/openapi.json").json()["components"]["schemas"]["Job"]
+    assert (set(schema["properties"]), schema["required"]) == (set(contract["properties"]), contract["required"])
+    Draft202012Validator(schema).validate(job)
+
+
+def test_a_route_of_fastapi_returns_a_schedule_as_it_is(server: Server) -> None:
+    app, client = FastAPI(), Client(server.url)
+
+    @app.get("/schedule")
+    def schedule() -> ScheduleSnapshot:
+        return client.schedule("typed").get()
+
+    async def get(path: str) -> Any:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app") as web:
+            return (await web.get(path)).json()
+
+    with client:
+        client.schedule("typed").put(Every("1h", parameters={"words": ["a"]}), functions.count)
+        told = asyncio.run(get("/schedule"))
+        client.schedule("typed").delete()
+    assert (told["scheduleId"], told["every"]) == ("typed", 3_600) and "cron" not in told
+    schema = asyncio.run(get("/openapi.json"))["components"]["schemas"]["ScheduleSnapshot"]
+    Draft202012Validator(schema).validate(told)

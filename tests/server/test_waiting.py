@@ -37,7 +37,7 @@ def _all_places_are_free(server: Server, folder: Path) -> None:
     assert {server.result(job_id)["status"] for job_id in probes} == {"Success"}
 
 
-@pytest.mark.parametrize("type", ["sums", "sums_async"])
+@pytest.mark.parametrize("type", ["sums", "sums_async", "sums_mapped", "sums_mapped_async"])
 def test_parents_that_wait_for_children_two_deep_leave_them_their_places(
     family: Server, tmp_path: Path, type: str
 ) -> None:

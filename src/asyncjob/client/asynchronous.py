@@ -12,6 +12,7 @@ from asyncjob.client.connection import UNSENDABLE, asynchronous_http, unsendable
 from asyncjob.client.core import Api, Call, Following, Operation, list_query, proceed
 from asyncjob.client.errors import NotFound
 from asyncjob.client.functions import Many, P, R, Takes, TakesContext, ask, refuse_id
+from asyncjob.client.in_a_job import wait_aside
 from asyncjob.client.logs import LoggedLine, LogReading
 from asyncjob.client.schedule_handles import AsyncScheduleHandle
 from asyncjob.client.schedules import ScheduleSnapshot, Scheduling
@@ -137,9 +138,9 @@ class AsyncClient:
             for each in parameters:
                 running.append(asyncio.create_task(self._submit_and_wait(job, options, each)))
                 if len(running) >= concurrency:
-                    yield await running.popleft()
+                    yield await wait_aside(_Going(running.popleft()))
             while running:
-                yield await running.popleft()
+                yield await wait_aside(_Going(running.popleft()))
         finally:
             for task in running:
                 task.cancel()
@@ -273,3 +274,13 @@ class AsyncJobHandle(Generic[R]):
 
     def __repr__(self) -> str:
         return f"<AsyncJobHandle {self.id}>"
+
+
+class _Going:
+    """A job of `map`, which a task submits and waits for."""
+
+    def __init__(self, task: "asyncio.Task[AsyncJobHandle[Any]]") -> None:
+        self._task = task
+
+    async def wait(self, timeout: float | None = None) -> AsyncJobHandle[Any]:  # noqa: ASYNC109
+        return await self._task

@@ -16,7 +16,7 @@ from asyncjob.client.connection import UNSENDABLE, blocking_http, unsendable
 from asyncjob.client.core import Api, Call, Following, Operation, list_query, proceed
 from asyncjob.client.errors import NotFound
 from asyncjob.client.functions import Many, P, R, Takes, TakesContext, ask, refuse_id
-from asyncjob.client.in_a_job import Answer, unless_canceled
+from asyncjob.client.in_a_job import Answer, unless_canceled, wait_aside
 from asyncjob.client.logs import LoggedLine, LogReading
 from asyncjob.client.schedule_handles import ScheduleHandle
 from asyncjob.client.schedules import ScheduleSnapshot, Scheduling
@@ -395,5 +395,5 @@ class JobHandle(Generic[R]):
 
 
 def _ended(handle: JobHandle[Any]) -> JobHandle[Any]:
-    handle.wait()
+    wait_aside(handle)
     return handle

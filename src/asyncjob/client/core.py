@@ -125,7 +125,7 @@ class Api:
         try:
             response = yield from self.exchange(Call("GET", f"/{name}?{httpx.QueryParams(query)}", self.timeout))
         except NotFound:
-            raise Refused(404, f"this API does not list {name}") from None
+            raise Refused(404, f"this URL is not a job API, or one that does not list {name}") from None
         page = document(response)
         try:
             return [read(each) for each in page[name]], page.get("next")

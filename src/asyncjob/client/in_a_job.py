@@ -1,14 +1,16 @@
-"""What a job function waits for with a client: it waits no longer once its own job is canceled."""
+"""What a job function waits for with a client: it waits no longer once its own job is canceled, and others can run."""
 
 import queue
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeVar
 
 import httpx
 
-from asyncjob.context import JobContext
+from asyncjob.context import Handle, JobContext, running
 
+Waited = TypeVar("Waited")
 Answer = httpx.Response | httpx.RequestError
 
 
@@ -33,3 +35,9 @@ def unless_canceled(job: JobContext, delay: float, send: Callable[[], Answer]) -
         raise answered
     assert answered is not None
     return answered
+
+
+def wait_aside(handle: Handle[Waited]) -> Waited:
+    """Wait for a job; one that runs here gives its place up meanwhile, as with `JobContext.wait`."""
+    job = running.get()
+    return handle.wait() if job is None else job.wait(handle)

@@ -1,9 +1,10 @@
 """Schedules as a client asks for them: without I/O, as core.py; and a schedule as Python values."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
+import httpx
 import msgspec
 
 from asyncjob.client.answers import document, foreign
@@ -11,6 +12,7 @@ from asyncjob.client.core import Api, Call, Following, Operation
 from asyncjob.client.errors import ClientError, NotFound, Refused
 from asyncjob.job import Error, Status
 from asyncjob.registry import registered
+from asyncjob.returnable import Returnable
 from asyncjob.schedules import SCHEDULE_ID_RULE, Schedule, is_schedule_id
 
 
@@ -30,7 +32,7 @@ class LastRun(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     error: Error | None = None
 
 
-class ScheduleSnapshot(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class ScheduleSnapshot(Returnable, msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A schedule as it was when the API was asked.
 
     Attributes:
@@ -64,6 +66,10 @@ class ScheduleSnapshot(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     next_run_at: datetime | None = None
     last_run: LastRun | None = None
     document: dict[str, Any]
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        """The fields of `document`."""
+        return iter(self.document.items())
 
     @classmethod
     def of(cls, document: dict[str, Any]) -> "ScheduleSnapshot":
@@ -114,14 +120,11 @@ class Scheduling:
             "overlap": schedule.overlap,
             **({} if schedule.options is None else {"options": schedule.options.as_json()}),
         }
-        try:
-            return (yield from self._ask("PUT", body=msgspec.json.encode(body)))
-        except NotFound:
-            raise Refused(404, "this API has no schedules") from None
+        return (yield from self._ask("PUT", body=msgspec.json.encode(body)))
 
     def delete(self) -> Operation[None]:
         """Delete it. Jobs that it has begun stay."""
-        yield from self._api.exchange(Call("DELETE", self._path, self._api.timeout))
+        yield from self._exchange(Call("DELETE", self._path, self._api.timeout))
 
     def pause(self) -> Operation[ScheduleSnapshot]:
         """Have it begin nothing until it is resumed."""
@@ -134,7 +137,7 @@ class Scheduling:
     def run_now(self) -> Operation[Following]:
         """Begin a job beside its times. Repeated only if it certainly was not done: that would be two jobs."""
         call = Call("POST", f"{self._path}/run-now", self._api.timeout)
-        response = yield from self._api.exchange(call, repeatable=False)
+        response = yield from self._exchange(call, repeatable=False)
         try:
             return Following(self._api, document(response)["jobId"])
         except (KeyError, TypeError, ValueError):
@@ -145,8 +148,18 @@ class Scheduling:
         return f"/schedules/{self.schedule_id}"
 
     def _ask(self, method: str, then: str = "", body: bytes | None = None) -> Operation[ScheduleSnapshot]:
-        response = yield from self._api.exchange(Call(method, f"{self._path}{then}", self._api.timeout, body))
+        response = yield from self._exchange(Call(method, f"{self._path}{then}", self._api.timeout, body))
         try:
             return ScheduleSnapshot.of(document(response))
         except (msgspec.ValidationError, RecursionError):
             raise foreign(response) from None
+
+    def _exchange(self, call: Call, *, repeatable: bool = True) -> Operation[httpx.Response]:
+        try:
+            return (yield from self._api.exchange(call, repeatable=repeatable))
+        except NotFound:  # the schedule, or all of them
+            try:
+                yield from self._api.exchange(Call("GET", "/schedules?limit=1", self._api.timeout))
+            except NotFound:
+                raise Refused(404, "this API has no schedules") from None
+            raise

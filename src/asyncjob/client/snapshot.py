@@ -11,9 +11,9 @@ from asyncjob.returnable import Returnable
 
 
 class JobSnapshot(Returnable, msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A job as it was when the API was asked. A field that has no value yet is None.
+    """A job as it was when the API was asked.
 
-    A route of FastAPI may return it as it is: that answers with `document`.
+    A field that has no value yet is None. A route of FastAPI may return it as it is: that answers with `document`.
 
     Attributes:
         job_id: the job's id.

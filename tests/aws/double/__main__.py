@@ -1,6 +1,7 @@
 """`make aws-local`: the template that would be deployed, to try on this machine."""
 
 import argparse
+import errno
 import platform
 import signal
 import sys
@@ -37,7 +38,10 @@ def main() -> None:
                 say(f"x-api-key: {double.api.api_key}")
             say("other services:", *(f"{name}={value}" for name, value in double.tester.items()))
             ended.wait()
-    except (TemplateError, OSError, OverflowError, ValueError) as error:
+    except OSError as error:
+        taken = f"port {arguments.port} is taken: say make aws-local AWS_LOCAL_PORT=8002, or another"
+        sys.exit(f"make aws-local: {taken if error.errno == errno.EADDRINUSE else error}")
+    except (TemplateError, OverflowError, ValueError) as error:
         sys.exit(f"make aws-local: {error}")
 
 

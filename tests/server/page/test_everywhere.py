@@ -205,6 +205,25 @@ def test_the_sign_in_and_a_lost_connection_are_accessible_too(browser: Browser, 
         assert _axe(page, []) == []
 
 
+def test_a_key_that_is_refused_after_the_right_one_was_entered_is_not_mentioned(
+    browser: Browser, tmp_path: Path
+) -> None:
+    key = "k" * 20
+    with (
+        Server(tmp_path / "jobs.db", "--api-key", key, target=FUNCTIONS) as server,
+        watched_page(browser, server.url) as page,
+    ):
+        with page.expect_response(lambda answer: answer.request.method == "POST" and answer.status == 401) as refused:
+            page.get_by_label("API key").fill("wrong")
+            page.keyboard.press("Enter")
+            page.get_by_label("API key").fill(key)
+            page.keyboard.press("Enter")
+            expect(page.locator(".live")).to_have_text("live")
+        refused.value.finished()
+        page.get_by_role("link", name="Submit", exact=True).hover()  # the page has had its turn
+        expect(page.get_by_role("alert")).to_have_count(0)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_documentation_follows_the_theme_and_has_a_padlock_only_where_there_is_a_key(
     browser: Browser, scheme: str, tmp_path: Path

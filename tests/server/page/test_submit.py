@@ -41,7 +41,8 @@ class Item:
 @jobs.job
 def order(items: list[Item], ship_to: Address, due: dt.date, at: Annotated[dt.datetime, Meta(tz=True)], size: Size,
           count: int = 2, gift: bool = False, bill_to: Address | None = None, weights: dict[str, float] = {},
-          wait: float | str = "1h") -> dict:
+          wait: float | str = "1h", ready: dt.datetime | None = None, opens: dt.time | None = None,
+          closes: Annotated[dt.time, Meta(tz=True)] | None = None) -> dict:
     """Orders."""
     return {"due": due}
 '''
@@ -89,6 +90,9 @@ def test_dates_enums_lists_and_nested_objects_have_fields_of_their_own(
         _field(page, "gift").select_option("true")
         _field(page, "weights").fill('{"A-1": 1.5}')
         _field(page, "wait").fill("90")
+        _field(page, "ready").fill("2026-12-24T18:00")
+        _field(page, "opens").fill("08:30")
+        _field(page, "closes").fill("18:00:00Z")
         _field(page, "jobId").fill("mine")
         _submit(page)
         expect(page.locator("header.job .id")).to_have_text("mine")
@@ -101,6 +105,9 @@ def test_dates_enums_lists_and_nested_objects_have_fields_of_their_own(
             "gift": True,
             "weights": {"A-1": 1.5},
             "wait": 90,
+            "ready": "2026-12-24T17:00:00.000Z",
+            "opens": "08:30:00",
+            "closes": "18:00:00Z",
         }
 
 

@@ -21,6 +21,7 @@ import msgspec
 from asyncjob.aws.build.forms import durable_model, forms
 from asyncjob.aws.build.planned import Planned
 from asyncjob.aws.build.policy import Statement
+from asyncjob.aws.build.rules import rules
 from asyncjob.aws.build.template import HERE, least_timeout
 from asyncjob.aws.runtime.durable_dispatcher import own_suffix
 from asyncjob.aws.runtime.durable_job import DISPATCH_MS, NEVER_MS, SHELVES
@@ -146,7 +147,7 @@ def mapping_template(name: str, jobs: Jobs, **arguments: str) -> str:
     """
     files = {file.stem: file.read_text() for file in TEMPLATES.glob("*.vtl")}
     text = _expanded(_replaced(files[name], arguments), files)
-    for generated, lines in (("types", _types(jobs)), ("texts", _texts(jobs))):
+    for generated, lines in (("types", _types(jobs)), ("texts", _texts(jobs)), ("rules", _rules(jobs))):
         text = text.replace(f"{{{{ {generated} }}}}\n", lines)
     values = {
         "most body": str(MAX_BODY_BYTES),
@@ -193,7 +194,7 @@ def _types(jobs: Jobs) -> str:
     """What a submission is held against, by its type."""
     lines = []
     for number, (function, known) in enumerate(zip(jobs, forms(jobs), strict=True)):
-        lines += [f'#{"if" if number == 0 else "elseif"}($type == "{function.name}")', *_type(function, known)]
+        lines += [f'#{"if" if number == 0 else "elseif"}($type == "{function.name}")', *_type(function, known, number)]
     return "\n".join([*lines, '#elseif($refused == "")', '#set($refused = "type")', "#end", ""])
 
 
@@ -207,7 +208,7 @@ def facts(function: JobFunction) -> dict[str, Any]:
     return said
 
 
-def _type(function: JobFunction, known: dict[str, str]) -> list[str]:
+def _type(function: JobFunction, known: dict[str, str], number: int) -> list[str]:
     fields = msgspec.structs.fields(function.parameters)
     lines = [
         f"#set(${name} = {value if isinstance(value, int) else _quoted(value)})"
@@ -219,8 +220,14 @@ def _type(function: JobFunction, known: dict[str, str]) -> list[str]:
         lines.append(f"#set($needed = {_list(needed)})")
     if known:
         entries = ", ".join(f"\"{name}\": '{form}'" for name, form in known.items())
-        lines.append(f"#set($forms = {{{entries}}})")
+        lines += [f'#set($number = "{number}")', f"#set($forms = {{{entries}}})"]
     return lines
+
+
+def _rules(jobs: Jobs) -> str:
+    """What each parameter must be, by the number of its function and its own name: a refusal says these two."""
+    said = ((f"{number}_{name}", rule) for number, known in enumerate(rules(jobs)) for name, rule in known.items())
+    return "".join(f'#if($field == "{field}")\n#set($rule = "{rule}")\n#end\n' for field, rule in said)
 
 
 def _quoted(text: str) -> str:

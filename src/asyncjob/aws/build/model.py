@@ -13,7 +13,8 @@ import re
 from typing import Any
 
 from asyncjob.registry import Jobs
-from asyncjob.schema import JOB_ID_SCHEMA, Schema, submission_schemas
+from asyncjob.schema import JOB_ID_SCHEMA, submission_schemas
+from asyncjob.type_schemas import Schema
 
 DRAFT_4 = "http://json-schema.org/draft-04/schema#"
 KEPT = (
@@ -25,6 +26,7 @@ KEPT = (
 FORMS = {
     "date": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
     "date-time": "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}",
+    "time": "^[0-9]{2}:[0-9]{2}:[0-9]{2}",
     "duration": "^[+-]?[Pp][0-9DdHhMmSsTt.,]+$",
     "uuid": "^[0-9A-Fa-f-]{32,36}$",
     "base64": "^[A-Za-z0-9+/]*={0,2}$",

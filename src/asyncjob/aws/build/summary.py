@@ -6,6 +6,7 @@ It is read from the template that was made, so it cannot differ from what will b
 import inspect
 import json
 import shlex
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from typing import Any
 import msgspec
 import yaml
 
-from asyncjob.aws.build.durable import MAX_PARAMETERS_BYTES
+from asyncjob.aws.build.durable import MAX_PARAMETERS_BYTES, OPTIONS
 from asyncjob.registry import JobFunction, Jobs
+from asyncjob.signature import signed
 
 Tree = dict[str, Any]
 
@@ -25,8 +27,9 @@ LIMIT = (
 
 CALLERS = {
     "NONE": "everybody on the internet",
-    "AWS_IAM": "who signs requests with AWS credentials that allow execute-api:Invoke: Client(aws_iam=True), --aws-iam",
-    "API_KEY": "who sends the stack's key as x-api-key",
+    "AWS_IAM": "whoever signs requests (Client(aws_iam=True), --aws-iam) by AWS credentials that allow "
+    "execute-api:Invoke",
+    "API_KEY": "whoever sends the stack's key as x-api-key",
 }
 """Who may call the API, by the parameter Authorization."""
 
@@ -66,7 +69,7 @@ def summary(template: str, jobs: Jobs, out: Path, *, reserve: bool) -> str:
         "Who may call it",
         *_indented(_callers(tree)),
         "",
-        "What POST /jobs takes, beside jobId",
+        f"What POST /jobs takes, beside jobId and options ({', '.join(OPTIONS)})",
     ]
     lines += _indented(line for each in jobs for line in _describe(each, len(jobs) > 1))
     lines += _indented(iter([LIMIT]))
@@ -147,8 +150,9 @@ def _describe(function: JobFunction, type_required: bool) -> Iterator[str]:
     limits = [f"timeout {function.timeout:g} s"] if function.timeout else []
     needed = "" if type_required else " (may be left out)"
     yield f'"type": "{function.name}"{needed}   {", ".join([*limits, f"retries {function.retries}"])}'
+    hints = typing.get_type_hints(signed(function.function), include_extras=True)  # as they were written
     for field in msgspec.structs.fields(function.parameters):
-        hint = inspect.formatannotation(field.type).replace("typing.", "").replace("msgspec.", "")
+        hint = inspect.formatannotation(hints.get(field.name, Any)).replace("typing.", "").replace("msgspec.", "")
         yield f'  "{field.name}": {hint}{_default(field)}'
 
 
@@ -192,7 +196,7 @@ def _resource(value: Any) -> str:
 def _parameters(tree: Tree) -> Iterator[str]:
     """Every parameter with its default: who may call the API is one of them."""
     for name, parameter in tree["Parameters"].items():
-        yield f"{name} = {parameter['Default']}   {parameter.get('Description', '')}".rstrip()
+        yield f"{name} = {parameter['Default'] or '(empty)'}   {parameter.get('Description', '')}".rstrip()
     yield "Two stacks in one region need different names of the table and of the functions."
 
 
@@ -202,3 +206,6 @@ def _commands(out: Path) -> Iterator[str]:
     bucket, capabilities = "--s3-bucket MY-BUCKET", "--capabilities CAPABILITY_NAMED_IAM"
     yield f"aws cloudformation package --template-file {template} {bucket} --output-template-file {packaged}"
     yield f"aws cloudformation deploy --template-file {packaged} {bucket} --stack-name my-jobs {capabilities}"
+    yield "aws cloudformation describe-stacks --stack-name my-jobs --query 'Stacks[0].Outputs'"
+    yield "asyncjob check --url THE-ApiEndpoint --aws-iam"
+    yield "MY-BUCKET is a bucket of yours in the same region, for the code; aws s3 mb s3://MY-BUCKET makes one."

@@ -119,6 +119,7 @@ async function signIn(key) {
     await api.signIn(key);
     await begin();
   } catch (error) {
+    if (frame.isIn(state.session)) return; // by another key, entered before this one was refused
     state.notice = error.message;
     draw();
   }

@@ -49,6 +49,9 @@ function plain(given, resolve) {
 const isScalarUnion = ({ anyOf }) =>
   anyOf?.some(({ type }) => type === "string") && anyOf.every(({ type }) => ["string", "integer", "number"].includes(type));
 
+// A time of day that must have its zone, which a browser's field for it cannot hold.
+const isZoned = ({ format, pattern }) => format === "time" && pattern !== undefined;
+
 const FORMATS = { date: "date", time: "time", "date-time": "moment" };
 
 function kindOf(schema) {
@@ -56,7 +59,7 @@ function kindOf(schema) {
   if (isScalarUnion(schema)) return "scalar";
   if (schema.type === "boolean") return "boolean";
   if (schema.type === "integer" || schema.type === "number") return "number";
-  if (schema.type === "string") return FORMATS[schema.format] ?? "text";
+  if (schema.type === "string") return isZoned(schema) ? "text" : (FORMATS[schema.format] ?? "text");
   if (schema.type === "array" && typeof schema.items === "object" && !schema.prefixItems) return "list";
   return schema.type === "object" && schema.properties ? "object" : "json";
 }
@@ -82,6 +85,7 @@ export function example({ kind, schema, fields, item, default: usual }) {
   if (kind === "choice") return schema.enum[0];
   if (kind === "boolean") return true;
   if (kind === "number") return schema.minimum ?? (schema.exclusiveMinimum ?? 0) + 1;
+  if (isZoned(schema)) return `${TEXTS.time()}Z`;
   if (kind !== "json") return TEXTS[schema.format]?.() ?? "text";
   return schema.type === "object" ? {} : schema.type === "array" ? [] : null;
 }
