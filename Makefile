@@ -35,13 +35,13 @@ LOCK := UV_CUSTOM_COMPILE_COMMAND="make constraints" $(SUPPLY)/uv pip compile --
 	--generate-hashes --no-annotate $(UPGRADE)
 LOCALSTACK := tests/aws/localstack
 
-.PHONY: run test test-all $(PYTHONS:%=test-%) check screenshot lifecycle bench bench-aws bench-growth bench-listeners bench-claims bench-peers soak overload \
-	differential fuzz template aws-local aws-localstack constraints sbom audit clean
+.PHONY: run test test-all $(PYTHONS:%=test-%) check check-code check-template screenshot lifecycle bench bench-aws bench-growth \
+	bench-listeners bench-claims bench-peers soak overload differential fuzz template aws-local aws-localstack constraints sbom audit clean
 
 run: .venv/run
 	@$(BIN)/asyncjob serve
 
-test: check .venv/awscli .venv/lambda
+test: check .venv/awscli .venv/lambda .venv/compiled
 	$(BIN)/$(TESTS)
 
 test-all: check .venv/awscli .venv/lambda $(PYTHONS:%=test-%)
@@ -51,10 +51,14 @@ $(PYTHONS:%=test-%): test-%:
 	@$(if $(call python,$*),$(MAKE) --no-print-directory VENV=.venv-$* PYTHON=$(call python,$*) .venv-$*/test)
 	@$(if $(call python,$*),.venv-$*/bin/$(TESTS),echo "Python $* is not on this machine: not tested")
 
-check: .venv/test .venv/checkov
+check: check-code check-template
+
+check-code: .venv/test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+check-template: .venv/test .venv/checkov
 	$(BIN)/python -m asyncjob.aws.build.template --check template.yaml
 	$(BIN)/cfn-lint template.yaml
 	$(CHECKOV) --file template.yaml --framework cloudformation --compact --quiet --skip-download
@@ -151,6 +155,11 @@ $(VENV)/run: $(VENV)/python pyproject.toml constraints-aws.txt constraints-build
 $(VENV)/test: $(VENV)/run tests/constraints.txt
 	@echo "Setting up the tests' libraries: a few minutes, once"
 	@$(BIN)/$(HASHED) tests/constraints.txt && touch $@
+
+# pytest rewrites and compiles each test module, and keeps the result: without this, each of its processes would do so.
+# It says itself, in the tests, what cannot be collected.
+.venv/compiled: .venv/test
+	@$(BIN)/pytest --collect-only --quiet >/dev/null || true; touch $@
 
 # In environments of their own: they pin libraries that the tests need in newer versions.
 .venv/awscli: tests/aws/awscli.txt

@@ -20,7 +20,7 @@ from asyncjob import commands, streams
 from asyncjob.aws.build.lambdas import DEFAULT_PYTHON, MAX_TIMEOUT, Architecture, Python
 from asyncjob.commands.connection import USAGE
 from asyncjob.commands.help import CommandLine
-from asyncjob.commands.output import fail, printable, say
+from asyncjob.commands.output import complain, fail, say
 from asyncjob.extras import needs
 from asyncjob.server.logs import LogFormat, LogLevel
 from asyncjob.server.settings import RANGES, Settings, SettingsError, parse_duration
@@ -45,12 +45,12 @@ class Application(CommandLine):
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
         except SettingsError as error:
-            typer.echo(printable(f"asyncjob: {error}"), err=True)
+            complain(error)
             status = USAGE
         except streams.OutputLost as lost:
             status = READER_GONE if lost.error.errno == errno.EPIPE else USAGE
             if status != READER_GONE:
-                typer.echo(printable(f"asyncjob: {lost}"), err=True)
+                complain(lost)
         _end(status)
 
 
@@ -63,7 +63,10 @@ def _end(status: int) -> NoReturn:
 
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: os._exit(status))
-    threading.Thread(target=end_late, daemon=True).start()
+    try:
+        threading.Thread(target=end_late, daemon=True).start()
+    except RuntimeError:  # the system has no room for it
+        os._exit(status)
     sys.exit(status)
 
 
@@ -85,6 +88,11 @@ def _duration(text: str) -> float:
         return parse_duration(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def _host(host: str) -> str:
+    """The host without the brackets of an IPv6 address in a URL."""
+    return host[1:-1] if host[:1] + host[-1:] == "[]" else host
 
 
 def _root_path(path: str) -> str:
@@ -115,7 +123,7 @@ Target = Annotated[
         help="Your job functions: file.py, package.module, or either with :name. Without it, the built-in sleep.",
     ),
 ]
-Host = Annotated[str, _setting("host", "Address to listen on.", metavar="HOST")]
+Host = Annotated[str, _setting("host", "Address to listen on.", callback=_host, metavar="HOST")]
 Port = Annotated[int, _setting("port", "TCP port; 0 for any free one.")]
 RootPath = Annotated[
     str,
@@ -278,12 +286,12 @@ def _run(settings: Settings, reload: bool) -> None:
     # Imported here: the server's libraries are not needed to print a help text.
     with needs("server", later=["prometheus_client"]):
         from asyncjob.reload import serve_reloading
-        from asyncjob.serve import AddressError, serve
+        from asyncjob.serve import AddressError, Starved, serve
         from asyncjob.store import Unusable
 
     try:
         (serve_reloading if reload else serve)(settings)
-    except (RegistrationError, Unusable, AddressError) as error:
+    except (RegistrationError, Unusable, AddressError, Starved) as error:
         fail(error, status=1)
 
 
@@ -327,16 +335,15 @@ def build(
 ) -> None:
     """For AWS: make a folder with your functions and the template that deploys them."""
     with needs("aws"):
+        from asyncjob.aws.build import folder
         from asyncjob.aws.build.archive import BuildError
-        from asyncjob.aws.build.folder import Plan
-        from asyncjob.aws.build.folder import build as run
         from asyncjob.aws.build.lambdas import warning
 
     if said := warning(python):
-        typer.echo(f"asyncjob: {said}", err=True)
+        complain(said)
     tell = partial(typer.echo, err=True) if sys.stderr.isatty() else lambda line: None  # progress is for people
     try:
-        plan = Plan(
+        plan = folder.Plan(
             requirements=requirements,
             architecture=architecture,
             python=python,
@@ -345,7 +352,7 @@ def build(
             include=include,
             reserve=reserve,
         )
-        typer.echo(run(target, out, plan, tell))
+        typer.echo(folder.build(target, out, plan, tell))
     except (RegistrationError, BuildError) as error:
         missing = requirements is not None and isinstance(error.__cause__, ImportError)
         hint = f"; the build imports your functions: pip install --requirement {requirements}" if missing else ""

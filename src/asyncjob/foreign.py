@@ -1,7 +1,8 @@
 """Finds in a hint what pydantic would check and this package does not: a bound that is written must not go unchecked.
 
 msgspec checks `msgspec.Meta` and passes over everything else in `Annotated`; a dataclass of pydantic is a dataclass to
-it; and a model can be neither read nor written. Nothing of pydantic is imported: its things are known by their modules.
+it; and a model can be neither read nor written. No more can a path, which is refused here too. Nothing of pydantic is
+imported: its things are known by their modules.
 """
 
 import dataclasses
@@ -42,6 +43,8 @@ def _in_class(kind: type, seen: list[Any]) -> Iterator[str]:
                 f"{kind.__name__}, a model of pydantic: take a dict, and use {kind.__name__}.model_validate and "
                 "model_dump(mode='json') in the function"
             )
+    elif hasattr(kind, "__fspath__"):
+        yield f"{kind.__name__}, and JSON has no paths: write str in its place, and convert in the function"
     elif dataclasses.is_dataclass(kind) or hasattr(kind, "__struct_fields__") or hasattr(kind, "__required_keys__"):
         try:
             hints = typing.get_type_hints(kind, include_extras=True)

@@ -10,6 +10,7 @@ import importlib.util
 import os
 import stat
 import sys
+import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -55,6 +56,7 @@ def load(target: str | None) -> Jobs:
         return jobs
     source, _, name = target.partition(":")
     module = _import(source)
+    _check_threads(source)
     values = getattr(module, "__dict__", {})
     if name:
         found = [value for value in [values.get(name)] if isinstance(value, Jobs)]
@@ -152,6 +154,16 @@ def _add_folder(folder: str) -> None:
     sys.path.insert(len(sys.path) if names & LIBRARIES else max(own, default=-1) + 1, folder)
 
 
+def _check_threads(source: str) -> None:
+    """Refuse a module that has replaced Python's threads: what runs in them here would wait for ever, or fail."""
+    patched_by = threading.get_ident.__module__.partition(".")[0]
+    if patched_by != "_thread":
+        raise RegistrationError(
+            f"{source} has {patched_by} replace Python's threads (monkey patching), which workers need as they are: "
+            "leave that out; sync functions run in threads and async ones on a loop already"
+        )
+
+
 def _execute(path: Path) -> Any:
     """Import a file under its own name, unless that is taken, so that its functions can be pickled."""
     taken = path.stem in sys.modules or path.stem in sys.stdlib_module_names or path.stem in LIBRARIES
@@ -180,10 +192,12 @@ def _reason(error: BaseException) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """Where it was raised, unless that is in our own code or in Python's import machinery."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    own = last.filename == __file__ or "importlib" in last.filename or last.filename.startswith("<")
-    return "" if own else f" ({last.filename}:{last.lineno})"
+    """Where it was raised, or our own code was called that has; nothing if that is Python's import machinery."""
+    own = (os.path.dirname(__file__) + os.sep, "<string>")  # the second is what a dataclass has made for itself
+    places = [place for place in traceback.extract_tb(error.__traceback__) if not place.filename.startswith(own)]
+    if not places or "importlib" in places[-1].filename or places[-1].filename.startswith("<"):
+        return ""
+    return f" ({places[-1].filename}:{places[-1].lineno})"
 
 
 def _dotted(path: Path) -> str:

@@ -133,8 +133,10 @@ def _time(name: str, value: object) -> str:
         time = msgspec.convert(value, datetime)
     except msgspec.ValidationError:
         time = None
-    if time is None or time.tzinfo is None or not 1970 < time.year < 9999:
+    if time is None or time.tzinfo is None:
         raise InvalidOptions(f'options.{name} must be a time with its offset from UTC, such as "2026-12-24T18:00:00Z"')
+    if not 1970 < time.year < 9999:
+        raise InvalidOptions(f"options.{name} must be in one of the years 1971 to 9998")
     return timestamp(round(time.astimezone(UTC).timestamp() * 1000))
 
 

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from asyncjob import durations, policies
+from asyncjob import durations, failure, policies
 from asyncjob.lifespan import Lifespan, read_lifespan
 from asyncjob.options import PRIORITY_RULE, is_priority, misplaced
 from asyncjob.policies import NO_LIMITS, Backoff, Limit, Limits, OwnProcess, Rate, Unique
@@ -74,8 +74,8 @@ class JobFunction(Signature):
         """
         try:
             return msgspec.convert(parameters, self.parameters, str_keys=True)
-        except (msgspec.ValidationError, RecursionError) as error:
-            raise InvalidParameters(_explained(str(error))) from None
+        except BaseException as error:
+            raise _invalid(error) from None
 
     def parse(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Check parameters as `check`, and convert them to the hinted types.
@@ -100,9 +100,10 @@ class JobFunction(Signature):
         if not self.takes_decimals:
             return self._arguments(self.check(msgspec.json.decode(parameters)))
         try:
-            return self._arguments(msgspec.json.decode(parameters, type=self.parameters))
-        except (msgspec.ValidationError, RecursionError) as error:
-            raise InvalidParameters(_explained(str(error))) from None
+            checked = msgspec.json.decode(parameters, type=self.parameters)
+        except BaseException as error:
+            raise _invalid(error) from None
+        return self._arguments(checked)
 
     @functools.cached_property
     def read_results(self) -> Callable[[bytes], Any] | None:
@@ -285,6 +286,17 @@ def _check_schedule(function: JobFunction, schedule_id: str, schedule: Schedule)
         function.read(schedule.parameters_json)
     except InvalidParameters as error:
         raise ValueError(f"the parameters of its schedule {schedule_id!r}: {error}") from None
+
+
+def _invalid(error: BaseException) -> InvalidParameters:
+    """What is said of parameters that cannot be made: a class of the user's may raise anything then, and even exit."""
+    if issubclass(type(error), MemoryError):
+        raise error
+    text = failure.message(error)
+    if issubclass(type(error), (msgspec.ValidationError, RecursionError)):
+        return InvalidParameters(_explained(text))
+    told = f"{failure.type_name(error)}: {text}" if text else failure.type_name(error)
+    return InvalidParameters(f"a parameter cannot be made of this: {told}")
 
 
 def _explained(error: str) -> str:

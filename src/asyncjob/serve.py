@@ -30,11 +30,19 @@ from asyncjob.store import Store, Unusable
 BACKLOG = 2_048  # connections that may wait to be accepted
 MAX_FILES = 65_536  # open at once, connections included; idle clients soon reach a shell's usual limit of 1,024
 
+MIN_FILES = 64  # for the server itself, its database and a few connections
+WORKER_FILES = 4  # that one more worker needs
+NO_THREAD = "can't start new thread"  # as Python says it, with a RuntimeError
+
 ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # by what name they are reached from here
 
 
 class AddressError(Exception):
     """The address cannot be listened on; the message says why."""
+
+
+class Starved(Exception):
+    """The system gives this process too little; the message says of what."""
 
 
 def serve(settings: Settings, listener: socket.socket | None = None) -> None:
@@ -49,19 +57,34 @@ def serve(settings: Settings, listener: socket.socket | None = None) -> None:
         RegistrationError: the registry cannot be loaded.
         Unusable: the store cannot be used, or can no longer be used.
         AddressError: the address cannot be listened on.
+        Starved: there is no room for its files, threads or data.
     """
-    streams.settle(output_matters=False)
-    _allow_many_files()
-    logs.configure(settings.log_format, settings.log_level)
+    _settle_output(settings)
+    _allow_many_files(settings.worker_count)
     for signum in stop_signals():
         if signum != signal.SIGINT:  # Python raises KeyboardInterrupt for it
             signal.signal(signum, _stop_at_once)
     typed, settings = settings, _located(settings)
     with unmoved():  # workers begin where the server was started, too
         jobs = load(typed.target)
+    _settle_output(settings)  # again: the module may have replaced the streams, and configured logging for itself
     with listener or listen(settings) as listening:
         settings = replace(settings, url=_address(listening, ANY_HOST) + settings.root_path)
-        uvloop.run(_serve(jobs, settings, life.open_store(settings), listening))
+        try:
+            uvloop.run(_serve(jobs, settings, life.open_store(settings), listening))
+        except MemoryError:
+            raise Starved("there is no memory left for the server") from None
+        except RuntimeError as error:
+            if str(error) != NO_THREAD:
+                raise
+            raise Starved(
+                "the system lets the server start no further thread: it has no memory left, or `ulimit -u` is too low"
+            ) from None
+
+
+def _settle_output(settings: Settings) -> None:
+    streams.settle(output_matters=False)
+    logs.configure(settings.log_format, settings.log_level)
 
 
 def _located(settings: Settings) -> Settings:
@@ -85,12 +108,24 @@ def _stop_at_once(signum: int, frame: FrameType | None) -> NoReturn:
     os._exit(0)
 
 
-def _allow_many_files() -> None:
+def _allow_many_files(workers: int) -> None:
+    """Raise the limit of open files, as far as the system lets us.
+
+    Raises:
+        Starved: it stays below what the server needs with so many workers.
+    """
+    least = MIN_FILES + WORKER_FILES * workers
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(MAX_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         with suppress(OSError, ValueError):  # the server then makes do with fewer
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    if soft != resource.RLIM_INFINITY and soft < least:
+        raise Starved(
+            f"the system lets the server open {soft} files, and with --workers {workers} it needs {least}: raise the "
+            "limit, such as with `ulimit -n 1024`"
+        )
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -181,4 +216,5 @@ def _announce(jobs: Jobs, settings: Settings, listener: socket.socket, store: St
         key = "" if settings.api_key is None else ' -H "x-api-key: $ASYNCJOB_API_KEY"'
         body = """-H 'content-type: application/json' -d '{"seconds": 3}'"""
         lines.append(f"  try       curl -i {address}/jobs{key} {body}")
-    print("\n".join(lines), flush=True)
+    with suppress(Exception):  # of a stream that a user's module has put in the place of standard output
+        print("\n".join(lines), flush=True)

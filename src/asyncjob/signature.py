@@ -229,7 +229,8 @@ def _check_hint(name: str, parameter: str, hint: Any) -> None:
     except TypeError as error:
         reason = str(error).splitlines()[0]
         if "custom types" in reason:
-            reason = "it names a class that JSON cannot show; a dataclass, a TypedDict or a msgspec.Struct can be"
+            kind = str(error).splitlines()[-1].removeprefix("type ").removesuffix(" is not supported")
+            reason = f"JSON cannot show {kind}: it can show a dataclass, a TypedDict or a msgspec.Struct"
         raise RegistrationError(f"{name}: JSON cannot be checked against the hint of {parameter!r}: {reason}") from None
 
 

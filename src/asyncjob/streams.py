@@ -55,11 +55,12 @@ def settle(*, output_matters: bool) -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # takes the lowest free number, which is this one
     if sys.stdin is None:
         sys.stdin = open(INPUT, closefd=False)  # noqa: SIM115
-    sys.stdout = _text(sys.stdout, OUTPUT, patient=not output_matters)
-    sys.stderr = _text(sys.stderr, ERROR, patient=True)
+    # Python's other names for them keep them open, too: a module may put another text stream around their bytes.
+    sys.stdout = sys.__stdout__ = _text(sys.stdout, OUTPUT, patient=not output_matters)  # type: ignore[misc]
+    sys.stderr = sys.__stderr__ = _text(sys.stderr, ERROR, patient=True)  # type: ignore[misc]
 
 
-def _text(earlier: TextIO | None, descriptor: int, *, patient: bool) -> TextIO:
+def _text(earlier: TextIO | None, descriptor: int, *, patient: bool) -> io.TextIOWrapper:
     at_once = getattr(earlier, "write_through", False)  # -u and PYTHONUNBUFFERED set it
     return io.TextIOWrapper(
         io.BufferedWriter(_Descriptor(descriptor, patient)),
@@ -76,6 +77,12 @@ def flush() -> None:
     Raises:
         OutputLost: standard output cannot be written, and it matters.
     """
-    for stream in (sys.stderr, sys.stdout):
-        if not stream.closed:
-            stream.flush()
+    for name in ("stderr", "stdout"):
+        stream = getattr(sys, name)
+        try:
+            if not stream.closed:
+                stream.flush()
+        except OutputLost:
+            raise
+        except Exception:  # of a stream that a user's module has put there; the interpreter would meet it again
+            setattr(sys, name, None)

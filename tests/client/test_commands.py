@@ -147,7 +147,7 @@ def test_a_job_that_is_refused_keeps_no_other_from_its_turn(run: Run, served: Se
         served.result(job_id)
     shown = run("get", done[0], "nobody", done[1], "--json", status=2)
     assert [json.loads(line)["jobId"] for line in shown.stdout.splitlines()] == done
-    assert shown.stderr == "asyncjob: nobody: Not found (404)\n"
+    assert shown.stderr == f"asyncjob: Not found: {served.url}/jobs/nobody (404)\n"
     retried = run("retry", "nobody", done[0], "--wait", "--json", status=2)
     assert json.loads(retried.stdout)["attempt"] == 2
     refused = run("cancel", *done, status=2)
@@ -284,6 +284,17 @@ def test_help_says_whole_what_each_command_does(run: Run) -> None:
     shown = " ".join(run("--help").stdout.partition("Commands:")[2].split())
     for name, command in GROUP.commands.items():  # type: ignore[attr-defined]
         assert f"{name} {' '.join(command.help.split())}" in shown
+
+
+def test_an_error_of_several_lines_is_shown_in_them(run: Run, served: Server) -> None:
+    job_id = served.submit("raises", message="one\n\ttwo\nthree\x1b")
+    served.result(job_id)
+    shown = run("get", job_id).stdout.splitlines()
+    start = next(number for number, line in enumerate(shown) if line.startswith("error"))
+    column = shown[start].index("LookupError")
+    told = [line[column:] for line in shown[start : start + 3]]
+    assert told == ["LookupError: one", "        two", r"three\x1b"]
+    assert r"\n" not in run("list", "--type", "raises").stdout
 
 
 def test_list_watches(served: Server) -> None:

@@ -2,6 +2,7 @@
 
 import email.utils
 import json
+import pickle
 import time
 from datetime import timedelta
 from typing import Any
@@ -9,14 +10,15 @@ from typing import Any
 import httpx
 import pytest
 
-from asyncjob import ClientError, NotFound, Refused, Unreachable, WaitTimeout
-from asyncjob.client import core
+from asyncjob import AwaitedJobCanceled, ClientError, JobFailed, NotFound, Refused, Unreachable, WaitTimeout
+from asyncjob.client import JobSnapshot, core
 from asyncjob.client.core import Api, Call, Following, proceed
 from asyncjob.client.functions import ask
 from asyncjob.options import NONE
 
 JOB = {"jobId": "7", "type": "add", "parameters": {}, "attempt": 1, "createdAt": "2024-06-06T12:34:56.789Z"}
 RUNNING, SUCCESS = JOB | {"status": "Running"}, JOB | {"status": "Success", "results": 3}
+FAILED = JOB | {"status": "Failure", "error": {"type": "LookupError", "message": "no"}}
 BASE = httpx.URL("http://host/prod/")
 NOT_FOUND = (404, {"message": "Not found"})
 
@@ -93,6 +95,52 @@ def test_a_request_is_given_up_after_its_retries(api: Api) -> None:
     with pytest.raises(Refused, match="no disk") as raised:
         Answering(api.submit(ask("add", NONE, {})), *[(503, {"message": "no disk"})] * 4)
     assert raised.value.status == 503
+
+
+def test_an_impatient_client_asks_again_only_while_a_first_answer_might_still_come() -> None:
+    def submission() -> Any:
+        return Api(8, 2, patient=False).submit(ask("add", NONE, {}))
+
+    assert len(Answering(submission(), httpx.ConnectError, (503, {}, {"retry-after": "1"})).calls) == 3
+    with pytest.raises(Refused, match="busy"):
+        Answering(submission(), (503, {"message": "busy"}, {"retry-after": "60"}))
+    with pytest.raises(Unreachable, match="lost"):  # for its whole time
+        Answering(Api(0, 2, patient=False).submit(ask("add", NONE, {})), httpx.ReadError)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (httpx.ConnectTimeout, "gave no answer: it took too long to connect"),
+        (httpx.ReadTimeout, "gave no answer: something there accepts connections, but took too long to answer"),
+    ],
+)
+def test_a_timeout_says_what_took_too_long(error: type[httpx.RequestError], said: str) -> None:
+    with pytest.raises(Unreachable, match=said):
+        Answering(Api(30, 0).health(), error)
+
+
+def test_what_is_not_found_is_named(api: Api) -> None:
+    for operation, asked in [(Following(api, "nobody").get(), "jobs/nobody"), (api.stats(), "stats")]:
+        with pytest.raises(NotFound) as raised:
+            Answering(operation, NOT_FOUND)
+        assert str(raised.value) == f"Not found: http://host/prod/{asked} (404)"
+        assert (raised.value.status, raised.value.message) == (404, "Not found")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NotFound(404, "Not found", "http://host/jobs/x"),
+        Refused(409, "no"),
+        JobFailed(JobSnapshot.of(FAILED)),
+        AwaitedJobCanceled(JobSnapshot.of(FAILED)),
+        WaitTimeout("7", None),
+    ],
+)
+def test_an_error_can_go_to_another_process(error: ClientError) -> None:
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error))
 
 
 @pytest.mark.parametrize("answer", [(400, {}), (403, {}), (409, {}), (413, {}), (501, {}), httpx.UnsupportedProtocol])

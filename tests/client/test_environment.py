@@ -166,6 +166,13 @@ def test_what_a_server_says_does_nothing_to_a_terminal(answering: Callable[[int,
     assert not any(each in text for each in EVIL if each not in "a]0;x2Jtxt\n")
 
 
+def test_a_message_of_several_lines_is_said_in_one(answering: Callable[[int, str], str]) -> None:
+    url = answering(400, json.dumps({"message": "the first line\r\n\tthe second\n\n\x1b[31mthe third\n"}))
+    said = r"the first line the second \x1b[31mthe third (400)"
+    assert _run("asyncjob list", url).stderr == f"asyncjob: {said}\n"
+    assert _run("asyncjob check", url).stdout == f"BAD  server     {url} says: {said}\n"
+
+
 def test_a_space_of_another_script_and_a_joined_emoji_stay_as_they_are() -> None:
     for text in ("全角\u3000空白", "a\u00a0b", "👩\u200d💻", "é"):
         assert printable(text) == text
@@ -235,3 +242,15 @@ def test_a_client_in_a_job_function_reaches_the_server_that_runs_it(tmp_path: Pa
     with Server(tmp_path / "jobs.db", *arguments, target="mine.py", env=env) as server:
         job = server.client.post("/jobs?wait=60", json={"type": "outer", "number": 1}).json()
         assert job.get("results") == 2, job
+
+
+def test_in_a_lambda_function_a_client_needs_an_address(
+    connected: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ASYNCJOB_URL", raising=False)
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "AsyncJobProcessor")
+    with pytest.raises(ClientError, match=r"name the API's address, as in Client\('https://...', aws_iam=True\)"):
+        connected(None)
+    assert connected("http://127.0.0.1:9") is not None
+    monkeypatch.setenv("ASYNCJOB_URL", "http://127.0.0.1:9")
+    assert connected(None) is not None

@@ -104,7 +104,8 @@ def test_the_command_says_what_was_left_out_and_what_it_does_not_know(run: Run, 
     job_id = served.submit("floods", lines=2_000)
     served.result(job_id)
     assert "... 1,000 lines were left out" in run("logs", job_id).stdout.splitlines()
-    assert run("logs", "nobody", status=2).stderr == "asyncjob: nobody: Not found (404)\n"
+    assert "Not found: http://127.0.0.1" in (said := run("logs", "nobody", status=2).stderr)
+    assert said.endswith("/jobs/nobody (404)\n")
     assert "is none of debug, info" in re.sub(r"\s+", " ", run("logs", job_id, "--level", "loud", status=2).stderr)
 
 

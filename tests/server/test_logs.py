@@ -207,8 +207,13 @@ def test_what_is_written_past_python_is_a_line_of_the_worker(talker: Server) -> 
 
 
 def test_what_is_printed_at_the_import_is_a_line_of_the_worker(talker: Server) -> None:
-    told = {line["event"]: line for line in server_log(talker)}
-    printed, logged, in_server = told["imported"], told["logged at the import"], told["logged in the server"]
+    words = ("imported", "logged at the import", "logged in the server")
+
+    def told() -> dict[str, Line]:
+        return {line["event"]: line for line in server_log(talker)}
+
+    wait_for(lambda: told().keys() >= {*words}, "the lines of the import")
+    printed, logged, in_server = map(told().__getitem__, words)
     assert (printed["logger"], printed["level"], "worker" in printed, "job_id" in printed) == (
         "stdout",
         "info",

@@ -102,6 +102,13 @@ def test_an_address_that_is_taken_is_refused(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_an_ipv6_address_may_be_written_as_in_a_url(tmp_path: Path, host: str) -> None:
+    with Server(tmp_path / "jobs.db", "--host", host) as server:
+        assert server.url.startswith("http://[::1]:")
+        assert server.client.get("/openapi.json").status_code == 200
+
+
 @pytest.mark.parametrize(
     ("target", "source", "reason"),
     [

@@ -78,9 +78,9 @@ from opentelemetry.sdk.trace import SpanProcessor
 
 
 class Broken(SpanProcessor):
-    def on_end(self, span):
-        if span.name.startswith("run "):
-            raise RuntimeError
+    def {method}(self, span, parent_context=None):
+        if not span.name == "inside":
+            raise {error}
 
 
 provider.add_span_processor(Broken())
@@ -213,14 +213,34 @@ def test_with_an_sdk_the_function_is_handed_the_submissions_span(traced: Server)
     assert handed == f"00-{TRACE}-{spans(traced, 2)['submit handed']['context']['span_id'][2:]}-01"
 
 
-def test_an_sdk_that_raises_costs_no_job_and_the_log_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", ["RuntimeError", "SystemExit"])
+@pytest.mark.parametrize("method", ["on_start", "on_end"])
+def test_an_sdk_that_raises_costs_no_job_and_the_log_says_so(tmp_path: Path, method: str, error: str) -> None:
     target = tmp_path / "mine.py"
-    target.write_text(FUNCTIONS + BROKEN)
+    target.write_text(FUNCTIONS + BROKEN.format(method=method, error=error))
     with Server(tmp_path / "jobs.db", target=str(target)) as server:
         for name in ("async", "sync"):
-            job = server.result(server.submit(name))
+            job = server.result(submit(server, name, jobId=name))
             assert (job["status"], job["attempt"]) == ("Success", 1)
-        assert server.log.read_text().count("a span failed error=RuntimeError") == 2
+        again = server.client.post("/jobs", json={"type": "handed", "jobId": "sync"})
+        assert again.status_code == 409
+        assert server.log.read_text().count(f"a span failed error={error}") == 5
+        assert "unexpected error" not in server.log.read_text()
+
+
+def test_a_provider_that_cannot_be_loaded_costs_no_job(tmp_path: Path) -> None:
+    with Server(tmp_path / "jobs.db", env={"OTEL_PYTHON_TRACER_PROVIDER": "there_is_none"}) as server:
+        for number in range(2):  # the second one is answered on the lane
+            assert server.result(submit(server, "sleep", seconds=number / 1000))["status"] == "Success"
+        assert server.stop() == 0
+
+
+def test_a_submission_that_is_refused_is_told_by_its_type(traced: Server) -> None:
+    submit(traced, "sync", jobId="1")
+    assert traced.client.post("/jobs", json={"type": "handed", "jobId": "1"}).status_code == 409
+    refused = spans(traced, 4)["submit handed"]
+    assert refused["status"] == {"status_code": "ERROR", "description": "Conflict"}
+    assert (refused["attributes"]["error.type"], refused["events"]) == ("Conflict", [])
 
 
 def test_a_file_of_the_first_version_is_taken_up(tmp_path: Path) -> None:

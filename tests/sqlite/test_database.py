@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from asyncjob.sqlite import database
 from asyncjob.sqlite.backup import BackupError, backup
 from asyncjob.sqlite.database import Database
 from asyncjob.store import Unusable
@@ -115,6 +116,28 @@ def test_a_vacuum_or_a_reader_of_another_program_stops_nothing(server: Server) -
     (server.database.with_name("link.db")).hardlink_to(server.database)
     assert server.result(server.submit("add", a=2))["results"] == 3
     assert server.stop() == 0
+
+
+def test_the_wal_shrinks_once_a_long_reader_has_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "WAL_BYTES", 1 << 20)
+    wal = tmp_path / "jobs.db-wal"
+    with closing(Database(tmp_path / "jobs.db")) as held, closing(held.connect()) as writer:
+
+        def write_four_mb() -> None:
+            for _ in range(8):
+                writer.execute("INSERT INTO filled VALUES (zeroblob(524288))")
+            writer.execute("DELETE FROM filled")
+
+        writer.execute("CREATE TABLE filled (bytes)")
+        with closing(sqlite3.connect(tmp_path / "jobs.db", isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM job").fetchall()
+            for _ in range(5):
+                write_four_mb()
+            assert wal.stat().st_size > 16 << 20
+        write_four_mb()
+        write_four_mb()
+        assert wal.stat().st_size < 8 << 20
 
 
 def test_one_file_is_held_under_all_its_names_and_given_up_at_the_end(tmp_path: Path) -> None:

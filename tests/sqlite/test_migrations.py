@@ -58,6 +58,46 @@ def test_a_file_of_an_earlier_schema_becomes_as_a_new_one_and_keeps_its_jobs(tmp
         assert connection.execute("SELECT job_id, status FROM job").fetchall() == [("old", "Pending")]
 
 
+RULED: dict[str, list[object]] = {  # what a rule of the table is about, with what it may be and what not
+    "status": ["Pending", "Running", "Success", "Failure", "Canceled", "Ended", None],
+    "unique_in": ["waiting", "unfinished", "within", "ever", None],
+    "stage": [0, 1, 2, 3, None],
+    "results": ["1", None],
+    "error": ["{}", None],
+    "started_at": [ENDED, None],
+    "finished_at": [ENDED, None],
+    "progress": ["{}", None],
+    "due_at": [0, None],
+    "run_at": [0, None],
+    "pause": [0, None],
+    "turn": [0, None],
+}
+
+
+def _allowed(version: int) -> list[int]:
+    """Which of all combinations of these the table of that schema takes, by their number."""
+    names = ", ".join(RULED)
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for migration in MIGRATIONS[:version]:
+            connection.executescript(migration)
+        connection.executescript("DROP INDEX job_unique_waiting; DROP INDEX job_unique_unfinished")
+        for name, values in RULED.items():
+            connection.execute(f"CREATE TABLE all_{name} ({name})")
+            connection.executemany(f"INSERT INTO all_{name} VALUES (?)", [[value] for value in values])
+        connection.execute(
+            f"INSERT OR IGNORE INTO job (sequence, job_id, type, created_at, parameters, {names})"
+            f" SELECT row_number() OVER (ORDER BY {names}), row_number() OVER (ORDER BY {names}), '', '', '', {names}"
+            f" FROM {', '.join(f'all_{name}' for name in RULED)}"
+        )
+        return [number for (number,) in connection.execute("SELECT sequence FROM job ORDER BY sequence")]
+
+
+def test_the_rules_of_a_job_are_the_same_however_they_are_written() -> None:
+    allowed = _allowed(SCHEMA_VERSION)
+    assert allowed == _allowed(8)
+    assert len(allowed) == 112
+
+
 def test_migrations_are_numbered_without_a_gap_and_each_says_what_it_is_for() -> None:
     names = [file.name for file in resources.files("asyncjob.sqlite").joinpath("migrations").iterdir()]
     assert sorted(int(name.partition("_")[0]) for name in names) == list(range(1, SCHEMA_VERSION + 1))

@@ -108,6 +108,45 @@ def test_the_event_loop_does_not_wait_until_another_process_unlocks_the_file(tmp
     with_store(tmp_path / "jobs.db", test)
 
 
+def test_all_that_has_gathered_is_refused_at_once_if_another_process_does_not_unlock_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "BUSY_TIMEOUT_MS", 50)
+
+    async def test(opened: OpenedFile) -> None:
+        traced = await _settle(opened)
+        with closing(sqlite3.connect(tmp_path / "jobs.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            saving = [opened.submit(f"job-{number}") for number in range(20)]
+            outcomes = await asyncio.gather(*saving, return_exceptions=True)
+            assert [str(outcome) for outcome in outcomes] == ["database is locked"] * 20
+            assert len([sql for place, sql in traced.statements if place == THREAD and "INTO plain" in sql]) <= 1
+            done = opened.store.succeed([Success("later", 1, b"1")])
+            await traced.in_thread.wait()
+            other.execute("ROLLBACK")
+        assert await done == [False]
+        assert await opened.submit("later") is None
+        assert (opened.store.pending, opened.claimed) == (0, [("first", 1), ("later", 1)])
+
+    with_store(tmp_path / "jobs.db", test)
+
+
+def test_reads_in_the_turn_of_a_write_do_not_keep_sqlite_from_beginning_its_log_anew(
+    tmp_path: Path, quick: None
+) -> None:
+    async def test(opened: OpenedFile) -> None:
+        await _settle(opened)
+        opened.store._writer._connection.execute("PRAGMA wal_autocheckpoint = 20").fetchall()
+        for number in range(100):
+            saving = asyncio.ensure_future(opened.submit(f"job-{number}"))
+            await asyncio.sleep(0)
+            assert opened.store.show("first") is not None  # its transaction lasts until after the write
+            await saving
+        assert (tmp_path / "jobs.db-wal").stat().st_size < 100 * 4096
+
+    with_store(tmp_path / "jobs.db", test)
+
+
 def test_the_thread_writes_while_the_disk_is_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: None) -> None:
     async def test(opened: OpenedFile) -> None:
         traced = await _settle(opened)
@@ -145,12 +184,29 @@ def test_the_event_loop_spends_a_hundredth_of_its_time_on_a_slow_disk_and_always
     disk = Disk(clock := Clock())
     for seconds in before:
         _wait(disk, clock, seconds)
-    clock.now += 1_001.0
+    clock.now += 1_111.0
     for _ in range(2 * MOST_TIMES):  # in which it finds out
         _wait(disk, clock, slow)
     assert sum(_wait(disk, clock, slow) for _ in range(20 * MOST_TIMES)) <= 21
-    clock.now += 1_001.0
+    clock.now += 1_111.0
     assert all(_wait(disk, clock, QUICK_SECONDS) for _ in range(10))
     assert _wait(disk, clock, COPYING_SECONDS)  # as now and then
     assert not _wait(disk, clock, COPYING_SECONDS)
     assert _wait(disk, clock, QUICK_SECONDS)
+
+
+@given(
+    st.lists(st.tuples(st.floats(QUICK_SECONDS, 5, exclude_min=True), st.integers(0, 100)), min_size=1, max_size=5),
+    st.booleans(),
+)
+def test_the_event_loop_spends_less_than_a_tenth_of_its_time_on_a_disk_that_is_now_quick_now_slow(
+    pattern: list[tuple[float, int]], begins_slow: bool
+) -> None:
+    disk = Disk(clock := Clock())
+    began, waited, longest = clock.now, 0.0, max(slow for slow, _ in pattern)
+    while clock.now < began + 2_000 * longest:
+        for slow, quick in pattern if begins_slow else pattern[::-1]:
+            waited += slow if _wait(disk, clock, slow) else 0
+            for _ in range(quick):
+                _wait(disk, clock, QUICK_SECONDS)
+    assert waited < (clock.now - began) / 10 + 4 * longest  # which it finds out by

@@ -307,3 +307,12 @@ def test_pytest_finds_the_fixture_by_itself(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_where_a_function_failed_is_in_the_tests_log(engine: MemoryEngine, caplog: pytest.LogCaptureFixture) -> None:
+    handle = engine.client.submit(divide, a=1, b=0)
+    assert handle.wait().status is Status.FAILURE
+    (record,) = caplog.records
+    first, *frames = record.getMessage().splitlines()
+    assert first == f"job {handle.id}, divide, attempt 1: ZeroDivisionError: division by zero"
+    assert __file__ in frames[0] and "return a / b" in frames[1]

@@ -1,6 +1,7 @@
 """What pydantic would check in a hint, and this package does not, is refused: it must not go unchecked."""
 
 import dataclasses
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
 import annotated_types
@@ -31,6 +32,14 @@ class Order:
 
     count: Annotated[int, pydantic.Field(ge=1)]
     more: "list[Order]"
+
+
+@dataclasses.dataclass
+class Thumbnail:
+    """Where a file is, and its size."""
+
+    path: Path
+    width: int
 
 
 class Line(TypedDict):
@@ -75,6 +84,8 @@ def _register(hint: Any, returns: Any = None) -> None:
         (dict[str, Struct], BOUND),
         (Annotated[str, pydantic.BeforeValidator(str)], "BeforeValidator("),
         (Checked, "Checked, a dataclass of pydantic, whose validation does not run here: take a plain one"),
+        (Path, "Path, and JSON has no paths: write str in its place, and convert in the function"),
+        (list[Thumbnail], "Path, and JSON has no paths: write str"),
         (list[Model], "Model, a model of pydantic: take a dict, and use Model.model_validate and model_dump"),
     ],
 )

@@ -42,6 +42,7 @@ def _file(folder: Path, source: str, name: str = "mine.py") -> str:
             "Odd, whose message cannot be",
         ),
         ("class Odd(BaseException):\n    __repr__ = None\nraise SystemExit(Odd())", "SystemExit, whose message cannot"),
+        ("from asyncjob import Cron\n\nCron('0 3 * *')", "mine.py:3)"),  # and not the line of ours that refuses it
         ("x = 1\0", "null bytes"),
         ("# coding: no-such\n", "SyntaxError: "),
     ],
@@ -95,6 +96,30 @@ def test_a_default_that_fits_as_it_is_or_as_json_is_accepted(tmp_path: Path, def
 def test_a_value_that_raises_when_it_is_asked_for_its_class_is_passed_over(tmp_path: Path) -> None:
     proxy = "class Proxy:\n    __class__ = property(lambda self: 1 / 0)\nproxy = Proxy()\n"
     assert load(_file(tmp_path, proxy + REGISTRY.format(""))).names == ["f"]
+
+
+PATCHES = """
+import threading
+def get_ident(): return 1
+def patch_all(): threading.get_ident = get_ident
+"""
+LOADS = """
+import os, sys
+from asyncjob.loading import load
+from asyncjob.signature import RegistrationError
+try:
+    load(sys.argv[1])
+except RegistrationError as error:
+    print(error, flush=True)
+os._exit(0)  # its threads are none that Python could end
+"""
+
+
+def test_a_module_that_replaces_pythons_threads_is_refused_and_told_by_what(tmp_path: Path) -> None:
+    _file(tmp_path, PATCHES, "greenish.py")  # as gevent and eventlet do
+    target = _file(tmp_path, "import greenish\ngreenish.patch_all()\n" + REGISTRY.format(""))
+    run = subprocess.run([sys.executable, "-c", LOADS, target], capture_output=True, text=True)
+    assert f"{target} has greenish replace Python's threads" in run.stdout, run.stderr
 
 
 PROBE = """

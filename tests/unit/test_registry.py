@@ -1,5 +1,7 @@
 """Registering job functions, and what their signatures mean."""
 
+import asyncio
+import decimal
 import functools
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -116,6 +118,7 @@ def named(**values: int) -> None: ...
 def late_context(value: int, context: JobContext) -> None: ...
 def context_by_name(*, context: JobContext) -> None: ...
 def no_json(value: complex) -> None: ...
+def odd_class(value: list[decimal.Context]) -> None: ...
 def no_such_hint(value: "Nowhere") -> None: ...  # type: ignore[name-defined]  # noqa: F821
 def generator() -> Iterator[int]:
     yield 1
@@ -140,6 +143,7 @@ def bad_bounds(value: Annotated[str, Meta(ge=1)]) -> None: ...
         (late_context, "JobContext must be the first"),
         (context_by_name, "JobContext must be the first parameter, with no"),
         (no_json, "JSON cannot be checked against the hint of 'value'"),
+        (odd_class, "against the hint of 'value': JSON cannot show <class 'decimal.Context'>: it can show a dataclass"),
         (no_such_hint, "signature cannot be read: name 'Nowhere' is not defined: what hints name must be"),
         (bad_bounds, "JSON cannot be checked against the hint of 'value'"),
         (lambda: None, "'<lambda>' cannot name a job function"),
@@ -194,6 +198,47 @@ def test_parameters_are_checked_against_the_hints() -> None:
     for wrong in ({}, {"color": "green"}, {"color": "red", "size": 0}, {"color": "red", "extra": 1}, {"color": 1}):
         with pytest.raises(InvalidParameters):
             jobs["paint"].parse(wrong)
+
+
+@dataclass
+class Raises:
+    what: str
+
+    def __post_init__(self) -> None:
+        raised: dict[str, BaseException | type[BaseException]] = {
+            "text": ValueError("\ud800" + "x" * 100_000),
+            "key": KeyError("what"),
+            "assert": AssertionError,
+            "exit": SystemExit(1),
+            "cancel": asyncio.CancelledError,
+            "interrupt": KeyboardInterrupt,
+        }
+        raise raised[self.what]
+
+
+@pytest.mark.parametrize("also", [int, Decimal])  # which is read in another way
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("text", "?xxx"),
+        ("key", "a parameter cannot be made of this: KeyError: 'what'"),
+        ("assert", "a parameter cannot be made of this: AssertionError"),
+        ("exit", "a parameter cannot be made of this: SystemExit: 1"),
+        ("cancel", "a parameter cannot be made of this: CancelledError"),
+        ("interrupt", "a parameter cannot be made of this: KeyboardInterrupt"),
+    ],
+)
+def test_whatever_a_parameters_class_raises_is_one_message_that_can_be_sent(what: str, said: str, also: Any) -> None:
+    jobs = Jobs()
+
+    def takes(part: Raises, also: Any = 1) -> None: ...
+
+    takes.__annotations__["also"] = also
+    jobs.job(takes)
+    with pytest.raises(InvalidParameters) as refused:
+        jobs["takes"].read(msgspec.json.encode({"part": {"what": what}}))
+    message = str(refused.value)
+    assert message.startswith(said) and len(message.encode()) < 11_000
 
 
 def test_one_exception_to_retry_on_needs_no_tuple() -> None:

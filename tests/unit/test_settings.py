@@ -33,6 +33,12 @@ def test_another_address_needs_a_key_or_a_word(host: str) -> None:
     assert Settings(host=host, insecure=True).host == host
 
 
+@pytest.mark.parametrize("host", ["localhost:80", "http://127.0.0.1", "[::1]", "::1]", "a b", "me@host"])
+def test_a_host_with_a_port_or_of_a_url_is_refused(host: str) -> None:
+    with pytest.raises(SettingsError, match="is neither an address nor a name"):
+        Settings(host=host, insecure=True)
+
+
 def test_there_are_never_more_workers_than_jobs_at_once() -> None:
     assert Settings(workers=8, concurrency=3).worker_count == 3
 

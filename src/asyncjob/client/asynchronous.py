@@ -93,7 +93,7 @@ class AsyncClient:
         try:
             job = self.job(job_id)
         except ValueError:  # no job can have that id
-            raise NotFound(404, "Not found") from None
+            raise NotFound(404, "Not found", repr(job_id)) from None
         return await job.get()
 
     async def list(

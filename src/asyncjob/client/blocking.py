@@ -132,7 +132,7 @@ class Client:
         try:
             job = self.job(job_id)
         except ValueError:  # no job can have that id
-            raise NotFound(404, "Not found") from None
+            raise NotFound(404, "Not found", repr(job_id)) from None
         return job.get()
 
     def list(

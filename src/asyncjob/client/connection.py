@@ -88,6 +88,7 @@ def http_client(kind: type[HttpClient], url: str | None, api_key: str | None, aw
             used.
     """
     if url is None:
+        _check_there_is_a_server()
         url, api_key = default_url(), api_key or os.environ.get("ASYNCJOB_API_KEY")
     settings = _settings(url, api_key, aws_iam)
     try:
@@ -104,6 +105,15 @@ def http_client(kind: type[HttpClient], url: str | None, api_key: str | None, aw
         raise ClientError(
             f"{_environment()} and cannot be used: {_correction()}, or set NO_PROXY='*' to do without"
         ) from None
+
+
+def _check_there_is_a_server() -> None:
+    """Refuse to look for the server of this machine in a Lambda function, which would wait for it in vain."""
+    if "AWS_LAMBDA_FUNCTION_NAME" in os.environ and not os.environ.get("ASYNCJOB_URL"):
+        raise ClientError(
+            "in a Lambda function no server is on this machine: name the API's address, as in "
+            "Client('https://...', aws_iam=True)"
+        )
 
 
 def shown(url: httpx.URL) -> str:

@@ -4,10 +4,8 @@ Each operation is a generator. It yields the next request, with the pause before
 httpx's error. Two small drivers, blocking.py and asynchronous.py, do the I/O, so no rule is written twice.
 """
 
-import email.utils
 import math
 import random
-import re
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +14,7 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
+from asyncjob.client.answers import document, elsewhere, foreign, reason, refusal, retry_after
 from asyncjob.client.connection import shown, through
 from asyncjob.client.errors import (
     AwaitedJobCanceled,
@@ -84,11 +83,13 @@ class Api:
     Args:
         timeout: seconds to wait for an answer, on top of the time spent waiting for a job.
         retries: how often a failed request is repeated, if it may be repeated at all.
+        patient: whether it is repeated however long ago its first try began; else only as long as that may have taken.
     """
 
-    def __init__(self, timeout: float, retries: int) -> None:
+    def __init__(self, timeout: float, retries: int, *, patient: bool = True) -> None:
         self.timeout = timeout
         self._retries = retries
+        self._patient = patient
 
     def submit(self, asked: Asked) -> Operation["Following"]:
         """Submit a job. Its id is chosen here, so submitting it twice makes one job."""
@@ -124,7 +125,7 @@ class Api:
         try:
             response = yield from self.exchange(Call("GET", f"/{name}?{httpx.QueryParams(query)}", self.timeout))
         except NotFound:
-            raise Refused(404, f"this API does not list {name}") from None
+            raise Refused(404, f"this URL is not a job API, or one that does not list {name}") from None
         page = document(response)
         try:
             return [read(each) for each in page[name]], page.get("next")
@@ -172,6 +173,9 @@ class Api:
         """
         backoffs = _growing(FIRST_BACKOFF, LONGEST_BACKOFF, 2.0)
         tries, redirects, may_be_done = 0, 0, False
+        if not self._patient:
+            soon = time.monotonic() + call.delay + call.timeout
+            deadline = soon if deadline is None else min(deadline, soon)
         while True:
             tries += 1
             after: float = 0
@@ -179,7 +183,7 @@ class Api:
                 response = yield call
             except httpx.RequestError as error:
                 asked = error.request.url
-                said = f"{shown(asked)} gave no answer{through(asked)}: {_reason(error)}"
+                said = f"{shown(asked)} gave no answer{through(asked)}: {reason(error)}"
                 failure: ClientError = Unreachable(said)
                 again = not isinstance(error, HOPELESS) and (repeatable or isinstance(error, NEVER_SENT))
                 may_be_done |= not isinstance(error, NEVER_SENT)
@@ -190,10 +194,10 @@ class Api:
                 may_be_done |= status in UNCERTAIN
                 if status == 303 and call.method == "GET" and redirects < MAX_REDIRECTS:
                     redirects += 1
-                    call = replace(call, url=_elsewhere(response), delay=0)
+                    call = replace(call, url=elsewhere(response), delay=0)
                     continue
-                failure = _refusal(response)
-                after = _retry_after(response) if status in REFUSED_FOR_NOW else 0
+                failure = refusal(response)
+                after = retry_after(response) if status in REFUSED_FOR_NOW else 0
                 again = status in REFUSED_FOR_NOW or (repeatable and status in UNCERTAIN)
             pause = after + random.uniform(0, next(backoffs))
             late = deadline is not None and time.monotonic() + pause > deadline
@@ -276,7 +280,7 @@ class Following:
         self._look(response)
         if response.elapsed.total_seconds() >= 0.9 * hold:
             return None
-        after = _retry_after(response)
+        after = retry_after(response)
         return min(after, LONGEST_POLL) if after > UNINFORMED_RETRY_AFTER else 0.0
 
     def result(self, timeout: float | None) -> Operation[Any]:
@@ -334,66 +338,3 @@ def _growing(first: float, longest: float, growth: float) -> Iterator[float]:
     while True:
         yield first
         first = min(first * growth, longest)
-
-
-def _reason(error: httpx.RequestError) -> str:
-    if isinstance(error, httpx.TimeoutException):
-        return "it took too long"
-    return str(error) or type(error).__name__
-
-
-def _retry_after(response: httpx.Response) -> float:
-    """The seconds of Retry-After, which may be a date; 0 without it."""
-    text = response.headers.get("retry-after", "")
-    if re.fullmatch(r"[0-9]{1,9}", text):
-        return float(text)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except (ValueError, OverflowError):
-        return 0.0
-
-
-def _elsewhere(response: httpx.Response) -> str:
-    """Where a 303 leads. It must be the same API: keys and signatures go nowhere else.
-
-    Raises:
-        Unreachable: it leads to another server.
-    """
-    here = response.request.url
-    try:
-        there = here.join(response.headers.get("location", ""))
-    except (httpx.InvalidURL, ValueError):
-        raise Unreachable(f"{shown(here)} redirects to something that is not a URL") from None
-    if (there.scheme, there.host, there.port) != (here.scheme, here.host, here.port):
-        raise Unreachable(f"{shown(here)} redirects to another server, {there.host}, which this client does not follow")
-    return str(there)
-
-
-def document(response: httpx.Response) -> dict[str, Any]:
-    """The JSON object that an answer is.
-
-    Raises:
-        Unreachable: it is none, or cannot be read.
-    """
-    try:
-        return msgspec.json.decode(response.content, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        raise foreign(response) from None
-    except RecursionError:
-        url = shown(response.request.url)
-        raise Unreachable(f"{url} answered with JSON that is nested too deeply for this Python to read") from None
-
-
-def foreign(response: httpx.Response) -> ClientError:
-    """The error for an answer that no job API gives."""
-    return Unreachable(f"{shown(response.request.url)} answered ({response.status_code}), but it is not a job API")
-
-
-def _refusal(response: httpx.Response) -> Refused:
-    """An answer as a refusal. If it is not JSON, such as a proxy's page, only the status counts."""
-    try:
-        message = msgspec.json.decode(response.content)["message"]
-    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError, RecursionError):
-        message = response.reason_phrase
-    kind = NotFound if response.status_code == 404 else Refused
-    return kind(response.status_code, str(message))

@@ -16,12 +16,18 @@ is an ordinary error, which `except Exception` should catch. Hence a class of it
 catches too.
 """
 
+from typing import Any
+
 from asyncjob.client.snapshot import JobSnapshot
 from asyncjob.context import JobCanceled
 
 
 class ClientError(Exception):
     """Base class of everything that a client raises; the message is one line for a user."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies are made of what it holds, as a pool of processes does, since each class is called in its own way."""
+        return _copied, (type(self), self.args), vars(self)
 
 
 class Unreachable(ClientError):
@@ -43,7 +49,17 @@ class Refused(ClientError):
 
 
 class NotFound(Refused):
-    """There is no such job or schedule; of a job on AWS, until it starts."""
+    """There is no such job or schedule; of a job on AWS, until it starts.
+
+    Args:
+        status: as above.
+        message: as above.
+        asked: for what: the URL, or an id that nothing can have.
+    """
+
+    def __init__(self, status: int, message: str, asked: str) -> None:
+        super().__init__(status, f"{message}: {asked}")
+        self.message = message
 
 
 class JobFailed(ClientError):
@@ -85,3 +101,9 @@ class WaitTimeout(ClientError, TimeoutError):
         super().__init__(
             f"job {job_id} has not ended in time: it is {'not visible yet' if job is None else job.status}"
         )
+
+
+def _copied(kind: type[ClientError], args: tuple[Any, ...]) -> ClientError:
+    error = kind.__new__(kind)
+    error.args = args
+    return error

@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import msgspec
 
-from asyncjob.client.core import Api, Call, Operation, document, foreign
+from asyncjob.client.answers import document, foreign
+from asyncjob.client.core import Api, Call, Operation
 from asyncjob.client.errors import NotFound, Refused
 from asyncjob.contract import MAX_PAGE
 from asyncjob.job_log import BEGIN, Level, Place

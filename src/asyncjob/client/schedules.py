@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import msgspec
 
-from asyncjob.client.core import Api, Call, Following, Operation, document, foreign
+from asyncjob.client.answers import document, foreign
+from asyncjob.client.core import Api, Call, Following, Operation
 from asyncjob.client.errors import ClientError, NotFound, Refused
 from asyncjob.job import Error, Status
 from asyncjob.registry import registered

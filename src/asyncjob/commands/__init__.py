@@ -19,7 +19,7 @@ from asyncjob.commands.connection import FAILED, UNREACHABLE, USAGE, connected, 
 from asyncjob.commands.help import CommandLine
 from asyncjob.commands.logs import logs
 from asyncjob.commands.options import LOCAL, Filter, JobIds, Json, Key, Signed, Timeout, TypeFilter, Url, Wait, seconds
-from asyncjob.commands.output import complain, fail, print_json, say
+from asyncjob.commands.output import complain, fail, in_one_line, print_json, say
 from asyncjob.commands.parameters import Body, Words, parse_words
 from asyncjob.commands.schedules import app as schedules
 from asyncjob.commands.submission import Delay, Notify, Priority, RunAt, StartBy, options_of
@@ -246,7 +246,7 @@ def check(
             print_json({"part": finding.part, "sound": finding.sound, "message": finding.message, **absent})
         else:
             mark = "-- " if finding.absent else "ok " if finding.sound else "BAD"
-            say(f"{mark}  {finding.part:9}  {finding.message}")
+            say(f"{mark}  {finding.part:9}  {in_one_line(finding.message)}")
 
     with connected(url, api_key, aws_iam) as client:
         tell(soundness.server(client, url))

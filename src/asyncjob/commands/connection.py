@@ -12,15 +12,14 @@ if TYPE_CHECKING:  # the client and its libraries are imported by the commands t
     Handle = TypeVar("Handle", JobHandle[Any], ScheduleHandle[JobHandle[Any]])
 
 FAILED, USAGE, UNREACHABLE, TIMED_OUT, INTERRUPTED = 1, 2, 3, 124, 130  # the last two as timeout(1) and shells do
-RETRIES = 2  # a person is waiting
 
 
 @contextmanager
 def connected(url: str, api_key: str | None, aws_iam: bool) -> "Iterator[Client]":
     """A client, and what it raises as a line and an exit status."""
-    from asyncjob.client import Client
+    from asyncjob.commands.client import TerminalClient
 
-    with reported(), Client(url, api_key=api_key, aws_iam=aws_iam, retries=RETRIES) as client:
+    with reported(), TerminalClient(url, api_key=api_key, aws_iam=aws_iam) as client:
         yield client
 
 
@@ -32,7 +31,7 @@ def reported() -> Iterator[None]:
     try:
         yield
     except WaitTimeout as error:
-        fail(error, TIMED_OUT)
+        fail(error if error.__cause__ is None else f"{error}; {error.__cause__}", TIMED_OUT)
     except Unreachable as error:
         fail(f"{error}. `asyncjob serve` starts a server here; --url names another", UNREACHABLE)
     except Refused as error:
@@ -51,14 +50,14 @@ def with_each(handles: "Iterable[Handle]", act: "Callable[[Handle], None]") -> i
     Returns:
         The exit status: 0, or that of the worst refusal.
     """
-    from asyncjob.client import Refused
+    from asyncjob.client import NotFound, Refused
 
     worst = 0
     for handle in handles:
         try:
             act(handle)
         except Refused as error:
-            complain(f"{handle.id}: {_said(error)}")
+            complain(error if isinstance(error, NotFound) else f"{handle.id}: {_said(error)}")
             worst = max(worst, _status(error))
     return worst
 

@@ -3,6 +3,7 @@
 Text that comes from jobs is shown as it is: rich's markup and terminal escape sequences in it have no effect.
 """
 
+import math
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -18,7 +19,8 @@ from rich.table import Table
 from rich.text import Text
 
 from asyncjob.client import JobHandle, JobSnapshot, ScheduleSnapshot, WaitTimeout
-from asyncjob.commands.output import printable
+from asyncjob.commands.client import ANSWER_SECONDS
+from asyncjob.commands.output import in_one_line, printable
 from asyncjob.job import Status
 
 WIDE = 10_000  # for pipes and files, where nothing is cut or wrapped
@@ -88,7 +90,8 @@ def details(job: JobSnapshot) -> RenderableType:
     rows += [(name, plain(msgspec.json.encode(job.document[name]).decode())) for name in ("parameters", "results")
              if name in job.document]  # fmt: skip
     if job.error is not None:
-        rows.append(("error", plain(f"{job.error.type}: {job.error.message}")))
+        lines = f"{job.error.type}: {job.error.message}".rstrip().split("\n")
+        rows.append(("error", Text("\n".join(printable(line.rstrip().expandtabs()) for line in lines))))
     if job.progress is not None:
         rows.append(("progress", _progress(job)))
     rows.append(("attempt", Text(str(job.attempt))))
@@ -168,33 +171,47 @@ def follow(handle: JobHandle[Any], timeout: float | None) -> JobSnapshot:
 
     Raises:
         WaitTimeout: it has not ended in time.
+        Unreachable: the API has stopped to answer, or never did.
     """
     console = _console(stderr=True)
-    if not console.is_terminal:
-        return handle.wait(timeout)
     deadline = None if timeout is None else time.monotonic() + timeout
-    look = FIRST_LOOK
+    answered = time.monotonic()
+    look: float | None = FIRST_LOOK
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
+    shows = console.is_terminal
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True, disable=not shows) as bar:
         shown = bar.add_task(handle.id, total=None)
         while True:
-            left = look if deadline is None else min(look, max(0.0, deadline - time.monotonic()))
+            left = look
+            if deadline is not None:
+                left = max(0.0, min(deadline - time.monotonic(), math.inf if look is None else look))
             try:
                 return handle.wait(left)
             except WaitTimeout as error:
-                if deadline is not None and time.monotonic() >= deadline:
+                now = time.monotonic()
+                if deadline is not None and now >= deadline:
                     raise
+                if error.__cause__ is None:
+                    answered = now
+                elif now - answered >= ANSWER_SECONDS:
+                    raise error.__cause__ from None
                 if error.job is not None:
-                    said = error.job.progress
-                    fraction = None if said is None else said.fraction
-                    words = plain(str((said and said.message) or error.job.status)).plain
-                    bar.update(shown, total=fraction and 1.0, completed=fraction or 0, description=words)
-            look = min(look * 1.2, LONGEST_LOOK)
+                    bar.update(shown, **_advance(error.job))
+                longer = min(LONGEST_LOOK, max(FIRST_LOOK, 1.2 * (look or 0)))
+                look = longer if shows or error.__cause__ is not None else None  # nobody looks, and the API is there
+
+
+def _advance(job: JobSnapshot) -> dict[str, Any]:
+    """How far a job is, for the bar that shows it."""
+    said = job.progress
+    fraction = None if said is None else said.fraction
+    words = plain(str((said and said.message) or job.status)).plain
+    return {"total": fraction and 1.0, "completed": fraction or 0, "description": words}
 
 
 def plain(text: str) -> Text:
-    """Text that cannot control a terminal: unprintable characters are shown as escapes."""
-    return Text(printable(text))
+    """Text of one line that cannot control a terminal: unprintable characters are shown as escapes."""
+    return Text(in_one_line(text))
 
 
 def _console(stderr: bool) -> Console:

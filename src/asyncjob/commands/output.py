@@ -17,12 +17,18 @@ CONTROLS = (
     "\ud800-\udfff\U000e0000-\U000e007f"
 )
 CONTROL = re.compile(f"[{CONTROLS}]")
+LINE_END = re.compile(r"[ \t]*[\r\n\t\x85\u2028\u2029]\s*")
 IN_JSON = re.compile(f"(?!\n)[{CONTROLS}]")  # in which a line only ends between values
 
 
 def printable(text: str) -> str:
     """The text, with control characters and other invisible ones written as escapes."""
     return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def in_one_line(text: str) -> str:
+    """The same, with a space for each end of a line: what is said in a line may quote somebody's message."""
+    return printable(LINE_END.sub(" ", text.strip()))
 
 
 def print_json(document: Any, *, pretty: bool = False) -> None:
@@ -39,7 +45,7 @@ def say(text: str) -> None:
 
 def complain(problem: Exception | str) -> None:
     """Write one line on standard error."""
-    typer.echo(printable(f"asyncjob: {problem}"), err=True)
+    typer.echo(in_one_line(f"asyncjob: {problem}"), err=True)
 
 
 def fail(problem: Exception | str, status: int) -> NoReturn:

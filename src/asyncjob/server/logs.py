@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from enum import StrEnum
-from typing import Any
+from typing import Any, TextIO
 
 from asyncjob.job import utc_now
 
@@ -38,7 +38,7 @@ class LogLevel(StrEnum):
 
 def writes(level: int) -> bool:
     """Whether lines of this level are written: ask before gathering the fields of very many."""
-    return logger.isEnabledFor(level)
+    return logger.isEnabledFor(level) if _least is None else level >= _least
 
 
 def log(level: int, message: str, **fields: Any) -> None:
@@ -91,11 +91,13 @@ def _write_lines(entries: list[Entry]) -> None:
 
 
 def _print(lines: list[str]) -> None:
-    with suppress(OSError, ValueError):  # jobs go on even if nobody can read of them any more
-        sys.stderr.write("".join(lines))
+    with suppress(Exception):  # jobs go on even if nobody can read of them any more
+        (_output or sys.stderr).write("".join(lines))
 
 
+_output: TextIO | None = None  # what a user's module puts in the place of standard error is its own
 _write: Callable[[list[Entry]], None] = _write_lines
+_least: int | None = None  # of this program's own processes: a function there may disable all loggers, and mean its own
 
 
 class Formatter(logging.Formatter):
@@ -141,14 +143,21 @@ def hand_to_logging() -> None:
 
     def hand(entries: list[Entry]) -> None:
         for _, level, message, fields in entries:
-            logger.log(level, "%s", _text_of(message, fields), extra={"asyncjob": {"event": message, **fields}})
+            with suppress(Exception):  # of a handler or a filter of the application's
+                logger.log(level, "%s", _text_of(message, fields), extra={"asyncjob": {"event": message, **fields}})
 
     _write = hand
 
 
 def configure(log_format: LogFormat, level: LogLevel) -> None:
-    """Set how lines look and which are written; uvicorn's warnings, and those of all others, are written alike."""
-    global _line  # noqa: PLW0603
+    """Set how lines look and which are written; uvicorn's warnings, and those of all others, are written alike.
+
+    What a user's module has configured for itself is undone: the loggers that `dictConfig` disables are ours, too.
+    """
+    global _line, _least, _output  # noqa: PLW0603
+    _output = sys.stderr
+    _least = logging.getLevelNamesMapping()[level.upper()]
+    logging.disable(logging.NOTSET)
     _line = _json_line if log_format is LogFormat.JSON else _text_line
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Formatter())
@@ -157,6 +166,8 @@ def configure(log_format: LogFormat, level: LogLevel) -> None:
         named.handlers = [handler]
         named.setLevel(least)
         named.propagate = False
+    for name in ("asyncjob", "uvicorn", "uvicorn.error", "asyncio"):
+        logging.getLogger(name).disabled = False
 
 
 def hand_over(level: int, take: Callable[[int, str, dict[str, Any]], None]) -> None:
@@ -166,11 +177,10 @@ def hand_over(level: int, take: Callable[[int, str, dict[str, Any]], None]) -> N
         level: the lowest that is written.
         take: called with the level, the message and the fields of each.
     """
-    global _write  # noqa: PLW0603
+    global _write, _least
 
     def hand(entries: list[Entry]) -> None:
         for _, of, message, fields in entries:
             take(of, message, dict(fields))
 
-    logger.setLevel(level)
-    _write = hand
+    _write, _least = hand, level

@@ -17,6 +17,7 @@ ORIGIN = re.compile(
     r"https?://(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?"
 )  # as browsers send it
 ROOT_PATH = re.compile(r"(/(?!\.)[A-Za-z0-9_.~-]+)+")  # as in a URL: nothing in it is percent-encoded
+NO_HOST = re.compile(r"[\s/:@\[\]]")  # in what is no address: of a port, of a URL
 HOST_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
@@ -110,6 +111,11 @@ class Settings:
             _check_number(name, getattr(self, name))
         if str(self.database) == ":memory:":
             raise SettingsError("--database must be a file: a job is on the disk before its 202 leaves")
+        if NO_HOST.search(self.host) and not is_address(self.host):
+            raise SettingsError(
+                f"--host {self.host!r} is neither an address nor a name: write 127.0.0.1, ::1 or localhost, say, "
+                "and the port as --port"
+            )
         if not (is_loopback(self.host) or self.api_key is not None or self.insecure):
             raise SettingsError(
                 f"--host {self.host} lets other machines in: give an --api-key that they must send as x-api-key, "

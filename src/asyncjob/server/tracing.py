@@ -15,7 +15,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -65,13 +65,15 @@ def submission(type: str, given: bytes | None) -> AbstractContextManager[str | N
 @contextmanager
 def _submission(type: str, given: str | None) -> Iterator[str | None]:  # noqa: A002
     from opentelemetry.trace import SpanKind
-    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-    with _span(f"submit {type}", given, SpanKind.PRODUCER) as span:
-        span.set_attribute("asyncjob.type", type)
-        carrier: dict[str, str] = {}
-        TraceContextTextMapPropagator().inject(carrier)
-        yield carrier.get("traceparent")
+    span = CurrentSpan()
+    span.begin(f"submit {type}", given, SpanKind.PRODUCER, {"asyncjob.type": type})
+    try:
+        yield span.traceparent or given
+    except BaseException as error:
+        span.end(failure.type_name(error))
+        raise
+    span.end(None)
 
 
 def attempt_span(message: Run) -> "AttemptSpan | None":
@@ -79,47 +81,77 @@ def attempt_span(message: Run) -> "AttemptSpan | None":
     return AttemptSpan(message) if INSTALLED and (message.traceparent is not None or _has_sdk()) else None
 
 
-class AttemptSpan:
-    """The span of an attempt, current in the job's context from `begin` to `end`.
+class CurrentSpan:
+    """A span that is current in its context from `begin` to `end`.
 
-    The user's SDK may raise; that is logged, and the job goes on.
+    The user's SDK, its processors and exporters may raise; that is logged, and what the span is of goes on.
+
+    Attributes:
+        traceparent: its own, for what belongs below it; None if there is no span.
     """
+
+    def __init__(self) -> None:
+        self.traceparent: str | None = None
+        self._stack = ExitStack()
+        self._span: Span | None = None
+
+    def begin(self, name: str, parent: str | None, kind: "SpanKind", attributes: Mapping[str, str | int]) -> None:
+        """Make it current, below the span of the `traceparent` given."""
+        with _said():
+            self._begin(name, parent, kind, attributes)
+
+    def _begin(self, name: str, parent: str | None, kind: "SpanKind", attributes: Mapping[str, str | int]) -> None:
+        from opentelemetry import trace
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        propagator = TraceContextTextMapPropagator()
+        context = propagator.extract({} if parent is None else {"traceparent": parent})
+        tracer = trace.get_tracer("asyncjob")
+        self._span = self._stack.enter_context(tracer.start_as_current_span(name, context, kind))
+        self._span.set_attributes(attributes)
+        carrier: dict[str, str] = {}
+        propagator.inject(carrier)
+        self.traceparent = carrier.get("traceparent")
+
+    def end(self, error_type: str | None) -> None:
+        """End it: with the class of an error, and not its message, which may hold values."""
+        with _said(), self._stack:
+            if self._span is not None and error_type is not None:
+                from opentelemetry.trace import StatusCode
+
+                self._span.set_attribute("error.type", error_type)
+                self._span.set_status(StatusCode.ERROR, error_type)
+
+
+class AttemptSpan:
+    """The span of an attempt, current in the job's context from `begin` to `end`."""
 
     def __init__(self, message: Run) -> None:
         self._message = message
-        self._stack: ExitStack | None = None
-        self._span: Span | None = None
+        self._span = CurrentSpan()
 
     def begin(self) -> None:
         """Make it current."""
-        with _said():
-            self._begin(self._message)
-
-    def _begin(self, message: Run) -> None:
         from opentelemetry.trace import SpanKind
 
-        self._stack = ExitStack()
-        self._span = self._stack.enter_context(_span(f"run {message.type}", message.traceparent, SpanKind.CONSUMER))
-        self._span.set_attributes(
-            {"asyncjob.id": message.job_id, "asyncjob.type": message.type, "asyncjob.attempt": message.attempt}
-        )
+        message = self._message
+        attributes: dict[str, str | int] = {
+            "asyncjob.id": message.job_id,
+            "asyncjob.type": message.type,
+            "asyncjob.attempt": message.attempt,
+        }
+        self._span.begin(f"run {message.type}", message.traceparent, SpanKind.CONSUMER, attributes)
 
     def end(self, outcome: Outcome) -> None:
         """End it with the attempt's outcome."""
-        if self._span is not None and self._stack is not None:
-            from opentelemetry.trace import StatusCode
-
-            with _said(), self._stack:
-                if isinstance(outcome, Failed):  # not the message, which may hold values
-                    self._span.set_attribute("error.type", outcome.error.type)
-                    self._span.set_status(StatusCode.ERROR, outcome.error.type)
+        self._span.end(outcome.error.type if isinstance(outcome, Failed) else None)
 
 
 @contextmanager
 def _said() -> Iterator[None]:
     try:
         yield
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         exception = failure.where(error)
         log(logging.ERROR, "a span failed", error=failure.type_name(error), exception=exception)
 
@@ -128,15 +160,8 @@ def _has_sdk() -> bool:
     """Whether an SDK is set up, for which somebody must have imported the API."""
     if not LOADS_SDK and "opentelemetry.trace" not in sys.modules:
         return False
-    from opentelemetry import trace
+    with _said():
+        from opentelemetry import trace
 
-    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
-
-
-def _span(name: str, parent: str | None, kind: "SpanKind") -> "AbstractContextManager[Span]":
-    from opentelemetry import trace
-    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-
-    carrier = {} if parent is None else {"traceparent": parent}
-    context = TraceContextTextMapPropagator().extract(carrier)
-    return trace.get_tracer("asyncjob").start_as_current_span(name, context, kind)
+        return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+    return False

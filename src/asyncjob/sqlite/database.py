@@ -24,6 +24,7 @@ OWNER_ONLY = 0o600  # the file holds all parameters and results
 OWNER = re.compile(rb"\d*\n?")  # what our lock files contain
 COUNTER = slice(24, 28)  # in the file's header: a number that grows with each change
 BUSY_TIMEOUT_MS = 5_000  # another process may lock the file for a moment
+WAL_BYTES = 64 << 20  # to which the -wal shrinks after a long reader, such as a backup, has let it grow
 
 
 def check_kind(path: str | Path) -> None:
@@ -89,6 +90,7 @@ class Database:
         )
         try:
             connection.execute("PRAGMA synchronous = FULL")  # a commit is on the disk when it returns
+            connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
         except BaseException:
             connection.close()
             raise

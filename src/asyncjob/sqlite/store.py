@@ -148,6 +148,7 @@ class SqliteStore(Attempts):
         return self._transaction(connection, singly).run(batch)
 
     def _short(self, connection: sqlite3.Connection, batch: Sequence[Item]) -> tuple[Results, Taken] | None:
+        self._lookup.renew()  # SQLite begins its log anew only while nobody reads, and here nobody else would end that
         return self._transaction(connection).run_short(batch)
 
     def _transaction(self, connection: sqlite3.Connection, singly: frozenset[str] = frozenset()) -> Transaction:

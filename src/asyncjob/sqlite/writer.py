@@ -29,6 +29,7 @@ AGAIN_SECONDS = 0.5  # the pause before a write that must not be given up is tri
 QUICK_SECONDS = 0.0005  # that the event loop may wait for the disk; the thread costs about as much
 COPYING_SECONDS = 0.02  # that it may take a quick one to copy SQLite's log into the file
 MOST_TIMES = 100  # as long as an answer took, the thread writes before the event loop tries again
+SELDOM_TIMES = 10  # as long as an answer took until the next slow one: if longer, it is one of now and then
 Result = TypeVar("Result")
 Claimed = TypeVar("Claimed")
 Transact = Callable[[sqlite3.Connection, Sequence[Item], frozenset[str]], tuple[Results, Claimed]]
@@ -39,13 +40,15 @@ class Disk:
     """Whether the disk is so quick that the event loop may wait for it, judged by how long it had to.
 
     After a slow answer the thread writes for as long as that took, since now and then SQLite copies its log into the
-    file; after each further one for twice as many times as long, up to a hundred. So the event loop spends a hundredth
-    of its time at most on a disk that is slow. After an answer that was no mere copying it is a hundred at once.
+    file; if the next slow one follows soon, for twice as many times as long, up to a hundred. So the event loop spends
+    a hundredth of its time at most on a disk that is slow, and less than a tenth on one that is now quick, now slow.
+    After an answer that was no mere copying it is a hundred times at once.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._slow_until = 0.0
+        self._soon_until = 0.0
         self._times = 1
 
     def is_quick(self) -> bool:
@@ -55,10 +58,12 @@ class Disk:
     def waited(self, seconds: float) -> None:
         """The event loop has written a batch, and waited that long for the disk."""
         if seconds <= QUICK_SECONDS:
-            self._times = 1
             return
-        times = MOST_TIMES if seconds > COPYING_SECONDS else self._times
-        self._slow_until = self._clock() + times * seconds
+        now = self._clock()
+        is_seldom = now - seconds >= self._soon_until
+        times = MOST_TIMES if seconds > COPYING_SECONDS else 1 if is_seldom else self._times
+        self._slow_until = now + times * seconds
+        self._soon_until = max(self._soon_until, self._slow_until + SELDOM_TIMES * seconds)
         self._times = min(2 * times, MOST_TIMES)
 
 
@@ -215,11 +220,11 @@ class Writer(Generic[Claimed]):
             results, claimed = self._transaction(batch)
         except Exception as error:
             self._observer.not_saved()
-            if len(batch) > 1:  # a write that cannot be saved must not take the others with it
+            if len(batch) > 1 and not _is_locked(error):  # a write that cannot be saved must not take others with it
                 for item in batch:
                     self._commit([item])
             else:
-                batch[0].future.get_loop().call_soon_threadsafe(self._refuse, batch[0], error)
+                batch[0].future.get_loop().call_soon_threadsafe(self._refuse, batch, error)
         else:
             batch[0].future.get_loop().call_soon_threadsafe(self._written, len(batch), results, claimed)
 
@@ -272,11 +277,16 @@ class Writer(Generic[Claimed]):
                     future.get_loop().call_exception_handler({"message": "not told", "exception": error})
         self._claimed(claimed)
 
-    def _refuse(self, item: Item, error: Exception) -> None:
-        """Fail the future of a write that the thread could not write, or try again after a pause."""
-        self._leave_thread(1)
+    def _refuse(self, batch: list[Item], error: Exception) -> None:
+        """The thread could not write these."""
+        self._leave_thread(len(batch))
         if isinstance(error, (sqlite3.Error, MemoryError)):
             error = NotSaved(str(error) or "out of memory")
+        for item in batch:
+            self._refuse_one(item, error)
+
+    def _refuse_one(self, item: Item, error: Exception) -> None:
+        """Fail the write's future, or try again after a pause."""
         if item.insisted is None or self._closing or not isinstance(error, NotSaved):
             _fail(item.future, error)
         elif not item.future.done():
@@ -286,6 +296,12 @@ class Writer(Generic[Claimed]):
     def _try_again(self, item: Item) -> None:
         del self._refused[item.future]
         self._gather(item)
+
+
+def _is_locked(error: Exception) -> bool:
+    """Whether another process has locked the file, so that each further write would wait as long and in vain."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF == sqlite3.SQLITE_BUSY  # the bits above say why
 
 
 def _fail(future: Told, error: Exception) -> None:

@@ -1,6 +1,7 @@
 """An engine in memory: it runs job functions in the test itself, at once or when told, by a clock of its own."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from asyncjob.testing.kept import LOSSES, Kept, Submitted, new
 
 MAX_ATTEMPTS = 10_000  # of one `drain`: a job that submits itself again would never end it
 BACKOFF = Backoff(first=1, factor=2, most=300, jitter=0)
+log = logging.getLogger("asyncjob")  # what a server logs to, too
 
 
 class StillWaiting(AssertionError):
@@ -251,6 +253,10 @@ class Engine:
             self._end(function, kept, failed(function, error))
 
     def _end(self, function: JobFunction, kept: Kept, outcome: Outcome) -> None:
+        if not isinstance(outcome, Succeeded) and outcome.traceback:  # the one place that says which line it was
+            job, error = kept.job, outcome.error
+            told = (job.job_id, job.type, job.attempt, error.type, error.message, outcome.traceback)
+            log.warning("job %s, %s, attempt %d: %s: %s\n%s", *told)
         if kept.job.status is not Status.RUNNING:  # it was canceled meanwhile
             return
         if isinstance(outcome, Succeeded):

@@ -23,7 +23,7 @@ from tests.aws.double.cloudformation import Stack, TemplateError
 from tests.aws.double.iam import AccessDenied, Policies
 from tests.aws.double.refusals import Refusals, Refused
 from tests.aws.double.schema import check_model, validate
-from tests.aws.double.services import ACCOUNT, REGION, TESTER, Answer, Services
+from tests.aws.double.services import ACCOUNT, REGION, Answer, Services
 from tests.aws.double.vtl import Params, RenderError, RequestOverrides, render_request, render_response
 
 LARGEST_PAYLOAD = 10 * 1024 * 1024
@@ -252,14 +252,16 @@ class RestApi:
             if exchange.header("authorization") is None:
                 raise Refused("MISSING_AUTHENTICATION_TOKEN")
             request = exchange.request
+            path = request.scope["raw_path"].decode("ascii")  # as it was signed
+            url, headers = str(request.url.replace(path=path)), dict(request.headers)
             try:
-                headers = dict(request.headers)
-                if signature.access_key(headers["authorization"]) != TESTER[0]:
-                    raise signature.InvalidSignature("nobody has this access key")
-                url = request.url.replace(path=request.scope["raw_path"].decode("ascii"))  # as it was signed
-                signature.check(request.method, str(url), headers, exchange.body, TESTER[1], REGION, "execute-api")
+                role = self._services.signer(request.method, url, headers, exchange.body, "execute-api")
+                called = f"{self._api.ref}/{self.stage}/{request.method}{path.removeprefix(f'/{self.stage}')}"
+                self._services.require(role, "execute-api:Invoke", f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{called}")
             except signature.InvalidSignature:
                 raise Refused("INVALID_SIGNATURE") from None
+            except AccessDenied:
+                raise Refused("ACCESS_DENIED") from None
         key = exchange.header("x-api-key")
         if properties.get("ApiKeyRequired") and (key is None or key != self.api_key):
             raise Refused("INVALID_API_KEY")

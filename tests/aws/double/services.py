@@ -5,6 +5,7 @@ everybody do everything. Faults are switched on here too, between the caller and
 """
 
 import asyncio
+import functools
 import hashlib
 import itertools
 import json
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import httpx
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.moto_server.werkzeug_app import create_backend_app
 from moto.server import ThreadedMotoServer
 from starlette.requests import Request
 from starlette.responses import Response
@@ -84,18 +85,14 @@ class Services:
         self._kills: list[_Kill] = []
         roles = [role.attributes["Arn"] for role in stack.of_type("AWS::IAM::Role")]
         self._roles = {_key(arn)[0]: arn for arn in roles}
-        logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it would print each request
-        self._moto = ThreadedMotoServer("127.0.0.1", 0, verbose=False)  # for moto_client
         # The double's own calls take a third of the time without a socket and a thread for each.
-        application = httpx.WSGITransport(app=DomainDispatcherApplication(create_backend_app))
-        self._http = httpx.Client(base_url="http://127.0.0.1", transport=application)
+        self._http = {service: _client(service) for service in ("dynamodb", "sqs")}
         # moto keeps everything of a process in one place; an account of its own keeps doubles apart.
         self._moto_account = f"{next(_numbers):012d}"
         self.tables = Tables(stack, self._moto_account, REGION, clock, self._moto_dynamodb)
 
     async def start(self) -> None:
         """Make the tables and queues."""
-        await asyncio.to_thread(self._moto.start)
         await asyncio.to_thread(self._create)
 
     def _create(self) -> None:
@@ -108,7 +105,7 @@ class Services:
 
     def moto_client(self, service: str) -> Any:
         """A client that looks behind the policies, for tests; what it writes leaves no record in a stream."""
-        host, port = self._moto.get_host_and_port()
+        host, port = _server().get_host_and_port()
         client = boto3.client(
             service,
             endpoint_url=f"http://{host}:{port}",
@@ -123,9 +120,9 @@ class Services:
         request.headers[MOTO_ACCOUNT] = self._moto_account
 
     async def close(self) -> None:
-        """Stop the servers behind."""
-        self._http.close()
-        await asyncio.to_thread(self._moto.stop)
+        """Close the clients of the services behind."""
+        for client in self._http.values():
+            client.close()
 
     @contextmanager
     def failing(self, action: str, error: str, role: str | None = None) -> Iterator[None]:
@@ -269,7 +266,7 @@ class Services:
         """Answer what the AWS SDKs send over HTTP, to whichever service."""
         body = await request.body()
         try:
-            role = self._caller(request, body)
+            role = self.signer(request.method, str(request.url), dict(request.headers), body, _service(request))
         except InvalidSignature as error:
             return _response(_error(403, "InvalidSignatureException", str(error)))
         target = request.headers.get("x-amz-target", "")
@@ -304,24 +301,20 @@ class Services:
         token = f"{_token(key)}-{next(_environments)}"
         return {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_SESSION_TOKEN": token}
 
-    def _caller(self, request: Request, body: bytes) -> str | None:
-        key = access_key(request.headers.get("authorization", ""))
+    def signer(self, method: str, url: str, headers: Mapping[str, str], body: bytes, service: str) -> str | None:
+        """The role whose credentials have signed a request, or None for the tester.
+
+        Raises:
+            InvalidSignature: nobody has signed it, or it has changed since.
+        """
+        key = access_key(headers.get("authorization", ""))
         role = self._roles.get(key)
         if role is None and key != TESTER[0]:
             raise InvalidSignature(f"the access key {key} is not known")
-        if role is not None and not request.headers.get("x-amz-security-token", "").startswith(_token(key)):
+        if role is not None and not headers.get("x-amz-security-token", "").startswith(_token(key)):
             raise InvalidSignature("credentials of a role are nothing without their token")
         secret = TESTER[1] if role is None else _key(role)[1]
-        check(
-            request.method,
-            str(request.url),
-            dict(request.headers),
-            body,
-            secret,
-            REGION,
-            _service(request),
-            now=self.clock.now(),
-        )
+        check(method, url, headers, body, secret, REGION, service, now=self.clock.now())
         return role
 
     def require(self, role: str | None, action: str, resource: str, context: Mapping[str, str] | None = None) -> None:
@@ -348,8 +341,27 @@ class Services:
             MOTO_ACCOUNT: self._moto_account,
             "authorization": f"AWS4-HMAC-SHA256 Credential={TESTER[0]}/20260101/{REGION}/{service}/aws4_request",
         }
-        answer = self._http.post("/", content=body, headers=headers)
+        answer = self._http[service].post("/", content=body, headers=headers)
         return Answer(answer.status_code, answer.content, (("content-type", "application/x-amz-json-1.0"),))
+
+
+@functools.cache
+def _server() -> ThreadedMotoServer:
+    """moto over HTTP, for `moto_client`. One for all doubles of a process: to stop one takes a quarter of a second."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it would print each request
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    return server
+
+
+def _client(service: str) -> httpx.Client:
+    return httpx.Client(base_url="http://127.0.0.1", transport=httpx.WSGITransport(app=_application(service)))
+
+
+@functools.cache
+def _application(service: Any) -> Any:
+    """One service of moto: its server lists its own source files at each request to find out which is meant."""
+    return create_backend_app(service)
 
 
 def _key(role: str) -> tuple[str, str]:

@@ -8,6 +8,7 @@ one), and a ValidationException has the name that DynamoDB gives it.
 
 import json
 import re
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -95,6 +96,8 @@ class Tables:
         self._backend = get_backend("dynamodb")[account][region]
         self._clock = clock
         self._forward = forward
+        self._written = threading.Condition()
+        self.writes = 0
         for table in self._tables.values():
             if unknown := table.properties.keys() - KNOWN:
                 raise TemplateError(f"{table.logical_id}: this double knows no {', '.join(sorted(unknown))} of a table")
@@ -118,7 +121,16 @@ class Tables:
                 self._restore(name, key, old)
             elif name in self.streams:
                 self.streams[name].changed(old, self._item(name, key))
+        if touched:
+            with self._written:
+                self.writes += 1
+                self._written.notify_all()
         return status, answer
+
+    def wait_for_write(self, seen: int, seconds: float) -> None:
+        """Wait until there are more `writes` than were seen, or until so many seconds are over."""
+        with self._written:
+            self._written.wait_for(lambda: self.writes > seen, seconds)
 
     def remove_expired(self) -> int:
         """Do what TTL does, late and whenever it pleases: remove all that has expired; how many items that were."""

@@ -35,6 +35,10 @@ MARKS = {"asyncjob/aws/runtime/__init__.py", "asyncjob/aws/processor.py"}  # the
 PYTHONS_OWN = sys.stdlib_module_names - {"test"}  # some wheels contain a `test` by mistake; nobody imports it
 LAMBDAS_OWN = {"boto3", "botocore"}
 CLIENT, CLIENTS_LIBRARY = "client", "httpx"
+ADDRESSED = (
+    'Client() finds no server on AWS: it needs the API\'s address, Client("https://...", aws_iam=True), and a --policy '
+    "that allows execute-api:Invoke"
+)
 LEAST_TIMEOUT = 30
 SHOWN = 20  # names of files in a list
 MARGIN = 5  # seconds beyond the longest timeout of a function, to record it
@@ -98,7 +102,9 @@ def build(target: str, out: Path, plan: Plan, say: Callable[[str], None]) -> str
         )
         template = fill_durable(jobs, package)
         contents = _make(out, template, jobs, sources, plan, say)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise BuildError(f"cannot make {out}: {error.strerror}: {error.filename}") from None
+    except ValueError as error:
         raise BuildError(str(error)) from None
     head = f"{out}: {TEMPLATE} and {CODE}, for Python {plan.python} on {plan.architecture}"
     return "\n".join([head, *contents, "", summary(template, jobs, out, reserve=plan.reserve)])
@@ -169,7 +175,8 @@ def _check_imports(sources: Sources, parts: list[Part]) -> dict[str, str]:
     for name, file in sources.own_needed.items():
         if name not in ours:
             raise BuildError(
-                f"{file} imports asyncjob.{name}, which is not there on AWS: give the job functions a file of their own"
+                f"{file} imports asyncjob.{name}, which is not there on AWS: give the job functions a file of "
+                "their own, which does not import this one"
             )
     if CLIENT in sources.own and CLIENTS_LIBRARY not in there:
         raise BuildError(
@@ -179,10 +186,11 @@ def _check_imports(sources: Sources, parts: list[Part]) -> dict[str, str]:
     for name, file in sources.needed.items():
         if name not in there:
             raise BuildError(
-                f"{file} imports {name}, which is neither beside it nor among the wheels: name what it is in, in the "
-                "file for --requirements"
+                f"{file} imports {name}, which is neither beside it nor among the wheels: name the library that has it "
+                "in the file for --requirements"
             )
-    return {name: file for name, file in sources.wanted.items() if name not in there}
+    absent = {f"asyncjob.{name}": file for name, file in sources.own.items() if name not in ours}
+    return absent | {name: file for name, file in sources.wanted.items() if name not in there}
 
 
 def _check_libraries(libraries: list[Part], sources: Sources) -> None:
@@ -221,6 +229,8 @@ def _pack(code: Path, jobs: Jobs, sources: Sources, libraries: list[Part]) -> li
         f"  your files   {', '.join(sorted(each.name for each in sources.parts))}",
         f"  libraries    {', '.join(sorted({each.origin for each in libraries}))}",
     ]
+    if CLIENT in sources.own:
+        lines.append(f"  client       {sources.own[CLIENT]} uses it, and {ADDRESSED}")
     if sources.left_out:
         why = sorted(sources.left_out.items())
         lines.append(f"  left out     {_listed([name + f' ({reason})' * (reason != '') for name, reason in why])}")
@@ -230,7 +240,10 @@ def _pack(code: Path, jobs: Jobs, sources: Sources, libraries: list[Part]) -> li
         )
     if optional:
         missing = ", ".join(f"{name} ({file})" for name, file in sorted(optional.items()))
-        lines.append(f"  not there    {missing}: imported in a function or under a condition")
+        lines.append(
+            f"  not there    {missing}: imported in a function, under a condition, or by a file that your functions do "
+            "not import"
+        )
     return lines
 
 

@@ -138,7 +138,9 @@ class _Walk:
     def _follow(self, file: Path, name: str) -> None:
         tree = _read(file, name)
         always, sometimes = _imports(tree)
-        for statements, parts in ((ast.walk(tree), self._found.own), (tree.body, self._found.own_needed)):
+        is_loaded = file.resolve() in self._loaded  # a package is taken whole, also what its job functions never import
+        needed = tree.body if is_loaded else []
+        for statements, parts in ((ast.walk(tree), self._found.own), (needed, self._found.own_needed)):
             for own in set().union(*map(_parts_of_asyncjob, statements)):
                 parts.setdefault(own, name)
         for imported in sorted(always | sometimes):
@@ -147,7 +149,7 @@ class _Walk:
             if location is not None and location.parent == self._folder:
                 _check_name(imported, location)
                 self.add(location)
-            elif imported not in self._seen and file.resolve() in self._loaded:
+            elif imported not in self._seen and is_loaded:
                 kind = self._found.needed if imported in always else self._found.wanted
                 kind.setdefault(imported, name)
 

@@ -123,6 +123,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self._running is not None:
             self._leave(self._running)  # uvicorn tells only the newest of the pipelined requests
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()  # uvicorn's timer would keep a connection that was reset, and its request
 
     def _expect_request(self) -> None:
         self._receiving_since = None  # until it begins, uvicorn's keep-alive timer watches the connection

@@ -24,7 +24,7 @@ from asyncjob.server.workers.lines import readable_traceback
 from asyncjob.server.workers.worker.capture import Capture, attempt
 from asyncjob.server.workers.worker.executor import Executor
 from asyncjob.server.workers.worker.outbox import Outbox
-from asyncjob.server.workers.worker.output import replace_streams
+from asyncjob.server.workers.worker.output import replace_streams, write_through
 from asyncjob.server.workers.worker.signals import ignore_stop_signals, let_go_in_children
 from asyncjob.server.workers.worker.written import Written
 from asyncjob.signature import RegistrationError
@@ -42,9 +42,11 @@ def main() -> None:
     try:
         connection = socket.socket(fileno=int(sys.argv[1]))
         connection.set_inheritable(False)
+        connection.setblocking(True)  # it does not if a user's module in the server has called setdefaulttimeout
         outbox, written = _speak(connection)
         look_in(sys.argv[4:])
         jobs = load(sys.argv[3] if len(sys.argv) > 3 else None)
+        write_through()
         if os.getpid() == process:  # a process that was forked during the import goes no further
             executor = Executor(connection, outbox, written, jobs, int(sys.argv[2]))
             executor.start()

@@ -142,3 +142,10 @@ def replace_streams(written: Written, attempt: Callable[[], AttemptKey]) -> list
         setattr(sys, name, output)
         setattr(sys, f"__{name}__", output)
     return outputs
+
+
+def write_through() -> None:
+    """Have text streams that a module has put around the bytes of ours keep nothing back: for a pipe, Python would."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and isinstance(stream.buffer, _Bytes):
+            stream.reconfigure(write_through=True)
