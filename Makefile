@@ -26,10 +26,11 @@ HASHED := $(PIP) --require-hashes --only-binary :all: --requirement
 # A Python of that version: on the path, or one of pyenv's; nothing if this machine has none.
 python = $(firstword $(shell for each in python$(1) ~/.pyenv/versions/$(1).*/bin/python; do \
 	$$each -c '' 2>/dev/null && echo $$each; done))
-# Tests wait more than they compute: more processes than CI has cores. In the order of the files: xdist's own, most tests
-# first, begins the longest tests last, since they are in files with few.
-TESTS := pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+# Tests wait twice as long as they compute: three processes for each of CI's cores. In the order of the files: xdist's own,
+# most tests first, begins the longest tests last, since they are in files with few.
+TESTS := pytest --numprocesses 6 --dist loadfile --no-loadscope-reorder
 SUPPLY := .venv/supply-env/bin
+VERSION := import sys; print(sys.version_info[:2])
 UPGRADE ?=
 LOCK := UV_CUSTOM_COMPILE_COMMAND="make constraints" $(SUPPLY)/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-annotate $(UPGRADE)
@@ -142,13 +143,21 @@ audit: .venv/supply
 clean:
 	rm -rf .venv .venv-* bench/.peers
 
-$(VENV)/python:
+# A PYTHON that somebody names must be the one that $(VENV) has been made with.
+.PHONY: named-python
+named-python:
+ifneq ($(filter command environment,$(firstword $(origin PYTHON))),)
+	@[ ! -e $(VENV)/python ] || [ "$$($(PYTHON) -c '$(VERSION)')" = "$$($(BIN)/python -c '$(VERSION)')" ] \
+		|| { echo "$(VENV) is of $$($(BIN)/python --version), not of $(PYTHON): run make clean first" >&2; exit 1; }
+endif
+
+$(VENV)/python: | named-python
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed; to choose one: make PYTHON=python3.12" >&2; exit 1; }
 	@echo "Setting up $(VENV): a minute, once"
 	@$(PYTHON) -m venv $(VENV) && touch $@
 
-$(VENV)/run: $(VENV)/python pyproject.toml constraints-aws.txt constraints-build.txt
+$(VENV)/run: $(VENV)/python pyproject.toml constraints-aws.txt constraints-build.txt | named-python
 	@$(BIN)/$(HASHED) constraints-aws.txt --requirement constraints-build.txt
 	@$(BIN)/$(PIP) --no-deps --no-build-isolation --editable . && touch $@
 

@@ -20,7 +20,9 @@ from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
-from asyncjob import JobContext, Jobs, RetryLater
+import httpx
+
+from asyncjob import AsyncClient, Client, JobContext, Jobs, RetryLater
 
 jobs = Jobs()
 log = logging.getLogger("talkers")
@@ -293,3 +295,18 @@ def goes_on(context: JobContext, started: str, gate: str) -> None:
         time.sleep(0.01)
     log.info("after the gate")
     print("the end")
+
+
+@jobs.job
+def asks() -> None:
+    with Client() as client:
+        client.stats()
+    httpx.get(f"{os.environ['ASYNCJOB_URL']}/session")
+
+
+@jobs.job
+async def asks_async() -> None:
+    async with AsyncClient() as client:
+        await client.stats()
+    async with httpx.AsyncClient() as http:
+        await http.get(f"{os.environ['ASYNCJOB_URL']}/session")

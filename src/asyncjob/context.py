@@ -231,6 +231,9 @@ class JobContext:
 running: ContextVar[JobContext | None] = ContextVar("asyncjob_running", default=None)
 """The context of the job that runs here, if one does: what it calls need not be handed it."""
 
+asking: ContextVar[bool] = ContextVar("asyncjob_asking", default=False)
+"""Whether a client of this library asks an API here: what the HTTP library logs of that is no line of a job."""
+
 _of_wakers = threading.Lock()
 
 

@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from asyncjob import failure
 from asyncjob.job import Status
 from asyncjob.job_log import BEGIN, Level, Place, place_at
 from asyncjob.options import NONE, InvalidOptions, Options, parse_options
@@ -149,21 +148,15 @@ def checked_parameters(function: JobFunction, fields: dict[str, Any], body: byte
         body: the JSON object that they were sent in, perhaps with other fields.
 
     Raises:
-        InvalidParameters: they do not fit, or their own types raise something when they are made of them.
+        InvalidParameters: they do not fit.
     """
-    try:
-        if not function.takes_decimals:
-            function.check(fields)
-            return _encode(fields)
-        sent = _decode_literally(body)
-        parameters = _encode({name: sent[name] for name in fields})
-        function.read(parameters)
-        return parameters
-    except InvalidParameters:
-        raise
-    except (Exception, SystemExit) as error:  # such as a KeyError of a dataclass's __post_init__
-        told = f"{failure.type_name(error)}: {failure.message(error)}"
-        raise InvalidParameters(f"{function.name} cannot take these parameters: {told}") from None
+    if not function.takes_decimals:
+        function.check(fields)
+        return _encode(fields)
+    sent = _decode_literally(body)
+    parameters = _encode({name: sent[name] for name in fields})
+    function.read(parameters)
+    return parameters
 
 
 def decode_object(body: bytes) -> dict[str, Any]:

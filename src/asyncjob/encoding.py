@@ -30,7 +30,20 @@ def _plain(value: Any) -> Any:
     for base, convert in _PLAIN:
         if issubclass(kind, base):
             return convert(value)
-    raise TypeError(f"Encoding objects of type {kind.__qualname__} is unsupported")
+    raise TypeError(_no_json(kind))
+
+
+def _no_json(kind: type) -> str:
+    """Why a value has no form in JSON, and what to give instead."""
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    if kind in (tuple, list, dict, set, frozenset, bool):  # which are values, but no keys
+        return f"a {name} cannot be a key of a JSON object: make it a str"
+    for method in ("tolist", "to_dict", "model_dump"):  # of numpy and its like, of tables, of models
+        if hasattr(kind, method):
+            return f"{name} is no JSON type: call its {method}()"
+    if hasattr(kind, "__iter__") or hasattr(kind, "__aiter__"):
+        return f"{name} is no JSON type: make a list of it"
+    return f"{name} is no JSON type: give a dict, a list, a dataclass or a str instead"
 
 
 encode = msgspec.json.Encoder(enc_hook=_plain).encode

@@ -311,9 +311,14 @@ def _refuse_unknown(given: Mapping[str, Any]) -> None:
             import difflib  # for this message alone
 
             known = ["name", *Policies.__annotations__]
-            parts = (name, *name.split("_"))
-            nearest = [match for part in parts for match in difflib.get_close_matches(part, known, 1)]
-            hint = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(known)}"
+            parts = name.split("_")
+            near = (
+                [each for each in known if each in parts]
+                or difflib.get_close_matches(name, known, 2)
+                or [match for part in parts for match in difflib.get_close_matches(part, known, 1)]
+            )
+            nearest = " or ".join(each for each in known if each in near)
+            hint = f"did you mean {nearest}?" if near else f"there are {', '.join(known)}"
             raise ValueError(f"@jobs.job has no argument {name!r}; {hint}")
 
 

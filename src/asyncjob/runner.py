@@ -171,6 +171,8 @@ def _succeeded(function: JobFunction, value: Any) -> Outcome:
         return Succeeded(results)
     except msgspec.ValidationError as error:
         message = f"the results are not what the function's return type says: {failure.message(error)}"
+        if "got `null`" in message:
+            message += "; None, NaN and the infinities are null in JSON"
         return Failed(Error("InvalidResults", message))
     except MemoryError:
         raise

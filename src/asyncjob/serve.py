@@ -216,5 +216,4 @@ def _announce(jobs: Jobs, settings: Settings, listener: socket.socket, store: St
         key = "" if settings.api_key is None else ' -H "x-api-key: $ASYNCJOB_API_KEY"'
         body = """-H 'content-type: application/json' -d '{"seconds": 3}'"""
         lines.append(f"  try       curl -i {address}/jobs{key} {body}")
-    with suppress(Exception):  # of a stream that a user's module has put in the place of standard output
-        print("\n".join(lines), flush=True)
+    print("\n".join(lines), flush=True)

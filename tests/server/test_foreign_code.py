@@ -78,7 +78,7 @@ def test_a_type_that_raises_refuses_its_parameters(tmp_path: Path, type: str, ra
             answer = server.client.post("/jobs", json={"type": type, "value": {"raised": raised}})
             assert answer.status_code == 400
             said = answer.json()["message"].replace("'", "")
-            assert said == f"{type} cannot take these parameters: {raised}: {raised}"
+            assert said == f"a parameter cannot be made of this: {raised}: {raised}"
         assert "unexpected error" not in server.log.read_text()
 
 

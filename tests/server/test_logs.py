@@ -348,3 +348,10 @@ def _open_in(pid: int) -> list[Path]:
         with suppress(FileNotFoundError):
             found.append(each.readlink())
     return found
+
+
+@pytest.mark.parametrize("type", ["asks", "asks_async"])
+def test_what_a_jobs_own_client_asks_is_no_line_and_what_the_job_asks_is(talker: Server, type: str) -> None:
+    (line,) = said(talker, type)
+    assert line[:2] == ("info", "httpx")
+    assert line[2].startswith(f"HTTP Request: GET {talker.url}/session")

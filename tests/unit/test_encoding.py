@@ -1,6 +1,7 @@
 """What is written as JSON beyond what msgspec writes by itself."""
 
 import json
+import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -37,10 +38,31 @@ def test_a_value_of_a_derived_class_is_written_like_one_of_its_base(value: Any) 
     assert encode([make(derived, value), {"in": make(derived, value)}]) == msgspec.json.encode([value, {"in": value}])
 
 
-def test_what_json_has_no_form_for_is_refused_by_its_name() -> None:
-    for value in (object(), range(3), 1j, json.JSONDecoder()):
-        with pytest.raises(TypeError, match=f"objects of type {type(value).__qualname__} is unsupported"):
-            encode([value])
+class Array:
+    """As numpy's arrays and numbers, which are not installed here."""
+
+    def tolist(self) -> list[int]:
+        return [1]
+
+    def __iter__(self) -> Any:
+        raise AssertionError("it is not to be read")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (object(), "object is no JSON type: give a dict, a list, a dataclass or a str instead"),
+        (range(3), "range is no JSON type: make a list of it"),
+        ((each for each in (1,)), "generator is no JSON type: make a list of it"),
+        (1j, "complex is no JSON type: give a dict"),
+        (json.JSONDecoder(), "json.decoder.JSONDecoder is no JSON type: give a dict"),
+        (Array(), f"{__name__}.Array is no JSON type: call its tolist()"),
+        ({(1, 2): 3}, "a tuple cannot be a key of a JSON object: make it a str"),
+    ],
+)
+def test_what_json_has_no_form_for_is_refused_with_what_to_do(value: Any, said: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(said)):
+        encode([value])
 
 
 class Price(Decimal):

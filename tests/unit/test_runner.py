@@ -1,6 +1,7 @@
 """Running one function: whatever it does, there is an outcome."""
 
 import asyncio
+import math
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -275,3 +276,12 @@ def test_notes_are_shown_with_the_message() -> None:
     assert _failed(_raiser(error)).error.message == "no\nbut why"
     error.__notes__ = "not a list"  # type: ignore[assignment]
     assert _failed(_raiser(error)).error.message == "no"
+
+
+def test_a_number_that_became_null_is_explained() -> None:
+    def ratio() -> float:
+        return math.nan
+
+    outcome = _run(ratio)
+    assert isinstance(outcome, Failed)
+    assert outcome.error.message.endswith("Expected `float`, got `null`; None, NaN and the infinities are null in JSON")

@@ -15,6 +15,7 @@ import httpx
 
 from asyncjob.address import default_url
 from asyncjob.client.errors import ClientError, Unreachable
+from asyncjob.context import asking
 from asyncjob.version import __version__
 
 EXAMPLE_URL = "http://127.0.0.1:8000"
@@ -24,6 +25,30 @@ PASSWORD = re.compile(r"(?<=//).*@")
 
 HttpClient = TypeVar("HttpClient", httpx.Client, httpx.AsyncClient)
 Made = TypeVar("Made")
+
+
+class BlockingHttp(httpx.Client):
+    """httpx's client, whose requests are known to be ours while they are sent."""
+
+    def send(self, request: httpx.Request, **more: Any) -> httpx.Response:
+        """See httpx."""
+        token = asking.set(True)
+        try:
+            return super().send(request, **more)
+        finally:
+            asking.reset(token)
+
+
+class AsynchronousHttp(httpx.AsyncClient):
+    """The same for coroutines."""
+
+    async def send(self, request: httpx.Request, **more: Any) -> httpx.Response:
+        """See httpx."""
+        token = asking.set(True)
+        try:
+            return await super().send(request, **more)
+        finally:
+            asking.reset(token)
 
 
 class Owned(Generic[Made]):
@@ -62,13 +87,13 @@ class Owned(Generic[Made]):
 
 def blocking_http(*api: Any) -> Owned[httpx.Client]:
     """A client for each process; takes and raises what `http_client` does."""
-    return Owned(lambda: http_client(httpx.Client, *api), os.getpid, lambda process: process != os.getpid())
+    return Owned(lambda: http_client(BlockingHttp, *api), os.getpid, lambda process: process != os.getpid())
 
 
 def asynchronous_http(*api: Any) -> Owned[httpx.AsyncClient]:
     """A client for each event loop, and so for each process too; takes and raises what `http_client` does."""
     return Owned(
-        lambda: http_client(httpx.AsyncClient, *api), asyncio.get_running_loop, lambda loop: bool(loop.is_closed())
+        lambda: http_client(AsynchronousHttp, *api), asyncio.get_running_loop, lambda loop: bool(loop.is_closed())
     )
 
 

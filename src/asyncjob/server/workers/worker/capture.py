@@ -18,7 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from asyncjob.context import JobContext, running
+from asyncjob.context import JobContext, asking, running
 from asyncjob.server.workers.channel import AttemptKey
 from asyncjob.server.workers.lines import (
     MAX_LINE_CHARACTERS,
@@ -30,6 +30,7 @@ from asyncjob.server.workers.lines import (
 from asyncjob.server.workers.worker.output import Output
 from asyncjob.server.workers.worker.written import NOBODY, Written
 
+HTTP = ("httpx", "httpcore")  # the loggers of what our own client sends its requests with
 _JOB = "_asyncjob_job"  # the attribute of a thread that has its attempt
 _TAKEN = "_asyncjob_taken"  # the one of a record that is a line already, or below the level
 
@@ -84,7 +85,7 @@ class Capture:
 
     def _take(self, record: logging.LogRecord) -> None:
         setattr(record, _TAKEN, True)  # goes with its copies, as a QueueHandler makes them
-        if record.levelno >= self._level:
+        if record.levelno >= self._level and not (asking.get() and record.name.startswith(HTTP)):
             name = readable(str(record.name), MAX_LOGGER_CHARACTERS)
             message = readable(_message(record), MAX_LINE_CHARACTERS).rstrip()
             self._written.log(attempt(), level_of(record.levelno), name, message, _traceback(record))
