@@ -26,9 +26,9 @@ HASHED := $(PIP) --require-hashes --only-binary :all: --requirement
 # A Python of that version: on the path, or one of pyenv's; nothing if this machine has none.
 python = $(firstword $(shell for each in python$(1) ~/.pyenv/versions/$(1).*/bin/python; do \
 	$$each -c '' 2>/dev/null && echo $$each; done))
-# Tests wait more than they compute: more processes than CI has cores. In the order of the files: xdist's own, most tests
-# first, begins the longest tests last, since they are in files with few.
-TESTS := pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+# Tests wait twice as long as they compute: three processes for each of CI's cores. In the order of the files: xdist's own,
+# most tests first, begins the longest tests last, since they are in files with few.
+TESTS := pytest --numprocesses 6 --dist loadfile --no-loadscope-reorder
 SUPPLY := .venv/supply-env/bin
 VERSION := import sys; print(sys.version_info[:2])
 UPGRADE ?=

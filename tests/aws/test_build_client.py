@@ -123,7 +123,10 @@ def test_an_application_in_the_package_of_its_job_functions_is_no_hindrance(buil
     (mine / "shop").mkdir()
     (mine / "shop" / "__init__.py").write_text("")
     (mine / "shop" / "work.py").write_text(SOURCE)
-    (mine / "shop" / "main.py").write_text("from asyncjob import JobsApp\nfrom .work import jobs\nJobsApp(jobs)\n")
+    (mine / "shop" / "main.py").write_text(
+        "from asyncjob import Client, JobsApp\nfrom .work import jobs\nJobsApp(jobs)\n"
+    )
     done = build(target="shop.work")
     assert done.returncode == 0, done.stderr
-    assert "not there    asyncjob.mounted (shop/main.py): " in done.stdout
+    assert "not there    asyncjob.mounted (shop/main.py), httpx (shop/main.py): " in done.stdout
+    assert "Client()" not in done.stdout

@@ -244,6 +244,12 @@ def test_a_303_to_anywhere_else_is_not_followed(api: Api, location: str) -> None
         Answering(Following(api, "7").get(), (303, {}, {"location": location}))
 
 
+def test_a_redirect_of_a_proxy_is_told_with_where_it_leads(api: Api) -> None:
+    moved: Any = (301, b"<html>", {"location": "https://host/prod/jobs"})
+    with pytest.raises(Refused, match=r"redirects to 'https://host/prod/jobs' \(301\)"):
+        Answering(api.submit(ask("add", NONE, {})), moved)
+
+
 def test_a_303_that_never_ends_and_one_of_a_post_are_refused(api: Api) -> None:
     round_about: Any = (303, {}, {"location": "/prod/jobs/7"})
     with pytest.raises(Refused, match="303"):

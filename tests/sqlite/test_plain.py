@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET, json
 
 from asyncjob.contract import Submission
-from asyncjob.job import Status
+from asyncjob.job import Progress, Status
 from asyncjob.sqlite.store import SqliteStore
 from asyncjob.sqlite.transaction import Transaction
 from asyncjob.store import Success
@@ -149,6 +149,7 @@ ACTIONS = st.one_of(
     st.tuples(st.just("submit"), st.integers(0, 11), st.sampled_from([*[None] * 9, "http://127.0.0.1/"])),
     st.tuples(st.just("succeed"), st.integers(1, 4), st.sampled_from([0, 0, 0, 0, 0, 1])),
     st.tuples(st.sampled_from(["offer", "offer", "offer", "retry", "fail"]), st.integers(0, 11), st.none()),
+    st.tuples(st.sampled_from(["later", "run now", "cancel", "delete", "progress"]), st.integers(0, 11), st.none()),
 )
 
 
@@ -159,12 +160,18 @@ async def _act(opened: OpenedFile, verb: str, number: int, more: Any) -> object:
     if verb == "succeed":  # one of the newest claims; the next attempt has not begun
         job_id, attempt = opened.claimed[-number:][0]
         return await opened.store.succeed([Success(job_id, attempt + more, b"1")])
+    if verb == "offer":
+        opened.store.offer(1)
+        return None
+    if verb == "later":
+        return await opened.submit(IDS[number], delay=60)
     if verb == "fail":
         return await opened.store.fail(IDS[number], 1, ERROR)
-    if verb == "retry":
-        return (await opened.store.retry(IDS[number])).applied
-    opened.store.offer(1)
-    return None
+    if verb == "progress":
+        return await opened.store.progress(IDS[number], 1, Progress(0.5))
+    store = opened.store
+    change = {"retry": store.retry, "run now": store.run_now, "cancel": store.cancel, "delete": store.delete}[verb]
+    return await change(IDS[number])
 
 
 def _all_of(opened: OpenedFile) -> list[object]:
@@ -173,7 +180,7 @@ def _all_of(opened: OpenedFile) -> list[object]:
     return [
         [job and (job.status, job.attempt, json.encode(job.results) if job.results else None) for job in jobs],
         [len(opened.store.deliveries.of_job(job_id, 0, 100)[0]) for job_id in IDS],
-        (opened.store.pending, opened.store.slots, opened.claimed),
+        (opened.store.pending, opened.store.scheduled, opened.store.slots, opened.claimed),
     ]
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from hypothesis import strategies as st
 from asyncjob.contract import ListQuery
 from asyncjob.sqlite import writer
 from asyncjob.sqlite.database import BUSY_TIMEOUT_MS
+from asyncjob.sqlite.store import SqliteStore
 from asyncjob.sqlite.transaction import MAX_SHORT_ROWS, MAX_SHORT_TEXT
 from asyncjob.sqlite.writer import COPYING_SECONDS, MOST_TIMES, QUICK_SECONDS, Disk
-from asyncjob.store import Success
+from asyncjob.store import NotSaved, Success
 from tests.sqlite.opened import OpenedFile, with_store
 
 HERE, THREAD = "event loop", "thread"
@@ -131,6 +133,33 @@ def test_all_that_has_gathered_is_refused_at_once_if_another_process_does_not_un
     with_store(tmp_path / "jobs.db", test)
 
 
+def test_everybody_is_told_whenever_the_store_is_closed(tmp_path: Path) -> None:
+    async def test() -> None:
+        opened = OpenedFile(lambda: SqliteStore(tmp_path / "jobs.db"))
+        saving = [asyncio.ensure_future(opened.submit("before the start"))]
+        await asyncio.sleep(0)
+        await opened.reopen()
+        with closing(sqlite3.connect(tmp_path / "jobs.db", isolation_level=None)) as other:
+            traced = Traced(opened)
+            other.execute("BEGIN IMMEDIATE")
+            saving.append(asyncio.ensure_future(opened.submit("in the thread")))
+            await traced.in_thread.wait()
+            saving.append(asyncio.ensure_future(opened.submit("gathered")))
+            await asyncio.sleep(0)
+            closed = asyncio.ensure_future(opened.store.close())
+            await asyncio.sleep(0)
+            saving.append(asyncio.ensure_future(opened.submit("while it is closed")))
+            await asyncio.sleep(0)
+            other.execute("ROLLBACK")
+        await closed
+        saving.append(asyncio.ensure_future(opened.submit("after")))
+        assert await asyncio.gather(*saving[:3]) == [None] * 3
+        late = await asyncio.gather(*saving[3:], return_exceptions=True)
+        assert [str(error) for error in late] == ["the store is closed"] * 2
+
+    asyncio.run(asyncio.wait_for(test(), 60))
+
+
 def test_reads_in_the_turn_of_a_write_do_not_keep_sqlite_from_beginning_its_log_anew(
     tmp_path: Path, quick: None
 ) -> None:
@@ -156,6 +185,28 @@ def test_the_thread_writes_while_the_disk_is_slow(tmp_path: Path, monkeypatch: p
         monkeypatch.setattr(Disk, "is_quick", lambda disk: True)
         await opened.submit("third")
         assert traced.places() == {HERE}
+
+    with_store(tmp_path / "jobs.db", test)
+
+
+def test_a_disk_is_slow_also_if_its_late_answer_is_an_error(tmp_path: Path) -> None:
+    async def test(opened: OpenedFile) -> None:
+        traced = await _settle(opened)
+        disk = opened.store._writer._disk = Disk(lambda: 0.0)  # so that what is slow remains so
+        connection = opened.store._writer._connection
+
+        def interrupt() -> bool:
+            time.sleep(2 * QUICK_SECONDS)
+            return True
+
+        connection.set_progress_handler(interrupt, 1)
+        with pytest.raises(NotSaved, match="interrupted"):
+            await opened.submit("second")
+        connection.set_progress_handler(None, 1)
+        assert not disk.is_quick()  # the event loop was the first to try
+        traced.statements.clear()
+        assert await opened.submit("second") is None
+        assert traced.places() == {THREAD}
 
     with_store(tmp_path / "jobs.db", test)
 

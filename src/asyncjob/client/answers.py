@@ -75,7 +75,8 @@ def refusal(response: httpx.Response) -> Refused:
     try:
         message = msgspec.json.decode(response.content)["message"]
     except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError, RecursionError):
-        message = response.reason_phrase
+        leads = response.headers.get("location", "")[:200]
+        message = f"{response.reason_phrase}, it redirects to {leads!r}" if leads else response.reason_phrase
     if response.status_code == 404:
         return NotFound(404, str(message), shown(response.request.url))
     return Refused(response.status_code, str(message))

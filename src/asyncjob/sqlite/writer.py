@@ -158,9 +158,13 @@ class Writer(Generic[Claimed]):
 
     def _gather(self, item: Item) -> None:
         """Write what gathers in one turn of the event loop together, or while the thread writes."""
+        loop = item.future.get_loop()
+        if self._closing:
+            loop.call_soon(_fail, item.future, NotSaved("the store is closed"))
+            return
         self._gathered.append(item)
         if len(self._gathered) == 1 and not self._in_thread:
-            item.future.get_loop().call_soon(self._write_gathered)
+            loop.call_soon(self._write_gathered)
 
     def _write_gathered(self) -> None:
         batch, self._gathered = self._gathered, []
@@ -172,18 +176,19 @@ class Writer(Generic[Claimed]):
         """Write a short batch in the event loop; False if that is for the thread."""
         if self._closing or self._thread.ident is None or not self._disk.is_quick():
             return False
-        began, worked = time.perf_counter(), time.thread_time()
+        began, idle = time.perf_counter(), _idle()
         try:
             self._wait_for_locks(False)
             with self._undoing():
                 done = self._short(self._connection, batch)
         except Exception:  # whatever it is, nothing was written, and the thread meets it again
+            self._disk.waited(_idle() - idle)
             return False
         if done is None:
             return False
         results, claimed = done
         seconds = time.perf_counter() - began
-        self._disk.waited(seconds - (time.thread_time() - worked))
+        self._disk.waited(_idle() - idle)
         self._saved(batch, seconds, claimed)
         self._resolve(results, claimed)
         return True
@@ -195,7 +200,7 @@ class Writer(Generic[Claimed]):
             self._waits_for_locks = waits
 
     async def close(self) -> None:
-        """Commit all writes so far, end the thread and close the connection. No write is tried again after this."""
+        """Commit all writes so far, end the thread and close the connection. None is taken or tried after this."""
         self._closing = True
         for future, timer in self._refused.items():
             timer.cancel()
@@ -203,10 +208,9 @@ class Writer(Generic[Claimed]):
         self._refused.clear()
         self._write_gathered()
         self._queue.put(None)
-        if self._thread.ident is None:  # it was never started
-            self._connection.close()
-        else:
-            await asyncio.to_thread(self._thread.join)
+        if self._thread.ident is None:  # it was never started, but may have something to write all the same
+            self._thread.start()
+        await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
         while (batch := self._queue.get()) is not None:
@@ -296,6 +300,11 @@ class Writer(Generic[Claimed]):
     def _try_again(self, item: Item) -> None:
         del self._refused[item.future]
         self._gather(item)
+
+
+def _idle() -> float:
+    """A clock that stands still while this thread works, in seconds."""
+    return time.perf_counter() - time.thread_time()
 
 
 def _is_locked(error: Exception) -> bool:

@@ -189,7 +189,10 @@ def _check_imports(sources: Sources, parts: list[Part]) -> dict[str, str]:
                 f"{file} imports {name}, which is neither beside it nor among the wheels: name the library that has it "
                 "in the file for --requirements"
             )
-    absent = {f"asyncjob.{name}": file for name, file in sources.own.items() if name not in ours}
+    named = sources.own_elsewhere | sources.own
+    absent = {f"asyncjob.{name}": file for name, file in named.items() if name not in ours}
+    if CLIENT in named and CLIENTS_LIBRARY not in there:
+        absent[CLIENTS_LIBRARY] = named[CLIENT]
     return absent | {name: file for name, file in sources.wanted.items() if name not in there}
 
 
@@ -223,7 +226,9 @@ def _pack(code: Path, jobs: Jobs, sources: Sources, libraries: list[Part]) -> li
     """Write the zip. Returns what to say about it."""
     optional = _check_imports(sources, libraries)
     _check_libraries(libraries, sources)
-    size = write_zip(code, [*runtime_parts(jobs, client=CLIENT in sources.own), *libraries, *sources.parts])
+    size = write_zip(
+        code, [*runtime_parts(jobs, client=CLIENT in sources.own_elsewhere | sources.own), *libraries, *sources.parts]
+    )
     lines = [
         f"  size         {megabytes(code.stat().st_size)}, unpacked {megabytes(size)}",
         f"  your files   {', '.join(sorted(each.name for each in sources.parts))}",

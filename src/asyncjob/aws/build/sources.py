@@ -40,7 +40,7 @@ class Sources:
             imports it.
         wanted: the same for modules that are imported elsewhere: in a function, or after `try:`.
         own: each part of this package that is named, such as `client`, with the file that does; `own_needed` has those
-            that are imported along with the target.
+            that are imported along with the target, and `own_elsewhere` those that only files name which are not.
     """
 
     target: str
@@ -51,6 +51,7 @@ class Sources:
     wanted: dict[str, str] = field(default_factory=dict)
     own: dict[str, str] = field(default_factory=dict)
     own_needed: dict[str, str] = field(default_factory=dict)
+    own_elsewhere: dict[str, str] = field(default_factory=dict)
 
 
 def find_sources(target: str, out: Path, include: Sequence[str] = ()) -> Sources:
@@ -139,8 +140,9 @@ class _Walk:
         tree = _read(file, name)
         always, sometimes = _imports(tree)
         is_loaded = file.resolve() in self._loaded  # a package is taken whole, also what its job functions never import
+        named = self._found.own if is_loaded else self._found.own_elsewhere
         needed = tree.body if is_loaded else []
-        for statements, parts in ((ast.walk(tree), self._found.own), (needed, self._found.own_needed)):
+        for statements, parts in ((ast.walk(tree), named), (needed, self._found.own_needed)):
             for own in set().union(*map(_parts_of_asyncjob, statements)):
                 parts.setdefault(own, name)
         for imported in sorted(always | sometimes):
