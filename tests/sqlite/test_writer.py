@@ -250,7 +250,7 @@ def test_the_event_loop_spends_a_hundredth_of_its_time_on_a_slow_disk_and_always
     st.lists(st.tuples(st.floats(HARMLESS_SECONDS, 5, exclude_min=True), st.integers(0, 100)), min_size=1, max_size=5),
     st.booleans(),
 )
-def test_the_event_loop_loses_a_tenth_of_its_time_at_most_to_a_disk_that_is_now_quick_now_slow(
+def test_the_event_loop_loses_a_fifth_of_its_time_at_most_to_a_disk_that_is_now_quick_now_slow(
     pattern: list[tuple[float, int]], begins_slow: bool
 ) -> None:
     disk = Disk(clock := Clock())
@@ -260,4 +260,4 @@ def test_the_event_loop_loses_a_tenth_of_its_time_at_most_to_a_disk_that_is_now_
             waited += slow if _wait(disk, clock, slow) else 0
             for _ in range(quick):
                 _wait(disk, clock, QUICK_SECONDS)
-    assert waited < (clock.now - began) / 10 + 4 * longest  # which it finds out by
+    assert waited < (clock.now - began) / 5 + 4 * longest  # which it finds out by

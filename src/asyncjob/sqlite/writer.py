@@ -30,7 +30,7 @@ QUICK_SECONDS = 0.0005  # that the event loop may wait for the disk; the thread 
 COPYING_SECONDS = 0.02  # that it may take a quick one to copy SQLite's log into the file
 MOST_TIMES = 100  # as long as an answer took, the thread writes before the event loop tries again
 HARMLESS_SECONDS = 0.002  # that it may wait for one that is quick again with the next answer
-SELDOM_TIMES = 10  # as long as a longer answer took, until the next slow one is again one of now and then
+SELDOM_TIMES = 3  # as long as a longer answer took, until the next slow one is again one of now and then
 Result = TypeVar("Result")
 Claimed = TypeVar("Claimed")
 Transact = Callable[[sqlite3.Connection, Sequence[Item], frozenset[str]], tuple[Results, Claimed]]
@@ -42,7 +42,7 @@ class Disk:
 
     After a slow answer the thread writes for as long as that took, since now and then SQLite copies its log into the
     file; if the next slow one follows soon, for twice as many times as long, up to a hundred. So the event loop spends
-    a hundredth of its time at most on a disk that is slow. On one that is now quick, now slow, it spends a tenth
+    a hundredth of its time at most on a disk that is slow. On one that is now quick, now slow, it spends a fifth
     at most on answers that others would notice. After an answer that was no mere copying it is a hundred times at once.
     """
 
