@@ -78,7 +78,7 @@ class EventLoop:
     def call(self, callback: Callable[[], Any]) -> None:
         """Make this call in the loop's thread, if an async job was ever started."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(callback)
+            self._loop.call_soon_threadsafe(callback, context=Context())  # whoever calls, it is not for a job
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         try:

@@ -3,15 +3,17 @@
 import asyncio
 import decimal
 import os
+import threading
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
 
 import pytest
 
 from asyncjob import Jobs
 from asyncjob.aws.runtime.attempt import Attempt
-from asyncjob.context import ALONE
+from asyncjob.context import ALONE, running
 from asyncjob.runner import Failed, Outcome, Succeeded
 
 
@@ -58,6 +60,22 @@ def test_what_is_awaited_is_canceled_with_its_attempt() -> None:
     outcome = attempt.wait(time.monotonic() + 30)
     assert isinstance(outcome, Failed)
     assert outcome.error.type == "CancelledError"
+
+
+def test_a_cancel_reaches_an_attempt_whoever_calls() -> None:
+    began = threading.Event()
+
+    async def waits() -> None:
+        began.set()
+        await asyncio.sleep(600)
+
+    attempt = _attempt(waits)
+    assert began.wait(30)
+    context = copy_context()
+    context.run(running.set, _attempt(later)._context)
+    context.run(attempt.cancel)
+    outcome = attempt.wait(time.monotonic() + 30)
+    assert isinstance(outcome, Failed)
 
 
 @pytest.mark.parametrize("function", [sets_precision, sets_precision_async])

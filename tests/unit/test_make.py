@@ -15,7 +15,7 @@ def _make(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["make", f"VENV={folder}", f"{folder}/python", *more],
         cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if name != "PYTHON"},
+        env={name: value for name, value in os.environ.items() if name != "PYTHON" and not name.startswith("MAKE")},
         capture_output=True,
         text=True,
         timeout=60,
