@@ -5,7 +5,7 @@ fsync serves many requests under load, and a lone request waits only for its own
 commit that it was part of.
 
 The writer has a thread, so that the event loop waits for no disk. But to hand a batch over and be told of it takes two
-threads to wake and wait for Python's lock, which under load is a quarter of what a job costs. So what is short is
+threads to wake and wait for Python's lock, which under load is a sixth of what a job costs. So what is short is
 written in the event loop itself as long as the disk is quicker than that, and all else in the thread: what is long, or
 unusual, or has to wait for another process.
 """

@@ -1,7 +1,7 @@
 -- The same rules, checked in less time. The table is made anew, since SQLite changes no rule of one.
 
 -- For each row that is checked, SQLite puts a list after IN into a table of its own: these three rules alone were a fifth
--- of what a job costs. So they are written with OR.
+-- of what a job costs here. So they are written with OR.
 CREATE TABLE job_11 (
     sequence       INTEGER PRIMARY KEY,         -- order of submission; the cursor of a listing
     job_id         TEXT NOT NULL UNIQUE,        -- the client's id, or ours
